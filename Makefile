@@ -1,0 +1,73 @@
+# What a developer runs; `make help` lists it. The first two call dev.py, which needs no make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test dev test-rust test-full tools lint fmt fmt-check stubs stubs-check bench wheel test-wheel sdist clean all
+
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+quickstart: ## set everything up and train the first network
+	$(PYTHON) dev.py quickstart
+
+test: ## set everything up and run the test suites, at most 15 minutes on two cores
+	$(PYTHON) dev.py test
+
+dev: ## build the package into .venv with every tool
+	$(PYTHON) dev.py setup
+
+test-rust: ## run the engine's own tests
+	$(CARGO) test --package corten-core
+
+test-full: ## run the suites with the slow tests
+	$(PYTHON) dev.py test --slow
+
+# The tools without a build of the package.
+$(BIN)/ruff:
+	$(PYTHON) dev.py setup --no-build
+
+tools: $(BIN)/ruff ## install the tools into .venv without building the package
+
+lint: tools ## clippy, ruff and mypy, warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+fmt: tools ## format Rust and Python
+	$(CARGO) fmt
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix --select I
+
+fmt-check: tools ## fail where fmt would change something
+	$(CARGO) fmt --check
+	$(BIN)/ruff format --check
+
+stubs: dev ## write python/corten/_core.pyi anew from the built module
+	$(BIN)/python scripts/stubs.py
+
+stubs-check: dev ## fail where stubs would change something
+	$(BIN)/python scripts/stubs.py --check
+
+bench: dev ## run the benchmarks
+	for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+
+wheel: ## build the release wheel into dist/ and check it
+	$(PYTHON) dev.py setup --no-build --extras wheel
+	rm -f dist/*.whl
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/build_wheel.py
+
+test-wheel: wheel ## run the test suites against the wheel in an empty environment
+	$(BIN)/python scripts/check_wheel.py --suites dist/*.whl
+
+sdist: ## build the source distribution into dist/
+	$(PYTHON) dev.py setup --no-build --extras wheel
+	$(BIN)/maturin sdist --out dist
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf .venv dist python/corten/*.so python/corten/*.pyd out
+
+all: fmt-check lint test-rust stubs-check test wheel sdist ## everything before a release

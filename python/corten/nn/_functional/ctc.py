@@ -1,0 +1,135 @@
+"""Connectionist temporal classification (Graves et al. 2006) by the forward recursion in log space."""
+
+import corten
+
+from .. import _reduction as _Reduction
+
+# Stands for log(0): finite, so that the gradient of logaddexp never meets inf - inf.
+_LOG_ZERO = -1e30
+
+
+def _check_lengths(input_lengths, target_lengths, blank, steps, batch, classes):
+    if not 0 <= blank < classes:
+        raise RuntimeError("blank must be in label range")
+    if len(input_lengths) != batch:
+        raise RuntimeError("input_lengths must be of size batch_size")
+    if len(target_lengths) != batch:
+        raise RuntimeError("target_lengths must be of size batch_size")
+    for length in input_lengths:
+        if length < 0:
+            raise RuntimeError(f"Expected input_lengths to have value at least 0, but got value {length}")
+        if length > steps:
+            raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {length}")
+    for length in target_lengths:
+        if length < 0:
+            raise RuntimeError(f"Expected target_lengths to have value at least 0, but got value {length}")
+
+
+def _lengths(lengths):
+    if isinstance(lengths, corten.Tensor):
+        lengths = lengths.reshape(-1).tolist()
+    return [int(length) for length in lengths]
+
+
+def _padded_targets(targets, target_lengths, device):
+    """Targets as ``(N, S)`` int64, from a padded matrix or from the concatenation of all targets."""
+    targets = targets.to(device=device, dtype=corten.int64)
+    longest = max(target_lengths, default=0)
+    if targets.dim() == 2:
+        if targets.shape[0] != len(target_lengths):
+            raise RuntimeError(
+                f"Expected tensor to have size {len(target_lengths)} at dimension 0, but got size "
+                f"{targets.shape[0]} for argument #2 'targets'"
+            )
+        if targets.shape[1] < longest:
+            raise RuntimeError(
+                f"Expected tensor to have size at least {longest} at dimension 1, but got size {targets.shape[1]} "
+                "for argument #2 'targets'"
+            )
+        return targets[:, :longest]
+    if targets.dim() != 1:
+        raise RuntimeError(f"targets should be 1-D or 2-D but have {targets.dim()} dimensions")
+    if targets.shape[0] != sum(target_lengths):
+        raise RuntimeError(
+            f"Expected tensor to have size {sum(target_lengths)} at dimension 0, but got size {targets.shape[0]} "
+            "for argument #2 'targets'"
+        )
+    rows, start = [], 0
+    for length in target_lengths:
+        padding = corten.zeros(longest - length, dtype=corten.int64, device=device)
+        rows.append(corten.cat([targets[start : start + length], padding]))
+        start += length
+    return corten.stack(rows)
+
+
+def _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, blank):
+    """Losses ``(N,)`` for log_probs ``(T, N, C)`` and padded targets ``(N, S)``; log(0) is _LOG_ZERO."""
+    steps, batch, _ = log_probs.shape
+    longest = targets.shape[1]
+    device = log_probs.device
+    # Blanks before, between and after the labels: (N, 2 S + 1).
+    labels = corten.full((batch, 2 * longest + 1), blank, dtype=corten.int64, device=device)
+    labels[:, 1::2] = targets
+    # A label may be reached from two places back unless that is a blank or the same label.
+    may_skip = corten.zeros(labels.shape, dtype=corten.bool, device=device)
+    may_skip[:, 2:] = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    emitted = log_probs.gather(2, labels.unsqueeze(0).expand(steps, -1, -1))
+
+    positions = corten.arange(labels.shape[1], device=device)
+    log_zero = log_probs.new_full((), _LOG_ZERO)
+    pad = log_probs.new_full((batch, 2), _LOG_ZERO)
+    # Before the first step all mass is at a virtual place from which places 0 and 1 are reached.
+    alpha = corten.where(positions == 0, log_probs.new_zeros(()), log_zero).expand(batch, -1)
+    lengths = corten.tensor(input_lengths, device=device).unsqueeze(1)
+    for step in range(steps):
+        previous = corten.cat([pad, alpha], 1)
+        reached = corten.logaddexp(alpha, previous[:, 1:-1])
+        if step == 0:
+            moved = corten.where(positions <= 1, log_probs.new_zeros(()), log_zero).expand(batch, -1)
+        else:
+            skipped = corten.where(may_skip, previous[:, :-2], log_zero)
+            moved = corten.logaddexp(reached, skipped)
+        alpha = corten.where(step < lengths, moved + emitted[step], alpha)
+
+    ends = corten.tensor(target_lengths, device=device).unsqueeze(1) * 2
+    last = alpha.gather(1, ends).squeeze(1)
+    before = alpha.gather(1, (ends - 1).clamp_min(0)).squeeze(1)
+    empty = ends.squeeze(1) == 0
+    return -corten.where(empty, last, corten.logaddexp(last, before))
+
+
+def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
+    """Negative log probability of label sequences, summed over all alignments.
+
+    Args:
+        log_probs: ``(T, N, C)`` or ``(T, C)``, logarithms of class probabilities.
+        targets: labels ``(N, S)``, or all sequences one after the other.
+        input_lengths: steps of each sample.
+        target_lengths: labels of each sample.
+        blank: the class that stands for no label.
+        reduction: ``"mean"`` divides each loss by its target length first.
+        zero_infinity: losses of targets that do not fit, and their gradients, count as zero.
+    """
+    code = _Reduction.get_enum(reduction)
+    if not log_probs.is_floating_point() or log_probs.dtype in (corten.float16, corten.bfloat16):
+        raise NotImplementedError(f'"ctc_loss" not implemented for {log_probs.dtype}')
+    batched = log_probs.dim() == 3
+    if not batched:
+        if log_probs.dim() != 2:
+            raise RuntimeError(f"log_probs should be (T, N, C) or (T, C) but has {log_probs.dim()} dimensions")
+        log_probs = log_probs.unsqueeze(1)
+        targets = targets.reshape(1, -1) if targets.dim() == 1 else targets
+    steps, batch, classes = log_probs.shape
+    input_lengths, target_lengths = _lengths(input_lengths), _lengths(target_lengths)
+    _check_lengths(input_lengths, target_lengths, blank, steps, batch, classes)
+    targets = _padded_targets(targets, target_lengths, log_probs.device)
+    loss = _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, blank)
+    impossible = loss > -_LOG_ZERO / 2
+    infinity = corten.zeros_like(loss) if zero_infinity else corten.full_like(loss, float("inf"))
+    loss = corten.where(impossible, infinity, loss)
+    if code == 1:
+        divisors = corten.tensor(target_lengths, device=loss.device, dtype=loss.dtype).clamp_min(1)
+        return (loss / divisors).mean()
+    if code == 0 and not batched:
+        return loss.squeeze(0)
+    return _Reduction.reduce_loss(loss, code)

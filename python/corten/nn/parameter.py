@@ -1,0 +1,177 @@
+"""Parameter and Buffer: the tensors that a module registers when they are assigned to it."""
+
+from collections import OrderedDict
+
+import corten
+
+
+class Parameter(corten.Tensor):
+    """A tensor that becomes a parameter of the module it is assigned to.
+
+    It shares storage with ``data``, is a leaf of the autograd graph and requires grad unless told otherwise.
+    Operators on it return plain tensors.
+
+    Args:
+        data: the values; an empty tensor when omitted.
+        requires_grad: whether gradients flow into it.
+
+    Raises:
+        RuntimeError: ``requires_grad`` with an integer or boolean dtype.
+    """
+
+    def __new__(cls, data=None, requires_grad=True):
+        if data is None:
+            data = corten.empty(0)
+        tensor = data.detach()
+        if requires_grad and not (tensor.is_floating_point() or tensor.is_complex()):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        return corten.Tensor._make_subclass(cls, tensor, requires_grad)
+
+    def __init__(self, data=None, requires_grad=True):
+        # Everything is set in __new__; this keeps subclasses' super().__init__(data, requires_grad) legal.
+        pass
+
+    def __deepcopy__(self, memo):
+        if id(self) in memo:
+            return memo[id(self)]
+        result = type(self)(self.data.clone(), self.requires_grad)
+        if self.grad is not None:
+            result.grad = self.grad.detach().clone()
+        memo[id(self)] = result
+        return result
+
+    def __repr__(self):
+        return "Parameter containing:\n" + corten.Tensor.__repr__(self)
+
+    def __reduce_ex__(self, proto):
+        state = self.__dict__
+        if not state:
+            return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
+        return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(), dict(state))
+
+
+class _BufferMeta(type(corten.Tensor)):
+    # A tensor marked by ``_is_buffer`` counts as a Buffer although its type is the plain Tensor.
+    def __instancecheck__(self, instance):
+        if self is Buffer:
+            return isinstance(instance, corten.Tensor) and getattr(instance, "_is_buffer", False)
+        return super().__instancecheck__(instance)
+
+
+class Buffer(corten.Tensor, metaclass=_BufferMeta):
+    """Makes a tensor that becomes a buffer of the module it is assigned to.
+
+    The result is a plain tensor sharing storage with ``data``; ``isinstance(result, Buffer)`` holds.
+
+    Args:
+        data: the values; an empty tensor when omitted.
+        persistent: whether the buffer is part of the module's ``state_dict``.
+    """
+
+    def __new__(cls, data=None, *, persistent=True):
+        if data is None:
+            data = corten.empty(0)
+        tensor = data.detach().requires_grad_(data.requires_grad)
+        tensor._is_buffer = True
+        tensor.persistent = persistent
+        return tensor
+
+
+def _rebuild_parameter(data, requires_grad, backward_hooks):
+    parameter = Parameter(data, requires_grad)
+    if backward_hooks:
+        parameter._backward_hooks = backward_hooks
+    return parameter
+
+
+def _rebuild_parameter_with_state(data, requires_grad, backward_hooks, state):
+    parameter = _rebuild_parameter(data, requires_grad, backward_hooks)
+    parameter.__dict__.update(state)
+    return parameter
+
+
+_UNINITIALIZED = (
+    "of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` when trying to load an "
+    "uninitialized parameter into an initialized one. Call `forward` to initialize the parameters before accessing "
+    "their attributes."
+)
+
+
+class UninitializedTensorMixin:
+    """A parameter or buffer whose shape is decided by the first input of its module."""
+
+    is_uninitialized_tensor = True
+    _materialized_class: type
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Gives the tensor its shape; from then on it is an ordinary parameter or buffer."""
+        self.data = corten.empty(shape, device=device or self.data.device, dtype=dtype or self.data.dtype)
+        self.__class__ = self._materialized_class
+
+    @property
+    def shape(self):
+        """The shape, which is not known yet: raises RuntimeError."""
+        raise RuntimeError("Can't access the shape " + _UNINITIALIZED)
+
+    def share_memory_(self):
+        """Raises RuntimeError: there is no memory yet."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "before calling `module.share_memory()`."
+        )
+
+    def numel(self):
+        """Raises ValueError: the size is not known yet."""
+        raise ValueError(
+            "Attempted to use an uninitialized parameter in numel(). Call `forward` of the lazy module with a batch "
+            "to initialize its parameters first."
+        )
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, proto):
+        return type(self), (self.requires_grad, self.device, self.dtype)
+
+
+def is_lazy(tensor):
+    """Whether ``tensor`` is a parameter or buffer that has no shape yet."""
+    return isinstance(tensor, UninitializedTensorMixin)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter without a shape; :meth:`materialize` gives it one."""
+
+    _materialized_class = Parameter
+
+    def __new__(cls, requires_grad=True, device=None, dtype=None):
+        return corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __init__(self, requires_grad=True, device=None, dtype=None):
+        pass
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, self.data.device, self.data.dtype)
+        return memo[id(self)]
+
+
+class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):
+    """A buffer without a shape; :meth:`materialize` gives it one."""
+
+    _materialized_class = corten.Tensor
+
+    def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        tensor = corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
+        tensor.persistent = persistent
+        tensor._is_buffer = True
+        return tensor
+
+    def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True):
+        pass
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            copied = type(self)(self.requires_grad, self.data.device, self.data.dtype, self.persistent)
+            memo[id(self)] = copied
+        return memo[id(self)]

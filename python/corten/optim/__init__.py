@@ -1,0 +1,42 @@
+"""Optimizers, learning-rate schedules and weight averaging, under the names of ``torch.optim``.
+
+Everything is loaded on first use, so that ``import corten`` stays cheap.
+"""
+
+import importlib
+
+_HOME = {
+    "Optimizer": "optimizer",
+    "SGD": "sgd",
+    "Adam": "adam",
+    "AdamW": "adamw",
+    "RMSprop": "rmsprop",
+    "Adagrad": "adagrad",
+    "Adadelta": "adadelta",
+    "Adamax": "adamax",
+    "NAdam": "nadam",
+    "RAdam": "radam",
+    "ASGD": "asgd",
+    "Rprop": "rprop",
+    "LBFGS": "lbfgs",
+    "Adafactor": "adafactor",
+    "Muon": "muon",
+}
+_SUBMODULES = ("lr_scheduler", "swa_utils", "optimizer")
+
+__all__ = [*_HOME, "lr_scheduler", "swa_utils"]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,13 @@
+"""Utilities: data loading, hook handles, and the parts of the file format."""
+
+import importlib
+
+_SUBMODULES = ("data", "hooks", "serialization")
+
+__all__ = list(_SUBMODULES)
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

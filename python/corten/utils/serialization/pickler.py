@@ -1,0 +1,133 @@
+"""Writes the pickle of a checkpoint under PyTorch's names, so that PyTorch reads it."""
+
+import pickle
+from collections import OrderedDict
+
+import corten
+
+from . import names
+
+
+class StoragePlace:
+    """Stands in the pickle for a tensor's memory; ``key`` names its record."""
+
+    __slots__ = ("dtype", "key", "location", "numel")
+
+    def __init__(self, dtype, key, location, numel):
+        self.dtype, self.key, self.location, self.numel = dtype, key, location, numel
+
+
+# Types that reducer_override leaves to pickle at once: nearly everything in a checkpoint is one of them.
+_PLAIN = frozenset((str, int, float, bool, type(None), bytes, list, tuple, dict, OrderedDict))
+
+
+def short_name(value):
+    """The name of a dtype or memory format without its module."""
+    return str(value).rpartition(".")[2]
+
+
+class Pickler(pickle._Pickler):
+    """Pickles tensors as references to storages, and everything of corten by the name it has in PyTorch.
+
+    The pickler written in Python is used because the other one imports each name it writes, and PyTorch need not be
+    installed.
+
+    Args:
+        file: where to write.
+        protocol: of the pickle.
+        place_of: maps a tensor to the :class:`StoragePlace` of its storage.
+        persistent_id_of: maps a place to the tuple that stands for it.
+    """
+
+    def __init__(self, file, protocol, place_of, persistent_id_of):
+        super().__init__(file, protocol=protocol)
+        self._place_of = place_of
+        self._persistent_id_of = persistent_id_of
+
+    def persistent_id(self, value):
+        if type(value) is StoragePlace:
+            return self._persistent_id_of(value)
+        return None
+
+    def reducer_override(self, value):
+        kind = type(value)
+        if kind in _PLAIN:
+            return NotImplemented
+        if isinstance(value, corten.Tensor):
+            return self._reduce_tensor(value)
+        if kind is names.Name:
+            return value.name
+        if kind is corten.dtype or kind is corten.memory_format:
+            return short_name(value)
+        if kind is corten.device:
+            return names.DEVICE, (value.type,) if value.index is None else (value.type, value.index)
+        if kind is corten.Size:
+            return names.SIZE, (tuple(value),)
+        if kind is corten.layout:
+            return names.GET_LAYOUT, (f"torch.{short_name(value)}",)
+        return NotImplemented
+
+    def _reduce_tensor(self, tensor):
+        state = getattr(tensor, "__dict__", None)
+        if isinstance(tensor, corten.nn.Parameter):
+            arguments = (tensor.data, tensor.requires_grad, OrderedDict())
+            if state:
+                return names.REBUILD_PARAMETER_WITH_STATE, (*arguments, dict(state))
+            return names.REBUILD_PARAMETER, arguments
+        arguments = (
+            self._place_of(tensor),
+            tensor.storage_offset(),
+            tuple(tensor.size()),
+            tuple(tensor.stride()),
+            tensor.requires_grad,
+            # Hooks are functions and are not saved.
+            OrderedDict(),
+        )
+        kind = type(tensor)
+        if kind is corten.Tensor and not state:
+            return names.REBUILD_TENSOR_V2, arguments
+        return names.REBUILD_FROM_TYPE, (names.REBUILD_TENSOR_V2, kind, arguments, dict(state or {}))
+
+    def save_global(self, value, name=None):
+        """Writes a name; those of corten become PyTorch's."""
+        module, path = _foreign_name(value)
+        if module is None:
+            super().save_global(value, name)
+            return
+        if self.proto >= 4:
+            self.save(module)
+            self.save(path)
+            self.write(pickle.STACK_GLOBAL)
+        else:
+            self.write(pickle.GLOBAL + f"{module}\n{path}\n".encode())
+        self.memoize(value)
+
+    # What the base class has put into its table is its own method, not the one above.
+    def _save_type(self, value):
+        if value is type(None):
+            self.save_reduce(type, (None,), obj=value)
+        elif value is type(NotImplemented) or value is type(...):
+            super().save_type(value)
+        else:
+            self.save_global(value)
+
+    def _save_function(self, value):
+        self.save_global(value)
+
+    dispatch = {**pickle._Pickler.dispatch, type: _save_type, type(short_name): _save_function}
+
+
+def _foreign_name(value):
+    """The module and name under which PyTorch knows ``value``; (None, None) for what is not corten's."""
+    if type(value) is names.Name:
+        return value.module, value.name
+    if type(value) in (corten.dtype, corten.memory_format):
+        return "torch", short_name(value)
+    if value is corten.Tensor:
+        return "torch", "Tensor"
+    if value is corten.nn.Parameter:
+        return "torch.nn.parameter", "Parameter"
+    module = getattr(value, "__module__", None) or ""
+    if module == "corten" or module.startswith("corten."):
+        return "torch" + module.removeprefix("corten"), value.__qualname__
+    return None, None

@@ -1,0 +1,469 @@
+//! The block functions of the elementwise interpreter: each computes a run of elements that lie in cache, one function per
+//! operator and type, made from the CPU expressions of the operator table.
+
+use super::math::Real;
+use super::simd_dispatch;
+use crate::dtype::DType;
+use crate::elementwise_table;
+use crate::op::Ew;
+use half::{bf16, f16};
+
+/// `dst` and `src` hold `n` elements of the function's types; they may not overlap.
+pub type BlockFn = unsafe fn(dst: *mut u8, src: &[*const u8; 4], n: usize);
+
+/// The type in which values of a dtype travel between instructions: half types travel as f32, rounded after each step.
+pub const fn register_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        d => d,
+    }
+}
+
+/// Integer arithmetic as PyTorch's: wrapping, division by zero refused before recording or giving 0.
+pub trait Integer: Copy + Ord + Send + Sync + 'static {
+    const I0: Self;
+    const I1: Self;
+    const BITS: u32;
+    fn w_add(self, y: Self) -> Self;
+    fn w_sub(self, y: Self) -> Self;
+    fn w_mul(self, y: Self) -> Self;
+    fn w_neg(self) -> Self;
+    fn w_abs(self) -> Self;
+    fn w_sign(self) -> Self;
+    fn floor_div(self, y: Self) -> Self;
+    fn trunc_div(self, y: Self) -> Self;
+    fn py_rem(self, y: Self) -> Self;
+    fn c_rem(self, y: Self) -> Self;
+    fn int_pow(self, y: Self) -> Self;
+    fn shift_left(self, y: Self) -> Self;
+    fn shift_right(self, y: Self) -> Self;
+    fn gcd(self, y: Self) -> Self;
+    fn lcm(self, y: Self) -> Self;
+}
+
+macro_rules! integer {
+    ($($t:ty, $signed:tt);*) => {$(
+        impl Integer for $t {
+            const I0: Self = 0;
+            const I1: Self = 1;
+            const BITS: u32 = <$t>::BITS;
+            #[inline(always)] fn w_add(self, y: Self) -> Self { self.wrapping_add(y) }
+            #[inline(always)] fn w_sub(self, y: Self) -> Self { self.wrapping_sub(y) }
+            #[inline(always)] fn w_mul(self, y: Self) -> Self { self.wrapping_mul(y) }
+            #[inline(always)] fn w_neg(self) -> Self { self.wrapping_neg() }
+            #[inline(always)] fn w_abs(self) -> Self { integer!(@abs $signed self) }
+            #[inline(always)] fn w_sign(self) -> Self { integer!(@sign $signed self) }
+            #[inline(always)] fn trunc_div(self, y: Self) -> Self { if y == 0 { 0 } else { self.wrapping_div(y) } }
+            #[inline(always)] fn c_rem(self, y: Self) -> Self { if y == 0 { 0 } else { self.wrapping_rem(y) } }
+            #[inline(always)] fn floor_div(self, y: Self) -> Self {
+                let (q, r) = (self.trunc_div(y), self.c_rem(y));
+                if r != 0 && integer!(@neg $signed r) != integer!(@neg $signed y) { q.wrapping_sub(1) } else { q }
+            }
+            #[inline(always)] fn py_rem(self, y: Self) -> Self {
+                let r = self.c_rem(y);
+                if r != 0 && integer!(@neg $signed r) != integer!(@neg $signed y) { r.wrapping_add(y) } else { r }
+            }
+            // A negative exponent gives 0 except for bases 1 and -1, as in PyTorch.
+            #[inline(always)] fn int_pow(self, y: Self) -> Self {
+                if integer!(@neg $signed y) {
+                    return if self == 1 { 1 } else if integer!(@minus_one $signed self) { if y & 1 == 0 { 1 } else { self } } else { 0 };
+                }
+                let (mut base, mut exp, mut acc) = (self, y, 1 as $t);
+                while exp > 0 {
+                    if exp & 1 == 1 { acc = acc.wrapping_mul(base); }
+                    base = base.wrapping_mul(base);
+                    exp >>= 1;
+                }
+                acc
+            }
+            #[inline(always)] fn shift_left(self, y: Self) -> Self {
+                if integer!(@neg $signed y) || y as u128 >= <$t>::BITS as u128 { 0 } else { self << y as u32 }
+            }
+            #[inline(always)] fn shift_right(self, y: Self) -> Self {
+                let big = integer!(@neg $signed y) || y as u128 >= <$t>::BITS as u128;
+                if big { self >> (<$t>::BITS - 1) >> integer!(@extra $signed) } else { self >> y as u32 }
+            }
+            #[inline(always)] fn gcd(self, y: Self) -> Self {
+                let (mut a, mut b) = (self.w_abs(), y.w_abs());
+                while b != 0 { (a, b) = (b, a.c_rem(b)); }
+                a.w_abs()
+            }
+            #[inline(always)] fn lcm(self, y: Self) -> Self {
+                let g = self.gcd(y);
+                if g == 0 { 0 } else { self.trunc_div(g).wrapping_mul(y).w_abs() }
+            }
+        }
+    )*};
+    (@abs signed $x:expr) => { $x.wrapping_abs() };
+    (@abs unsigned $x:expr) => { $x };
+    (@sign signed $x:expr) => { $x.signum() };
+    (@sign unsigned $x:expr) => { ($x != 0) as u8 };
+    (@neg signed $x:expr) => { $x < 0 };
+    (@neg unsigned $x:expr) => { { let _ = $x; false } };
+    (@minus_one signed $x:expr) => { $x == -1 };
+    (@minus_one unsigned $x:expr) => { false };
+    (@extra signed) => { 0 };
+    (@extra unsigned) => { 1 };
+}
+integer!(u8, unsigned; i8, signed; i16, signed; i32, signed; i64, signed);
+
+// Helpers that the table's expressions call.
+
+#[inline(always)]
+fn max_nan<T: Real>(x: T, y: T) -> T {
+    if x > y || x.is_nan() { x } else { y }
+}
+#[inline(always)]
+fn min_nan<T: Real>(x: T, y: T) -> T {
+    if x < y || x.is_nan() { x } else { y }
+}
+#[inline(always)]
+fn sign_bit<T: Real>(x: T) -> bool {
+    x.to_f64().is_sign_negative()
+}
+fn nextafter<T: Real>(x: T, y: T) -> T {
+    let (a, b) = (x.to_f64(), y.to_f64());
+    if a.is_nan() || b.is_nan() {
+        return T::NAN;
+    }
+    if a == b {
+        return y;
+    }
+    if T::DTYPE == DType::F64 {
+        return T::from_f64(if b > a { a.next_up() } else { a.next_down() });
+    }
+    let a = a as f32;
+    T::from_f64(if b > a as f64 { a.next_up() } else { a.next_down() } as f64)
+}
+#[inline(always)]
+fn logaddexp2<T: Real, S: super::simd::Simd>(x: T, y: T) -> T {
+    let (hi, lo) = if x > y { (x, y) } else { (y, x) };
+    if hi == lo && hi.abs() == T::INFINITY {
+        return hi;
+    }
+    hi + (lo - hi).exp2::<S>().log1p::<S>() * T::from_f64(std::f64::consts::LOG2_E)
+}
+#[inline(always)]
+fn softplus<T: Real, S: super::simd::Simd>(x: T) -> T {
+    (if x > T::ZERO { x } else { T::ZERO }) + (-x.abs()).exp::<S>().log1p::<S>()
+}
+#[inline(always)]
+fn gelu_tanh<T: Real, S: super::simd::Simd>(x: T) -> T {
+    // 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), Hendrycks and Gimpel 2016.
+    let inner = T::from_f64(0.797_884_560_802_865_4) * (x + T::from_f64(0.044_715) * x * x * x);
+    T::HALF * x * (T::ONE + inner.tanh::<S>())
+}
+/// ψ′ by recurrence to large arguments and the asymptotic series, with reflection below 0.5 (Abramowitz and Stegun 6.4).
+fn trigamma<T: Real>(x: T) -> T {
+    fn f(mut x: f64) -> f64 {
+        let mut sign = 1.0;
+        let mut sum = 0.0;
+        if x < 0.5 {
+            let s = (std::f64::consts::PI * x).sin();
+            sum -= (std::f64::consts::PI * std::f64::consts::PI) / (s * s);
+            x = 1.0 - x;
+            sign = -1.0;
+        }
+        while x < 8.0 {
+            sum += 1.0 / (x * x);
+            x += 1.0;
+        }
+        let i = 1.0 / (x * x);
+        let series = 1.0 / x
+            + i / 2.0
+            + i / x * (1.0 / 6.0 - i * (1.0 / 30.0 - i * (1.0 / 42.0 - i * (1.0 / 30.0 - i * (5.0 / 66.0)))));
+        sign * (sum + series)
+    }
+    T::from_f64(f(x.to_f64()))
+}
+#[inline(always)]
+fn select<T>(c: u8, x: T, y: T) -> T {
+    if c != 0 { x } else { y }
+}
+
+/// Reads element `i` of argument `k`.
+macro_rules! at {
+    ($src:ident, $k:expr, $i:ident, $t:ty) => {
+        *$src[$k].cast::<$t>().add($i)
+    };
+}
+
+/// Binds the arguments of element `i` and evaluates the row's expression.
+macro_rules! evaluate {
+    ($src:ident, $i:ident, $t:ty, ($a:ident), $e:expr) => {{
+        let $a = at!($src, 0, $i, $t);
+        $e
+    }};
+    ($src:ident, $i:ident, $t:ty, ($a:ident, $b:ident), $e:expr) => {{
+        let ($a, $b) = (at!($src, 0, $i, $t), at!($src, 1, $i, $t));
+        $e
+    }};
+    ($src:ident, $i:ident, $t:ty, ($a:ident, $b:ident, $c:ident), $e:expr) => {{
+        let ($a, $b, $c) = (at!($src, 0, $i, $t), at!($src, 1, $i, $t), at!($src, 2, $i, $t));
+        $e
+    }};
+    ($src:ident, $i:ident, $t:ty, ($a:ident, $b:ident, $c:ident, $d:ident), $e:expr) => {{
+        let ($a, $b, $c, $d) = (at!($src, 0, $i, $t), at!($src, 1, $i, $t), at!($src, 2, $i, $t), at!($src, 3, $i, $t));
+        $e
+    }};
+}
+
+/// As `evaluate!`, with arguments stored as bytes read as truth values.
+macro_rules! evaluate_bool {
+    ($src:ident, $i:ident, ($a:ident), $e:expr) => {{
+        let $a = at!($src, 0, $i, u8) != 0;
+        $e
+    }};
+    ($src:ident, $i:ident, ($a:ident, $b:ident), $e:expr) => {{
+        let ($a, $b) = (at!($src, 0, $i, u8) != 0, at!($src, 1, $i, u8) != 0);
+        $e
+    }};
+}
+
+/// The block functions of one row and class. Results are values of the class or, for comparisons and tests, truth values.
+macro_rules! class_function {
+    ($kind:ident, b, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            #[allow(unused_variables, clippy::redundant_locals)]
+            pub unsafe fn b(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst, n);
+                for i in 0..n {
+                    out[i] = evaluate_bool!(src, i, $args, $e) as u8;
+                }
+            }
+        }
+    };
+    (select, a, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn a<T: Copy>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst.cast::<T>(), n);
+                for i in 0..n {
+                    out[i] = select(at!(src, 0, i, u8), at!(src, 1, i, T), at!(src, 2, i, T));
+                }
+            }
+        }
+    };
+    ($kind:ident, a, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn a<T: Copy>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst.cast::<T>(), n);
+                for i in 0..n {
+                    out[i] = evaluate!(src, i, T, $args, $e);
+                }
+            }
+        }
+    };
+    (compare, $class:ident, $args:tt, $e:expr) => { class_function!(@flag $class, $args, $e); };
+    (test, $class:ident, $args:tt, $e:expr) => { class_function!(@flag $class, $args, $e); };
+    (@flag f, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn f<T: Real>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst, n);
+                for i in 0..n {
+                    out[i] = evaluate!(src, i, T, $args, $e) as u8;
+                }
+            }
+        }
+    };
+    (@flag i, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            #[allow(unused_variables)]
+            pub unsafe fn i<T: Integer>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst, n);
+                for i in 0..n {
+                    out[i] = evaluate!(src, i, T, $args, $e) as u8;
+                }
+            }
+        }
+    };
+    ($kind:ident, f, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn f<T: Real>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst.cast::<T>(), n);
+                for i in 0..n {
+                    out[i] = evaluate!(src, i, T, $args, $e);
+                }
+            }
+        }
+    };
+    ($kind:ident, i, $args:tt, $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn i<T: IntegerBits>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst.cast::<T>(), n);
+                for i in 0..n {
+                    out[i] = evaluate!(src, i, T, $args, $e);
+                }
+            }
+        }
+    };
+}
+
+/// Integers with the bit operators the table uses.
+pub trait IntegerBits:
+    Integer
+    + std::ops::Not<Output = Self>
+    + std::ops::BitAnd<Output = Self>
+    + std::ops::BitOr<Output = Self>
+    + std::ops::BitXor<Output = Self>
+{
+}
+impl<T> IntegerBits for T where
+    T: Integer
+        + std::ops::Not<Output = T>
+        + std::ops::BitAnd<Output = T>
+        + std::ops::BitOr<Output = T>
+        + std::ops::BitXor<Output = T>
+{
+}
+
+macro_rules! resolve {
+    ($dtype:ident, $V:ident, f) => {
+        match register_dtype($dtype) {
+            DType::F32 => return Some(row::$V::f::<f32>),
+            DType::F64 => return Some(row::$V::f::<f64>),
+            _ => {}
+        }
+    };
+    ($dtype:ident, $V:ident, i) => {
+        match $dtype {
+            DType::U8 => return Some(row::$V::i::<u8>),
+            DType::I8 => return Some(row::$V::i::<i8>),
+            DType::I16 => return Some(row::$V::i::<i16>),
+            DType::I32 => return Some(row::$V::i::<i32>),
+            DType::I64 => return Some(row::$V::i::<i64>),
+            _ => {}
+        }
+    };
+    ($dtype:ident, $V:ident, b) => {
+        if $dtype == DType::Bool {
+            return Some(row::$V::b);
+        }
+    };
+    ($dtype:ident, $V:ident, a) => {
+        return Some(match register_dtype($dtype).size() {
+            1 => row::$V::a::<u8>,
+            2 => row::$V::a::<u16>,
+            4 => row::$V::a::<u32>,
+            _ => row::$V::a::<u64>,
+        })
+    };
+}
+
+macro_rules! define_blocks {
+    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+        /// One module per row, named as its variant.
+        #[allow(non_snake_case, unused_imports)]
+        mod row {
+            $(pub mod $V {
+                use super::super::*;
+                $(class_function!($rule, $cls, $args, $e);)*
+            })*
+        }
+
+        /// The block function of an operator for values of `dtype`, if its row has that class.
+        #[allow(unreachable_code)]
+        pub fn block_fn(op: Ew, dtype: DType) -> Option<BlockFn> {
+            match op {
+                $(Ew::$V => { $(resolve!(dtype, $V, $cls);)* None })*
+            }
+        }
+    };
+}
+elementwise_table!(define_blocks);
+
+/// Conversions between register types.
+pub fn cast_fn(from: DType, to: DType) -> BlockFn {
+    macro_rules! to {
+        ($from:ident, $($d:ident => $f:ident),*) => { match to { $(DType::$d => $from::$f,)* DType::F16 => $from::half, DType::BF16 => $from::bfloat } };
+    }
+    macro_rules! table {
+        ($($d:ident => $m:ident),*) => {
+            match register_dtype(from) {
+                $(DType::$d => to!($m, Bool => boolean, U8 => u8, I8 => i8, I16 => i16, I32 => i32, I64 => i64, F32 => f32, F64 => f64),)*
+                DType::F16 | DType::BF16 => from_f32::f32,
+            }
+        };
+    }
+    table!(Bool => from_bool, U8 => from_u8, I8 => from_i8, I16 => from_i16, I32 => from_i32, I64 => from_i64, F32 => from_f32, F64 => from_f64)
+}
+
+macro_rules! casts {
+    ($($m:ident: $t:ty, |$v:ident| $value:expr, $nonzero:expr, $int:ty);* $(;)?) => {$(
+        mod $m {
+            use super::*;
+            casts!(@one u8, $t, u8, |$v| ($value as $int) as u8);
+            casts!(@one i8, $t, i8, |$v| ($value as $int) as i8);
+            casts!(@one i16, $t, i16, |$v| ($value as $int) as i16);
+            casts!(@one i32, $t, i32, |$v| ($value as $int) as i32);
+            casts!(@one i64, $t, i64, |$v| ($value as $int) as i64);
+            casts!(@one f32, $t, f32, |$v| $value as f32);
+            casts!(@one f64, $t, f64, |$v| $value as f64);
+            casts!(@one boolean, $t, u8, |$v| $nonzero as u8);
+            casts!(@one half, $t, f32, |$v| f16::from_f64($value as f64).to_f32());
+            casts!(@one bfloat, $t, f32, |$v| bf16::from_f64($value as f64).to_f32());
+        }
+    )*};
+    (@one $name:ident, $from:ty, $to:ty, |$v:ident| $e:expr) => {
+        simd_dispatch! {
+            pub unsafe fn $name(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                let out = std::slice::from_raw_parts_mut(dst.cast::<$to>(), n);
+                for i in 0..n {
+                    let $v = at!(src, 0, i, $from);
+                    out[i] = $e;
+                }
+            }
+        }
+    };
+}
+// Floats go to integers through i64, so that out-of-range values wrap as on PyTorch's x86 builds.
+casts! {
+    from_bool: u8, |v| (v != 0) as u8, v != 0, u8;
+    from_u8: u8, |v| v, v != 0, u8;
+    from_i8: i8, |v| v, v != 0, i8;
+    from_i16: i16, |v| v, v != 0, i16;
+    from_i32: i32, |v| v, v != 0, i32;
+    from_i64: i64, |v| v, v != 0, i64;
+    from_f32: f32, |v| v, v != 0.0, i64;
+    from_f64: f64, |v| v, v != 0.0, i64;
+}
+
+/// Rounds f32 registers to a half type in place.
+pub fn round_block(dtype: DType, values: &mut [f32]) {
+    match dtype {
+        DType::F16 => round_f16(values),
+        DType::BF16 => round_bf16(values),
+        _ => {}
+    }
+}
+
+simd_dispatch! {
+    fn round_bf16(values: &mut [f32]) {
+        for v in values.iter_mut() {
+            let bits = v.to_bits();
+            // Round to nearest even on the upper half; NaN keeps a quiet payload.
+            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
+            *v = if v.is_nan() { f32::from_bits(bits & 0xffff_0000 | 0x0040_0000) } else { f32::from_bits(rounded) };
+        }
+    }
+    fn round_f16(values: &mut [f32]) {
+        for v in values.iter_mut() {
+            *v = f16_value(*v);
+        }
+    }
+}
+
+/// `x` rounded to the nearest float16, branch-free: adding and subtracting a power of two rounds to its grid.
+#[inline(always)]
+fn f16_value(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let sign = bits & 0x8000_0000;
+    let a = bits & 0x7fff_ffff;
+    // Below 2^-14 the grid is 2^-24; above, ten bits of mantissa.
+    let small = (f32::from_bits(a) + 0.5) - 0.5;
+    let normal = f32::from_bits(a.wrapping_add(0xfff + ((a >> 13) & 1)) & !0x1fff);
+    let tiny = a < 0x3880_0000;
+    let r = if tiny { small } else { normal };
+    let r = if r >= 65520.0 { f32::INFINITY } else { r };
+    let r = if a > 0x7f80_0000 { f32::from_bits(a | 0x0040_0000) } else { r };
+    f32::from_bits(r.to_bits() | sign)
+}

@@ -1,0 +1,364 @@
+//! The patches a convolution reads, and their packing into panels without an im2col buffer.
+//!
+//! A patch matrix has one row per (channel, tap) and one column per point of the output grid, counted over the whole
+//! batch. A *panel* is a run of columns as wide as a register tile; it is packed as `[row][column]`.
+
+use crate::cpu::conv::kernel::Real;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::conv::vector::spread;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::{Level, level};
+
+/// Where the patches lie: column `(n, o)` of row `(c, t)` is `x[n, c, o·stride + taps[t]]`, zero outside the input.
+#[derive(Clone, Debug)]
+pub struct Patches {
+    pub size: [usize; 3],
+    pub grid: [usize; 3],
+    pub stride: [usize; 3],
+    pub taps: Vec<[isize; 3]>,
+    /// Elements from one sample to the next.
+    pub batch_stride: usize,
+    pub batches: usize,
+}
+
+/// Lanes `lo..hi` of a panel read `x[offset + lane·stride]`.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    offset: isize,
+    lo: u8,
+    hi: u8,
+}
+
+/// What one panel reads for every tap.
+#[derive(Default)]
+pub struct Panel {
+    pieces: Vec<Piece>,
+    /// `pieces[ends[t - 1]..ends[t]]` belong to tap `t`.
+    ends: Vec<u32>,
+    /// The same as masked loads, `most` for every 16 lanes of a tap.
+    #[cfg(target_arch = "x86_64")]
+    loads: Vec<Load>,
+    #[cfg(target_arch = "x86_64")]
+    most: usize,
+}
+
+/// Columns of one panel that lie in one row of the output grid.
+#[derive(Clone, Copy)]
+struct Run {
+    lane: usize,
+    len: usize,
+    sample: usize,
+    at: [usize; 3],
+}
+
+impl Patches {
+    /// The plain matrix `x[n, c, :]`: one tap, every point of the plane a column.
+    pub fn plain(batches: usize, batch_stride: usize, points: usize) -> Patches {
+        Patches {
+            size: [1, 1, points],
+            grid: [1, 1, points],
+            stride: [1; 3],
+            taps: vec![[0; 3]],
+            batch_stride,
+            batches,
+        }
+    }
+
+    /// Output points of one sample.
+    pub fn points(&self) -> usize {
+        self.grid.iter().product()
+    }
+
+    /// Columns of the whole batch.
+    pub fn columns(&self) -> usize {
+        self.batches * self.points()
+    }
+
+    /// Elements of one channel.
+    pub fn plane(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// Plans the panel of the columns `from..from + width` (fewer at the end of the batch).
+    pub fn plan(&self, from: usize, width: usize, panel: &mut Panel) {
+        panel.pieces.clear();
+        panel.ends.clear();
+        let mut runs = [Run { lane: 0, len: 0, sample: 0, at: [0; 3] }; 64];
+        let mut count = 0;
+        let end = (from + width).min(self.columns());
+        let mut q = from;
+        while q < end {
+            let (row, w) = (q / self.grid[2], q % self.grid[2]);
+            let (row, h) = (row / self.grid[1], row % self.grid[1]);
+            let len = (self.grid[2] - w).min(end - q);
+            let at = [row % self.grid[0], h, w];
+            runs[count] = Run { lane: q - from, len, sample: row / self.grid[0], at };
+            count += 1;
+            q += len;
+        }
+        for tap in &self.taps {
+            for run in &runs[..count] {
+                panel.pieces.extend(self.piece(run, tap));
+            }
+            panel.ends.push(panel.pieces.len() as u32);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if width == 32 && self.stride[2] <= 2 && level() == Level::Avx512 {
+            plan_loads(panel, self.stride[2]);
+        }
+    }
+
+    #[inline(always)]
+    fn piece(&self, run: &Run, tap: &[isize; 3]) -> Option<Piece> {
+        let [d, h, w] = [0, 1, 2].map(|a| (run.at[a] * self.stride[a]) as isize + tap[a]);
+        if d < 0 || d >= self.size[0] as isize || h < 0 || h >= self.size[1] as isize {
+            return None;
+        }
+        let (step, width) = (self.stride[2] as isize, self.size[2] as isize);
+        let up = |v: isize| match step {
+            1 => v.max(0),
+            2 => (v.max(0) + 1) >> 1,
+            _ => (v.max(0) + step - 1) / step,
+        };
+        let (lo, hi) = (up(-w), up(width - w).min(run.len as isize));
+        if lo >= hi {
+            return None;
+        }
+        let start = (run.sample * self.batch_stride) as isize + (d * self.size[1] as isize + h) * width + w;
+        let lane = run.lane as isize;
+        Some(Piece { offset: start - lane * step, lo: (lane + lo) as u8, hi: (lane + hi) as u8 })
+    }
+
+    /// Packs the rows of the channels `channels` of a planned panel to `to`, `[row][width]`.
+    ///
+    /// # Safety
+    /// `x` addresses channel 0 of the first sample of this panel's group, and `to` holds the rows.
+    pub unsafe fn pack<T: Real>(
+        &self, panel: &Panel, x: *const T, channels: std::ops::Range<usize>, to: *mut T, width: usize,
+    ) {
+        let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
+        #[cfg(target_arch = "x86_64")]
+        if T::DTYPE == crate::dtype::DType::F32 && width == 32 && step <= 2 && level() == Level::Avx512 {
+            let x = x.wrapping_add(channels.start * plane).cast();
+            // SAFETY: T is f32, the level is available, the caller's contract covers the rest.
+            unsafe { pack_avx512(panel, x, plane, step, channels.len(), to.cast()) };
+            return;
+        }
+        let mut first = 0;
+        for (t, &end) in panel.ends.iter().enumerate() {
+            let pieces = &panel.pieces[first as usize..end as usize];
+            first = end;
+            let rows = Rows {
+                x: x.wrapping_add(channels.start * plane),
+                plane,
+                to: to.wrapping_add(t * width),
+                to_stride: taps * width,
+                count: channels.len(),
+                step,
+            };
+            // SAFETY: the caller's contract; pieces lie inside the planes.
+            unsafe { pack_pieces(&rows, pieces, width) };
+        }
+    }
+}
+
+/// The rows of one tap: channel `i` is read at `x + i·plane` and written at `to + i·to_stride`.
+struct Rows<T> {
+    x: *const T,
+    plane: usize,
+    to: *mut T,
+    to_stride: usize,
+    count: usize,
+    step: usize,
+}
+
+unsafe fn pack_pieces<T: Real>(rows: &Rows<T>, pieces: &[Piece], width: usize) {
+    let covered: usize = pieces.iter().map(|p| (p.hi - p.lo) as usize).sum();
+    for i in 0..rows.count {
+        let (x, to) = (rows.x.wrapping_add(i * rows.plane), rows.to.wrapping_add(i * rows.to_stride));
+        // SAFETY: the contract of `Patches::pack`.
+        unsafe {
+            if covered < width {
+                std::slice::from_raw_parts_mut(to, width).fill(T::default());
+            }
+            for p in pieces {
+                for lane in p.lo as usize..p.hi as usize {
+                    *to.add(lane) = *x.wrapping_offset(p.offset + (lane * rows.step) as isize);
+                }
+            }
+        }
+    }
+}
+
+/// A masked load of 16 lanes.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Default)]
+struct Load {
+    offset: isize,
+    mask: u32,
+}
+
+/// The loads of every half row of a panel: two of them where that is enough for all, so that no loop is needed.
+#[cfg(target_arch = "x86_64")]
+fn plan_loads(panel: &mut Panel, step: usize) {
+    let overlaps = |lane: u8| move |p: &&Piece| p.lo < lane + 16 && p.hi > lane;
+    let mut most = if step == 1 { 2 } else { 1 };
+    let mut first = 0;
+    for &end in &panel.ends {
+        let pieces = &panel.pieces[first as usize..end as usize];
+        first = end;
+        for lane in [0, 16] {
+            most = most.max(pieces.iter().filter(overlaps(lane)).count());
+        }
+    }
+    panel.most = most;
+    let to = &mut panel.loads;
+    to.clear();
+    let mut first = 0;
+    for &end in &panel.ends {
+        let pieces = &panel.pieces[first as usize..end as usize];
+        first = end;
+        for lane in [0, 16] {
+            let start = to.len();
+            for p in pieces {
+                let (lo, hi) = (p.lo.max(lane), p.hi.min(lane + 16));
+                if lo < hi {
+                    let mask = ((1u32 << (hi - lane)) - 1) & !((1u32 << (lo - lane)) - 1);
+                    to.push(Load { offset: p.offset + lane as isize * step as isize, mask });
+                }
+            }
+            // A load of no lanes has an address that another one touches, lest it be slow.
+            let filler = Load { mask: 0, ..to.get(start).copied().unwrap_or_default() };
+            to.resize(start + most, filler);
+        }
+    }
+}
+
+/// How far ahead of a load its row is prefetched: the next panel, whose first touch would miss every cache.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: isize = 48;
+
+/// Packs panels of 32 float32 with masked loads; strides 1 and 2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, channels: usize, to: *mut f32) {
+    use std::arch::x86_64::*;
+    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    let halves = 2 * panel.ends.len();
+    let (most, loads) = (panel.most, &panel.loads[..]);
+    for c in 0..channels {
+        let (x, to) = (x.wrapping_add(c * plane), to.wrapping_add(c * halves * 16));
+        // SAFETY: masked lanes lie inside the input, the rest is not touched; `to` holds all halves.
+        unsafe {
+            if step == 1 && most == 2 {
+                for (i, l) in loads.chunks_exact(2).enumerate() {
+                    let v = _mm512_maskz_loadu_ps(l[0].mask as u16, x.wrapping_offset(l[0].offset));
+                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + AHEAD).cast());
+                    let v = _mm512_mask_loadu_ps(v, l[1].mask as u16, x.wrapping_offset(l[1].offset));
+                    _mm512_store_ps(to.wrapping_add(i * 16), v);
+                }
+            } else if step == 1 {
+                for (i, l) in loads.chunks_exact(most).enumerate() {
+                    let mut v = _mm512_setzero_ps();
+                    for l in l {
+                        v = _mm512_mask_loadu_ps(v, l.mask as u16, x.wrapping_offset(l.offset));
+                    }
+                    _mm512_store_ps(to.wrapping_add(i * 16), v);
+                }
+            } else {
+                for (i, l) in loads.chunks_exact(most).enumerate() {
+                    let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + 2 * AHEAD).cast());
+                    for l in l {
+                        let p = x.wrapping_offset(l.offset);
+                        low = _mm512_mask_loadu_ps(low, spread(l.mask), p);
+                        high = _mm512_mask_loadu_ps(high, spread(l.mask >> 8), p.wrapping_add(16));
+                    }
+                    _mm512_store_ps(to.wrapping_add(i * 16), _mm512_permutex2var_ps(low, even, high));
+                }
+            }
+        }
+    }
+}
+
+/// Turns a packed panel `[row][width]` into `[column][to_width]` for the rows `from..from + count`, where
+/// `count ≤ to_width`; lanes beyond `count` stay as they are.
+///
+/// # Safety
+/// `panel` holds the rows and `to` holds `width · to_width` elements.
+pub unsafe fn transpose<T: Real>(panel: *const T, width: usize, count: usize, to: *mut T, to_width: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if T::DTYPE == crate::dtype::DType::F32 && width == 32 && level() == Level::Avx512 {
+        // SAFETY: T is f32 and the level is available.
+        unsafe { transpose_avx512(panel.cast(), width, count, to.cast(), to_width) };
+        return;
+    }
+    for j in 0..width {
+        for r in 0..count {
+            // SAFETY: the caller's contract.
+            unsafe { *to.add(j * to_width + r) = *panel.add(r * width + j) };
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn transpose_avx512(panel: *const f32, width: usize, count: usize, to: *mut f32, to_width: usize) {
+    use std::arch::x86_64::*;
+    let mut row = 0;
+    while row < count {
+        let rows = (count - row).min(16);
+        for column in (0..width).step_by(16) {
+            // SAFETY: rows beyond `count` are neither read nor written.
+            unsafe {
+                let mut v = [_mm512_setzero_ps(); 16];
+                for (i, v) in v.iter_mut().enumerate().take(rows) {
+                    *v = _mm512_loadu_ps(panel.add((row + i) * width + column));
+                }
+                let v = transpose_16(v);
+                let mask = ((1u32 << rows) - 1) as u16;
+                for (j, v) in v.into_iter().enumerate() {
+                    _mm512_mask_storeu_ps(to.add((column + j) * to_width + row), mask, v);
+                }
+            }
+        }
+        row += 16;
+    }
+}
+
+/// The transpose of 16×16 float32 in registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transpose_16(v: [std::arch::x86_64::__m512; 16]) -> [std::arch::x86_64::__m512; 16] {
+    use std::arch::x86_64::*;
+    // SAFETY: registers only; the caller has AVX-512.
+    unsafe {
+        let mut a = v;
+        for i in 0..8 {
+            a[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+            a[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+        }
+        let mut b = a;
+        for i in 0..4 {
+            let pair = |x: __m512, y: __m512| (_mm512_castps_pd(x), _mm512_castps_pd(y));
+            let (lo0, lo1) = pair(a[4 * i], a[4 * i + 2]);
+            let (hi0, hi1) = pair(a[4 * i + 1], a[4 * i + 3]);
+            b[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(lo0, lo1));
+            b[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(lo0, lo1));
+            b[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(hi0, hi1));
+            b[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(hi0, hi1));
+        }
+        // b[4i + j], 128-bit block k: column 4k + j of the rows 4i..4i + 4.
+        let mut out = b;
+        for j in 0..4 {
+            let (r0, r1, r2, r3) = (b[j], b[4 + j], b[8 + j], b[12 + j]);
+            let (x0, x1) = (_mm512_shuffle_f32x4::<0x44>(r0, r1), _mm512_shuffle_f32x4::<0xee>(r0, r1));
+            let (y0, y1) = (_mm512_shuffle_f32x4::<0x44>(r2, r3), _mm512_shuffle_f32x4::<0xee>(r2, r3));
+            out[j] = _mm512_shuffle_f32x4::<0x88>(x0, y0);
+            out[4 + j] = _mm512_shuffle_f32x4::<0xdd>(x0, y0);
+            out[8 + j] = _mm512_shuffle_f32x4::<0x88>(x1, y1);
+            out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(x1, y1);
+        }
+        out
+    }
+}

@@ -1,0 +1,267 @@
+//! Packed weights times patches: the forward pass of a convolution and, phase by phase, its input gradient.
+
+use crate::cpu::conv::kernel::{Real, Start, Tile};
+use crate::cpu::conv::patches::{Panel, Patches};
+use crate::cpu::conv::scratch::Scratch;
+use crate::cpu::planes::{Shared, for_parts};
+use crate::cpu::threads;
+use std::ops::Range;
+
+/// Rows of a patch panel that are packed at once: with 32 float32 columns the panel stays in the first-level cache.
+const BLOCK_ROWS: usize = 256;
+/// Panels of one task, so that a slice of the weights is read from the second-level cache that many times.
+const TASK_PANELS: usize = 8;
+/// Multiplications and additions of a chunk of parallel work: about 20 µs.
+const GRAIN_FLOPS: usize = 2 << 20;
+
+/// Where the weight of (row, channel, tap) lies within a group: `row·row_stride + channel·channel_stride + taps[tap]`.
+pub struct WeightLayout {
+    pub row_stride: usize,
+    pub channel_stride: usize,
+    pub taps: Vec<usize>,
+    pub group_stride: usize,
+}
+
+/// The sizes of a grouped product, per group.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    pub groups: usize,
+    pub rows: usize,
+    pub channels: usize,
+}
+
+/// Cuts `total` rows into the fewest tiles of at most `most`, as even as possible.
+pub fn tile_rows(total: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let count = total.div_ceil(most).max(1);
+    let (base, longer) = (total / count, total % count);
+    (0..count).map(move |i| i * base + i.min(longer)..(i + 1) * base + (i + 1).min(longer))
+}
+
+/// Weights as `[group][tile][channel][tap][row]`.
+pub struct PackedWeights<T> {
+    data: Scratch<T>,
+    tiles: Vec<Range<usize>>,
+}
+
+impl<T: Real> PackedWeights<T> {
+    pub fn new(weights: &[T], layout: &WeightLayout, sizes: Sizes) -> Self {
+        let depth = sizes.channels * layout.taps.len();
+        let mut data = Scratch::new(sizes.groups * sizes.rows * depth);
+        let tiles: Vec<_> = tile_rows(sizes.rows, T::tile().rows).collect();
+        let shared = Shared::new(data.as_mut_slice());
+        let grain = (16 * 1024 / (depth * T::tile().rows).max(1)).max(1);
+        threads::parallel_for(sizes.groups * tiles.len(), grain, |range| {
+            for i in range {
+                let (g, rows) = (i / tiles.len(), tiles[i % tiles.len()].clone());
+                let source = &weights[g * layout.group_stride..];
+                // SAFETY: the tiles of all groups are disjoint.
+                let to = unsafe { shared.range((g * sizes.rows + rows.start) * depth, rows.len() * depth) };
+                let mut to = to.chunks_exact_mut(rows.len());
+                for c in 0..sizes.channels {
+                    for &tap in &layout.taps {
+                        let Some(column) = to.next() else { return };
+                        let base = c * layout.channel_stride + tap;
+                        for (w, r) in column.iter_mut().zip(rows.clone()) {
+                            *w = source[base + r * layout.row_stride];
+                        }
+                    }
+                }
+            }
+        });
+        PackedWeights { data, tiles }
+    }
+}
+
+/// Where the points of the patches' grid lie in the output: point `o` at `start + o·step` of a plane of `size`.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub size: [usize; 3],
+    pub start: [usize; 3],
+    pub step: [usize; 3],
+}
+
+impl Place {
+    pub fn dense(size: [usize; 3]) -> Place {
+        Place { size, start: [0; 3], step: [1; 3] }
+    }
+    fn is_dense(&self) -> bool {
+        self.step == [1; 3]
+    }
+    fn plane(&self) -> usize {
+        self.size.iter().product()
+    }
+    fn offset(&self, grid: [usize; 3], point: usize) -> usize {
+        let at = [point / (grid[1] * grid[2]), point / grid[2] % grid[1], point % grid[2]];
+        let [d, h, w] = [0, 1, 2].map(|a| self.start[a] + at[a] * self.step[a]);
+        (d * self.size[1] + h) * self.size[2] + w
+    }
+}
+
+/// `out[n, g·rows + r, place(o)] = bias[g·rows + r] + Σ weight[g, r, c, t] · patch[n, g·channels + c, t, o]`.
+pub struct Product<'a, T> {
+    pub patches: &'a Patches,
+    pub x: &'a [T],
+    pub weights: &'a PackedWeights<T>,
+    pub sizes: Sizes,
+    pub bias: Option<&'a [T]>,
+    pub place: &'a Place,
+}
+
+/// Lanes of a panel that lie at equal steps in the output.
+struct Segment {
+    lane: usize,
+    len: usize,
+    /// Offset in the output without the channel.
+    offset: usize,
+}
+
+/// A task: panels of one group, and some of its weight tiles.
+struct Task<'a> {
+    group: usize,
+    panels: Range<usize>,
+    tiles: &'a [Range<usize>],
+}
+
+impl<T: Real> Product<'_, T> {
+    /// # Safety
+    /// No other thread touches the places of this product in `out`.
+    pub unsafe fn run(&self, out: Shared<T>) {
+        let tile = T::tile();
+        let (columns, width) = (self.patches.columns(), tile.columns);
+        let panels = columns.div_ceil(width);
+        let tiles = &self.weights.tiles[..];
+        // How the work is cut changes no sum: every tile adds its channels in the same blocks.
+        let wanted = 4 * threads::num_threads();
+        let per_task = (panels * self.sizes.groups / wanted).clamp(1, TASK_PANELS);
+        let blocks = panels.div_ceil(per_task);
+        let parts = (wanted / (blocks * self.sizes.groups).max(1)).clamp(1, tiles.len());
+        let part = tiles.len().div_ceil(parts);
+        let parts = tiles.len().div_ceil(part);
+        let depth = self.sizes.channels * self.patches.taps.len();
+        let flops = 2 * per_task * width * (self.sizes.rows / parts).max(1) * depth.max(8);
+        threads::parallel_for(blocks * parts * self.sizes.groups, (GRAIN_FLOPS / flops).max(1), |range| {
+            let mut worker = Worker::new(self, tile, part);
+            for i in range {
+                let (block, rest) = (i % blocks, i / blocks);
+                let (group, p) = (rest / parts, rest % parts);
+                let tiles = &tiles[p * part..((p + 1) * part).min(tiles.len())];
+                let panels = block * per_task..((block + 1) * per_task).min(panels);
+                // SAFETY: tasks write disjoint rows or columns.
+                unsafe { worker.run(&Task { group, panels, tiles }, out) };
+            }
+        });
+    }
+
+    /// The places of the lanes of a panel.
+    fn segments(&self, from: usize, width: usize, to: &mut Vec<Segment>) {
+        to.clear();
+        let (points, grid) = (self.patches.points(), self.patches.grid);
+        let sample_size = self.sizes.groups * self.sizes.rows * self.place.plane();
+        let end = (from + width).min(self.patches.columns());
+        let mut q = from;
+        while q < end {
+            let (sample, point) = (q / points, q % points);
+            let run = if self.place.is_dense() { points - point } else { grid[2] - point % grid[2] };
+            let len = run.min(end - q);
+            let offset = sample * sample_size + self.place.offset(grid, point);
+            to.push(Segment { lane: q - from, len, offset });
+            q += len;
+        }
+    }
+}
+
+/// What one thread needs for its tasks.
+struct Worker<'a, T> {
+    product: &'a Product<'a, T>,
+    tile: Tile<T>,
+    /// Channels packed at once.
+    block: usize,
+    /// One packed panel.
+    packed: Scratch<T>,
+    /// The tiles of panels whose lanes are not one run of the output.
+    aside: Scratch<T>,
+    panels: Vec<(Panel, Vec<Segment>)>,
+}
+
+impl<'a, T: Real> Worker<'a, T> {
+    fn new(product: &'a Product<'a, T>, tile: Tile<T>, part: usize) -> Self {
+        let (channels, taps) = (product.sizes.channels, product.patches.taps.len());
+        let blocks = (channels * taps).div_ceil(BLOCK_ROWS).clamp(1, channels.max(1));
+        let block = channels.div_ceil(blocks).max(1);
+        let packed = Scratch::new(block * taps * tile.columns);
+        let aside = Scratch::new(TASK_PANELS * part * tile.rows * tile.columns);
+        Worker { product, tile, block, packed, aside, panels: Vec::new() }
+    }
+
+    /// # Safety
+    /// As [`Product::run`], for the columns and rows of the task.
+    unsafe fn run(&mut self, task: &Task, out: Shared<T>) {
+        let (p, width) = (self.product, self.tile.columns);
+        self.panels.resize_with(task.panels.len(), Default::default);
+        for (i, (panel, segments)) in task.panels.clone().zip(&mut self.panels) {
+            p.patches.plan(i * width, width, panel);
+            p.segments(i * width, width, segments);
+        }
+        let channels = p.sizes.channels;
+        for from in (0..channels).step_by(self.block) {
+            let block = from..(from + self.block).min(channels);
+            for j in 0..task.panels.len() {
+                // SAFETY: the caller's contract.
+                unsafe { self.panel(task, j, block.clone(), out) };
+            }
+        }
+    }
+
+    /// Adds one block of channels to one panel of the output.
+    unsafe fn panel(&mut self, task: &Task, j: usize, block: Range<usize>, out: Shared<T>) {
+        let (p, tile) = (self.product, self.tile);
+        let (plane, taps, width) = (p.place.plane(), p.patches.taps.len(), tile.columns);
+        let depth = p.sizes.channels * taps;
+        let (panel, segments) = &self.panels[j];
+        let x = p.x[task.group * p.sizes.channels * p.patches.plane()..].as_ptr();
+        // SAFETY: the scratch holds one panel of the block; `x` is channel 0 of the group.
+        unsafe { p.patches.pack(panel, x, block.clone(), self.packed.as_mut_ptr(), width) };
+        let direct = match &segments[..] {
+            [one] if one.len == width && p.place.is_dense() => Some(one.offset),
+            _ => None,
+        };
+        let part_rows: usize = task.tiles.iter().map(Range::len).sum();
+        let first_row = task.tiles.first().map_or(0, |t| t.start);
+        let aside = self.aside.as_mut_ptr().wrapping_add(j * part_rows * width);
+        for rows in task.tiles {
+            let channel = task.group * p.sizes.rows + rows.start;
+            let (c, ldc) = match direct {
+                Some(offset) => (out.ptr().wrapping_add(offset + channel * plane), plane),
+                None => (aside.wrapping_add((rows.start - first_row) * width), width),
+            };
+            let start = match p.bias {
+                _ if block.start > 0 => Start::Add,
+                Some(bias) => Start::Bias(bias[channel..].as_ptr()),
+                None => Start::Zero,
+            };
+            let a = &p.weights.data.as_slice()[(task.group * p.sizes.rows + rows.start) * depth..];
+            let a = a[block.start * taps * rows.len()..].as_ptr();
+            // SAFETY: `a` holds the block of this tile, the packed panel its patches, `c` a tile of this task.
+            unsafe { tile.run(rows.len(), block.len() * taps, a, self.packed.as_ptr(), c, ldc, start) };
+        }
+        if direct.is_none() && block.end == p.sizes.channels {
+            let step = p.place.step[2];
+            for r in 0..part_rows {
+                let channel = (task.group * p.sizes.rows + first_row + r) * plane;
+                for s in segments {
+                    let to = out.ptr().wrapping_add(s.offset + channel);
+                    let from = aside.wrapping_add(r * width + s.lane);
+                    for l in 0..s.len {
+                        // SAFETY: the segment's places belong to this task.
+                        unsafe { *to.wrapping_add(l * step) = *from.wrapping_add(l) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Fills every channel with its bias, or zero.
+pub fn fill<T: Real>(out: &mut [T], channels: usize, plane: usize, bias: Option<&[T]>) {
+    for_parts(out, plane, plane / 8, |i, part| part.fill(bias.map_or(T::default(), |b| b[i % channels])));
+}

@@ -1,0 +1,237 @@
+//! Vector registers behind one trait, so that a kernel is written once for every level and element type.
+
+/// A vector register, or an array that LLVM turns into one. Masks hold one bit per lane, the lowest for the first.
+pub trait Vector: Copy {
+    type T: Copy + Default;
+    const LANES: usize;
+    unsafe fn load(p: *const Self::T) -> Self;
+    unsafe fn store(self, p: *mut Self::T);
+    unsafe fn splat(v: Self::T) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self · b + c`
+    unsafe fn fma(self, b: Self, c: Self) -> Self;
+    /// Asks for the cache line at `p`, which may be any address.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const Self::T) {}
+    /// Loads the masked lanes and touches no others, which become zero.
+    unsafe fn load_masked(p: *const Self::T, mask: u32) -> Self;
+    unsafe fn store_masked(self, p: *mut Self::T, mask: u32);
+
+    /// Loads lane `i` from `p + i·step`; masked as above.
+    #[inline(always)]
+    unsafe fn load_step(p: *const Self::T, step: usize, mask: u32) -> Self {
+        let mut lanes = [Self::T::default(); 16];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            if mask >> i & 1 == 1 {
+                // SAFETY: the caller vouches for the masked lanes.
+                *lane = unsafe { *p.add(i * step) };
+            }
+        }
+        // SAFETY: 16 lanes are enough for every register.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+    /// Stores lane `i` at `p + i·step`; masked as above.
+    #[inline(always)]
+    unsafe fn store_step(self, p: *mut Self::T, step: usize, mask: u32) {
+        let mut lanes = [Self::T::default(); 16];
+        // SAFETY: 16 lanes are enough for every register; the caller vouches for the masked places.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            for (i, lane) in lanes.iter().enumerate().take(Self::LANES) {
+                if mask >> i & 1 == 1 {
+                    *p.add(i * step) = *lane;
+                }
+            }
+        }
+    }
+}
+
+/// The mask of the lowest `n` lanes.
+#[inline(always)]
+pub fn low_mask(n: usize) -> u32 {
+    ((1u64 << n) - 1) as u32
+}
+
+/// Spreads the low eight bits to the even places.
+#[inline(always)]
+pub fn spread(mask: u32) -> u16 {
+    let m = mask & 0xff;
+    let m = (m | m << 4) & 0x0f0f;
+    let m = (m | m << 2) & 0x3333;
+    ((m | m << 1) & 0x5555) as u16
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Vector, spread};
+    use std::arch::x86_64::*;
+
+    macro_rules! vector {
+        ($v:ident, $t:ty, $lanes:literal, $load:ident, $store:ident, $splat:ident, $add:ident, $fma:ident, $($masked:tt)*) => {
+            // SAFETY of all: the caller runs at a level that has the instructions, and vouches for the addresses.
+            impl Vector for $v {
+                type T = $t;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn load(p: *const $t) -> Self {
+                    unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, p: *mut $t) {
+                    unsafe { $store(p, self) }
+                }
+                #[inline(always)]
+                unsafe fn splat(v: $t) -> Self {
+                    unsafe { $splat(v) }
+                }
+                #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    unsafe { $add(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn fma(self, b: Self, c: Self) -> Self {
+                    unsafe { $fma(self, b, c) }
+                }
+                #[inline(always)]
+                unsafe fn prefetch(p: *const $t) {
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+                }
+                $($masked)*
+            }
+        };
+    }
+
+    vector!(__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, _mm512_fmadd_ps,
+        #[inline(always)]
+        unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
+            unsafe { _mm512_maskz_loadu_ps(mask as u16, p) }
+        }
+        #[inline(always)]
+        unsafe fn store_masked(self, p: *mut f32, mask: u32) {
+            unsafe { _mm512_mask_storeu_ps(p, mask as u16, self) }
+        }
+        #[inline(always)]
+        unsafe fn load_step(p: *const f32, step: usize, mask: u32) -> Self {
+            unsafe {
+                if step != 2 {
+                    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                    let index = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
+                    return _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), mask as u16, index, p);
+                }
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let low = _mm512_maskz_loadu_ps(spread(mask), p);
+                let high = _mm512_maskz_loadu_ps(spread(mask >> 8), p.wrapping_add(16));
+                _mm512_permutex2var_ps(low, even, high)
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_step(self, p: *mut f32, step: usize, mask: u32) {
+            unsafe {
+                let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                let index = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
+                _mm512_mask_i32scatter_ps::<4>(p, mask as u16, index, self)
+            }
+        }
+    );
+    vector!(__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_add_pd, _mm512_fmadd_pd,
+        #[inline(always)]
+        unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
+            unsafe { _mm512_maskz_loadu_pd(mask as u8, p) }
+        }
+        #[inline(always)]
+        unsafe fn store_masked(self, p: *mut f64, mask: u32) {
+            unsafe { _mm512_mask_storeu_pd(p, mask as u8, self) }
+        }
+    );
+    vector!(__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps, _mm256_fmadd_ps,
+        #[inline(always)]
+        unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
+            unsafe { _mm256_maskload_ps(p, lanes_f32(mask)) }
+        }
+        #[inline(always)]
+        unsafe fn store_masked(self, p: *mut f32, mask: u32) {
+            unsafe { _mm256_maskstore_ps(p, lanes_f32(mask), self) }
+        }
+    );
+    vector!(__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_add_pd, _mm256_fmadd_pd,
+        #[inline(always)]
+        unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
+            unsafe { _mm256_maskload_pd(p, lanes_f64(mask)) }
+        }
+        #[inline(always)]
+        unsafe fn store_masked(self, p: *mut f64, mask: u32) {
+            unsafe { _mm256_maskstore_pd(p, lanes_f64(mask), self) }
+        }
+    );
+
+    /// Mask bits as lanes of ones.
+    #[inline(always)]
+    unsafe fn lanes_f32(mask: u32) -> __m256i {
+        // SAFETY: AVX2 is the caller's level.
+        unsafe {
+            let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(mask as i32), bits), bits)
+        }
+    }
+    #[inline(always)]
+    unsafe fn lanes_f64(mask: u32) -> __m256i {
+        // SAFETY: AVX2 is the caller's level.
+        unsafe {
+            let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+            _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(mask as i64), bits), bits)
+        }
+    }
+}
+
+/// 16 bytes, for the levels whose vectors LLVM makes by itself.
+#[derive(Clone, Copy)]
+pub struct Lanes<T, const N: usize>([T; N]);
+
+/// Whether `mul_add` is an instruction of the target itself; otherwise it would be a library call.
+const FMA: bool = cfg!(target_arch = "aarch64");
+
+macro_rules! array_vector {
+    ($t:ty, $lanes:literal) => {
+        // SAFETY of all: the caller vouches for the addresses.
+        impl Vector for Lanes<$t, $lanes> {
+            type T = $t;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                unsafe { Lanes(p.cast::<[$t; $lanes]>().read()) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                unsafe { p.cast::<[$t; $lanes]>().write(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn splat(v: $t) -> Self {
+                Lanes([v; $lanes])
+            }
+            #[inline(always)]
+            unsafe fn add(mut self, other: Self) -> Self {
+                self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+                self
+            }
+            #[inline(always)]
+            unsafe fn fma(mut self, b: Self, c: Self) -> Self {
+                for ((a, b), c) in self.0.iter_mut().zip(b.0).zip(c.0) {
+                    *a = if FMA { a.mul_add(b, c) } else { *a * b + c };
+                }
+                self
+            }
+            #[inline(always)]
+            unsafe fn load_masked(p: *const $t, mask: u32) -> Self {
+                unsafe {
+                    if mask == low_mask($lanes) { Self::load(p) } else { Self::load_step(p, 1, mask) }
+                }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, mask: u32) {
+                unsafe { self.store_step(p, 1, mask) }
+            }
+        }
+    };
+}
+array_vector!(f32, 4);
+array_vector!(f64, 2);

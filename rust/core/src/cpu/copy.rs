@@ -1,0 +1,168 @@
+//! Strided copies and fills, by element size.
+
+use super::threads;
+use super::view::{In, for_each_offset};
+use crate::dtype::DType;
+use crate::shape::Dims;
+
+/// Bytes a thread moves at least.
+const GRAIN_BYTES: usize = 64 << 10;
+
+/// Copies `source` (same dtype, same shape) to strided memory; `overlaps` says that both lie in one buffer.
+pub fn copy_strided(dst: *mut u8, shape: &[usize], strides: &[usize], source: &In, overlaps: bool) {
+    debug_assert_eq!(shape, source.shape);
+    match source.dtype.size() {
+        1 => copy_sized::<u8>(dst, shape, strides, source, overlaps),
+        2 => copy_sized::<u16>(dst, shape, strides, source, overlaps),
+        4 => copy_sized::<u32>(dst, shape, strides, source, overlaps),
+        _ => copy_sized::<u64>(dst, shape, strides, source, overlaps),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: threads write disjoint rows.
+unsafe impl<T> Sync for Shared<T> {}
+
+fn copy_sized<T: Copy + Send + Sync>(dst: *mut u8, shape: &[usize], strides: &[usize], source: &In, overlaps: bool) {
+    let (dst, src) = (dst.cast::<T>(), source.ptr.cast::<T>());
+    if overlaps {
+        let mut values = Vec::with_capacity(source.numel());
+        // SAFETY: offsets lie inside the windows.
+        for_each_offset(shape, source.strides, |o| values.push(unsafe { *src.add(o) }));
+        let mut next = values.into_iter();
+        for_each_offset(shape, strides, |o| {
+            if let Some(v) = next.next() {
+                // SAFETY: as above.
+                unsafe { *dst.add(o) = v };
+            }
+        });
+        return;
+    }
+    let (shape, [ds, ss]) = collapse(shape, [strides, source.strides]);
+    if shape.contains(&0) {
+        return;
+    }
+    let rank = shape.len();
+    let row = shape[rank - 1];
+    let outer: usize = shape[..rank - 1].iter().product();
+    let (d1, s1) = (ds[rank - 1], ss[rank - 1]);
+    let to = Shared(dst);
+    let from = Shared(src.cast_mut());
+    let body = |range: std::ops::Range<usize>| {
+        let (to, from) = (to, from);
+        let mut walk = Walk::new(&shape[..rank - 1], range.start);
+        for _ in range {
+            let (d, s) = (walk.offset(&ds), walk.offset(&ss));
+            // SAFETY: row offsets lie inside both windows, which do not overlap.
+            unsafe { copy_row(to.0.add(d), d1, from.0.add(s), s1, row) };
+            walk.step();
+        }
+    };
+    if outer == 1 && d1 == 1 && s1 == 1 {
+        let grain = GRAIN_BYTES / size_of::<T>();
+        threads::parallel_for(row, grain, |r| {
+            let (to, from) = (to, from);
+            // SAFETY: as above.
+            unsafe { std::ptr::copy_nonoverlapping(from.0.add(r.start), to.0.add(r.start), r.len()) }
+        });
+    } else {
+        threads::parallel_for(outer, (GRAIN_BYTES / size_of::<T>() / row.max(1)).max(1), body);
+    }
+}
+
+unsafe fn copy_row<T: Copy>(dst: *mut T, ds: usize, src: *const T, ss: usize, n: usize) {
+    // SAFETY: the caller vouches for both rows.
+    unsafe {
+        match (ds, ss) {
+            (1, 1) => std::ptr::copy_nonoverlapping(src, dst, n),
+            (1, 0) => std::slice::from_raw_parts_mut(dst, n).fill(*src),
+            _ => {
+                for i in 0..n {
+                    *dst.add(i * ds) = *src.add(i * ss);
+                }
+            }
+        }
+    }
+}
+
+/// Writes one number (as [`crate::dtype::Scalar::to_bits`]) everywhere.
+pub fn fill_strided(dst: *mut u8, dtype: DType, shape: &[usize], strides: &[usize], bits: u64) {
+    let raw = raw_bits(bits, dtype);
+    let one = In { ptr: raw.as_ptr().cast(), dtype, shape, strides: &Dims::filled(0, shape.len()) };
+    copy_strided(dst, shape, strides, &one, false);
+}
+
+/// The memory of one element, in the first bytes.
+pub fn raw_bits(bits: u64, dtype: DType) -> [u64; 1] {
+    let value = crate::dtype::Scalar::from_bits(bits, dtype);
+    let mut out = [0u64];
+    crate::dispatch!(dtype, T => {
+        // SAFETY: every element type fits eight bytes.
+        unsafe { out.as_mut_ptr().cast::<T>().write(<T as crate::dtype::Element>::from_scalar(value)) }
+    });
+    out
+}
+
+/// Drops size-1 dims and joins dims that are adjacent for every stride list; at least one dim remains.
+pub fn collapse<const N: usize>(shape: &[usize], strides: [&[usize]; N]) -> (Dims, [Dims; N]) {
+    let mut out_shape = Dims::new();
+    let mut out: [Dims; N] = std::array::from_fn(|_| Dims::new());
+    for d in 0..shape.len() {
+        if shape[d] == 1 {
+            continue;
+        }
+        let joins = !out_shape.is_empty()
+            && (0..N).all(|k| out[k][out_shape.len() - 1] == strides[k][d].wrapping_mul(shape[d]));
+        if joins {
+            let last = out_shape.len() - 1;
+            out_shape[last] *= shape[d];
+            for k in 0..N {
+                out[k][last] = strides[k][d];
+            }
+        } else {
+            out_shape.push(shape[d]);
+            for k in 0..N {
+                out[k].push(strides[k][d]);
+            }
+        }
+    }
+    if out_shape.is_empty() {
+        out_shape.push(1);
+        for o in &mut out {
+            o.push(0);
+        }
+    }
+    (out_shape, out)
+}
+
+/// A row-major walk over outer indices, startable anywhere.
+pub struct Walk<'a> {
+    shape: &'a [usize],
+    index: Dims,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(shape: &'a [usize], mut linear: usize) -> Self {
+        let mut index = Dims::filled(0, shape.len());
+        for d in (0..shape.len()).rev() {
+            index[d] = linear % shape[d];
+            linear /= shape[d];
+        }
+        Walk { shape, index }
+    }
+    #[inline]
+    pub fn offset(&self, strides: &[usize]) -> usize {
+        self.index.iter().zip(strides).map(|(i, s)| i * s).sum()
+    }
+    #[inline]
+    pub fn step(&mut self) {
+        for d in (0..self.shape.len()).rev() {
+            self.index[d] += 1;
+            if self.index[d] < self.shape[d] {
+                return;
+            }
+            self.index[d] = 0;
+        }
+    }
+}

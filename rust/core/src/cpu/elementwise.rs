@@ -1,0 +1,413 @@
+//! The interpreter of fused elementwise programs: runs all instructions over a tile that fits in L1, tile after tile, so
+//! that a chain of operators touches memory once.
+
+use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
+use super::copy::Walk;
+use super::threads;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::exec::program::{Code, Program};
+use crate::op::{Ew, Rule};
+use crate::shape::Dims;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+
+/// Bytes of scratch a tile may use: two thirds of a 48 KiB L1 cache.
+const SCRATCH: usize = 32 << 10;
+const MAX_TILE: usize = 1024;
+const MIN_TILE: usize = 64;
+/// Instructions times elements below which a kernel stays on the caller's thread (about 20 µs).
+const SERIAL_WORK: usize = 64 << 10;
+
+/// An input: the address of its first element and its strides in the output's index space.
+pub struct Operand {
+    pub ptr: *const u8,
+    pub strides: Dims,
+}
+
+/// An output, dense in the kernel's layout.
+pub struct Target {
+    pub ptr: *mut u8,
+}
+
+// SAFETY: addresses only; tiles of different threads are disjoint.
+unsafe impl Sync for Operand {}
+unsafe impl Sync for Target {}
+
+#[derive(Clone, Copy)]
+enum Action {
+    Load(u16),
+    Scalar(u16),
+    Block(BlockFn),
+    /// Seed and offset are numbers of the program.
+    Philox(u16, u16),
+}
+
+struct Step {
+    action: Action,
+    dst: u16,
+    src: SmallVec<[u16; 4]>,
+    /// The dtype whose precision the result is rounded to (half types), else the register's own.
+    round: DType,
+    /// The store that this step may write directly.
+    store: Option<u16>,
+}
+
+/// Comparisons and tests leave bytes, not floats, in their register.
+fn is_flag(code: Code) -> bool {
+    matches!(code, Code::Ew(op) if matches!(op.rule(), Rule::Compare | Rule::Test | Rule::Logic))
+}
+
+/// A program with its block functions resolved.
+pub struct Kernel {
+    steps: Vec<Step>,
+    loads: Vec<DType>,
+    scalars: Vec<DType>,
+    stores: Vec<(u16, DType)>,
+    registers: usize,
+    /// Bytes of the widest register element.
+    width: usize,
+    tile: usize,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kernel({} steps, {} loads, {} stores)", self.steps.len(), self.loads.len(), self.stores.len())
+    }
+}
+
+impl Kernel {
+    pub fn new(program: Program) -> Result<Kernel> {
+        let mut steps: Vec<Step> = Vec::with_capacity(program.instrs.len());
+        let mut width = 1;
+        let mut number_in: Vec<Option<u16>> = vec![None; program.registers];
+        for instr in &program.instrs {
+            let mut round = if is_flag(instr.code) { DType::Bool } else { instr.dtype };
+            number_in[instr.dst as usize] = None;
+            width = width.max(register_dtype(instr.dtype).size());
+            let action = match instr.code {
+                Code::Load(k) => Action::Load(k),
+                Code::Scalar(k) => {
+                    number_in[instr.dst as usize] = Some(k);
+                    Action::Scalar(k)
+                }
+                Code::Cast(to) => {
+                    // The conversion functions round to half types themselves.
+                    round = DType::F32;
+                    width = width.max(register_dtype(to).size());
+                    Action::Block(cast_fn(instr.dtype, to))
+                }
+                Code::Ew(Ew::Philox) => {
+                    let number = |k: usize| number_in[instr.src[k] as usize];
+                    let (Some(seed), Some(offset)) = (number(0), number(1)) else {
+                        return Err(Error::Internal("philox: seed and offset must be numbers".into()));
+                    };
+                    Action::Philox(seed, offset)
+                }
+                Code::Ew(op) => Action::Block(block_fn(op, instr.dtype).ok_or_else(|| {
+                    Error::Runtime(format!("\"{}\" not implemented for '{}'", op.name(), instr.dtype.scalar_name()))
+                })?),
+            };
+            steps.push(Step { action, dst: instr.dst, src: instr.src.clone(), round, store: None });
+        }
+        mark_direct_stores(&mut steps, &program.stores);
+        let tile = (SCRATCH / (program.registers.max(1) * width)).clamp(MIN_TILE, MAX_TILE) & !15;
+        Ok(Kernel {
+            steps,
+            loads: program.loads,
+            scalars: program.scalars,
+            stores: program.stores,
+            registers: program.registers,
+            width,
+            tile,
+        })
+    }
+
+    /// Computes every element of an index space of this shape; targets are dense with the given strides.
+    pub fn run(&self, shape: &[usize], strides: &[usize], operands: &[Operand], numbers: &[u64], targets: &[Target]) {
+        let n: usize = shape.iter().product();
+        if n == 0 {
+            return;
+        }
+        let space = Space::new(shape, strides, operands);
+        let frame = Frame { kernel: self, space: &space, operands, numbers, targets };
+        let tile = self.tile;
+        if n * self.steps.len() <= SERIAL_WORK {
+            frame.run_tiles(0, n, tile);
+            return;
+        }
+        let tiles = n.div_ceil(tile);
+        let grain = (SERIAL_WORK / (tile * self.steps.len())).max(1);
+        threads::parallel_for(tiles, grain, |r| frame.run_tiles(r.start * tile, (r.end * tile).min(n), tile));
+    }
+}
+
+/// A step whose result is a full-precision output may compute straight into the output's memory.
+fn mark_direct_stores(steps: &mut [Step], stores: &[(u16, DType)]) {
+    for (k, &(reg, dtype)) in stores.iter().enumerate() {
+        if register_dtype(dtype) != dtype {
+            continue;
+        }
+        let Some(step) = steps.iter_mut().rev().find(|s| s.dst == reg) else { continue };
+        if matches!(step.action, Action::Block(_)) && step.store.is_none() {
+            step.store = Some(k as u16);
+        }
+    }
+}
+
+/// The index space after reordering to the output's memory order and joining dims.
+struct Space {
+    shape: Dims,
+    /// Per operand.
+    strides: SmallVec<[Dims; 8]>,
+    /// Per operand: whether element i of the space is element i of memory.
+    linear: SmallVec<[bool; 8]>,
+}
+
+impl Space {
+    fn new(shape: &[usize], out_strides: &[usize], operands: &[Operand]) -> Space {
+        let mut order: SmallVec<[usize; 6]> = (0..shape.len()).filter(|&d| shape[d] != 1).collect();
+        order.sort_by_key(|&d| std::cmp::Reverse(out_strides[d]));
+        let mut space = Space { shape: Dims::new(), strides: SmallVec::new(), linear: SmallVec::new() };
+        space.strides.resize(operands.len(), Dims::new());
+        for &d in &order {
+            let last = space.shape.len().wrapping_sub(1);
+            let joins = !space.shape.is_empty()
+                && operands.iter().zip(&space.strides).all(|(o, s)| s[last] == o.strides[d].wrapping_mul(shape[d]));
+            if joins {
+                space.shape[last] *= shape[d];
+                for (o, s) in operands.iter().zip(&mut space.strides) {
+                    s[last] = o.strides[d];
+                }
+            } else {
+                space.shape.push(shape[d]);
+                for (o, s) in operands.iter().zip(&mut space.strides) {
+                    s.push(o.strides[d]);
+                }
+            }
+        }
+        if space.shape.is_empty() {
+            space.shape.push(1);
+            for s in &mut space.strides {
+                s.push(1);
+            }
+        }
+        let expected = space.shape.contiguous_strides();
+        space.linear = space.strides.iter().map(|s| *s == expected).collect();
+        space
+    }
+}
+
+struct Frame<'a> {
+    kernel: &'a Kernel,
+    space: &'a Space,
+    operands: &'a [Operand],
+    numbers: &'a [u64],
+    targets: &'a [Target],
+}
+
+thread_local! {
+    static ARENA: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Frame<'_> {
+    fn run_tiles(&self, start: usize, end: usize, tile: usize) {
+        let k = self.kernel;
+        let tile = tile.min((end - start).next_multiple_of(16));
+        // One slot per register, one per half-precision load in flight.
+        let slot = (tile * k.width).next_multiple_of(64);
+        let lines = (k.registers * slot).div_ceil(64) + slot.div_ceil(64);
+        ARENA.with(|arena| {
+            let mut arena = arena.borrow_mut();
+            if arena.len() < lines {
+                arena.resize(lines, [0; 8]);
+            }
+            let base = arena.as_mut_ptr().cast::<u8>();
+            let mut regs: SmallVec<[*mut u8; 24]> = SmallVec::from_elem(std::ptr::null_mut(), k.registers);
+            let mut at = start;
+            while at < end {
+                let n = tile.min(end - at);
+                // SAFETY: register r owns bytes r·slot .. (r+1)·slot of the arena.
+                unsafe { self.run_tile(at, n, base, slot, &mut regs) };
+                at += n;
+            }
+        });
+    }
+
+    unsafe fn run_tile(&self, at: usize, n: usize, base: *mut u8, slot: usize, regs: &mut [*mut u8]) {
+        let k = self.kernel;
+        for step in &k.steps {
+            let d = step.dst as usize;
+            // SAFETY: see run_tiles; block functions get n elements of their types, in disjoint slots.
+            unsafe {
+                let own = base.add(d * slot);
+                match step.action {
+                    Action::Load(i) => regs[d] = self.load(i as usize, at, n, own, base.add(k.registers * slot)),
+                    Action::Scalar(i) => {
+                        fill(own, k.scalars[i as usize], self.numbers[i as usize], n);
+                        regs[d] = own;
+                    }
+                    Action::Block(f) => {
+                        let mut src = [std::ptr::null::<u8>(); 4];
+                        for (s, &r) in src.iter_mut().zip(&step.src) {
+                            *s = regs[r as usize];
+                        }
+                        let mut dst = own;
+                        if let Some(store) = step.store {
+                            let direct = self.target(store as usize, at);
+                            // A donated buffer is read and written at the same place: then compute aside.
+                            if !src.contains(&direct.cast_const()) {
+                                dst = direct;
+                            }
+                        }
+                        f(dst, &src, n);
+                        if step.round != register_dtype(step.round) {
+                            round_block(step.round, std::slice::from_raw_parts_mut(dst.cast::<f32>(), n));
+                        }
+                        regs[d] = dst;
+                    }
+                    Action::Philox(s, o) => {
+                        let (seed, offset) = (self.numbers[s as usize], self.numbers[o as usize]);
+                        let wide = step.round == DType::F64;
+                        for i in 0..n {
+                            let u = crate::rng::philox_uniform(seed, offset, (at + i) as u64);
+                            if wide {
+                                *own.cast::<f64>().add(i) = u as f64;
+                            } else {
+                                *own.cast::<f32>().add(i) = u;
+                            }
+                        }
+                        if step.round != register_dtype(step.round) {
+                            round_block(step.round, std::slice::from_raw_parts_mut(own.cast::<f32>(), n));
+                        }
+                        regs[d] = own;
+                    }
+                }
+            }
+        }
+        for (i, &(reg, dtype)) in k.stores.iter().enumerate() {
+            // SAFETY: the target holds elements at..at+n, the register n elements.
+            unsafe { store(self.target(i, at), regs[reg as usize], dtype, n) };
+        }
+    }
+
+    unsafe fn target(&self, i: usize, at: usize) -> *mut u8 {
+        // SAFETY: `at` is inside the output.
+        unsafe { self.targets[i].ptr.add(at * self.kernel.stores[i].1.size()) }
+    }
+
+    /// The operand's elements `at..at+n` of the index space, in place where they are contiguous, else gathered into `own`.
+    unsafe fn load(&self, i: usize, at: usize, n: usize, own: *mut u8, aside: *mut u8) -> *mut u8 {
+        let operand = &self.operands[i];
+        let dtype = self.kernel.loads[i];
+        let size = dtype.size();
+        let half = register_dtype(dtype) != dtype;
+        // SAFETY: the index space stays inside the operand's window.
+        unsafe {
+            if self.space.linear[i] {
+                let p = operand.ptr.add(at * size).cast_mut();
+                if !half {
+                    return p;
+                }
+                widen(own, p, dtype, n);
+                return own;
+            }
+            let raw = if half { aside } else { own };
+            let strides = &self.space.strides[i];
+            match size {
+                1 => gather::<u8>(raw, operand.ptr, &self.space.shape, strides, at, n),
+                2 => gather::<u16>(raw, operand.ptr, &self.space.shape, strides, at, n),
+                4 => gather::<u32>(raw, operand.ptr, &self.space.shape, strides, at, n),
+                _ => gather::<u64>(raw, operand.ptr, &self.space.shape, strides, at, n),
+            }
+            if half {
+                widen(own, raw, dtype, n);
+            }
+        }
+        own
+    }
+}
+
+/// Copies elements `at..at+n` of a strided index space, run by run of the innermost dim.
+unsafe fn gather<T: Copy>(dst: *mut u8, src: *const u8, shape: &[usize], strides: &[usize], at: usize, n: usize) {
+    let (dst, src) = (dst.cast::<T>(), src.cast::<T>());
+    let last = shape.len() - 1;
+    let (row, stride) = (shape[last], strides[last]);
+    let mut walk = Walk::new(&shape[..last], at / row);
+    let mut column = at % row;
+    let mut done = 0;
+    while done < n {
+        let run = (row - column).min(n - done);
+        // SAFETY: the caller's window covers the index space.
+        unsafe {
+            let s = src.add(walk.offset(&strides[..last]) + column * stride);
+            let d = dst.add(done);
+            match stride {
+                1 => std::ptr::copy_nonoverlapping(s, d, run),
+                0 => std::slice::from_raw_parts_mut(d, run).fill(*s),
+                _ => {
+                    for i in 0..run {
+                        *d.add(i) = *s.add(i * stride);
+                    }
+                }
+            }
+        }
+        done += run;
+        column = 0;
+        walk.step();
+    }
+}
+
+unsafe fn widen(dst: *mut u8, src: *const u8, dtype: DType, n: usize) {
+    // SAFETY: n half values in, n floats out, in different memory.
+    unsafe {
+        let out = std::slice::from_raw_parts_mut(dst.cast::<f32>(), n);
+        match dtype {
+            DType::F16 => {
+                half::slice::HalfFloatSliceExt::convert_to_f32_slice(
+                    std::slice::from_raw_parts(src.cast::<half::f16>(), n),
+                    out,
+                );
+            }
+            _ => {
+                for (o, v) in out.iter_mut().zip(std::slice::from_raw_parts(src.cast::<u16>(), n)) {
+                    *o = f32::from_bits((*v as u32) << 16);
+                }
+            }
+        }
+    }
+}
+
+unsafe fn store(dst: *mut u8, src: *mut u8, dtype: DType, n: usize) {
+    if dst == src {
+        return;
+    }
+    // SAFETY: as the caller's.
+    unsafe {
+        match dtype {
+            DType::F16 => half::slice::HalfFloatSliceExt::convert_from_f32_slice(
+                std::slice::from_raw_parts_mut(dst.cast::<half::f16>(), n),
+                std::slice::from_raw_parts(src.cast::<f32>(), n),
+            ),
+            DType::BF16 => half::slice::HalfFloatSliceExt::convert_from_f32_slice(
+                std::slice::from_raw_parts_mut(dst.cast::<half::bf16>(), n),
+                std::slice::from_raw_parts(src.cast::<f32>(), n),
+            ),
+            d => std::ptr::copy(src, dst, n * d.size()),
+        }
+    }
+}
+
+/// `n` copies of a number, given as [`crate::dtype::Scalar::to_bits`], in the register type of `dtype`.
+unsafe fn fill(dst: *mut u8, dtype: DType, bits: u64, n: usize) {
+    // SAFETY: the register holds n elements.
+    unsafe {
+        match register_dtype(dtype) {
+            DType::F32 => std::slice::from_raw_parts_mut(dst.cast::<f32>(), n).fill(f64::from_bits(bits) as f32),
+            DType::I64 | DType::F64 => std::slice::from_raw_parts_mut(dst.cast::<u64>(), n).fill(bits),
+            DType::I32 => std::slice::from_raw_parts_mut(dst.cast::<u32>(), n).fill(bits as u32),
+            DType::I16 => std::slice::from_raw_parts_mut(dst.cast::<u16>(), n).fill(bits as u16),
+            _ => std::slice::from_raw_parts_mut(dst, n).fill(bits as u8),
+        }
+    }
+}

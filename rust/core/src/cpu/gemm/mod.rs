@@ -1,0 +1,425 @@
+//! Matrix products: C = alpha·A·B + beta·C for every dtype, any strides, batches, and operands packed on the fly.
+//!
+//! `kernel` has the micro-kernels on top of `vector`'s registers, `pack` brings operands into panels, `blocked` cuts the
+//! work into tasks, `skinny` handles few rows or columns, `integer` the integer types. The order in which an element is summed
+//! depends on the shape, the strides and the instruction set, never on the number of threads.
+
+mod blocked;
+mod integer;
+mod kernel;
+mod pack;
+mod scratch;
+mod skinny;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use integer::{WrappingMul, gemm_integer};
+pub use kernel::Compute;
+pub use pack::{Operand, Pack, Storage, Strided};
+
+use crate::bail;
+use crate::cpu::math::Real;
+use crate::cpu::threads;
+use crate::cpu::view::{In, Out};
+use crate::dtype::DType;
+use crate::error::Result;
+use blocked::{SendPtr, Target};
+use half::{bf16, f16};
+use scratch::with_scratch;
+use smallvec::SmallVec;
+
+/// What happens to finished elements while they are in cache: first the biases, then the activation.
+pub struct Epilogue<'a, T> {
+    /// One value per row of C.
+    pub row_bias: Option<&'a [T]>,
+    /// One value per column of C.
+    pub col_bias: Option<&'a [T]>,
+    /// Called with row, first column and the finished values of that row segment, possibly from several threads.
+    pub activation: Option<&'a (dyn Fn(usize, usize, &mut [T]) + Sync)>,
+}
+
+impl<'a, T> Epilogue<'a, T> {
+    pub const NONE: Epilogue<'a, T> = Epilogue { row_bias: None, col_bias: None, activation: None };
+
+    fn is_none(&self) -> bool {
+        self.row_bias.is_none() && self.col_bias.is_none() && self.activation.is_none()
+    }
+}
+
+impl<T: Compute> Epilogue<'_, T> {
+    fn apply(&self, row: usize, col: usize, values: &mut [T]) {
+        if let Some(bias) = self.row_bias {
+            let b = bias[row];
+            values.iter_mut().for_each(|v| *v = *v + b);
+        }
+        if let Some(bias) = self.col_bias {
+            values.iter_mut().zip(&bias[col..]).for_each(|(v, &b)| *v = *v + b);
+        }
+        if let Some(activation) = self.activation {
+            activation(row, col, values);
+        }
+    }
+}
+
+/// One matrix in memory: address, row stride, column stride. Strides of dimensions of size 1 may be anything.
+#[derive(Clone, Copy)]
+pub struct Matrix<E> {
+    pub ptr: *const E,
+    pub row: usize,
+    pub col: usize,
+}
+
+/// The matrix that receives the product.
+#[derive(Clone, Copy)]
+pub struct MatrixMut<E> {
+    pub ptr: *mut E,
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<E> Matrix<E> {
+    fn transposed(self) -> Self {
+        Matrix { ptr: self.ptr, row: self.col, col: self.row }
+    }
+    fn offset(self, elements: usize) -> Self {
+        Matrix { ptr: self.ptr.wrapping_add(elements), ..self }
+    }
+}
+
+impl<E> MatrixMut<E> {
+    fn transposed(self) -> Self {
+        MatrixMut { ptr: self.ptr, row: self.col, col: self.row }
+    }
+    fn offset(self, elements: usize) -> Self {
+        MatrixMut { ptr: self.ptr.wrapping_add(elements), ..self }
+    }
+}
+
+// SAFETY: the functions below read through `Matrix` and write disjoint parts through `MatrixMut`.
+unsafe impl<E> Send for Matrix<E> {}
+unsafe impl<E> Sync for Matrix<E> {}
+unsafe impl<E> Send for MatrixMut<E> {}
+unsafe impl<E> Sync for MatrixMut<E> {}
+
+/// Up to this many rows against columns with contiguous depth, dot products beat packing.
+const DOT_ROWS_MAX: usize = 16;
+/// Down to this depth, summing the registers at the end of a dot product stays cheap.
+const DOT_DEPTH_MIN: usize = 128;
+
+/// C (m × n) = alpha·A (m × k)·B (k × n) + beta·C, then the epilogue. With beta = 0 the old C is not read; half-precision
+/// elements are computed in f32 and rounded once.
+///
+/// # Safety
+/// A and B are readable and C writable over their whole sizes; C overlaps neither, nor itself.
+pub unsafe fn gemm<E: Storage>(
+    (m, n, k): (usize, usize, usize),
+    alpha: E::Acc,
+    a: Matrix<E>,
+    b: Matrix<E>,
+    beta: E::Acc,
+    c: MatrixMut<E>,
+    epilogue: &Epilogue<E::Acc>,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    // A C that is contiguous along its columns is computed as its transpose, unless the activation wants rows.
+    let column_major = n > 1 && m > 1 && c.row == 1 && c.col != 1;
+    if column_major && epilogue.activation.is_none() {
+        let epilogue = Epilogue { row_bias: epilogue.col_bias, col_bias: epilogue.row_bias, activation: None };
+        let (a, b, c) = (b.transposed(), a.transposed(), c.transposed());
+        // SAFETY: the same matrices.
+        return unsafe { oriented::<E>((n, m, k), alpha, a, b, beta, c, &epilogue) };
+    }
+    // SAFETY: passed on.
+    unsafe { oriented::<E>((m, n, k), alpha, a, b, beta, c, epilogue) }
+}
+
+/// [`gemm`] after the choice between C and its transpose.
+unsafe fn oriented<E: Storage>(
+    (m, n, k): (usize, usize, usize),
+    alpha: E::Acc,
+    a: Matrix<E>,
+    b: Matrix<E>,
+    beta: E::Acc,
+    c: MatrixMut<E>,
+    epilogue: &Epilogue<E::Acc>,
+) {
+    let finish = Finish::<E> { alpha, beta, c, epilogue };
+    // SAFETY: the caller's contract.
+    let (rows_a, cols_b) = unsafe { (Strided::new(a.ptr, a.row, a.col), Strided::new(b.ptr, b.col, b.row)) };
+    if k == 0 {
+        return finish.whole(m, n, |out| out.fill(E::Acc::ZERO));
+    }
+    // The depth of a vector counts as contiguous for the matrix it meets, because vectors are copied when they are not.
+    let (a_rows_contiguous, b_cols_contiguous) = (a.col == 1 || k == 1, b.row == 1 || k == 1);
+    // SAFETY: the operands cover m × k and n × k; `finish.whole` provides m × n results.
+    unsafe {
+        if m == 1 && b.col == 1 && n > 1 {
+            return finish.whole(m, n, |out| skinny::combine_rows(&rows_a, &cols_b, n, k, out.as_mut_ptr(), 1));
+        }
+        if n == 1 && a.row == 1 && m > 1 {
+            return finish.whole(m, n, |out| skinny::combine_rows(&cols_b, &rows_a, m, k, out.as_mut_ptr(), 1));
+        }
+        let deep = k >= DOT_DEPTH_MIN;
+        if b_cols_contiguous && (m == 1 || (m <= DOT_ROWS_MAX && deep && n >= m)) {
+            let cols_b = Strided { depth: 1, ..cols_b };
+            return finish.whole(m, n, |out| skinny::dot_products(&rows_a, m, &cols_b, n, k, out.as_mut_ptr(), (n, 1)));
+        }
+        if a_rows_contiguous && (n == 1 || (n <= DOT_ROWS_MAX / 2 && deep && m >= n)) {
+            let rows_a = Strided { depth: 1, ..rows_a };
+            return finish.whole(m, n, |out| skinny::dot_products(&cols_b, n, &rows_a, m, k, out.as_mut_ptr(), (1, n)));
+        }
+        let (a, b) = (Operand::matrix(&rows_a), Operand::matrix(&cols_b));
+        if E::DIRECT && (c.col == 1 || n == 1) {
+            let f = |row: usize, col: usize, values: &mut [E::Acc]| epilogue.apply(row, col, values);
+            let then: Option<&(dyn Fn(usize, usize, &mut [E::Acc]) + Sync)> =
+                if epilogue.is_none() { None } else { Some(&f) };
+            let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta, finish: then };
+            return blocked::run(m, n, k, a, b, &target);
+        }
+        blocked::run(m, n, k, a, b, &Target::Staged(&|row, col, values| finish.row(row, col, values)));
+    }
+}
+
+/// The way from sums in f32 or f64 to C: scale, add the old C, epilogue, round.
+struct Finish<'a, E: Storage> {
+    alpha: E::Acc,
+    beta: E::Acc,
+    c: MatrixMut<E>,
+    epilogue: &'a Epilogue<'a, E::Acc>,
+}
+
+impl<E: Storage> Finish<'_, E> {
+    /// Lets `f` compute all m × n sums in a buffer, and stores them.
+    fn whole(&self, m: usize, n: usize, f: impl FnOnce(&mut [E::Acc])) {
+        with_scratch::<E::Acc, _>(m * n, |buffer| {
+            f(buffer);
+            if n == 1 && self.epilogue.activation.is_none() {
+                // A column is finished as a row, which is one call instead of m.
+                let bias = self.epilogue.col_bias.map_or(E::Acc::ZERO, |b| b[0]);
+                let epilogue = Epilogue { col_bias: self.epilogue.row_bias, ..Epilogue::NONE };
+                let c = MatrixMut { ptr: self.c.ptr, row: 0, col: self.c.row };
+                let column = Finish::<E> { c, epilogue: &epilogue, ..*self };
+                column.row_plus(0, 0, buffer, bias);
+                return;
+            }
+            for (r, row) in buffer.chunks_mut(n).enumerate() {
+                self.row(r, 0, row);
+            }
+        });
+    }
+
+    fn row(&self, row: usize, col: usize, values: &mut [E::Acc]) {
+        self.row_plus(row, col, values, E::Acc::ZERO);
+    }
+
+    fn row_plus(&self, row: usize, col: usize, values: &mut [E::Acc], bias: E::Acc) {
+        let zero = E::Acc::ZERO;
+        let c = self.c.ptr.wrapping_add(row * self.c.row + col * self.c.col);
+        if self.alpha != E::Acc::ONE {
+            values.iter_mut().for_each(|v| *v = *v * self.alpha);
+        }
+        if self.beta != zero {
+            for (j, v) in values.iter_mut().enumerate() {
+                // SAFETY: the segment lies inside C.
+                *v = *v + self.beta * unsafe { *c.add(j * self.c.col) }.widen();
+            }
+        }
+        if bias != zero {
+            values.iter_mut().for_each(|v| *v = *v + bias);
+        }
+        self.epilogue.apply(row, col, values);
+        // SAFETY: as above.
+        unsafe {
+            if self.c.col == 1 {
+                pack::narrow_into(values.as_ptr(), c, values.len());
+            } else {
+                for (j, v) in values.iter().enumerate() {
+                    *c.add(j * self.c.col) = E::narrow(*v);
+                }
+            }
+        }
+    }
+}
+
+/// C (m × n, rows `c_row` apart) = alpha·A·B + beta·C from operands that may be packed on the fly.
+///
+/// # Safety
+/// As for [`gemm`].
+pub unsafe fn gemm_with_packers<T: Compute>(
+    (m, n, k): (usize, usize, usize),
+    alpha: T,
+    a: Operand<T>,
+    b: Operand<T>,
+    beta: T,
+    c: *mut T,
+    c_row: usize,
+    epilogue: &Epilogue<T>,
+) where
+    T: Storage<Acc = T>,
+{
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        let c = MatrixMut { ptr: c, row: c_row, col: 1 };
+        return Finish::<T> { alpha, beta, c, epilogue }.whole(m, n, |out| out.fill(T::ZERO));
+    }
+    let f = |row: usize, col: usize, values: &mut [T]| epilogue.apply(row, col, values);
+    let then: Option<&(dyn Fn(usize, usize, &mut [T]) + Sync)> = if epilogue.is_none() { None } else { Some(&f) };
+    // SAFETY: passed on.
+    unsafe { blocked::run(m, n, k, a, b, &Target::Rows { c, stride: c_row, alpha, beta, finish: then }) }
+}
+
+/// Multiply-adds that make a chunk of a batch worth a thread's while (about 20 µs).
+const BATCH_GRAIN: usize = 1_000_000;
+
+/// `count` products of one shape; matrix i starts at the strides' offset i·stride (0 repeats a matrix).
+///
+/// # Safety
+/// As for [`gemm`], for every matrix of the batch; the results do not overlap.
+pub unsafe fn batched<E: Storage>(
+    count: usize,
+    (m, n, k): (usize, usize, usize),
+    alpha: E::Acc,
+    (a, a_batch): (Matrix<E>, usize),
+    (b, b_batch): (Matrix<E>, usize),
+    beta: E::Acc,
+    (c, c_batch): (MatrixMut<E>, usize),
+    epilogue: &Epilogue<E::Acc>,
+) {
+    let offsets = |i: usize| (i * a_batch, i * b_batch, i * c_batch);
+    // SAFETY: passed on.
+    unsafe { for_each_product::<E>(count, offsets, (m, n, k), alpha, a, b, beta, c, epilogue) }
+}
+
+/// Many products whose matrices lie at `offsets(i)` from the given ones: small ones in parallel over the batch, large ones
+/// one after the other with all threads.
+unsafe fn for_each_product<E: Storage>(
+    count: usize,
+    offsets: impl Fn(usize) -> (usize, usize, usize) + Sync,
+    (m, n, k): (usize, usize, usize),
+    alpha: E::Acc,
+    a: Matrix<E>,
+    b: Matrix<E>,
+    beta: E::Acc,
+    c: MatrixMut<E>,
+    epilogue: &Epilogue<E::Acc>,
+) {
+    let one = |i: usize| {
+        let (oa, ob, oc) = offsets(i);
+        let (a, b, c) = (a.offset(oa), b.offset(ob), c.offset(oc));
+        // SAFETY: the caller's contract.
+        unsafe { gemm::<E>((m, n, k), alpha, a, b, beta, c, epilogue) };
+    };
+    let work = m * n * k + 8 * (m * k + k * n + m * n);
+    if work > BATCH_GRAIN && count < 4 * threads::num_threads() {
+        (0..count).for_each(one);
+    } else {
+        threads::parallel_for(count, (BATCH_GRAIN / work.max(1)).max(1), |range| range.for_each(one));
+    }
+}
+
+/// Batched product of windows: a (…, m, k) × b (…, k, n) → out (…, m, n). All have the same rank; the batch dimensions are
+/// already broadcast (stride 0 where an operand repeats). Sizes are the caller's to check.
+pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
+    let rank = out.shape.len();
+    debug_assert!(rank >= 2 && a.shape.len() == rank && b.shape.len() == rank);
+    debug_assert!(a.dtype == out.dtype && b.dtype == out.dtype);
+    debug_assert!(a.shape[rank - 1] == b.shape[rank - 2] && a.shape[..rank - 2] == out.shape[..rank - 2]);
+    match out.dtype {
+        DType::F32 => matmul_float::<f32>(a, b, out),
+        DType::F64 => matmul_float::<f64>(a, b, out),
+        DType::F16 => matmul_float::<f16>(a, b, out),
+        DType::BF16 => matmul_float::<bf16>(a, b, out),
+        DType::U8 => matmul_integer::<u8>(a, b, out),
+        DType::I8 => matmul_integer::<i8>(a, b, out),
+        DType::I16 => matmul_integer::<i16>(a, b, out),
+        DType::I32 => matmul_integer::<i32>(a, b, out),
+        DType::I64 => matmul_integer::<i64>(a, b, out),
+        DType::Bool => bail!(NotImplemented, "\"matmul\" not implemented for 'Bool'"),
+    }
+    Ok(())
+}
+
+/// One batch dimension: its size and the strides of a, b and out.
+type BatchDim = (usize, [usize; 3]);
+
+/// The batch dimensions with neighbours merged where all three windows allow it, the last dimension first.
+fn batch_dims(a: &In, b: &In, out: &Out) -> SmallVec<[BatchDim; 6]> {
+    let mut dims: SmallVec<[BatchDim; 6]> = SmallVec::new();
+    for d in (0..out.shape.len() - 2).rev() {
+        let (size, strides) = (out.shape[d], [a.strides[d], b.strides[d], out.strides[d]]);
+        if size == 1 {
+            continue;
+        }
+        match dims.last_mut() {
+            Some((inner, inner_strides)) if (0..3).all(|i| strides[i] == inner_strides[i] * *inner) => *inner *= size,
+            _ => dims.push((size, strides)),
+        }
+    }
+    dims
+}
+
+/// The offsets of product i of a batch.
+fn batch_offsets(dims: &[BatchDim], mut i: usize) -> (usize, usize, usize) {
+    let mut at = [0; 3];
+    for (size, strides) in dims {
+        let index = i % size;
+        i /= size;
+        (0..3).for_each(|j| at[j] += index * strides[j]);
+    }
+    (at[0], at[1], at[2])
+}
+
+fn matmul_float<E: Storage>(a: In, b: In, out: &mut Out) {
+    let rank = out.shape.len();
+    let (mut m, n, k) = (out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]);
+    let matrix = |w: &In| Matrix { ptr: w.ptr.cast::<E>(), row: w.strides[rank - 2], col: w.strides[rank - 1] };
+    let mut c = MatrixMut { ptr: out.ptr.cast::<E>(), row: out.strides[rank - 2], col: out.strides[rank - 1] };
+    let (mut ma, mb) = (matrix(&a), matrix(&b));
+    let mut dims = batch_dims(&a, &b, out);
+    // One B for a batch of rows: the batch is more rows.
+    while let Some(&(size, [sa, 0, sc])) = dims.first() {
+        if m == 1 {
+            (ma.row, c.row) = (sa, sc);
+        } else if sa != m * ma.row || sc != m * c.row {
+            break;
+        }
+        m *= size;
+        dims.remove(0);
+    }
+    let count = dims.iter().map(|d| d.0).product();
+    let (zero, one) = (E::Acc::ZERO, E::Acc::ONE);
+    // SAFETY: windows cover their shapes and `out` overlaps no input (kernel convention).
+    unsafe {
+        for_each_product::<E>(count, |i| batch_offsets(&dims, i), (m, n, k), one, ma, mb, zero, c, &Epilogue::NONE)
+    }
+}
+
+fn matmul_integer<T: WrappingMul>(a: In, b: In, out: &mut Out) {
+    let rank = out.shape.len();
+    let (m, n, k) = (out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]);
+    let strides = |s: &[usize]| (s[rank - 2], s[rank - 1]);
+    let dims = batch_dims(&a, &b, out);
+    let count: usize = dims.iter().map(|d| d.0).product();
+    let (pa, pb, pc) = (a.ptr.cast::<T>(), b.ptr.cast::<T>(), SendPtr(out.ptr.cast::<T>()));
+    let (sa, sb, sc) = (strides(a.strides), strides(b.strides), strides(out.strides));
+    let (pa, pb) = (SendPtr(pa.cast_mut()), SendPtr(pb.cast_mut()));
+    let one = |i: usize| {
+        let (oa, ob, oc) = batch_offsets(&dims, i);
+        let (a, b, c) = (pa.get().wrapping_add(oa), pb.get().wrapping_add(ob), pc.get().wrapping_add(oc));
+        // SAFETY: windows cover their shapes and `out` overlaps no input (kernel convention).
+        unsafe { gemm_integer((m, n, k), T::from_i64(1), a, sa, b, sb, T::default(), c, sc) };
+    };
+    if m == 0 || n == 0 {
+        return;
+    }
+    if count < threads::num_threads() {
+        (0..count).for_each(one);
+    } else {
+        threads::parallel_for(count, (BATCH_GRAIN / (8 * m * n * k).max(1)).max(1), |range| range.for_each(one));
+    }
+}

@@ -1,0 +1,95 @@
+//! im2col and col2im over the last two dimensions (`F.unfold` and `F.fold`), each the gradient of the other.
+
+use crate::cpu::planes::{Acc, Widen, accumulate_parts, contiguous, for_parts, volume};
+use crate::cpu::view::{In, Out};
+use crate::dispatch;
+use std::ops::Range;
+
+/// A sliding block; arrays are `[height, width]`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct BlockParams {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+    pub dilation: [usize; 2],
+}
+
+impl BlockParams {
+    /// Block positions along one axis; not positive when the block does not fit.
+    pub fn output_size(&self, axis: usize, input: usize) -> i64 {
+        let reach = self.dilation[axis] as i64 * (self.kernel[axis] as i64 - 1) + 1;
+        let room = input as i64 + 2 * self.padding[axis] as i64 - reach;
+        room.div_euclid(self.stride[axis] as i64) + 1
+    }
+
+    /// The block positions along one axis whose kernel element `tap` lies inside the input, and the input position of
+    /// the first of them.
+    fn inside(&self, axis: usize, tap: usize, input: usize, blocks: usize) -> (Range<usize>, usize) {
+        let stride = self.stride[axis] as i64;
+        let shift = (tap * self.dilation[axis]) as i64 - self.padding[axis] as i64;
+        let ceil_div = |a: i64| (a.max(0) as u64).div_ceil(stride as u64) as usize;
+        let hi = ceil_div(input as i64 - shift).min(blocks);
+        let lo = ceil_div(-shift).min(hi);
+        (lo..hi, (lo as i64 * stride + shift).max(0) as usize)
+    }
+}
+
+/// Columns `(N, C·kh·kw, L)` of the blocks of `x: (N, C, H, W)`; zero where a block leaves the input.
+pub fn im2col(p: &BlockParams, x: In, out: &mut Out) {
+    let (_, [_, height, width]) = volume(x.shape, 2);
+    let (rows, cols) = (p.output_size(0, height).max(0) as usize, p.output_size(1, width).max(0) as usize);
+    let [kh, kw] = p.kernel;
+    dispatch!(x.dtype, T => {
+        let x = contiguous::<T>(&x);
+        for_parts(out.as_mut_slice::<T>(), rows * cols, rows * cols / 4, |i, part| {
+            let (plane, ty, tx) = (i / (kh * kw), i / kw % kh, i % kw);
+            let (plane, (ys, y0)) = (&x[plane * height * width..], p.inside(0, ty, height, rows));
+            let (xs, x0) = p.inside(1, tx, width, cols);
+            part[..ys.start * cols].fill(T::default());
+            part[ys.end * cols..].fill(T::default());
+            for (j, row) in part[ys.start * cols..ys.end * cols].chunks_exact_mut(cols.max(1)).enumerate() {
+                let start = (y0 + j * p.stride[0]) * width;
+                let source = &plane[start..start + width];
+                row[..xs.start].fill(T::default());
+                row[xs.end..].fill(T::default());
+                let row = &mut row[xs.clone()];
+                if p.stride[1] == 1 {
+                    row.copy_from_slice(&source[x0..x0 + row.len()]);
+                } else if !row.is_empty() {
+                    row.iter_mut().zip(source[x0..].iter().step_by(p.stride[1])).for_each(|(o, &v)| *o = v);
+                }
+            }
+        });
+    })
+}
+
+/// The sum of the columns `(N, C·kh·kw, L)` at the places of their blocks in `out: (N, C, H, W)`.
+pub fn col2im(p: &BlockParams, columns: In, out: &mut Out) {
+    dispatch!(columns.dtype, T => col2im_as::<T>(p, columns, out))
+}
+
+fn col2im_as<T: Widen>(p: &BlockParams, columns: In, out: &mut Out) {
+    let (_, [_, height, width]) = volume(out.shape, 2);
+    let (rows, cols) = (p.output_size(0, height).max(0) as usize, p.output_size(1, width).max(0) as usize);
+    let [kh, kw] = p.kernel;
+    let columns = contiguous::<T>(&columns);
+    let len = rows * cols;
+    accumulate_parts(out.as_mut_slice::<T>(), height * width, kh * kw * len / 2, |i, acc| {
+        for tap in 0..kh * kw {
+            let start = (i * kh * kw + tap) * len;
+            let column = &columns[start..start + len];
+            let (ys, y0) = p.inside(0, tap / kw, height, rows);
+            let (xs, x0) = p.inside(1, tap % kw, width, cols);
+            for (j, oy) in ys.enumerate() {
+                let values = &column[oy * cols..][xs.clone()];
+                let row = &mut acc[(y0 + j * p.stride[0]) * width..][..width];
+                if p.stride[1] == 1 {
+                    row[x0.min(width)..].iter_mut().zip(values).for_each(|(a, v)| *a = a.plus(v.widen()));
+                } else if !values.is_empty() {
+                    let row = row[x0..].iter_mut().step_by(p.stride[1]);
+                    row.zip(values).for_each(|(a, v)| *a = a.plus(v.widen()));
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,126 @@
+//! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
+
+pub mod blocks;
+pub mod copy;
+pub mod elementwise;
+pub mod fold;
+pub mod math;
+pub mod reduce;
+pub mod reduce_index;
+pub mod scan;
+pub mod simd;
+pub mod threads;
+pub mod view;
+pub mod walk;
+
+pub use crate::simd_dispatch;
+
+use crate::dispatch;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::op::{Op, Reduction, Scan, ScatterMode};
+use view::{In, Out};
+
+/// Runs a structured operator: inputs, numbers in order, outputs.
+pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result<()> {
+    match op {
+        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView => {
+            Err(Error::Internal(format!("{} is not a structured kernel", op.name())))
+        }
+        Op::Arange => {
+            ramp(numbers[0], numbers[1], &mut outs[0]);
+            Ok(())
+        }
+        Op::Reduce(kind, mask) => reduce_dims(*kind, *mask, &ins[0], numbers, outs),
+        Op::Scan(kind, dim) => scan_dim(*kind, *dim as usize, &ins[0], outs),
+        Op::Cat(dim) => {
+            cat(*dim as usize, ins, &mut outs[0]);
+            Ok(())
+        }
+        Op::Gather(d) => gather(*d as usize, &ins[0], &ins[1], &mut outs[0]),
+        Op::Scatter(mode, d) => scatter(*mode, *d as usize, &ins[0], &ins[1], &ins[2], &mut outs[0]),
+        Op::Matmul => Err(Error::Internal("matmul".into())),
+    }
+}
+
+fn ramp(start: u64, step: u64, out: &mut Out) {
+    let dtype = out.dtype;
+    dispatch!(dtype, T => {
+        let values = out.as_mut_slice::<T>();
+        if dtype.is_float() {
+            let (a, s) = (f64::from_bits(start), f64::from_bits(step));
+            for (i, v) in values.iter_mut().enumerate() {
+                *v = T::from_f64(a + s * i as f64);
+            }
+        } else {
+            let (a, s) = (start as i64, step as i64);
+            for (i, v) in values.iter_mut().enumerate() {
+                *v = T::from_i64(a.wrapping_add(s.wrapping_mul(i as i64)));
+            }
+        }
+    });
+}
+
+fn reduce_dims(kind: Reduction, mask: u64, x: &In, numbers: &[u64], outs: &mut [Out]) -> Result<()> {
+    use reduce::ReduceKind as K;
+    let dims: Vec<usize> = (0..x.shape.len()).filter(|d| mask & (1 << d) != 0).collect();
+    let number = || numbers.first().copied().map_or(0.0, f64::from_bits);
+    let kind = match kind {
+        Reduction::Sum => K::Sum,
+        Reduction::Prod => K::Prod,
+        Reduction::Mean => K::Mean,
+        Reduction::Max => K::Amax,
+        Reduction::Min => K::Amin,
+        Reduction::ArgMax => K::Argmax,
+        Reduction::ArgMin => K::Argmin,
+        Reduction::Any => K::Any,
+        Reduction::All => K::All,
+        Reduction::Var => K::Var { correction: number() },
+        Reduction::Norm => K::Norm { p: number() },
+        Reduction::LogSumExp => K::LogSumExp,
+        Reduction::CountNonzero => K::CountNonzero,
+        Reduction::MaxIndex | Reduction::MinIndex => {
+            let [values, indices] = outs else { return Err(Error::Internal("max: two outputs expected".into())) };
+            let dim = dims.first().copied().unwrap_or(0);
+            return reduce_index::reduce_with_index(kind == Reduction::MaxIndex, x, dim, values, indices);
+        }
+    };
+    reduce::reduce(kind, x, &dims, &mut outs[0])
+}
+
+fn scan_dim(kind: Scan, dim: usize, x: &In, outs: &mut [Out]) -> Result<()> {
+    use scan::ScanKind as K;
+    let (kind, reverse) = match kind {
+        Scan::Sum { reverse } => (K::Sum, reverse),
+        Scan::Prod { reverse } => (K::Prod, reverse),
+        Scan::LogSumExp { reverse } => (K::LogSumExp, reverse),
+        Scan::Max | Scan::Min => {
+            let [values, indices] = outs else { return Err(Error::Internal("cummax: two outputs expected".into())) };
+            return scan::scan_extremum(kind == Scan::Max, x, dim, values, indices);
+        }
+    };
+    scan::scan(kind, reverse, x, dim, &mut outs[0])
+}
+
+fn cat(dim: usize, ins: &[In], out: &mut Out) {
+    let mut start = 0;
+    for x in ins {
+        // SAFETY: part `start..` of the dim lies inside the output.
+        let dst = unsafe { out.ptr.add(start * out.strides[dim] * out.dtype.size()) };
+        copy::copy_strided(dst, x.shape, out.strides, x, false);
+        start += x.shape[dim];
+    }
+}
+
+fn gather(_d: usize, _x: &In, _index: &In, _out: &mut Out) -> Result<()> {
+    Err(Error::Internal("gather".into()))
+}
+
+fn scatter(_m: ScatterMode, _d: usize, _x: &In, _index: &In, _src: &In, _out: &mut Out) -> Result<()> {
+    Err(Error::Internal("scatter".into()))
+}
+
+/// The dtypes a window may have, for error messages.
+pub fn check_dtype(op: &str, dtype: DType, ok: bool) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::Runtime(format!("\"{op}\" not implemented for '{}'", dtype.scalar_name()))) }
+}

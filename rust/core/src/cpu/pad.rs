@@ -1,0 +1,105 @@
+//! Reflect, replicate and circular padding of the last one to three dimensions, and their gradients.
+
+use crate::cpu::planes::{Acc, Widen, accumulate_parts, contiguous, for_parts, volume};
+use crate::cpu::view::{In, Out};
+use crate::dispatch;
+
+/// Where a position outside the input is read from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PadMode {
+    /// Mirrored about the edge element, which is not repeated; the padding is less than the size.
+    Reflect,
+    /// The nearest edge element.
+    Replicate,
+    /// The input repeats.
+    Circular,
+}
+
+/// Padding of the last `spatial` dimensions. The right padding follows from the output's shape; negative amounts crop.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PadParams {
+    pub mode: PadMode,
+    pub spatial: usize,
+    /// Left padding as `[depth, height, width]`, aligned to the right, 0 for unused leading entries.
+    pub left: [i64; 3],
+}
+
+impl PadParams {
+    /// For each output position of one axis, the input position it reads.
+    fn source(&self, axis: usize, input: usize, output: usize) -> Vec<usize> {
+        let n = input as i64;
+        let right = output as i64 - n - self.left[axis];
+        // Circular padding repeats what cropping leaves.
+        let crop = (-self.left[axis]).max(0);
+        let kept = (n - crop - (-right).max(0)).max(1);
+        (0..output as i64)
+            .map(|o| {
+                let i = o - self.left[axis];
+                let source = match self.mode {
+                    PadMode::Reflect if i < 0 => -i,
+                    PadMode::Reflect if i >= n => 2 * (n - 1) - i,
+                    PadMode::Reflect => i,
+                    PadMode::Replicate => i,
+                    PadMode::Circular => crop + (i - crop).rem_euclid(kept),
+                };
+                source.clamp(0, (n - 1).max(0)) as usize
+            })
+            .collect()
+    }
+
+    /// The outputs of one axis that copy the input unchanged.
+    fn interior(&self, axis: usize, input: usize, output: usize) -> std::ops::Range<usize> {
+        let (left, output) = (self.left[axis], output as i64);
+        let (lo, hi) = (left.clamp(0, output), (input as i64 + left).clamp(0, output));
+        lo as usize..hi.max(lo) as usize
+    }
+}
+
+/// Pads `x` into `out`.
+pub fn pad(p: &PadParams, x: In, out: &mut Out) {
+    let (_, size) = volume(x.shape, p.spatial);
+    let (_, osize) = volume(out.shape, p.spatial);
+    let source = [0, 1, 2].map(|a| p.source(a, size[a], osize[a]));
+    let inner = p.interior(2, size[2], osize[2]);
+    let first = source[2].get(inner.start).copied().unwrap_or(0);
+    dispatch!(x.dtype, T => {
+        let x = contiguous::<T>(&x);
+        for_parts(out.as_mut_slice::<T>(), osize[2], osize[2] / 4 + 8, |r, part| {
+            let (n, d, h) = (r / (osize[0] * osize[1]), r / osize[1] % osize[0], r % osize[1]);
+            let start = ((n * size[0] + source[0][d]) * size[1] + source[1][h]) * size[2];
+            let row = &x[start..start + size[2]];
+            part[inner.clone()].copy_from_slice(&row[first..first + inner.len()]);
+            for o in (0..inner.start).chain(inner.end..osize[2]) {
+                part[o] = row[source[2][o]];
+            }
+        });
+    })
+}
+
+/// The gradient of [`pad`]: every output's gradient is added to the input it was read from.
+pub fn pad_grad(p: &PadParams, grad_out: In, out: &mut Out) {
+    dispatch!(grad_out.dtype, T => pad_grad_as::<T>(p, grad_out, out))
+}
+
+fn pad_grad_as<T: Widen>(p: &PadParams, grad_out: In, out: &mut Out) {
+    let (_, gsize) = volume(grad_out.shape, p.spatial);
+    let (_, size) = volume(out.shape, p.spatial);
+    let source = [0, 1, 2].map(|a| p.source(a, size[a], gsize[a]));
+    let inner = p.interior(2, size[2], gsize[2]);
+    let first = source[2].get(inner.start).copied().unwrap_or(0);
+    let (from, plane) = (gsize.iter().product::<usize>(), size.iter().product::<usize>());
+    let grad = contiguous::<T>(&grad_out);
+    accumulate_parts(out.as_mut_slice::<T>(), plane, from / 2, |n, acc| {
+        for (r, row) in grad[n * from..(n + 1) * from].chunks_exact(gsize[2].max(1)).enumerate() {
+            let start = (source[0][r / gsize[1]] * size[1] + source[1][r % gsize[1]]) * size[2];
+            let to = &mut acc[start..start + size[2]];
+            for (a, g) in to[first..].iter_mut().zip(&row[inner.clone()]) {
+                *a = a.plus(g.widen());
+            }
+            for o in (0..inner.start).chain(inner.end..gsize[2]) {
+                let slot = &mut to[source[2][o]];
+                *slot = slot.plus(row[o].widen());
+            }
+        }
+    });
+}

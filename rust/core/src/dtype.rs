@@ -1,0 +1,346 @@
+//! Element types, their promotion table, and scalars.
+
+use half::{bf16, f16};
+use std::fmt;
+
+/// The element type of a tensor. Complex64 and Complex128 take the next two places when they arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DType {
+    Bool = 0,
+    U8 = 1,
+    I8 = 2,
+    I16 = 3,
+    I32 = 4,
+    I64 = 5,
+    F16 = 6,
+    BF16 = 7,
+    F32 = 8,
+    F64 = 9,
+}
+
+use DType::*;
+
+impl DType {
+    /// Every dtype, in promotion order.
+    pub const ALL: [DType; 10] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64];
+
+    /// Bytes per element.
+    #[inline]
+    pub const fn size(self) -> usize {
+        match self {
+            Bool | U8 | I8 => 1,
+            I16 | F16 | BF16 => 2,
+            I32 | F32 => 4,
+            I64 | F64 => 8,
+        }
+    }
+
+    #[inline]
+    pub const fn is_float(self) -> bool {
+        matches!(self, F16 | BF16 | F32 | F64)
+    }
+
+    /// Integral, not counting bool.
+    #[inline]
+    pub const fn is_int(self) -> bool {
+        matches!(self, U8 | I8 | I16 | I32 | I64)
+    }
+
+    #[inline]
+    pub const fn is_signed(self) -> bool {
+        !matches!(self, Bool | U8)
+    }
+
+    /// PyTorch's name, as in `torch.float32`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bool => "bool",
+            U8 => "uint8",
+            I8 => "int8",
+            I16 => "int16",
+            I32 => "int32",
+            I64 => "int64",
+            F16 => "float16",
+            BF16 => "bfloat16",
+            F32 => "float32",
+            F64 => "float64",
+        }
+    }
+
+    /// The name PyTorch's error messages use, as in "Float".
+    pub const fn scalar_name(self) -> &'static str {
+        match self {
+            Bool => "Bool",
+            U8 => "Byte",
+            I8 => "Char",
+            I16 => "Short",
+            I32 => "Int",
+            I64 => "Long",
+            F16 => "Half",
+            BF16 => "BFloat16",
+            F32 => "Float",
+            F64 => "Double",
+        }
+    }
+
+    /// Bool 0, integers 1, floats 2: a category never loses to a lower one (PyTorch's "type promotion" note).
+    #[inline]
+    pub const fn category(self) -> u8 {
+        match self {
+            Bool => 0,
+            U8 | I8 | I16 | I32 | I64 => 1,
+            F16 | BF16 | F32 | F64 => 2,
+        }
+    }
+
+    /// The smallest dtype that holds both, by PyTorch's table (`torch.promote_types`).
+    #[inline]
+    pub const fn promote(self, other: DType) -> DType {
+        if self as u8 == other as u8 {
+            return self;
+        }
+        let (a, b) = if (self as u8) < (other as u8) { (self, other) } else { (other, self) };
+        match (a, b) {
+            (U8, I8) => I16,
+            (F16, BF16) => F32,
+            _ => b,
+        }
+    }
+
+    /// The dtype in which reductions and matrix products of this dtype accumulate.
+    #[inline]
+    pub const fn accumulator(self) -> DType {
+        match self {
+            F16 | BF16 | F32 => F32,
+            F64 => F64,
+            _ => I64,
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Python number: it takes part in promotion by its category only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+}
+
+impl Scalar {
+    pub const fn category(self) -> u8 {
+        match self {
+            Scalar::Bool(_) => 0,
+            Scalar::Int(_) => 1,
+            Scalar::Float(_) => 2,
+        }
+    }
+
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Scalar::Bool(b) => b as u8 as f64,
+            Scalar::Int(i) => i as f64,
+            Scalar::Float(f) => f,
+        }
+    }
+
+    pub fn to_i64(self) -> i64 {
+        match self {
+            Scalar::Bool(b) => b as i64,
+            Scalar::Int(i) => i,
+            Scalar::Float(f) => f as i64,
+        }
+    }
+
+    pub fn to_bool(self) -> bool {
+        match self {
+            Scalar::Bool(b) => b,
+            Scalar::Int(i) => i != 0,
+            Scalar::Float(f) => f != 0.0,
+        }
+    }
+
+    /// The scalar as a value of `dtype`, in 64 bits: floats as f64 bits already rounded to `dtype`, the rest as i64.
+    pub fn to_bits(self, dtype: DType) -> u64 {
+        match dtype {
+            Bool => self.to_bool() as u64,
+            U8 => self.to_i64() as u8 as u64,
+            I8 => self.to_i64() as i8 as i64 as u64,
+            I16 => self.to_i64() as i16 as i64 as u64,
+            I32 => self.to_i64() as i32 as i64 as u64,
+            I64 => self.to_i64() as u64,
+            F16 => f16::from_f64(self.to_f64()).to_f64().to_bits(),
+            BF16 => bf16::from_f64(self.to_f64()).to_f64().to_bits(),
+            F32 => (self.to_f64() as f32 as f64).to_bits(),
+            F64 => self.to_f64().to_bits(),
+        }
+    }
+
+    /// The inverse of [`Scalar::to_bits`].
+    pub fn from_bits(bits: u64, dtype: DType) -> Scalar {
+        match dtype {
+            Bool => Scalar::Bool(bits != 0),
+            F16 | BF16 | F32 | F64 => Scalar::Float(f64::from_bits(bits)),
+            _ => Scalar::Int(bits as i64),
+        }
+    }
+}
+
+/// A Rust type that is the memory format of a dtype.
+pub trait Element: Copy + Send + Sync + PartialEq + fmt::Debug + Default + 'static {
+    const DTYPE: DType;
+    fn to_f64(self) -> f64;
+    fn from_f64(v: f64) -> Self;
+    fn to_i64(self) -> i64;
+    fn from_i64(v: i64) -> Self;
+    fn is_nan(self) -> bool;
+    fn from_scalar(s: Scalar) -> Self {
+        match s {
+            Scalar::Float(f) => Self::from_f64(f),
+            other => Self::from_i64(other.to_i64()),
+        }
+    }
+}
+
+macro_rules! int_element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)] fn to_f64(self) -> f64 { self as f64 }
+            // Out-of-range floats wrap through i64, as on PyTorch's x86 builds.
+            #[inline(always)] fn from_f64(v: f64) -> Self { v as i64 as $t }
+            #[inline(always)] fn to_i64(self) -> i64 { self as i64 }
+            #[inline(always)] fn from_i64(v: i64) -> Self { v as $t }
+            #[inline(always)] fn is_nan(self) -> bool { false }
+        }
+    )*};
+}
+int_element!(u8 => U8, i8 => I8, i16 => I16, i32 => I32, i64 => I64);
+
+macro_rules! float_element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)] fn to_f64(self) -> f64 { self as f64 }
+            #[inline(always)] fn from_f64(v: f64) -> Self { v as $t }
+            #[inline(always)] fn to_i64(self) -> i64 { self as i64 }
+            #[inline(always)] fn from_i64(v: i64) -> Self { v as $t }
+            #[inline(always)] fn is_nan(self) -> bool { self != self }
+        }
+    )*};
+}
+float_element!(f32 => F32, f64 => F64);
+
+macro_rules! half_element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)] fn to_f64(self) -> f64 { self.to_f32() as f64 }
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f64(v) }
+            #[inline(always)] fn to_i64(self) -> i64 { self.to_f32() as i64 }
+            #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f32(v as f32) }
+            #[inline(always)] fn is_nan(self) -> bool { <$t>::is_nan(self) }
+        }
+    )*};
+}
+half_element!(f16 => F16, bf16 => BF16);
+
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self as u8 as f64
+    }
+    #[inline(always)]
+    fn from_f64(v: f64) -> Self {
+        v != 0.0
+    }
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        self as i64
+    }
+    #[inline(always)]
+    fn from_i64(v: i64) -> Self {
+        v != 0
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        false
+    }
+}
+
+/// Runs `$body` with `$T` bound to the Rust type of `$dtype`; the second form names the dtypes a kernel supports.
+#[macro_export]
+macro_rules! dispatch {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            $crate::dtype::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::dtype::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::dtype::DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::dtype::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::dtype::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $T = $crate::half::f16;
+                $body
+            }
+            $crate::dtype::DType::BF16 => {
+                type $T = $crate::half::bf16;
+                $body
+            }
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+    (float $dtype:expr, $T:ident => $body:expr, else $other:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F16 => {
+                type $T = $crate::half::f16;
+                $body
+            }
+            $crate::dtype::DType::BF16 => {
+                type $T = $crate::half::bf16;
+                $body
+            }
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            _ => $other,
+        }
+    };
+}

@@ -1,0 +1,65 @@
+//! Errors as values: one variant per Python exception class the binding maps to, one constructor per kind of mistake.
+
+use std::fmt;
+
+/// What went wrong; the binding maps each variant to the Python exception PyTorch raises for it.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// A rule about shapes, dtypes, devices or autograd was broken (`RuntimeError`).
+    Runtime(String),
+    /// A value is outside its domain (`ValueError`).
+    Value(String),
+    /// An index or dimension is out of range (`IndexError`).
+    Index(String),
+    /// An argument has the wrong type (`TypeError`).
+    Type(String),
+    /// The operator or option does not exist here (`NotImplementedError`).
+    NotImplemented(String),
+    /// The system refused memory (`corten.OutOfMemoryError`).
+    OutOfMemory(String),
+    /// The computation was interrupted, by Ctrl-C for example; the binding re-raises the pending Python exception.
+    Interrupted,
+    /// A Python callback failed: the exception waits in this slot for the binding.
+    Callback(std::sync::Arc<dyn std::any::Any + Send + Sync>),
+    /// The engine broke one of its own rules (`corten.InternalError`).
+    Internal(String),
+}
+
+/// The result of every fallible function of the engine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Runtime(m)
+            | Error::Value(m)
+            | Error::Index(m)
+            | Error::Type(m)
+            | Error::NotImplemented(m)
+            | Error::OutOfMemory(m)
+            | Error::Internal(m) => f.write_str(m),
+            Error::Interrupted => f.write_str("interrupted"),
+            Error::Callback(_) => f.write_str("a Python callback raised"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Returns early with `Error::$kind(format!(...))`.
+#[macro_export]
+macro_rules! bail {
+    ($kind:ident, $($arg:tt)*) => {
+        return Err($crate::error::Error::$kind(format!($($arg)*)))
+    };
+}
+
+/// Returns early with `Error::$kind(format!(...))` unless the condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($cond:expr, $kind:ident, $($arg:tt)*) => {
+        if !($cond) {
+            return Err($crate::error::Error::$kind(format!($($arg)*)));
+        }
+    };
+}

@@ -1,0 +1,223 @@
+//! Fusion: groups elementwise nodes that share an index space into units. A unit is executed as one kernel.
+//!
+//! A node joins the unit of a producer when
+//! * both are elementwise and the value passes whole: same dtype, same layout on both sides,
+//! * the unit stays small enough (`MAX_INSTRS`, `MAX_OPERANDS`),
+//! * none of the node's other inputs depends on the unit (that would be a cycle).
+//!
+//! Two producer units of one node merge under the same rule. Numerics do not change: every operator rounds to its dtype.
+
+use crate::graph::{Input, Node};
+use crate::op::{Ew, Op};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::segment::same_layout;
+
+const MAX_INSTRS: usize = 1024;
+const MAX_OPERANDS: usize = 48;
+/// Units looked at when checking for cycles; beyond that the answer is "may depend".
+const SEARCH_LIMIT: usize = 512;
+
+/// One kernel to be: its nodes in recorded order and the units it must wait for.
+#[derive(Clone, Debug, Default)]
+pub struct Unit {
+    pub nodes: Vec<u32>,
+    pub after: Vec<u32>,
+    pub elementwise: bool,
+    operands: usize,
+}
+
+pub fn is_elementwise(node: &Node) -> bool {
+    matches!(node.op, Op::Ew(_) | Op::Cast)
+}
+
+struct Fuser<'a> {
+    nodes: &'a [Arc<Node>],
+    units: Vec<Unit>,
+    unit_of: Vec<u32>,
+    fusion: bool,
+    seen: Vec<u32>,
+    round: u32,
+}
+
+/// Groups the segment's nodes into units; units that were merged away are left empty.
+pub fn fuse(nodes: &[Arc<Node>], fusion: bool) -> Vec<Unit> {
+    let mut f = Fuser { nodes, units: Vec::new(), unit_of: Vec::new(), fusion, seen: Vec::new(), round: 0 };
+    for i in 0..nodes.len() {
+        f.place(i as u32);
+    }
+    f.units
+}
+
+impl Fuser<'_> {
+    fn place(&mut self, i: u32) {
+        let node = &self.nodes[i as usize];
+        let elementwise = is_elementwise(node);
+        let mut after: Vec<u32> = Vec::new();
+        let mut candidates: Vec<u32> = Vec::new();
+        let mut operands = 1;
+        for input in node.inputs().iter() {
+            let Input::Tensor(e) = input else { continue };
+            operands += 1;
+            if !e.node.is_pending() {
+                continue;
+            }
+            let p = e.node.slot.load(Relaxed);
+            let unit = self.unit_of[p as usize];
+            if !after.contains(&unit) {
+                after.push(unit);
+            }
+            let produced = &e.node.outs[e.out as usize];
+            let whole = e.dtype == produced.dtype
+                && same_layout(&e.layout, &produced.layout)
+                && same_layout(&e.layout, &node.outs[0].layout);
+            let fusable = self.fusion && elementwise && whole && self.units[unit as usize].elementwise;
+            if fusable && !candidates.contains(&unit) {
+                candidates.push(unit);
+            }
+        }
+        if matches!(node.op, Op::WriteView) {
+            self.wait_for_readers(i, &mut after);
+        }
+        if matches!(node.op, Op::Ew(Ew::Philox)) {
+            candidates.clear();
+        }
+        candidates.sort_unstable_by_key(|&u| std::cmp::Reverse(self.last(u)));
+        let mut home: Option<u32> = None;
+        for c in candidates {
+            match home {
+                None => {
+                    if self.can_join(c, &after, 1, operands) {
+                        home = Some(c);
+                    }
+                }
+                Some(h) => {
+                    if self.can_merge(h, c, &after) {
+                        self.merge(h, c);
+                        for a in &mut after {
+                            if *a == c {
+                                *a = h;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let unit = match home {
+            Some(h) => h,
+            None => {
+                self.units.push(Unit { elementwise, ..Default::default() });
+                self.seen.push(0);
+                (self.units.len() - 1) as u32
+            }
+        };
+        let u = &mut self.units[unit as usize];
+        u.nodes.push(i);
+        u.operands += operands;
+        for a in after {
+            if a != unit && !u.after.contains(&a) {
+                u.after.push(a);
+            }
+        }
+        self.unit_of.push(unit);
+    }
+
+    /// A write into a storage comes after the recorded readers of its old value, so that it can happen in place.
+    fn wait_for_readers(&self, i: u32, after: &mut Vec<u32>) {
+        let inputs = self.nodes[i as usize].inputs();
+        let Some(Input::Tensor(base)) = inputs.first() else { return };
+        let base = Arc::as_ptr(&base.node);
+        for j in 0..i {
+            let reads = self.nodes[j as usize]
+                .inputs()
+                .iter()
+                .any(|x| matches!(x, Input::Tensor(e) if Arc::as_ptr(&e.node) == base));
+            let unit = self.unit_of[j as usize];
+            if reads && !after.contains(&unit) {
+                after.push(unit);
+            }
+        }
+    }
+
+    fn first(&self, u: u32) -> u32 {
+        self.units[u as usize].nodes.first().copied().unwrap_or(u32::MAX)
+    }
+
+    fn last(&self, u: u32) -> u32 {
+        self.units[u as usize].nodes.last().copied().unwrap_or(0)
+    }
+
+    fn can_join(&mut self, c: u32, after: &[u32], instrs: usize, operands: usize) -> bool {
+        let u = &self.units[c as usize];
+        u.nodes.len() + instrs <= MAX_INSTRS
+            && u.operands + operands <= MAX_OPERANDS * 4
+            && !self.reaches(after.iter().copied().filter(|&a| a != c).collect(), c)
+    }
+
+    fn can_merge(&mut self, a: u32, b: u32, after: &[u32]) -> bool {
+        let (ua, ub) = (&self.units[a as usize], &self.units[b as usize]);
+        if ua.nodes.len() + ub.nodes.len() >= MAX_INSTRS || ua.operands + ub.operands > MAX_OPERANDS * 4 {
+            return false;
+        }
+        // Index spaces must agree: compare through any two nodes.
+        let (na, nb) = (&self.nodes[ua.nodes[0] as usize], &self.nodes[ub.nodes[0] as usize]);
+        if !same_layout(&na.outs[0].layout, &nb.outs[0].layout) {
+            return false;
+        }
+        let from_a: Vec<u32> = ua.after.iter().copied().filter(|&x| x != b).collect();
+        let from_b: Vec<u32> = ub.after.iter().copied().filter(|&x| x != a).collect();
+        let others: Vec<u32> = after.iter().copied().filter(|&x| x != a && x != b).collect();
+        !self.reaches(from_a, b) && !self.reaches(from_b, a) && !self.reaches(others.clone(), a) && !self.reaches(others, b)
+    }
+
+    fn merge(&mut self, into: u32, from: u32) {
+        let gone = std::mem::take(&mut self.units[from as usize]);
+        for &n in &gone.nodes {
+            self.unit_of[n as usize] = into;
+        }
+        let u = &mut self.units[into as usize];
+        u.nodes.extend(gone.nodes);
+        u.nodes.sort_unstable();
+        u.operands += gone.operands;
+        for a in gone.after {
+            if a != into && !u.after.contains(&a) {
+                u.after.push(a);
+            }
+        }
+        u.after.retain(|&a| a != from);
+        for unit in &mut self.units {
+            if unit.after.contains(&from) {
+                unit.after.retain(|&a| a != from);
+                if !unit.after.contains(&into) {
+                    unit.after.push(into);
+                }
+            }
+        }
+        let u = &mut self.units[into as usize];
+        u.after.retain(|&a| a != into);
+    }
+
+    /// Whether one of `start` is `target` or waits for it. Units that ended before the target began cannot.
+    fn reaches(&mut self, start: Vec<u32>, target: u32) -> bool {
+        self.round += 1;
+        let begin = self.first(target);
+        let mut stack = start;
+        let mut visited = 0;
+        while let Some(u) = stack.pop() {
+            if u == target {
+                return true;
+            }
+            if self.seen[u as usize] == self.round || self.last(u) < begin {
+                continue;
+            }
+            self.seen[u as usize] = self.round;
+            visited += 1;
+            if visited > SEARCH_LIMIT {
+                return true;
+            }
+            stack.extend(&self.units[u as usize].after);
+        }
+        false
+    }
+}

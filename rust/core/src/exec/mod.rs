@@ -1,0 +1,89 @@
+//! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
+//! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
+//! and executes. `program` is the fused code that passes from `fuse` to the kernels.
+
+pub mod fuse;
+pub mod plan;
+pub mod program;
+pub mod record;
+pub mod run;
+pub mod segment;
+
+use crate::error::Result;
+use crate::graph::Buffer;
+use crate::tensor::Tensor;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+/// Switches for tests and debugging.
+pub struct Options {
+    pub fusion: AtomicBool,
+    /// Flush after this many recorded nodes; 1 is eager execution.
+    pub flush_every: AtomicUsize,
+    /// 0 silent, 1 flushes, 2 kernels, 4 graphs before and after fusion (`CORTEN_DEBUG`).
+    pub debug: AtomicUsize,
+}
+
+/// Nodes that may be pending before a flush; also the longest program a plan is made for.
+pub const NODE_BUDGET: usize = 2048;
+/// Bytes of pending results before a flush.
+pub const BYTE_BUDGET: usize = 512 << 20;
+
+pub static OPTIONS: Options = Options {
+    fusion: AtomicBool::new(true),
+    flush_every: AtomicUsize::new(NODE_BUDGET),
+    debug: AtomicUsize::new(0),
+};
+
+/// What happened since the process began.
+pub struct Counters {
+    pub nodes: AtomicUsize,
+    pub flushes: AtomicUsize,
+    pub kernels: AtomicUsize,
+    pub plan_hits: AtomicUsize,
+    pub plan_misses: AtomicUsize,
+    pub copies_on_write: AtomicUsize,
+    pub donations: AtomicUsize,
+    pub fused_nodes: AtomicUsize,
+}
+
+pub static COUNTERS: Counters = Counters {
+    nodes: AtomicUsize::new(0),
+    flushes: AtomicUsize::new(0),
+    kernels: AtomicUsize::new(0),
+    plan_hits: AtomicUsize::new(0),
+    plan_misses: AtomicUsize::new(0),
+    copies_on_write: AtomicUsize::new(0),
+    donations: AtomicUsize::new(0),
+    fused_nodes: AtomicUsize::new(0),
+};
+
+#[inline]
+pub fn count(counter: &AtomicUsize, by: usize) {
+    counter.fetch_add(by, Relaxed);
+}
+
+/// What the binding contributes: running long work without the interpreter's lock, and noticing Ctrl-C.
+pub struct Hooks {
+    pub without_lock: fn(&mut dyn FnMut()),
+    /// Called between kernels; `true` asks to stop.
+    pub interrupted: fn() -> bool,
+}
+
+pub static HOOKS: OnceLock<Hooks> = OnceLock::new();
+
+/// Runs everything this thread has recorded.
+pub fn flush() -> Result<()> {
+    record::flush_current()
+}
+
+/// The tensor's storage, computed if it was pending. The window to read is the tensor's layout over it.
+pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
+    loop {
+        let value = t.cell().value();
+        if let Some(b) = value.node.buffer(value.out) {
+            return Ok(b.clone());
+        }
+        record::flush_owner(value.node.owner)?;
+    }
+}

@@ -1,0 +1,232 @@
+//! Plans: a segment's units in execution order, with the fused programs ready. Plans are cached by structure; sizes,
+//! strides and numbers are read from the nodes at every run.
+
+use super::fuse::{self, Unit};
+use super::program::{Code, Instr, Program};
+use super::segment::{Key, hash_key};
+use super::{COUNTERS, count};
+use crate::error::Result;
+use crate::graph::{Input, Node, lock};
+use crate::op::{Ew, Op};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// Plans kept; the least recently used go first.
+const CAPACITY: usize = 1024;
+
+/// One kernel launch.
+#[derive(Debug)]
+pub enum Step {
+    /// A structured operator: the node's position.
+    Kernel(u32),
+    Fused(Fused),
+}
+
+/// A fused elementwise kernel bound to positions in the segment.
+#[derive(Debug)]
+pub struct Fused {
+    pub nodes: Vec<u32>,
+    pub program: crate::cpu::elementwise::Kernel,
+    /// Per load: the node and input through which it is read, and how many inputs of the unit read that very node.
+    pub loads: Vec<(u32, u8)>,
+    pub scalars: Vec<(u32, u8)>,
+    /// Per store: the node whose output it is.
+    pub stores: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+struct Entry {
+    key: Key,
+    plan: Arc<Plan>,
+    used: u64,
+}
+
+#[derive(Default)]
+struct Cache {
+    buckets: HashMap<u64, Vec<Entry>>,
+    len: usize,
+    clock: u64,
+}
+
+static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
+
+/// The plan for this segment, made now if its structure is new.
+pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> Result<Arc<Plan>> {
+    let hash = hash_key(key) ^ fusion as u64;
+    {
+        let mut cache = lock(&CACHE);
+        cache.clock += 1;
+        let clock = cache.clock;
+        if let Some(entry) = cache.buckets.get_mut(&hash).and_then(|b| b.iter_mut().find(|e| e.key == *key)) {
+            entry.used = clock;
+            count(&COUNTERS.plan_hits, 1);
+            return Ok(entry.plan.clone());
+        }
+    }
+    count(&COUNTERS.plan_misses, 1);
+    let plan = Arc::new(compile(nodes, live, fusion)?);
+    let mut cache = lock(&CACHE);
+    if cache.len >= CAPACITY {
+        cache.evict();
+    }
+    let used = cache.clock;
+    cache.len += 1;
+    cache.buckets.entry(hash).or_default().push(Entry { key: key.clone(), plan: plan.clone(), used });
+    Ok(plan)
+}
+
+impl Cache {
+    /// Drops the older half.
+    fn evict(&mut self) {
+        let mut ages: Vec<u64> = self.buckets.values().flatten().map(|e| e.used).collect();
+        ages.sort_unstable();
+        let Some(&middle) = ages.get(ages.len() / 2) else { return };
+        for bucket in self.buckets.values_mut() {
+            bucket.retain(|e| e.used > middle);
+        }
+        self.buckets.retain(|_, b| !b.is_empty());
+        self.len = self.buckets.values().map(Vec::len).sum();
+    }
+}
+
+fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
+    let units = fuse::fuse(nodes, fusion);
+    let order = schedule(&units);
+    // A value must reach memory when something outside its unit reads it.
+    let mut unit_of = vec![0u32; nodes.len()];
+    for (u, unit) in units.iter().enumerate() {
+        for &n in &unit.nodes {
+            unit_of[n as usize] = u as u32;
+        }
+    }
+    let mut stored = live.to_vec();
+    for (i, node) in nodes.iter().enumerate() {
+        for input in node.inputs().iter() {
+            if let Input::Tensor(e) = input
+                && e.node.is_pending()
+            {
+                let p = e.node.slot.load(Relaxed) as usize;
+                if unit_of[p] != unit_of[i] {
+                    stored[p] = true;
+                }
+            }
+        }
+    }
+    let mut steps = Vec::with_capacity(order.len());
+    for u in order {
+        let unit = &units[u as usize];
+        if unit.elementwise {
+            steps.push(Step::Fused(assemble(nodes, unit, &stored)?));
+        } else {
+            steps.extend(unit.nodes.iter().map(|&n| Step::Kernel(n)));
+        }
+    }
+    Ok(Plan { steps })
+}
+
+/// Units in an order that respects their waits and otherwise follows the program (by last node).
+fn schedule(units: &[Unit]) -> Vec<u32> {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    let mut waits = vec![0usize; units.len()];
+    let mut waiters: Vec<Vec<u32>> = vec![Vec::new(); units.len()];
+    for (u, unit) in units.iter().enumerate() {
+        waits[u] = unit.after.len();
+        for &a in &unit.after {
+            waiters[a as usize].push(u as u32);
+        }
+    }
+    let priority = |u: u32| units[u as usize].nodes.last().copied().unwrap_or(0);
+    let mut ready: BinaryHeap<Reverse<(u32, u32)>> = (0..units.len() as u32)
+        .filter(|&u| waits[u as usize] == 0 && !units[u as usize].nodes.is_empty())
+        .map(|u| Reverse((priority(u), u)))
+        .collect();
+    let mut order = Vec::with_capacity(units.len());
+    while let Some(Reverse((_, u))) = ready.pop() {
+        order.push(u);
+        for &w in &waiters[u as usize] {
+            waits[w as usize] -= 1;
+            if waits[w as usize] == 0 {
+                ready.push(Reverse((priority(w), w)));
+            }
+        }
+    }
+    order
+}
+
+/// Turns a unit into a program. Loads of one value through one layout are shared by the run-time binding, not here: the
+/// program depends on structure only.
+fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> {
+    let mut program = Program::default();
+    let mut register_of: HashMap<u32, u16> = HashMap::new();
+    let (mut loads, mut scalars, mut stores) = (Vec::new(), Vec::new(), Vec::new());
+    for &n in &unit.nodes {
+        let node = &nodes[n as usize];
+        let mut src = smallvec::SmallVec::new();
+        let mut source_dtype = node.outs[0].dtype;
+        for (k, input) in node.inputs().iter().enumerate() {
+            let reg = match input {
+                Input::Scalar(_, dtype) => {
+                    scalars.push((n, k as u8));
+                    program.scalars.push(*dtype);
+                    program.emit(Code::Scalar(program.scalars.len() as u16 - 1), *dtype, Default::default())
+                }
+                Input::Tensor(e) => {
+                    let local = e.node.is_pending().then(|| e.node.slot.load(Relaxed));
+                    match local.and_then(|p| register_of.get(&p)) {
+                        Some(&reg) => reg,
+                        None => {
+                            loads.push((n, k as u8));
+                            program.loads.push(e.dtype);
+                            program.emit(Code::Load(program.loads.len() as u16 - 1), e.dtype, Default::default())
+                        }
+                    }
+                }
+            };
+            let dtype = match input {
+                Input::Scalar(_, d) => *d,
+                Input::Tensor(e) => e.dtype,
+            };
+            // The condition of `where` is bool; the compute dtype is that of the values.
+            if k == 0 || (k == 1 && matches!(node.op, Op::Ew(Ew::Where))) {
+                source_dtype = dtype;
+            }
+            src.push(reg);
+        }
+        let to = node.outs[0].dtype;
+        let reg = match node.op {
+            // A copy, or a conversion to the same dtype, is the value itself.
+            Op::Ew(Ew::Copy) => src[0],
+            Op::Cast if source_dtype == to => src[0],
+            Op::Ew(Ew::Philox) => program.emit(Code::Ew(Ew::Philox), to, src),
+            Op::Ew(e) => program.emit(Code::Ew(e), source_dtype, src),
+            _ => program.emit(Code::Cast(to), source_dtype, src),
+        };
+        register_of.insert(n, reg);
+        if stored[n as usize] {
+            program.stores.push((reg, node.outs[0].dtype));
+            stores.push(n);
+        }
+    }
+    program.allocate_registers();
+    Ok(Fused {
+        nodes: unit.nodes.clone(),
+        program: crate::cpu::elementwise::Kernel::new(program)?,
+        loads,
+        scalars,
+        stores,
+    })
+}
+
+impl Program {
+    fn emit(&mut self, code: Code, dtype: crate::dtype::DType, src: smallvec::SmallVec<[u16; 4]>) -> u16 {
+        let dst = self.instrs.len() as u16;
+        self.instrs.push(Instr { code, dtype, dst, src });
+        dst
+    }
+}

@@ -1,0 +1,127 @@
+//! Recording: one recorder per thread collects pending nodes in program order and flushes them by budget.
+
+use super::{BYTE_BUDGET, COUNTERS, HOOKS, OPTIONS, count, run};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::graph::{Input, Inputs, Node, OutSpec, lock};
+use crate::op::Op;
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
+
+/// A thread's pending work. It outlives its thread while work is pending.
+pub struct Recorder {
+    id: u32,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+pub struct Pending {
+    pub nodes: Vec<Arc<Node>>,
+    pub bytes: usize,
+}
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+static RECORDERS: LazyLock<RwLock<Vec<Arc<Recorder>>>> = LazyLock::new(RwLock::default);
+
+struct Own(Arc<Recorder>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // The thread ends: nodes nobody holds are dead, the rest can still be flushed by id.
+        if lock(&self.0.pending).nodes.iter().all(|n| Arc::strong_count(n) == 1) {
+            let mut all = RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            all.retain(|r| r.id != self.0.id);
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: Own = {
+        let recorder = Arc::new(Recorder { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), pending: Mutex::default() });
+        RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(recorder.clone());
+        Own(recorder)
+    };
+}
+
+/// Records a node and returns a tensor per output. Nodes that read or keep pinned memory run before this returns.
+pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
+    let mut bytes = 0usize;
+    for o in &outs {
+        bytes = bytes.saturating_add(o.layout.numel().saturating_mul(o.dtype.size()));
+    }
+    crate::os::check_allocation(bytes, || outs[0].layout.shape.to_string())?;
+    count(&COUNTERS.nodes, 1);
+    CURRENT.with(|own| {
+        let recorder = &own.0;
+        for input in &inputs {
+            if let Input::Tensor(e) = input
+                && e.node.owner != recorder.id
+                && e.node.is_pending()
+            {
+                flush_owner(e.node.owner)?;
+            }
+        }
+        let node = Arc::new(Node::pending(op, inputs, outs, recorder.id));
+        let tensors = (0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, Device::Cpu)).collect();
+        let full = {
+            let mut pending = lock(&recorder.pending);
+            pending.nodes.push(node);
+            pending.bytes = pending.bytes.saturating_add(bytes);
+            pending.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed) || pending.bytes >= BYTE_BUDGET
+        };
+        if full {
+            flush_recorder(recorder)?;
+        }
+        Ok(tensors)
+    })
+}
+
+/// Records an operator with one output.
+#[inline]
+pub fn record_one(op: Op, inputs: Inputs, out: OutSpec) -> Result<Tensor> {
+    let mut tensors = record(op, inputs, SmallVec::from_iter([out]))?;
+    tensors.pop().ok_or_else(|| Error::Internal("record: no output".into()))
+}
+
+pub fn flush_current() -> Result<()> {
+    CURRENT.with(|own| flush_recorder(&own.0))
+}
+
+/// Flushes the recorder that holds a pending node, whichever thread it belongs to.
+pub fn flush_owner(id: u32) -> Result<()> {
+    let recorder = {
+        let all = RECORDERS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.iter().find(|r| r.id == id).cloned()
+    };
+    match recorder {
+        Some(r) => flush_recorder(&r),
+        None => Err(Error::Internal(format!("pending work of recorder {id} was lost"))),
+    }
+}
+
+fn flush_recorder(recorder: &Arc<Recorder>) -> Result<()> {
+    if lock(&recorder.pending).nodes.is_empty() {
+        return Ok(());
+    }
+    let mut result = Ok(());
+    let mut work = || {
+        // The lock is held while running: a second reader of the same work waits for it and finds it done.
+        let mut pending = lock(&recorder.pending);
+        result = run::run(&mut pending);
+    };
+    match HOOKS.get() {
+        Some(hooks) => (hooks.without_lock)(&mut work),
+        None => work(),
+    }
+    result
+}
+
+/// In a forked child: pending work of the parent's other threads is gone; this thread's stays.
+pub fn after_fork_in_child() {
+    let mine = CURRENT.with(|own| own.0.id);
+    if let Ok(mut all) = RECORDERS.try_write() {
+        all.retain(|r| r.id == mine);
+    }
+}

@@ -1,0 +1,239 @@
+//! Running a plan: binds its steps to the nodes, allocates outputs (or takes over an input's buffer that nobody else
+//! needs), executes, and publishes the results. After an error every node is either finished or still pending.
+
+use super::plan::{Fused, Plan, Step, plan_for};
+use super::record::Pending;
+use super::segment::{self, Key};
+use super::{COUNTERS, HOOKS, OPTIONS, count};
+use crate::cpu;
+use crate::cpu::elementwise::{Operand, Target};
+use crate::cpu::view::{In, Out};
+use crate::error::{Error, Result};
+use crate::graph::{Buffer, Edge, Input, Node, OutSpec};
+use crate::op::Op;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+type Slots = Vec<Option<Arc<Node>>>;
+
+thread_local! {
+    /// The key is rebuilt at every flush; its memory is kept.
+    static SCRATCH: RefCell<(Key, Vec<bool>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// Runs the pending nodes. Kernel panics become `Error::Internal`.
+pub fn run(pending: &mut Pending) -> Result<()> {
+    let mut nodes = std::mem::take(&mut pending.nodes);
+    pending.bytes = 0;
+    segment::drop_dead(&mut nodes);
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    count(&COUNTERS.flushes, 1);
+    let fusion = OPTIONS.fusion.load(Relaxed);
+    let plan = SCRATCH.with(|s| {
+        let (key, live) = &mut *s.borrow_mut();
+        segment::describe(&nodes, key, live);
+        plan_for(&nodes, key, live, fusion)
+    });
+    let plan = match plan {
+        Ok(p) => p,
+        Err(e) => {
+            pending.nodes = nodes;
+            return Err(e);
+        }
+    };
+    if OPTIONS.debug.load(Relaxed) >= 1 {
+        eprintln!("corten: flush of {} nodes in {} kernels", nodes.len(), plan.steps.len());
+    }
+    let mut slots: Slots = nodes.into_iter().map(Some).collect();
+    let result = catch_unwind(AssertUnwindSafe(|| execute(&plan, &mut slots)))
+        .unwrap_or_else(|panic| Err(Error::Internal(format!("a kernel panicked: {}", panic_message(&*panic)))));
+    pending.nodes = slots.into_iter().flatten().collect();
+    result
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown panic")
+}
+
+fn execute(plan: &Plan, slots: &mut Slots) -> Result<()> {
+    let hooks = HOOKS.get();
+    let watch = plan.steps.len() > 1;
+    count(&COUNTERS.kernels, plan.steps.len());
+    for step in &plan.steps {
+        if watch && hooks.is_some_and(|h| (h.interrupted)()) {
+            return Err(Error::Interrupted);
+        }
+        match step {
+            Step::Kernel(n) => kernel(slots, *n)?,
+            Step::Fused(f) => fused(slots, f)?,
+        }
+    }
+    Ok(())
+}
+
+fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {
+    slots[n as usize].as_ref().ok_or_else(|| Error::Internal("a node was executed twice".into()))
+}
+
+fn buffer_of(edge: &Edge) -> Result<&Arc<Buffer>> {
+    edge.node
+        .buffer(edge.out)
+        .ok_or_else(|| Error::Internal(format!("{} was read before it was computed", edge.node.op.name())))
+}
+
+/// The address of the edge's element (0, …, 0).
+fn address(edge: &Edge) -> Result<*mut u8> {
+    let buffer = buffer_of(edge)?;
+    // SAFETY: view layouts are checked against their storage when they are made.
+    Ok(unsafe { buffer.ptr().add(edge.layout.offset * edge.dtype.size()) })
+}
+
+fn allocate(spec: &OutSpec) -> Result<Arc<Buffer>> {
+    Ok(Arc::new(Buffer::new(spec.layout.numel() * spec.dtype.size())?))
+}
+
+fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
+    count(&COUNTERS.fused_nodes, f.nodes.len());
+    let layout = node_at(slots, f.nodes[0])?.outs[0].layout.clone();
+    let mut operands: SmallVec<[Operand; 8]> = SmallVec::new();
+    let mut edges: SmallVec<[Edge; 8]> = SmallVec::new();
+    for &(n, k) in &f.loads {
+        let inputs = node_at(slots, n)?.inputs();
+        let Input::Tensor(e) = &inputs[k as usize] else { return Err(Error::Internal("load of a number".into())) };
+        edges.push(e.clone());
+    }
+    for e in &edges {
+        operands.push(Operand { ptr: address(e)?, strides: e.layout.strides.clone() });
+    }
+    let mut numbers: SmallVec<[u64; 8]> = SmallVec::new();
+    for &(n, k) in &f.scalars {
+        match &node_at(slots, n)?.inputs()[k as usize] {
+            Input::Scalar(bits, _) => numbers.push(*bits),
+            Input::Tensor(_) => return Err(Error::Internal("number expected".into())),
+        }
+    }
+    let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
+    let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
+    for &n in &f.stores {
+        let spec = &node_at(slots, n)?.outs[0];
+        let buffer = match donate(spec, &edges, &taken) {
+            Some(b) => b,
+            None => allocate(spec)?,
+        };
+        taken.push(Arc::as_ptr(&buffer));
+        results.push(buffer);
+    }
+    let targets: SmallVec<[Target; 4]> = results.iter().map(|b| Target { ptr: b.ptr() }).collect();
+    drop(edges);
+    f.program.run(&layout.shape, &layout.strides, &operands, &numbers, &targets);
+    for (&n, buffer) in f.stores.iter().zip(results) {
+        node_at(slots, n)?.finish(SmallVec::from_iter([buffer]));
+    }
+    for &n in &f.nodes {
+        slots[n as usize] = None;
+    }
+    Ok(())
+}
+
+/// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout.
+fn donate(spec: &OutSpec, edges: &[Edge], taken: &[*const Buffer]) -> Option<Arc<Buffer>> {
+    for e in edges {
+        let same = e.dtype.size() == spec.dtype.size() && segment::same_layout(&e.layout, &spec.layout);
+        if !same || e.node.outs.len() != 1 {
+            continue;
+        }
+        let mentions = edges.iter().filter(|o| Arc::ptr_eq(&o.node, &e.node));
+        let aligned = mentions.clone().all(|o| segment::same_layout(&o.layout, &spec.layout));
+        // Each load is counted twice: in its node's inputs and in our list.
+        let ours = mentions.count() * 2;
+        let buffer = e.node.buffer(e.out)?;
+        let free = Arc::strong_count(&e.node) == ours
+            && Arc::strong_count(buffer) == 1
+            && !buffer.is_outside()
+            && buffer.bytes() == spec.layout.numel() * spec.dtype.size();
+        if aligned && free && !taken.contains(&Arc::as_ptr(buffer)) {
+            count(&COUNTERS.donations, 1);
+            return Some(buffer.clone());
+        }
+    }
+    None
+}
+
+fn kernel(slots: &mut Slots, n: u32) -> Result<()> {
+    let node = node_at(slots, n)?.clone();
+    let buffers = match node.op {
+        Op::WriteView => SmallVec::from_iter([write_view(&node)?]),
+        _ => structured(&node)?,
+    };
+    node.finish(buffers);
+    slots[n as usize] = None;
+    Ok(())
+}
+
+fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
+    let inputs = node.inputs();
+    let mut ins: SmallVec<[In; 4]> = SmallVec::new();
+    let mut numbers: SmallVec<[u64; 4]> = SmallVec::new();
+    for input in inputs.iter() {
+        match input {
+            Input::Scalar(bits, _) => numbers.push(*bits),
+            Input::Tensor(e) => ins.push(window(e)?),
+        }
+    }
+    let buffers: SmallVec<[Arc<Buffer>; 1]> = node.outs.iter().map(allocate).collect::<Result<_>>()?;
+    let mut outs: SmallVec<[Out; 2]> = node
+        .outs
+        .iter()
+        .zip(&buffers)
+        .map(|(spec, b)| Out { ptr: b.ptr(), dtype: spec.dtype, shape: &spec.layout.shape, strides: &spec.layout.strides })
+        .collect();
+    cpu::execute(&node.op, &ins, &numbers, &mut outs)?;
+    Ok(buffers)
+}
+
+fn window(e: &Edge) -> Result<In<'_>> {
+    Ok(In { ptr: address(e)?, dtype: e.dtype, shape: &e.layout.shape, strides: &e.layout.strides })
+}
+
+/// Writes the value through the target layout into the base's buffer, or into a copy of it while others need the old one.
+fn write_view(node: &Node) -> Result<Arc<Buffer>> {
+    let inputs = node.inputs();
+    let (Some(Input::Tensor(base)), Some(value)) = (inputs.first(), inputs.get(1)) else {
+        return Err(Error::Internal("copy_: malformed node".into()));
+    };
+    let old = buffer_of(base)?;
+    // Pinned storages keep their address whoever looks; their readers have run already.
+    let pinned = matches!(inputs.get(2), Some(Input::Scalar(1, _)));
+    let alone = Arc::strong_count(&base.node) == 1 && Arc::strong_count(old) == 1;
+    let buffer = if pinned || (alone && !old.is_outside()) {
+        old.clone()
+    } else {
+        count(&COUNTERS.copies_on_write, 1);
+        let fresh = Buffer::new(old.bytes())?;
+        // SAFETY: both buffers hold `old.bytes()` bytes and are distinct.
+        unsafe { std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), old.bytes()) };
+        Arc::new(fresh)
+    };
+    let size = base.dtype.size();
+    // SAFETY: the target layout lies inside the storage.
+    let ptr = unsafe { buffer.ptr().add(base.layout.offset * size) };
+    let shape = &base.layout.shape;
+    match value {
+        Input::Scalar(bits, dtype) => cpu::copy::fill_strided(ptr, *dtype, shape, &base.layout.strides, *bits),
+        Input::Tensor(v) => {
+            let source = window(v)?;
+            let overlaps = Arc::ptr_eq(buffer_of(v)?, &buffer);
+            cpu::copy::copy_strided(ptr, shape, &base.layout.strides, &source, overlaps);
+        }
+    }
+    Ok(buffer)
+}

@@ -1,0 +1,312 @@
+//! The gradient graph's data: what a tensor knows about its gradient, and the nodes that will compute it. The engine that
+//! walks it is `transform/autograd.rs`; the rules are beside the operators in `ops/`.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Cell, lock};
+use crate::op::Ew;
+use crate::shape::Layout;
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::cell::{Cell as StdCell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+/// Gradients of a node's inputs, in order; `None` where none is needed or it is zero.
+pub type Grads = SmallVec<[Option<Tensor>; 3]>;
+
+/// A function on a gradient: returns a replacement or nothing.
+pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+/// A function on a node's input gradients and output gradients; may replace the former.
+pub type NodeHook = Arc<dyn Fn(&mut Grads, &[Option<Tensor>]) -> Result<()> + Send + Sync>;
+/// A function on a node's incoming gradients, before its rule runs.
+pub type PreHook = Arc<dyn Fn(&mut Vec<Option<Tensor>>) -> Result<()> + Send + Sync>;
+
+/// A backward rule written outside the engine (`autograd.Function`).
+pub trait CustomRule: Send + Sync {
+    fn backward(&self, vjp: &Vjp) -> Result<Grads>;
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// A rule as a closure over the payload it needs.
+pub type RuleFn = Box<dyn Fn(&Vjp) -> Result<Grads> + Send + Sync>;
+
+/// How a node turns output gradients into input gradients.
+pub enum Rule {
+    Ew(Ew),
+    Fn(RuleFn),
+    /// Adds into the leaf's `.grad`.
+    Accumulate(Leaf),
+    Custom(Arc<dyn CustomRule>),
+}
+
+/// A leaf without its strong gradient state, so that the graph does not keep itself alive.
+pub struct Leaf {
+    pub meta: Weak<AutogradMeta>,
+    pub tensor: crate::tensor::WeakTensor,
+}
+
+/// An edge towards the inputs: which node, and which of its outputs the gradient belongs to.
+#[derive(Clone)]
+pub struct GradEdge {
+    pub node: Arc<GradNode>,
+    pub output: u32,
+}
+
+/// Shape and dtype that a gradient must have.
+#[derive(Clone, Debug)]
+pub struct GradMeta {
+    pub layout: Arc<Layout>,
+    pub dtype: DType,
+}
+
+/// One differentiable step of the forward pass.
+pub struct GradNode {
+    pub name: &'static str,
+    /// Later steps run first in the backward pass.
+    pub sequence: u64,
+    pub rule: Rule,
+    pub edges: SmallVec<[Option<GradEdge>; 3]>,
+    pub outputs: SmallVec<[GradMeta; 1]>,
+    saved: Mutex<Option<SmallVec<[Saved; 3]>>>,
+    pub hooks: Mutex<NodeHooks>,
+    /// The forward line, kept when anomaly detection is on.
+    pub trace: Option<String>,
+}
+
+#[derive(Default)]
+pub struct NodeHooks {
+    /// Per output: hooks of the tensors, run on the incoming gradient.
+    pub tensor: Vec<(u32, u64, Hook)>,
+    /// Tensors that asked to keep their gradient.
+    pub retain: Vec<(u32, Weak<AutogradMeta>)>,
+    pub pre: Vec<(u64, PreHook)>,
+    pub post: Vec<(u64, NodeHook)>,
+}
+
+/// A value kept for the backward pass, with the version it must still have. Outputs are kept without their own gradient
+/// node, which would be a cycle.
+pub struct Saved {
+    cell: Arc<Cell>,
+    layout: Arc<Layout>,
+    dtype: DType,
+    version: u64,
+    grad: SavedGrad,
+}
+
+enum SavedGrad {
+    Input(Option<Arc<AutogradMeta>>, Option<Tensor>),
+    Output(u32),
+}
+
+impl Saved {
+    pub fn input(t: &Tensor) -> Saved {
+        Saved {
+            cell: t.cell().clone(),
+            layout: t.layout().clone(),
+            dtype: t.dtype(),
+            version: t.cell().version(),
+            grad: SavedGrad::Input(t.meta().cloned(), t.base().cloned()),
+        }
+    }
+    pub fn output(t: &Tensor, index: u32) -> Saved {
+        Saved { grad: SavedGrad::Output(index), ..Saved::input(t) }
+    }
+    /// The value again, if its storage was not written since.
+    pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
+        let now = self.cell.version();
+        if now != self.version {
+            return Err(Error::Runtime(format!(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
+                self.dtype.scalar_name(), self.layout.shape, node.name, self.version
+            )));
+        }
+        let t = match &self.grad {
+            SavedGrad::Input(meta, base) => {
+                Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta.clone(), base.clone())
+            }
+            SavedGrad::Output(index) => {
+                let meta = Arc::new(AutogradMeta::with_grad_fn(GradEdge { node: node.clone(), output: *index }));
+                Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, Some(meta), None)
+            }
+        };
+        Ok(t)
+    }
+}
+
+/// What a rule sees: the output gradients and the saved values.
+pub struct Vjp<'a> {
+    pub node: &'a Arc<GradNode>,
+    pub grads: &'a [Option<Tensor>],
+    saved: SmallVec<[Tensor; 3]>,
+}
+
+impl<'a> Vjp<'a> {
+    pub fn new(node: &'a Arc<GradNode>, grads: &'a [Option<Tensor>]) -> Result<Vjp<'a>> {
+        let saved = node.unpack_saved()?;
+        Ok(Vjp { node, grads, saved })
+    }
+    /// Whether anybody wants the gradient of input `i`.
+    #[inline]
+    pub fn needs(&self, i: usize) -> bool {
+        self.node.edges.get(i).is_some_and(Option::is_some)
+    }
+    /// The gradient of the first output; the engine runs no node without one.
+    pub fn grad(&self) -> Result<&Tensor> {
+        self.grads.iter().flatten().next().ok_or_else(|| Error::Internal(format!("{}: no gradient", self.node.name)))
+    }
+    pub fn saved(&self, i: usize) -> &Tensor {
+        &self.saved[i]
+    }
+    pub fn all_saved(&self) -> &[Tensor] {
+        &self.saved
+    }
+}
+
+impl GradNode {
+    pub fn new(
+        name: &'static str,
+        rule: Rule,
+        edges: SmallVec<[Option<GradEdge>; 3]>,
+        outputs: SmallVec<[GradMeta; 1]>,
+    ) -> GradNode {
+        static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+        let trace = modes().anomaly.then(|| TRACE_HOOK.get().and_then(|f| f())).flatten();
+        GradNode {
+            name,
+            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+            rule,
+            edges,
+            outputs,
+            saved: Mutex::new(Some(SmallVec::new())),
+            hooks: Mutex::default(),
+            trace,
+        }
+    }
+    pub fn save(&self, values: SmallVec<[Saved; 3]>) {
+        *lock(&self.saved) = Some(values);
+    }
+    pub fn unpack_saved(self: &Arc<Self>) -> Result<SmallVec<[Tensor; 3]>> {
+        match &*lock(&self.saved) {
+            Some(values) => values.iter().map(|s| s.restore(self)).collect(),
+            None => Err(Error::Runtime(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.".into(),
+            )),
+        }
+    }
+    /// Frees the saved values; the graph cannot run again, except nodes that never saved anything.
+    pub fn release(&self) {
+        let mut saved = lock(&self.saved);
+        let had_any = saved.as_ref().is_some_and(|s| !s.is_empty()) || matches!(self.rule, Rule::Custom(_));
+        if had_any {
+            let old = saved.take();
+            drop(saved);
+            drop(old);
+        }
+    }
+}
+
+impl Drop for GradNode {
+    fn drop(&mut self) {
+        // Graphs are long chains: let go of the edges through a queue instead of recursing.
+        thread_local! {
+            static QUEUE: RefCell<Option<Vec<GradEdge>>> = const { RefCell::new(None) };
+        }
+        let mut edges: Vec<GradEdge> = self.edges.drain(..).flatten().collect();
+        if edges.is_empty() {
+            return;
+        }
+        let nested = QUEUE.try_with(|q| match q.borrow_mut().as_mut() {
+            Some(queue) => {
+                queue.append(&mut edges);
+                true
+            }
+            None => false,
+        });
+        if nested != Ok(false) {
+            return;
+        }
+        let _ = QUEUE.try_with(|q| *q.borrow_mut() = Some(edges));
+        while let Some(edge) = QUEUE.try_with(|q| q.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten() {
+            drop(edge);
+        }
+        let _ = QUEUE.try_with(|q| *q.borrow_mut() = None);
+    }
+}
+
+/// A tensor's gradient state, shared by every handle on that tensor.
+#[derive(Default)]
+pub struct AutogradMeta {
+    state: Mutex<AutogradState>,
+}
+
+#[derive(Default)]
+pub struct AutogradState {
+    /// Meaningful for leaves; a tensor with a `grad_fn` always requires grad.
+    pub requires_grad: bool,
+    pub grad: Option<Tensor>,
+    pub grad_fn: Option<GradEdge>,
+    pub accumulator: Weak<GradNode>,
+    pub retains_grad: bool,
+    pub hooks: Vec<(u64, Hook)>,
+    pub post_accumulate: Vec<(u64, Hook)>,
+    /// For views: the version of the base at which `grad_fn` was made; older ones are made anew on access.
+    pub view_version: u64,
+    /// Opaque slot for the binding (Python attributes that must outlive the wrapper).
+    pub is_inference: bool,
+}
+
+impl AutogradMeta {
+    pub fn with_grad_fn(edge: GradEdge) -> AutogradMeta {
+        AutogradMeta { state: Mutex::new(AutogradState { grad_fn: Some(edge), ..Default::default() }) }
+    }
+    pub fn state(&self) -> MutexGuard<'_, AutogradState> {
+        lock(&self.state)
+    }
+}
+
+/// Per-thread switches of the gradient machinery.
+#[derive(Clone, Copy)]
+pub struct Modes {
+    pub grad: bool,
+    pub inference: bool,
+    pub anomaly: bool,
+    pub anomaly_check_nan: bool,
+}
+
+thread_local! {
+    static MODES: StdCell<Modes> =
+        const { StdCell::new(Modes { grad: true, inference: false, anomaly: false, anomaly_check_nan: true }) };
+}
+
+/// Asked for the current Python line when anomaly detection records a node.
+pub static TRACE_HOOK: std::sync::OnceLock<fn() -> Option<String>> = std::sync::OnceLock::new();
+
+#[inline]
+pub fn modes() -> Modes {
+    MODES.with(StdCell::get)
+}
+
+pub fn set_modes(m: Modes) {
+    MODES.with(|c| c.set(m));
+}
+
+/// Runs `f` with gradient recording switched, and restores the switch even on error.
+pub fn with_grad_mode<R>(on: bool, f: impl FnOnce() -> R) -> R {
+    struct Restore(Modes);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_modes(self.0);
+        }
+    }
+    let before = modes();
+    let _restore = Restore(before);
+    set_modes(Modes { grad: on, ..before });
+    f()
+}
+
+/// Makes hook ids unique in the process.
+pub fn next_hook_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,335 @@
+//! The recorded graph: nodes (an operator, its inputs, its pending or finished outputs), cells and buffers.
+//!
+//! A `Node`'s value never changes. In-place operators make a new node and repoint the `Cell`, so a value that somebody
+//! still needs survives, and a value that nobody needs gives its buffer to the writer.
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::op::Op;
+use crate::shape::Layout;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+/// Locks without the poison protocol: engine state is consistent at every unlock, panics included.
+pub fn lock<T: ?Sized>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What a node yields at one of its outputs.
+#[derive(Clone, Debug)]
+pub struct OutSpec {
+    pub dtype: DType,
+    pub layout: Arc<Layout>,
+}
+
+/// A tensor read by a node: an output of another node through a layout.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    pub node: Arc<Node>,
+    pub out: u8,
+    /// Differs from the producer's only for bit reinterpretation (`Tensor.view(dtype)`).
+    pub dtype: DType,
+    pub layout: Arc<Layout>,
+}
+
+/// One input of a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Tensor(Edge),
+    /// A number as [`crate::dtype::Scalar::to_bits`] of the dtype: a parameter of the plan, never part of its key.
+    Scalar(u64, DType),
+}
+
+pub type Inputs = SmallVec<[Input; 3]>;
+
+/// One recorded operator.
+#[derive(Debug)]
+pub struct Node {
+    pub op: Op,
+    pub outs: SmallVec<[OutSpec; 1]>,
+    /// Identity of the recorder that holds this node while it is pending.
+    pub owner: u32,
+    /// Position in the segment being flushed; meaningless otherwise.
+    pub slot: AtomicU32,
+    inputs: Mutex<Inputs>,
+    buffers: OnceLock<SmallVec<[Arc<Buffer>; 1]>>,
+}
+
+impl Node {
+    pub fn pending(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, owner: u32) -> Node {
+        Node { op, outs, owner, slot: AtomicU32::new(0), inputs: Mutex::new(inputs), buffers: OnceLock::new() }
+    }
+
+    /// A node that is finished from the start: memory that came from outside or was just made.
+    pub fn data(buffer: Arc<Buffer>, dtype: DType, layout: Arc<Layout>) -> Node {
+        let buffers = OnceLock::new();
+        let _ = buffers.set(SmallVec::from_iter([buffer]));
+        Node {
+            op: Op::Data,
+            outs: SmallVec::from_iter([OutSpec { dtype, layout }]),
+            owner: 0,
+            slot: AtomicU32::new(0),
+            inputs: Mutex::default(),
+            buffers,
+        }
+    }
+
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        self.buffers.get().is_none()
+    }
+
+    /// The finished output, or `None` while pending.
+    #[inline]
+    pub fn buffer(&self, out: u8) -> Option<&Arc<Buffer>> {
+        self.buffers.get().map(|b| &b[out as usize])
+    }
+
+    pub fn inputs(&self) -> MutexGuard<'_, Inputs> {
+        lock(&self.inputs)
+    }
+
+    /// Publishes the outputs and lets go of the inputs.
+    pub fn finish(&self, buffers: SmallVec<[Arc<Buffer>; 1]>) {
+        let _ = self.buffers.set(buffers);
+        drop_inputs(std::mem::take(&mut *self.inputs()));
+    }
+}
+
+thread_local! {
+    /// Inputs waiting to be dropped: chains of recorded nodes may be 100,000 long, so dropping must not recurse.
+    static DROP_QUEUE: RefCell<Option<Vec<Inputs>>> = const { RefCell::new(None) };
+}
+
+fn drop_inputs(inputs: Inputs) {
+    if inputs.is_empty() {
+        return;
+    }
+    let running = DROP_QUEUE.try_with(|q| match q.borrow_mut().as_mut() {
+        Some(queue) => {
+            queue.push(inputs);
+            None
+        }
+        None => Some(inputs),
+    });
+    let Ok(Some(first)) = running else { return };
+    let _ = DROP_QUEUE.try_with(|q| *q.borrow_mut() = Some(Vec::new()));
+    drop(first);
+    while let Some(next) = DROP_QUEUE.try_with(|q| q.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten() {
+        drop(next);
+    }
+    let _ = DROP_QUEUE.try_with(|q| *q.borrow_mut() = None);
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let inputs = std::mem::take(self.inputs.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
+        // Only chains of several links can be deep; a node whose inputs are all shared or finished drops in place.
+        drop_inputs(inputs);
+    }
+}
+
+/// What the tensors that alias one storage share: the current value, its version, and whether outsiders see the memory.
+#[derive(Debug)]
+pub struct Cell {
+    current: Mutex<Value>,
+    version: AtomicU64,
+    pinned: AtomicBool,
+    pub device: Device,
+}
+
+/// A reference to one output of a node.
+#[derive(Clone, Debug)]
+pub struct Value {
+    pub node: Arc<Node>,
+    pub out: u8,
+}
+
+impl Cell {
+    #[inline]
+    pub fn new(node: Arc<Node>, out: u8, device: Device) -> Cell {
+        Cell {
+            current: Mutex::new(Value { node, out }),
+            version: AtomicU64::new(0),
+            pinned: AtomicBool::new(false),
+            device,
+        }
+    }
+    #[inline]
+    pub fn value(&self) -> Value {
+        lock(&self.current).clone()
+    }
+    /// Repoints the cell to a new value of the whole storage: every alias sees it.
+    pub fn set(&self, value: Value) {
+        let old = std::mem::replace(&mut *lock(&self.current), value);
+        drop(old);
+    }
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+    pub fn bump_version(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+    #[inline]
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Acquire)
+    }
+    /// From now on the memory is visible outside: readers run at once and writers keep the address.
+    pub fn pin(&self) {
+        self.pinned.store(true, Ordering::Release);
+    }
+}
+
+/// Bytes of live buffers and their highest value since the last reset.
+pub static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+pub static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Aligned memory, owned by the engine or borrowed from outside together with whatever keeps it alive.
+pub struct Buffer {
+    ptr: *mut u8,
+    bytes: usize,
+    owner: Owner,
+}
+
+enum Owner {
+    Engine,
+    Outside(#[allow(dead_code)] Box<dyn std::any::Any + Send + Sync>),
+}
+
+// SAFETY: a buffer is plain memory; the executor orders its readers and writers.
+unsafe impl Send for Buffer {}
+unsafe impl Sync for Buffer {}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buffer({} bytes at {:p})", self.bytes, self.ptr)
+    }
+}
+
+impl Buffer {
+    /// Uninitialised memory, 64-byte aligned; fails with the size in the message when the system refuses.
+    pub fn new(bytes: usize) -> Result<Buffer> {
+        let ptr = pool::allocate(bytes).ok_or_else(|| {
+            Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU"))
+        })?;
+        let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+        Ok(Buffer { ptr, bytes, owner: Owner::Engine })
+    }
+
+    /// Memory owned elsewhere.
+    ///
+    /// # Safety
+    /// `ptr` must stay valid for reads and writes of `bytes` bytes as long as `keep` lives.
+    pub unsafe fn outside(ptr: *mut u8, bytes: usize, keep: Box<dyn std::any::Any + Send + Sync>) -> Buffer {
+        Buffer { ptr, bytes, owner: Owner::Outside(keep) }
+    }
+
+    #[inline]
+    pub fn ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+    pub fn is_outside(&self) -> bool {
+        matches!(self.owner, Owner::Outside(_))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if matches!(self.owner, Owner::Engine) {
+            LIVE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
+            pool::release(self.ptr, self.bytes);
+        }
+    }
+}
+
+/// Freed blocks by size class, reused last-in first-out while they are still in cache.
+mod pool {
+    use super::lock;
+    use std::alloc::{Layout, alloc, dealloc};
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex};
+
+    const ALIGN: usize = 64;
+    /// Bytes kept for reuse; beyond that freed blocks go back to the system.
+    const KEEP: usize = 512 << 20;
+
+    #[derive(Default)]
+    struct Pool {
+        free: HashMap<usize, Vec<usize>>,
+        kept: usize,
+    }
+
+    static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+
+    /// Sizes are rounded up to a sixteenth of their power of two, so similar sizes share blocks.
+    fn class(bytes: usize) -> Option<usize> {
+        let bytes = bytes.max(ALIGN);
+        let step = (bytes.checked_next_power_of_two()? >> 4).max(ALIGN);
+        bytes.checked_next_multiple_of(step)
+    }
+
+    pub fn allocate(bytes: usize) -> Option<*mut u8> {
+        let class = class(bytes)?;
+        if let Some(block) = take(class) {
+            return Some(block);
+        }
+        let layout = Layout::from_size_align(class, ALIGN).ok()?;
+        // SAFETY: the layout has a non-zero size.
+        let mut ptr = unsafe { alloc(layout) };
+        if ptr.is_null() {
+            clear();
+            // SAFETY: as above.
+            ptr = unsafe { alloc(layout) };
+        }
+        (!ptr.is_null()).then_some(ptr)
+    }
+
+    fn take(class: usize) -> Option<*mut u8> {
+        let mut pool = lock(&POOL);
+        let block = pool.free.get_mut(&class)?.pop()?;
+        pool.kept -= class;
+        Some(block as *mut u8)
+    }
+
+    pub fn release(ptr: *mut u8, bytes: usize) {
+        let Some(class) = class(bytes) else { return };
+        let mut pool = lock(&POOL);
+        if pool.kept + class <= KEEP {
+            pool.kept += class;
+            pool.free.entry(class).or_default().push(ptr as usize);
+        } else {
+            drop(pool);
+            free(ptr, class);
+        }
+    }
+
+    fn free(ptr: *mut u8, class: usize) {
+        // SAFETY: `ptr` came from `alloc` with this very layout.
+        unsafe { dealloc(ptr, Layout::from_size_align_unchecked(class, ALIGN)) }
+    }
+
+    /// Gives every kept block back to the system.
+    pub fn clear() {
+        let mut pool = lock(&POOL);
+        pool.kept = 0;
+        for (class, blocks) in pool.free.drain() {
+            for block in blocks {
+                free(block as *mut u8, class);
+            }
+        }
+    }
+}
+
+/// Gives the allocator's kept blocks back to the system.
+pub fn empty_cache() {
+    pool::clear();
+}

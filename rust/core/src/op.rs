@@ -1,0 +1,241 @@
+//! `Op`: the closed list of primitive families, each a small payload deriving `Hash` and `Eq`. Sizes, scalars and offsets
+//! are never in a payload: they belong to the node, so plans are shared between shapes.
+
+use crate::dtype::DType;
+use crate::elementwise_table;
+
+/// How an elementwise operator treats dtypes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// The result has the input's dtype.
+    Same,
+    /// Floating inputs only; the result has the input's dtype.
+    Floats,
+    /// Integers and bool become the default float dtype.
+    Float,
+    /// Inputs are promoted to one dtype, which is the result's.
+    Arith,
+    /// As `Arith`, and integers become the default float dtype.
+    Quotient,
+    /// Inputs are promoted; the result is bool.
+    Compare,
+    /// One input of any dtype; the result is bool.
+    Test,
+    /// Inputs are taken as bool; the result is bool.
+    Logic,
+    /// Integers and bool, promoted.
+    Bits,
+    /// Integers only, promoted.
+    Integers,
+    /// A bool condition, and two promoted values.
+    Select,
+}
+
+macro_rules! rule {
+    (same) => { Rule::Same };
+    (floats) => { Rule::Floats };
+    (float) => { Rule::Float };
+    (arith) => { Rule::Arith };
+    (quotient) => { Rule::Quotient };
+    (compare) => { Rule::Compare };
+    (test) => { Rule::Test };
+    (logic) => { Rule::Logic };
+    (bits) => { Rule::Bits };
+    (integers) => { Rule::Integers };
+    (select) => { Rule::Select };
+}
+
+/// Bits of `Ew::saves`: arguments 0 to 3, and the output.
+pub const SAVE_OUTPUT: u8 = 1 << 7;
+
+macro_rules! define_elementwise {
+    ($(($V:ident, $name:literal, $rule:ident, ($($arg:ident),*), $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+        /// The elementwise operators, from the table in `ops/elementwise_table.rs`.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Ew { $(#[doc = $doc] $V),* }
+
+        impl Ew {
+            pub const ALL: &'static [Ew] = &[$(Ew::$V),*];
+            /// PyTorch's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Ew::$V => $name),* }
+            }
+            pub const fn doc(self) -> &'static str {
+                match self { $(Ew::$V => $doc),* }
+            }
+            pub const fn rule(self) -> Rule {
+                match self { $(Ew::$V => rule!($rule)),* }
+            }
+            pub const fn arity(self) -> usize {
+                match self { $(Ew::$V => [$(stringify!($arg)),*].len()),* }
+            }
+            /// The expression over the arguments' names, in WGSL.
+            pub const fn wgsl(self) -> &'static str {
+                match self { $(Ew::$V => $w),* }
+            }
+            /// Which dtype classes the row computes: `f`loat, `i`nteger, `b`ool, `a`ny.
+            pub fn classes(self) -> &'static [&'static str] {
+                match self { $(Ew::$V => &[$(stringify!($cls)),*]),* }
+            }
+            /// What the derivative needs, as a bit per argument and [`SAVE_OUTPUT`].
+            pub fn saves(self) -> u8 {
+                match self { $(Ew::$V => saves!([$($arg),*] $($grad)*)),* }
+            }
+            /// Whether a floating result may require grad.
+            pub const fn differentiable(self) -> bool {
+                match self { $(Ew::$V => differentiable!($($grad)*)),* }
+            }
+        }
+    };
+}
+
+macro_rules! differentiable {
+    (none) => { false };
+    ($($other:tt)*) => { true };
+}
+
+macro_rules! saves {
+    ([$($arg:ident),*] none) => { 0 };
+    ([$($arg:ident),*] ($g:ident; $($s:ident),*) $grads:tt) => {{
+        let arguments: &[&str] = &[$(stringify!($arg)),*];
+        let saved: &[&str] = &[$(stringify!($s)),*];
+        saved.iter().fold(0u8, |mask, s| mask | arguments.iter().position(|a| a == s).map_or(SAVE_OUTPUT, |i| 1 << i))
+    }};
+}
+
+elementwise_table!(define_elementwise);
+
+impl Ew {
+    /// Whether the row has an expression for `dtype`.
+    pub fn supports(self, dtype: DType) -> bool {
+        let class = match dtype {
+            DType::Bool => "b",
+            d if d.is_float() => "f",
+            _ => "i",
+        };
+        self == Ew::Philox || self.classes().iter().any(|&c| c == class || c == "a")
+    }
+}
+
+/// What a reduction computes over the reduced dims.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reduction {
+    Sum,
+    Prod,
+    Mean,
+    Max,
+    Min,
+    ArgMax,
+    ArgMin,
+    /// Values and indices along one dim.
+    MaxIndex,
+    MinIndex,
+    Any,
+    All,
+    /// Number: the correction.
+    Var,
+    /// Number: the order.
+    Norm,
+    LogSumExp,
+    CountNonzero,
+}
+
+impl Reduction {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reduction::Sum => "sum",
+            Reduction::Prod => "prod",
+            Reduction::Mean => "mean",
+            Reduction::Max => "amax",
+            Reduction::Min => "amin",
+            Reduction::ArgMax => "argmax",
+            Reduction::ArgMin => "argmin",
+            Reduction::MaxIndex => "max",
+            Reduction::MinIndex => "min",
+            Reduction::Any => "any",
+            Reduction::All => "all",
+            Reduction::Var => "var",
+            Reduction::Norm => "norm",
+            Reduction::LogSumExp => "logsumexp",
+            Reduction::CountNonzero => "count_nonzero",
+        }
+    }
+}
+
+/// A scan along one dim.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scan {
+    Sum { reverse: bool },
+    Prod { reverse: bool },
+    LogSumExp { reverse: bool },
+    /// Values and indices.
+    Max,
+    /// Values and indices.
+    Min,
+}
+
+impl Scan {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scan::Sum { .. } => "cumsum",
+            Scan::Prod { .. } => "cumprod",
+            Scan::LogSumExp { .. } => "logcumsumexp",
+            Scan::Max => "cummax",
+            Scan::Min => "cummin",
+        }
+    }
+}
+
+/// How a scatter treats an element that is hit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ScatterMode {
+    Set,
+    Add,
+}
+
+/// The primitive families.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Op {
+    /// Memory that exists already.
+    Data,
+    /// An elementwise operator on inputs broadcast to the output's shape.
+    Ew(Ew),
+    /// Conversion to the output's dtype.
+    Cast,
+    /// `[base, value]`: the base's storage with `value` written through the layout kept as the third, layout-only input.
+    WriteView,
+    /// `[start, step]` scalars: start + step·i.
+    Arange,
+    /// Over the dims whose bits are set.
+    Reduce(Reduction, u64),
+    Scan(Scan, u8),
+    /// Joins along a dim.
+    Cat(u8),
+    /// `[input, index]` along a dim.
+    Gather(u8),
+    /// `[input, index, source]` along a dim.
+    Scatter(ScatterMode, u8),
+    /// (…, m, k) × (…, k, n).
+    Matmul,
+}
+
+impl Op {
+    /// The name in errors, profiles and `grad_fn`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Data => "data",
+            Op::Ew(e) => e.name(),
+            Op::Cast => "to",
+            Op::WriteView => "copy_",
+            Op::Arange => "arange",
+            Op::Reduce(k, _) => k.name(),
+            Op::Scan(k, _) => k.name(),
+            Op::Cat(_) => "cat",
+            Op::Gather(_) => "gather",
+            Op::Scatter(ScatterMode::Set, _) => "scatter",
+            Op::Scatter(ScatterMode::Add, _) => "scatter_add",
+            Op::Matmul => "matmul",
+        }
+    }
+}

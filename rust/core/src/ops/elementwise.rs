@@ -1,0 +1,458 @@
+//! Elementwise operators: promotion, broadcasting, recording, and the derivatives written in the operator table.
+
+use crate::dtype::{DType, Scalar};
+use crate::elementwise_table;
+use crate::error::Result;
+use crate::exec::record::record_one;
+use crate::grad::{Grads, Rule as GradRule, Vjp};
+use crate::graph::{Edge, Input, Inputs, OutSpec};
+use crate::op::{Ew, Op, Rule, SAVE_OUTPUT};
+use crate::shape::{Dims, Layout, broadcast_shapes};
+use crate::tensor::{Keep, Tensor, any_requires_grad, attach};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// An argument of an elementwise operator.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    Tensor(&'a Tensor),
+    Number(Scalar),
+}
+
+impl<'a> From<&'a Tensor> for Operand<'a> {
+    fn from(t: &'a Tensor) -> Self {
+        Operand::Tensor(t)
+    }
+}
+impl From<Scalar> for Operand<'_> {
+    fn from(s: Scalar) -> Self {
+        Operand::Number(s)
+    }
+}
+impl From<f64> for Operand<'_> {
+    fn from(v: f64) -> Self {
+        Operand::Number(Scalar::Float(v))
+    }
+}
+impl From<i64> for Operand<'_> {
+    fn from(v: i64) -> Self {
+        Operand::Number(Scalar::Int(v))
+    }
+}
+
+static DEFAULT_DTYPE: AtomicU8 = AtomicU8::new(DType::F32 as u8);
+
+/// The dtype of new floating tensors (`get_default_dtype`).
+#[inline]
+pub fn default_dtype() -> DType {
+    DType::ALL[DEFAULT_DTYPE.load(Ordering::Relaxed) as usize]
+}
+
+pub fn set_default_dtype(d: DType) -> Result<()> {
+    ensure!(d.is_float(), Type, "only floating-point types are supported as the default type");
+    DEFAULT_DTYPE.store(d as u8, Ordering::Relaxed);
+    Ok(())
+}
+
+/// PyTorch's `result_type`: tensors with dims decide; 0-d tensors and then numbers count only by a higher category.
+pub fn result_type(operands: &[Operand]) -> DType {
+    let (mut dimmed, mut zero, mut number): (Option<DType>, Option<DType>, Option<DType>) = (None, None, None);
+    let join = |slot: &mut Option<DType>, d: DType| *slot = Some(slot.map_or(d, |s| s.promote(d)));
+    for o in operands {
+        match o {
+            Operand::Tensor(t) if t.rank() > 0 => join(&mut dimmed, t.dtype()),
+            Operand::Tensor(t) => join(&mut zero, t.dtype()),
+            Operand::Number(Scalar::Bool(_)) => join(&mut number, DType::Bool),
+            Operand::Number(Scalar::Int(_)) => join(&mut number, DType::I64),
+            Operand::Number(Scalar::Float(_)) => join(&mut number, default_dtype()),
+        }
+    }
+    let over = |higher: Option<DType>, lower: Option<DType>| match (higher, lower) {
+        (Some(h), Some(l)) if l.category() > h.category() => Some(l),
+        (None, l) => l,
+        (h, _) => h,
+    };
+    over(over(dimmed, zero), number).unwrap_or_else(default_dtype)
+}
+
+/// Applies an elementwise operator with PyTorch's promotion and broadcasting.
+pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
+    let (compute, out) = dtypes(op, operands)?;
+    let converted = convert(op, operands, compute)?;
+    let refs: SmallVec<[Operand; 4]> = converted
+        .iter()
+        .zip(operands)
+        .map(|(c, o)| match (c, o) {
+            (Some(t), _) => Operand::Tensor(t),
+            (None, o) => *o,
+        })
+        .collect();
+    let result = record_broadcast(op, &refs, compute, out)?;
+    if op.differentiable() && out.is_float() {
+        attach_gradient(op, &refs, compute, &result);
+    }
+    Ok(result)
+}
+
+/// The dtype the operator computes in, and that of its result.
+fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
+    let values = if op == Ew::Where { &operands[1..] } else { operands };
+    // The common case first: everything has one dtype.
+    let common = result_type(values);
+    let float = |d: DType| if d.is_float() { d } else { default_dtype() };
+    let (compute, out) = match op.rule() {
+        Rule::Same | Rule::Floats | Rule::Arith | Rule::Bits | Rule::Integers | Rule::Select => (common, common),
+        Rule::Float | Rule::Quotient => (float(common), float(common)),
+        Rule::Compare | Rule::Test => (common, DType::Bool),
+        Rule::Logic => (DType::Bool, DType::Bool),
+    };
+    if !op.supports(compute) {
+        let name = op.name();
+        match op {
+            Ew::Sub => bail!(
+                Runtime,
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+            ),
+            Ew::Neg => bail!(
+                Runtime,
+                "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+            ),
+            _ => bail!(Runtime, "\"{name}\" not implemented for '{}'", compute.scalar_name()),
+        }
+    }
+    Ok((compute, out))
+}
+
+/// Tensors whose dtype differs from the compute dtype, converted; `None` keeps the operand.
+fn convert(op: Ew, operands: &[Operand], compute: DType) -> Result<SmallVec<[Option<Tensor>; 4]>> {
+    operands
+        .iter()
+        .enumerate()
+        .map(|(i, o)| match o {
+            Operand::Tensor(t) if op == Ew::Where && i == 0 => {
+                if t.dtype() == DType::Bool { Ok(None) } else { cast(t, DType::Bool).map(Some) }
+            }
+            Operand::Tensor(t) if t.dtype() != compute => cast(t, compute).map(Some),
+            _ => Ok(None),
+        })
+        .collect()
+}
+
+/// Records the node on inputs that have the compute dtype already.
+fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
+    let shape = common_layout(op, operands)?;
+    let mut inputs: Inputs = SmallVec::new();
+    for o in operands {
+        inputs.push(match o {
+            Operand::Number(s) => Input::Scalar(s.to_bits(compute), compute),
+            Operand::Tensor(t) => {
+                let mut edge = t.edge();
+                if edge.layout.shape != shape.shape {
+                    let Some(wide) = edge.layout.broadcast_to(&shape.shape) else {
+                        bail!(Internal, "{}: shapes do not broadcast", op.name())
+                    };
+                    edge.layout = Arc::new(wide);
+                }
+                Input::Tensor(edge)
+            }
+        });
+    }
+    record_one(Op::Ew(op), inputs, OutSpec { dtype: out, layout: shape })
+}
+
+/// The layout of an elementwise result: the broadcast shape, with the strides PyTorch's iterator would choose: the first
+/// operand of full shape that is dense without overlap lends its dimension order, otherwise row-major.
+fn common_layout(op: Ew, operands: &[Operand]) -> Result<Arc<Layout>> {
+    let mut tensors = operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None });
+    let Some(first) = tensors.next() else { return Ok(Arc::new(Layout::contiguous(Dims::new()))) };
+    let mut shape: Option<Dims> = None;
+    for t in tensors {
+        let so_far: &[usize] = shape.as_deref().unwrap_or_else(|| first.shape());
+        if t.shape() != so_far {
+            shape = Some(broadcast_shapes(op.name(), so_far, t.shape())?);
+        }
+    }
+    let shape = shape.unwrap_or_else(|| first.shape_dims().clone());
+    let full = operands.iter().find_map(|o| match o {
+        Operand::Tensor(t) if t.shape() == &shape[..] => Some(*t),
+        _ => None,
+    });
+    Ok(match full {
+        Some(t) => output_layout(t.layout()),
+        None => Arc::new(Layout::contiguous(shape)),
+    })
+}
+
+/// The layout of a fresh result that follows `like`: its own if dense from offset 0, else its dimension order made dense.
+pub fn output_layout(like: &Arc<Layout>) -> Arc<Layout> {
+    if like.offset == 0 && like.is_contiguous() && like.strides == like.shape.contiguous_strides() {
+        return like.clone();
+    }
+    if like.offset == 0 && like.is_dense() && !like.shape.contains(&1) {
+        return like.clone();
+    }
+    Arc::new(dense_like(like))
+}
+
+/// Dense strides in the dimension order of `like` (`memory_format=torch.preserve_format`).
+pub fn dense_like(like: &Layout) -> Layout {
+    if !like.is_dense() || like.is_contiguous() {
+        // Overlapping or gappy inputs: order dims by stride, as PyTorch's iterator does.
+        let mut order: SmallVec<[usize; 6]> = (0..like.rank()).collect();
+        if like.is_contiguous() || like.has_internal_overlap() {
+            return Layout::contiguous(like.shape.clone());
+        }
+        order.sort_by_key(|&d| std::cmp::Reverse(like.strides[d]));
+        return strided_in_order(&like.shape, &order);
+    }
+    let mut order: SmallVec<[usize; 6]> = (0..like.rank()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(like.strides[d]));
+    strided_in_order(&like.shape, &order)
+}
+
+fn strided_in_order(shape: &Dims, order: &[usize]) -> Layout {
+    let mut strides = Dims::filled(1, shape.len());
+    let mut acc = 1;
+    for &d in order.iter().rev() {
+        strides[d] = acc;
+        acc *= shape[d].max(1);
+    }
+    Layout { shape: shape.clone(), strides, offset: 0 }
+}
+
+/// Conversion to another dtype, differentiable between floats.
+pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    if t.dtype() == dtype {
+        return Ok(t.clone());
+    }
+    let out = record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
+    let from = t.dtype();
+    attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
+        GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
+    });
+    Ok(out)
+}
+
+// Gradients. Positions in `saved` follow the order of the row's saved arguments, numbers included as 0-d tensors.
+
+fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor) {
+    let tensors: SmallVec<[&Tensor; 4]> =
+        operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
+    if !any_requires_grad(&tensors) {
+        return;
+    }
+    use crate::grad::{GradEdge, GradMeta, GradNode, Saved};
+    let edges = operands
+        .iter()
+        .map(|o| match o {
+            Operand::Tensor(t) if t.dtype().is_float() => t.gradient_edge(),
+            _ => None,
+        })
+        .collect();
+    let meta = GradMeta { layout: result.layout().clone(), dtype: result.dtype() };
+    let node = Arc::new(GradNode::new(grad_name(op), GradRule::Ew(op), edges, SmallVec::from_iter([meta])));
+    let mask = op.saves();
+    let mut saved: SmallVec<[Saved; 3]> = SmallVec::new();
+    for (i, o) in operands.iter().enumerate() {
+        if mask & (1 << i) != 0 {
+            match o {
+                Operand::Tensor(t) => saved.push(Saved::input(t)),
+                Operand::Number(s) => {
+                    if let Ok(t) = super::create::number(*s, compute) {
+                        saved.push(Saved::input(&t));
+                    }
+                }
+            }
+        }
+    }
+    if mask & SAVE_OUTPUT != 0 {
+        saved.push(Saved::output(result, 0));
+    }
+    node.save(saved);
+    result.meta_or_init().state().grad_fn = Some(GradEdge { node, output: 0 });
+}
+
+/// PyTorch's names of backward nodes: the operator's in camel case, with `Backward0`.
+pub fn grad_name(op: Ew) -> &'static str {
+    static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let names = NAMES.get_or_init(|| Ew::ALL.iter().map(|op| camel(op.name()) + "Backward0").collect());
+    &names[op as usize]
+}
+
+fn camel(name: &str) -> String {
+    name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect()
+}
+
+macro_rules! define_vjp {
+    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cpu:tt)* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+        /// The gradients of an elementwise operator's arguments.
+        pub fn vjp(op: Ew, v: &Vjp) -> Result<Grads> {
+            match op { $(Ew::$V => vjp_row!($V, v, $args, $($grad)*)),* }
+        }
+    };
+}
+
+macro_rules! vjp_row {
+    ($V:ident, $v:ident, $args:tt, none) => {
+        bail!(Runtime, "the derivative of {} is not defined", Ew::$V.name())
+    };
+    ($V:ident, $v:ident, $args:tt, ($g:ident; $($s:ident),*) [$($e:tt)*]) => {{
+        #[allow(unused_mut, unused_variables)]
+        let mut next = 0usize;
+        #[allow(unused_variables)]
+        let $g = $v.grad()?;
+        $(let $s = $v.saved(next); next += 1;)*
+        let _ = next;
+        let mut out: Grads = SmallVec::new();
+        gradients!($v, out, 0usize, $($e)*);
+        Ok(out)
+    }};
+}
+
+/// Evaluates the expressions whose gradient is wanted.
+macro_rules! gradients {
+    ($v:ident, $out:ident, $i:expr, nil $(, $($rest:tt)*)?) => {
+        $out.push(None);
+        $(gradients!($v, $out, $i + 1, $($rest)*);)?
+    };
+    ($v:ident, $out:ident, $i:expr, $e:expr $(, $($rest:tt)*)?) => {
+        $out.push(if $v.needs($i) { Some($e) } else { None });
+        $(gradients!($v, $out, $i + 1, $($rest)*);)?
+    };
+}
+
+elementwise_table!(define_vjp);
+
+// Pieces of derivatives.
+
+fn compare(op: Ew, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    apply(op, &[x.into(), y.into()])
+}
+
+/// c ? x : y.
+pub fn where_(c: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    apply(Ew::Where, &[c.into(), x.into(), y.into()])
+}
+
+fn one_minus_square(x: &Tensor) -> Result<Tensor> {
+    x.mul(x)?.neg()?.add(1.0)
+}
+
+/// 2/√π · e^(−x²), the derivative of erf.
+fn gauss(x: &Tensor) -> Result<Tensor> {
+    x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
+}
+
+fn pow_grad_base(g: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    // Where the exponent is 0 the derivative is 0, even at base 0.
+    let d = g.mul(y)?.mul(&x.pow(&y.sub(1.0)?)?)?;
+    d.masked_zero(&apply(Ew::Ne, &[y.into(), 0.0.into()])?)
+}
+
+fn pow_grad_exponent(g: &Tensor, x: &Tensor, y: &Tensor, out: &Tensor) -> Result<Tensor> {
+    // 0^y with y >= 0 has derivative 0 in y.
+    let zero = x.eq_zero()?.logical_and(&y.ge(0.0)?)?;
+    g.mul(&out.mul(&x.log()?)?)?.masked_zero(&zero.logical_not()?)
+}
+
+/// The gradient of max or min for its first argument; ties share it.
+fn extremum_grad(g: &Tensor, x: &Tensor, y: &Tensor, wins: Ew) -> Result<Tensor> {
+    let half = where_(&compare(Ew::Eq, x, y)?, &g.mul(0.5)?, g)?;
+    half.masked_zero(&compare(if wins == Ew::Gt { Ew::Ge } else { Ew::Le }, x, y)?)
+}
+
+fn copysign_grad(g: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    // |x|'s slope times the sign of y, 0 where x is 0.
+    let slope = apply(Ew::Copysign, &[(&x.sign()?.abs()?).into(), y.into()])?.mul(&x.sign()?)?;
+    g.mul(&slope)
+}
+
+fn gelu_slope(x: &Tensor) -> Result<Tensor> {
+    let cdf = x.mul(std::f64::consts::FRAC_1_SQRT_2)?.erf()?.add(1.0)?.mul(0.5)?;
+    let pdf = x.mul(x)?.mul(-0.5)?.exp()?.mul(0.398_942_280_401_432_7)?;
+    cdf.add(&x.mul(&pdf)?)
+}
+
+fn gelu_tanh_slope(x: &Tensor) -> Result<Tensor> {
+    let beta = 0.797_884_560_802_865_4;
+    let x2 = x.mul(x)?;
+    let t = x2.mul(0.044_715)?.add(1.0)?.mul(x)?.mul(beta)?.tanh()?;
+    let left = t.add(1.0)?.mul(0.5)?;
+    let inner = x2.mul(3.0 * 0.044_715)?.add(1.0)?.mul(beta)?;
+    left.add(&one_minus_square(&t)?.mul(&inner)?.mul(x)?.mul(0.5)?)
+}
+
+fn silu_slope(x: &Tensor) -> Result<Tensor> {
+    let s = x.sigmoid()?;
+    s.mul(&s.rsub_one()?.mul(x)?.add(1.0)?)
+}
+
+fn mish_slope(x: &Tensor) -> Result<Tensor> {
+    let t = apply(Ew::Softplus, &[x.into(), 1.0.into(), 20.0.into()])?.tanh()?;
+    t.add(&x.mul(&x.sigmoid()?)?.mul(&one_minus_square(&t)?)?)
+}
+
+fn softplus_grad(g: &Tensor, x: &Tensor, b: &Tensor, t: &Tensor) -> Result<Tensor> {
+    let z = x.mul(b)?;
+    where_(&compare(Ew::Gt, &z, t)?, g, &g.mul(&z.sigmoid()?)?)
+}
+
+fn elu_grad(g: &Tensor, x: &Tensor, a: &Tensor, s: &Tensor, k: &Tensor) -> Result<Tensor> {
+    let below = g.mul(s)?.mul(a)?.mul(k)?.mul(&x.mul(k)?.exp()?)?;
+    where_(&x.gt(0.0)?, &g.mul(s)?, &below)
+}
+
+fn hardswish_grad(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let middle = g.mul(&x.mul(1.0 / 3.0)?.add(0.5)?)?;
+    let upper = where_(&x.ge(3.0)?, g, &middle)?;
+    upper.masked_zero(&x.gt(-3.0)?)
+}
+
+macro_rules! methods {
+    (unary $($name:ident: $op:ident),*) => {
+        /// The unary operators as methods; documentation is in the operator table.
+        impl Tensor { $(#[inline] pub fn $name(&self) -> Result<Tensor> { apply(Ew::$op, &[self.into()]) })* }
+    };
+    (binary $($name:ident: $op:ident),*) => {
+        /// The binary operators as methods; the right side may be a number.
+        impl Tensor {
+            $(#[inline] pub fn $name<'a>(&'a self, other: impl Into<Operand<'a>>) -> Result<Tensor> {
+                apply(Ew::$op, &[self.into(), other.into()])
+            })*
+        }
+    };
+}
+
+methods!(unary neg: Neg, abs: Abs, sign: Sign, reciprocal: Reciprocal, sqrt: Sqrt, rsqrt: Rsqrt, exp: Exp, exp2: Exp2, log: Log,
+    log1p: Log1p, sin: Sin, cos: Cos, sinh: Sinh, cosh: Cosh, tanh: Tanh, erf: Erf, sigmoid: Sigmoid, digamma: Digamma,
+    trigamma: Trigamma, isnan: IsNan, isfinite: IsFinite, logical_not: LogicalNot, relu: Relu, copy: Copy);
+methods!(binary add: Add, sub: Sub, mul: Mul, div: Div, div_floor: FloorDiv, div_trunc: TruncDiv, pow: Pow, maximum: Maximum,
+    minimum: Minimum, eq: Eq, ne: Ne, lt: Lt, le: Le, gt: Gt, ge: Ge, logical_and: LogicalAnd, logical_or: LogicalOr);
+
+impl Tensor {
+    /// The tensor where the mask holds, 0 elsewhere (NaN and infinity do not leak through).
+    pub fn masked_zero(&self, mask: &Tensor) -> Result<Tensor> {
+        apply(Ew::Where, &[mask.into(), self.into(), Scalar::Int(0).into()])
+    }
+    /// 1 − x.
+    pub fn rsub_one(&self) -> Result<Tensor> {
+        apply(Ew::Sub, &[1.0.into(), self.into()])
+    }
+    pub fn eq_zero(&self) -> Result<Tensor> {
+        self.eq(0.0)
+    }
+    pub fn le_zero(&self) -> Result<Tensor> {
+        self.le(0.0)
+    }
+    /// Conversion to another dtype.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
+        cast(self, dtype)
+    }
+}
+
+/// An edge over a whole tensor, for families that build nodes themselves.
+pub fn whole(t: &Tensor) -> Edge {
+    t.edge()
+}

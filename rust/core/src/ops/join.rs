@@ -1,0 +1,80 @@
+//! Joining tensors: cat and stack.
+
+use super::elementwise::{Operand, cast, result_type};
+use super::view;
+use crate::ensure;
+use crate::error::Result;
+use crate::exec::record::record_one;
+use crate::grad::{Grads, Rule};
+use crate::graph::OutSpec;
+use crate::op::Op;
+use crate::shape::{Layout, wrap_dim};
+use crate::tensor::{Keep, Tensor, attach};
+use std::sync::Arc;
+
+/// Joins along an existing dim; sizes agree elsewhere. Empty 1-d tensors are skipped, as in PyTorch.
+pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+    ensure!(!tensors.is_empty(), Runtime, "torch.cat(): expected a non-empty list of Tensors");
+    let operands: Vec<Operand> = tensors.iter().map(Operand::from).collect();
+    let dtype = result_type(&operands);
+    let kept: Vec<&Tensor> = tensors.iter().filter(|t| t.shape() != [0]).collect();
+    let Some(first) = kept.first() else { return cast(&tensors[0], dtype)?.copy() };
+    ensure!(first.rank() > 0, Runtime, "zero-dimensional tensor (at position 0) cannot be concatenated");
+    let d = wrap_dim("cat", dim, first.rank())?;
+    let mut shape = first.shape_dims().clone();
+    shape[d] = 0;
+    for (i, t) in kept.iter().enumerate() {
+        ensure!(
+            t.rank() == first.rank(),
+            Runtime,
+            "Tensors must have same number of dimensions: got {} and {}",
+            first.rank(),
+            t.rank()
+        );
+        for k in 0..t.rank() {
+            ensure!(
+                k == d || t.shape()[k] == first.shape()[k],
+                Runtime,
+                "Sizes of tensors must match except in dimension {d}. Expected size {} but got size {} for tensor number {i} in the list.",
+                first.shape()[k],
+                t.shape()[k]
+            );
+        }
+        shape[d] += t.shape()[d];
+    }
+    let parts: Vec<Tensor> = kept.iter().map(|t| cast(t, dtype)).collect::<Result<_>>()?;
+    let inputs = parts.iter().map(Tensor::input).collect();
+    let out = record_one(Op::Cat(d as u8), inputs, OutSpec { dtype, layout: Arc::new(Layout::contiguous(shape)) })?;
+    let sizes: Vec<usize> = parts.iter().map(|t| t.shape()[d]).collect();
+    let refs: Vec<&Tensor> = parts.iter().collect();
+    attach("CatBackward0", &refs, std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| {
+            let mut start = 0;
+            let mut grads = Grads::new();
+            for (i, &n) in sizes.iter().enumerate() {
+                grads.push(if v.needs(i) { Some(view::slice(v.grad()?, d, start, n, 1)?) } else { None });
+                start += n;
+            }
+            Ok(grads)
+        }))
+    });
+    Ok(out)
+}
+
+/// Joins along a new dim.
+pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+    ensure!(!tensors.is_empty(), Runtime, "stack expects a non-empty TensorList");
+    let first = &tensors[0];
+    for (i, t) in tensors.iter().enumerate() {
+        ensure!(
+            t.shape() == first.shape(),
+            Runtime,
+            "stack expects each tensor to be equal size, but got {} at entry 0 and {} at entry {i}",
+            first.shape_dims(),
+            t.shape_dims()
+        );
+    }
+    let d = wrap_dim("stack", dim, first.rank() + 1)? as i64;
+    let wide: Vec<Tensor> = tensors.iter().map(|t| view::unsqueeze(t, d)).collect::<Result<_>>()?;
+    cat(&wide, d)
+}

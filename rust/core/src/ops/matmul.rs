@@ -1,0 +1,126 @@
+//! Matrix products: one primitive over (…, m, k) × (…, k, n), and PyTorch's `matmul` on top of it.
+
+use super::elementwise::{Operand, cast, result_type};
+use super::view;
+use crate::error::Result;
+use crate::exec::record::record_one;
+use crate::grad::{Grads, Rule};
+use crate::graph::{Input, OutSpec};
+use crate::op::Op;
+use crate::shape::{Dims, Layout, broadcast_shapes};
+use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The last two dims swapped.
+pub fn t(x: &Tensor) -> Result<Tensor> {
+    view::transpose(x, -2, -1)
+}
+
+/// The primitive: both at least 2-d, batch dims broadcast.
+pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (ra, rb) = (a.rank(), b.rank());
+    let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
+    ensure!(
+        k == b.shape()[rb - 2],
+        Runtime,
+        "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
+        m,
+        k,
+        b.shape()[rb - 2],
+        n
+    );
+    let batch = broadcast_shapes("matmul", &a.shape()[..ra - 2], &b.shape()[..rb - 2])?;
+    let with = |rows: usize, cols: usize| -> Dims { batch.iter().copied().chain([rows, cols]).collect() };
+    let mut inputs = SmallVec::new();
+    for (x, shape) in [(a, with(m, k)), (b, with(k, n))] {
+        let mut edge = x.edge();
+        if edge.layout.shape != shape {
+            let Some(wide) = edge.layout.broadcast_to(&shape) else {
+                bail!(Internal, "matmul: batch dims do not broadcast")
+            };
+            edge.layout = Arc::new(wide);
+        }
+        inputs.push(Input::Tensor(edge));
+    }
+    let layout = Arc::new(Layout::contiguous(with(m, n)));
+    let out = record_one(Op::Matmul, inputs, OutSpec { dtype: a.dtype(), layout })?;
+    attach("MmBackward0", &[a, b], std::slice::from_ref(&out), Keep { inputs: &[0, 1], outputs: &[] }, || {
+        Rule::Fn(Box::new(|v| {
+            let (g, a, b) = (v.grad()?, v.saved(0), v.saved(1));
+            let ga = if v.needs(0) { Some(product_summed(g, &t(b)?, a)?) } else { None };
+            let gb = if v.needs(1) { Some(weight_grad(a, g, b)?) } else { None };
+            Ok(Grads::from_iter([ga, gb]))
+        }))
+    });
+    Ok(out)
+}
+
+fn product_summed(a: &Tensor, b: &Tensor, like: &Tensor) -> Result<Tensor> {
+    super::reduce::sum_to(&product(a, b)?, like.shape())
+}
+
+/// aᵀ·g, summed over batch dims that `b` does not have: folded into one long product where `b` is a matrix.
+fn weight_grad(a: &Tensor, g: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if b.rank() == 2 && a.rank() > 2 && a.rank() == g.rank() && a.shape()[..a.rank() - 2] == g.shape()[..g.rank() - 2] {
+        let rows: usize = a.shape()[..a.rank() - 1].iter().product();
+        let flat_a = view::reshape(a, &[rows, a.shape()[a.rank() - 1]])?;
+        let flat_g = view::reshape(g, &[rows, g.shape()[g.rank() - 1]])?;
+        return product(&t(&flat_a)?, &flat_g);
+    }
+    super::reduce::sum_to(&product(&t(a)?, g)?, b.shape())
+}
+
+/// `torch.matmul`: vectors are promoted to matrices and the added dims dropped; batch dims broadcast.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.rank() > 0 && b.rank() > 0,
+        Runtime,
+        "both arguments to matmul need to be at least 1D, but they are {}D and {}D",
+        a.rank(),
+        b.rank()
+    );
+    ensure!(
+        a.dtype() == b.dtype(),
+        Runtime,
+        "expected m1 and m2 to have the same dtype, but got: {} != {}",
+        a.dtype().scalar_name(),
+        b.dtype().scalar_name()
+    );
+    let (x, y) = (a.rank() == 1, b.rank() == 1);
+    if x && y {
+        ensure!(
+            a.numel() == b.numel(),
+            Runtime,
+            "inconsistent tensor size, expected tensor {} and src {} to have the same number of elements, but got {} and {} elements respectively",
+            a.shape_dims(), b.shape_dims(), a.numel(), b.numel()
+        );
+    }
+    let left = if x { view::unsqueeze(a, 0)? } else { a.clone() };
+    let right = if y { view::unsqueeze(b, 1)? } else { b.clone() };
+    // A batch of rows times one matrix is one tall product.
+    let out = if left.rank() > 2 && right.rank() == 2 {
+        let rows: usize = left.shape()[..left.rank() - 1].iter().product();
+        let k = left.shape()[left.rank() - 1];
+        let flat = product(&view::reshape(&left, &[rows, k])?, &right)?;
+        let shape: Dims = left.shape()[..left.rank() - 1].iter().copied().chain([right.shape()[1]]).collect();
+        view::reshape(&flat, &shape)?
+    } else {
+        product(&left, &right)?
+    };
+    let mut drop: SmallVec<[usize; 6]> = SmallVec::new();
+    if x {
+        drop.push(out.rank() - 2);
+    }
+    if y {
+        drop.push(out.rank() - 1);
+    }
+    Ok(if drop.is_empty() { out } else { view::squeeze(&out, &drop) })
+}
+
+/// Both operands in their common dtype.
+pub fn promoted(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+    let dtype = result_type(&[Operand::from(a), Operand::from(b)]);
+    Ok((cast(a, dtype)?, cast(b, dtype)?))
+}

@@ -1,0 +1,89 @@
+//! Operators: for each family its public functions, shape rules, gradients and documentation, side by side. Nothing here
+//! knows how a kernel works; results are recorded, not computed.
+
+pub mod create;
+pub mod elementwise;
+mod elementwise_table;
+pub mod index;
+pub mod inplace;
+pub mod join;
+pub mod matmul;
+pub mod reduce;
+pub mod scan;
+pub mod view;
+
+use crate::dtype::{DType, Scalar};
+use crate::error::Result;
+use crate::exec;
+use crate::exec::record::record_one;
+use crate::graph::OutSpec;
+use crate::op::{Ew, Op};
+use crate::shape::Layout;
+use crate::tensor::{Keep, Tensor, attach};
+use crate::{dispatch, ensure};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The tensor in row-major order: itself where it lies so already.
+pub fn contiguous(t: &Tensor) -> Result<Tensor> {
+    if t.is_contiguous() { Ok(t.clone()) } else { copy_as(t, Layout::contiguous(t.shape_dims().clone())) }
+}
+
+/// A copy with chosen (dense) strides.
+pub fn copy_as(t: &Tensor, layout: Layout) -> Result<Tensor> {
+    let out = OutSpec { dtype: t.dtype(), layout: Arc::new(layout) };
+    let copy = record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([t.input()]), out)?;
+    attach("CloneBackward0", &[t], std::slice::from_ref(&copy), Keep::default(), || {
+        crate::grad::Rule::Fn(Box::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.clone())]))))
+    });
+    Ok(copy)
+}
+
+impl Tensor {
+    /// A row-major copy.
+    pub fn copy_contiguous(&self) -> Result<Tensor> {
+        copy_as(self, Layout::contiguous(self.shape_dims().clone()))
+    }
+}
+
+/// The only element of a tensor, as a number; computes what is pending.
+pub fn item(t: &Tensor) -> Result<Scalar> {
+    ensure!(
+        t.numel() == 1,
+        Runtime,
+        "a Tensor with {} elements cannot be converted to Scalar",
+        t.numel()
+    );
+    let buffer = exec::materialize(t)?;
+    let size = t.dtype().size();
+    // SAFETY: the layout lies inside the storage.
+    let ptr = unsafe { buffer.ptr().add(t.layout().offset * size) };
+    Ok(read_element(ptr, t.dtype()))
+}
+
+/// One element from memory.
+fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
+    use crate::dtype::Element;
+    if dtype == DType::Bool {
+        // SAFETY: the address is inside a live buffer; any non-zero byte is true.
+        return Scalar::Bool(unsafe { *ptr } != 0);
+    }
+    dispatch!(dtype, T => {
+        // SAFETY: as above; buffers are aligned for every element type, views by whole elements.
+        let v = unsafe { ptr.cast::<T>().read_unaligned() };
+        if dtype.is_float() { Scalar::Float(v.to_f64()) } else { Scalar::Int(v.to_i64()) }
+    })
+}
+
+/// Every element in row-major order as int64; computes what is pending.
+pub fn to_vec_i64(t: &Tensor) -> Result<Vec<i64>> {
+    let buffer = exec::materialize(t)?;
+    let size = t.dtype().size();
+    let mut out = Vec::with_capacity(t.numel());
+    let l = t.layout();
+    crate::shape::for_each_offset(&l.shape, &l.strides, |o| {
+        // SAFETY: the layout lies inside the storage.
+        out.push(read_element(unsafe { buffer.ptr().add((l.offset + o) * size) }, t.dtype()).to_i64());
+    });
+    Ok(out)
+}

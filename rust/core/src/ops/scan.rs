@@ -1,0 +1,192 @@
+//! Scans along one dim: running sums, products, extrema and log-sum-exps.
+
+use super::elementwise::{cast, default_dtype};
+use super::reduce::Over;
+use super::{create, join, view};
+use crate::dtype::{DType, Scalar};
+use crate::ensure;
+use crate::error::Result;
+use crate::exec::record::{record, record_one};
+use crate::grad::{Grads, Rule};
+use crate::graph::OutSpec;
+use crate::op::{Op, Scan};
+use crate::shape::{Layout, wrap_dim};
+use crate::tensor::{Keep, Tensor, attach};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+fn one(g: Tensor) -> Grads {
+    SmallVec::from_iter([Some(g)])
+}
+
+fn record_scan(kind: Scan, t: &Tensor, d: usize, dtype: DType) -> Result<Tensor> {
+    let layout = Arc::new(Layout::contiguous(t.shape_dims().clone()));
+    record_one(Op::Scan(kind, d as u8), SmallVec::from_iter([t.input()]), OutSpec { dtype, layout })
+}
+
+/// The running sum, from the far end when `reverse`.
+pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Result<Tensor> {
+    let d = wrap_dim("cumsum", dim, t.rank())?;
+    let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
+    let t = &if dtype.is_float() { cast(t, dtype)? } else { t.clone() };
+    if t.rank() == 0 {
+        return cast(t, dtype)?.copy();
+    }
+    let out = record_scan(Scan::Sum { reverse }, t, d, dtype)?;
+    attach("CumsumBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| Ok(one(cumsum(v.grad()?, d as i64, None, !reverse)?))))
+    });
+    Ok(out)
+}
+
+/// The running product.
+pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    let d = wrap_dim("cumprod", dim, t.rank())?;
+    let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
+    let t = &if dtype.is_float() { cast(t, dtype)? } else { t.clone() };
+    if t.rank() == 0 {
+        return cast(t, dtype)?.copy();
+    }
+    let out = record_scan(Scan::Prod { reverse: false }, t, d, dtype)?;
+    attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| Ok(one(cumprod_grad(v.grad()?, v.saved(0), d)?))))
+    });
+    Ok(out)
+}
+
+/// dL/dx_k = Σ_{j ≥ k} g_j · Π_{i ≤ j, i ≠ k} x_i, by the recurrence s_k = g_k + x_{k+1}·s_{k+1} (so no division by x):
+/// the gradient is s_k times the product before k.
+fn cumprod_grad(g: &Tensor, x: &Tensor, d: usize) -> Result<Tensor> {
+    let n = x.shape()[d];
+    if n == 0 {
+        return g.mul(x);
+    }
+    let mut before = Vec::with_capacity(n);
+    let mut tails = vec![None; n];
+    let piece = |t: &Tensor, k: usize| view::slice(t, d, k, 1, 1);
+    let mut product: Option<Tensor> = None;
+    for k in 0..n {
+        before.push(product.clone());
+        product = Some(match product {
+            Some(p) => p.mul(&piece(x, k)?)?,
+            None => piece(x, k)?,
+        });
+    }
+    let mut s: Option<Tensor> = None;
+    for k in (0..n).rev() {
+        let here = piece(g, k)?;
+        s = Some(match s {
+            Some(next) => here.add(&piece(x, k + 1)?.mul(&next)?)?,
+            None => here,
+        });
+        tails[k] = s.clone();
+    }
+    let parts: Vec<Tensor> = before
+        .into_iter()
+        .zip(tails.into_iter().flatten())
+        .map(|(b, s)| match b {
+            Some(b) => s.mul(&b),
+            None => Ok(s),
+        })
+        .collect::<Result<_>>()?;
+    join::cat(&parts, d as i64)
+}
+
+/// The running log-sum-exp.
+pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
+    let d = wrap_dim("logcumsumexp", dim, t.rank())?;
+    let t = &if t.dtype().is_float() { t.clone() } else { cast(t, default_dtype())? };
+    if t.rank() == 0 {
+        return t.copy();
+    }
+    let out = record_scan(Scan::LogSumExp { reverse: false }, t, d, t.dtype())?;
+    attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
+        Rule::Fn(Box::new(move |v| {
+            // Σ_j≥k g_j e^(x_k − out_j), split by the sign of g so that logarithms exist.
+            let (g, x, out) = (v.grad()?, v.saved(0), v.saved(1));
+            let part = |sign: f64| -> Result<Tensor> {
+                let positive = g.mul(sign)?.maximum(0.0)?.log()?;
+                reverse_logcumsumexp(&positive.sub(out)?, d)?.add(x)?.exp()
+            };
+            Ok(one(part(1.0)?.sub(&part(-1.0)?)?))
+        }))
+    });
+    Ok(out)
+}
+
+fn reverse_logcumsumexp(t: &Tensor, d: usize) -> Result<Tensor> {
+    let out = record_scan(Scan::LogSumExp { reverse: true }, t, d, t.dtype())?;
+    attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
+        Rule::Fn(Box::new(move |v| {
+            let (g, x, out) = (v.grad()?, v.saved(0), v.saved(1));
+            let part = |sign: f64| -> Result<Tensor> {
+                let positive = g.mul(sign)?.maximum(0.0)?.log()?;
+                logcumsumexp(&positive.sub(out)?, d as i64)?.add(x)?.exp()
+            };
+            Ok(one(part(1.0)?.sub(&part(-1.0)?)?))
+        }))
+    });
+    Ok(out)
+}
+
+/// The running maximum or minimum with the positions at which it was found.
+pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
+    let d = wrap_dim(if max { "cummax" } else { "cummin" }, dim, t.rank())?;
+    if t.rank() == 0 {
+        return Ok((t.copy()?, create::number(Scalar::Int(0), DType::I64)?));
+    }
+    let layout = Arc::new(Layout::contiguous(t.shape_dims().clone()));
+    let outs = [OutSpec { dtype: t.dtype(), layout: layout.clone() }, OutSpec { dtype: DType::I64, layout }];
+    let kind = if max { Scan::Max } else { Scan::Min };
+    let pair = record(Op::Scan(kind, d as u8), SmallVec::from_iter([t.input()]), outs.into_iter().collect())?;
+    let (values, indices) = (pair[0].clone(), pair[1].clone());
+    let (shape, at) = (t.shape_dims().clone(), indices.clone());
+    let name = if max { "CummaxBackward0" } else { "CumminBackward0" };
+    attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, &at, d as i64, &shape)?))))
+    });
+    Ok((values, indices))
+}
+
+/// For every element the product of the other elements of its reduced group: exclusive products from both sides.
+pub fn product_of_others(x: &Tensor, o: &Over) -> Result<Tensor> {
+    let (mut reduced, mut kept) = (Vec::new(), Vec::new());
+    for d in 0..x.rank() {
+        if o.mask & (1 << d) != 0 { reduced.push(d) } else { kept.push(d) }
+    }
+    let order: Vec<usize> = kept.iter().chain(&reduced).copied().collect();
+    let moved = view::permute(x, &order);
+    let n: usize = reduced.iter().map(|&d| x.shape()[d]).product();
+    let mut flat: Vec<usize> = kept.iter().map(|&d| x.shape()[d]).collect();
+    flat.push(n);
+    let rows = view::reshape(&moved, &flat)?;
+    let last = flat.len() - 1;
+    if n == 0 {
+        return Ok(x.clone());
+    }
+    let mut edge = flat.clone();
+    edge[last] = 1;
+    let ones = create::full(edge.as_slice().into(), Scalar::Int(1), x.dtype())?;
+    let head = join::cat(&[ones.clone(), view::slice(&rows, last, 0, n - 1, 1)?], last as i64)?;
+    let tail = join::cat(&[view::slice(&rows, last, 1, n - 1, 1)?, ones], last as i64)?;
+    let both = cumprod(&head, last as i64, None)?.mul(&reverse_cumprod(&tail, last)?)?;
+    let shaped: Vec<usize> = order.iter().map(|&d| x.shape()[d]).collect();
+    let mut inverse = vec![0; order.len()];
+    for (i, &d) in order.iter().enumerate() {
+        inverse[d] = i;
+    }
+    ensure!(both.numel() == x.numel(), Internal, "prod: wrong gradient size");
+    Ok(view::permute(&view::reshape(&both, &shaped)?, &inverse))
+}
+
+fn reverse_cumprod(t: &Tensor, d: usize) -> Result<Tensor> {
+    let out = record_scan(Scan::Prod { reverse: true }, t, d, t.dtype())?;
+    attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| {
+            // The mirror image of the forward case.
+            let flip = |t: &Tensor| super::index::flip(t, &[d as i64]);
+            Ok(one(flip(&cumprod_grad(&flip(v.grad()?)?, &flip(v.saved(0))?, d)?)?))
+        }))
+    });
+    Ok(out)
+}

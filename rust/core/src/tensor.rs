@@ -1,0 +1,308 @@
+//! `Tensor`: the handle users hold, a strided view onto a cell, with a slot for its gradient state.
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, Vjp, modes};
+use crate::graph::{Cell, Edge, Input, Node, lock};
+use crate::shape::{Dims, Layout};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// A strided view of a storage. Cloning gives another handle on the same tensor.
+#[derive(Clone)]
+pub struct Tensor(Arc<TensorImpl>);
+
+/// A handle that does not keep its tensor alive.
+#[derive(Clone)]
+pub struct WeakTensor(Weak<TensorImpl>);
+
+impl WeakTensor {
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
+struct TensorImpl {
+    cell: Arc<Cell>,
+    layout: Arc<Layout>,
+    dtype: DType,
+    /// The tensor this one is a differentiable view of; never a view itself.
+    base: Option<Tensor>,
+    meta: OnceLock<Arc<AutogradMeta>>,
+    /// Address of the binding's wrapper object while it lives, 0 otherwise.
+    wrapper: AtomicUsize,
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({} {})", self.dtype(), self.shape_dims())
+    }
+}
+
+impl Tensor {
+    /// A tensor over output `out` of a node: the start of a new storage.
+    #[inline]
+    pub fn from_node(node: Arc<Node>, out: u8, device: Device) -> Tensor {
+        let spec = &node.outs[out as usize];
+        let (dtype, layout) = (spec.dtype, spec.layout.clone());
+        Tensor(Arc::new(TensorImpl {
+            cell: Arc::new(Cell::new(node, out, device)),
+            layout,
+            dtype,
+            base: None,
+            meta: OnceLock::new(),
+            wrapper: AtomicUsize::new(0),
+        }))
+    }
+
+    /// A tensor from its parts.
+    pub fn assemble(
+        cell: Arc<Cell>,
+        layout: Arc<Layout>,
+        dtype: DType,
+        meta: Option<Arc<AutogradMeta>>,
+        base: Option<Tensor>,
+    ) -> Tensor {
+        let slot = OnceLock::new();
+        if let Some(m) = meta {
+            let _ = slot.set(m);
+        }
+        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, wrapper: AtomicUsize::new(0) }))
+    }
+
+    /// Another view of this storage, without gradient history.
+    pub fn alias(&self, layout: Layout, dtype: DType) -> Tensor {
+        Tensor::assemble(self.cell().clone(), Arc::new(layout), dtype, None, None)
+    }
+
+    /// This very tensor for a reader: same storage, no history (`detach`).
+    pub fn detach(&self) -> Tensor {
+        Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
+    }
+
+    #[inline]
+    pub fn cell(&self) -> &Arc<Cell> {
+        &self.0.cell
+    }
+    #[inline]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.0.layout
+    }
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.0.cell.device
+    }
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        &self.0.layout.shape
+    }
+    #[inline]
+    pub fn shape_dims(&self) -> &Dims {
+        &self.0.layout.shape
+    }
+    #[inline]
+    pub fn rank(&self) -> usize {
+        self.0.layout.rank()
+    }
+    pub fn numel(&self) -> usize {
+        self.0.layout.numel()
+    }
+    pub fn is_contiguous(&self) -> bool {
+        self.0.layout.is_contiguous()
+    }
+    #[inline]
+    pub fn base(&self) -> Option<&Tensor> {
+        self.0.base.as_ref()
+    }
+    #[inline]
+    pub fn meta(&self) -> Option<&Arc<AutogradMeta>> {
+        self.0.meta.get()
+    }
+    pub fn meta_or_init(&self) -> &Arc<AutogradMeta> {
+        self.0.meta.get_or_init(Arc::default)
+    }
+    pub fn ptr_eq(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    /// Identity of the tensor, stable while any handle lives.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+    pub fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
+    }
+    /// The slot in which the binding remembers its wrapper object.
+    pub fn wrapper(&self) -> &AtomicUsize {
+        &self.0.wrapper
+    }
+    pub fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// The current value as a node input.
+    #[inline]
+    pub fn input(&self) -> Input {
+        Input::Tensor(self.edge())
+    }
+    #[inline]
+    pub fn edge(&self) -> Edge {
+        let value = self.0.cell.value();
+        Edge { node: value.node, out: value.out, dtype: self.0.dtype, layout: self.0.layout.clone() }
+    }
+
+    /// Whether this handle covers its whole storage exactly as the current node lays it out.
+    pub fn covers_storage(&self) -> bool {
+        let value = self.cell().value();
+        let spec = &value.node.outs[value.out as usize];
+        spec.dtype == self.dtype() && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
+    }
+
+    // Gradient state.
+
+    pub fn requires_grad(&self) -> bool {
+        let Some(meta) = self.meta() else {
+            // A view made before its base began to require grad follows the base.
+            return self.base().is_some_and(|b| b.requires_grad() && self.view_is_stale());
+        };
+        {
+            let s = meta.state();
+            if s.requires_grad || s.grad_fn.is_some() {
+                return true;
+            }
+        }
+        self.base().is_some_and(|b| b.requires_grad() && self.view_is_stale())
+    }
+
+    /// For a view: whether the base was written in place, with history, since the view's `grad_fn` was made.
+    fn view_is_stale(&self) -> bool {
+        let Some(base) = self.base() else { return false };
+        let Some(base_meta) = base.meta() else { return false };
+        let base_version = {
+            let s = base_meta.state();
+            if s.grad_fn.is_none() {
+                return false;
+            }
+            s.view_version
+        };
+        base_version > self.meta().map_or(0, |m| m.state().view_version)
+    }
+
+    pub fn is_leaf(&self) -> bool {
+        self.grad_fn().is_none()
+    }
+
+    /// The node that made this tensor, if it has a history. A view whose base was written in place gets a new node.
+    pub fn grad_fn(&self) -> Option<GradEdge> {
+        if self.base().is_some() && self.view_is_stale() {
+            return self.regenerate_view_grad();
+        }
+        self.meta().and_then(|m| m.state().grad_fn.clone())
+    }
+
+    fn regenerate_view_grad(&self) -> Option<GradEdge> {
+        let base = self.base()?;
+        let edge = base.grad_fn()?;
+        let (layout, base_layout) = (self.layout().clone(), base.layout().clone());
+        let rule = Rule::Fn(Box::new(move |v: &Vjp| {
+            let g = crate::ops::view::scatter_into_zeros(v.grad()?, &base_layout, &layout)?;
+            Ok(SmallVec::from_iter([Some(g)]))
+        }));
+        let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
+        let node = GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
+        let edge = GradEdge { node: Arc::new(node), output: 0 };
+        let version = base.meta().map_or(0, |m| m.state().view_version);
+        let mut state = self.meta_or_init().state();
+        state.grad_fn = Some(edge.clone());
+        state.view_version = version;
+        Some(edge)
+    }
+
+    /// The edge through which gradients reach this tensor: its `grad_fn`, or the accumulator of a leaf.
+    pub fn gradient_edge(&self) -> Option<GradEdge> {
+        if let Some(edge) = self.grad_fn() {
+            return Some(edge);
+        }
+        let meta = self.meta()?;
+        let mut state = meta.state();
+        if !state.requires_grad {
+            return None;
+        }
+        if let Some(node) = state.accumulator.upgrade() {
+            return Some(GradEdge { node, output: 0 });
+        }
+        let leaf = Leaf { meta: Arc::downgrade(meta), tensor: self.downgrade() };
+        let out = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
+        let node =
+            Arc::new(GradNode::new("AccumulateGrad", Rule::Accumulate(leaf), SmallVec::new(), [out].into_iter().collect()));
+        state.accumulator = Arc::downgrade(&node);
+        Some(GradEdge { node, output: 0 })
+    }
+
+    pub fn set_requires_grad(&self, on: bool) -> Result<()> {
+        if on && !self.dtype().is_float() {
+            return Err(Error::Runtime(
+                "only Tensors of floating point and complex dtype can require gradients".into(),
+            ));
+        }
+        if !on && self.grad_fn().is_some() {
+            return Err(Error::Runtime(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().".into(),
+            ));
+        }
+        if on && self.grad_fn().is_some() {
+            return Ok(());
+        }
+        self.meta_or_init().state().requires_grad = on;
+        Ok(())
+    }
+}
+
+/// Whether a result of these inputs takes part in the gradient graph.
+#[inline]
+pub fn any_requires_grad(inputs: &[&Tensor]) -> bool {
+    modes().grad && inputs.iter().any(|t| (t.meta().is_some() || t.base().is_some()) && t.requires_grad())
+}
+
+/// What a differentiable step keeps: which inputs, which outputs, by position.
+#[derive(Clone, Copy, Default)]
+pub struct Keep<'a> {
+    pub inputs: &'a [usize],
+    pub outputs: &'a [usize],
+}
+
+/// Attaches one gradient node to the outputs of a step if an input requires grad. Outputs of non-floating dtype stay out.
+/// `inputs` are the differentiable inputs in the order of the rule's results; kept values come inputs first.
+pub fn attach(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: Keep, rule: impl FnOnce() -> Rule) {
+    if !any_requires_grad(inputs) || !outputs.iter().any(|o| o.dtype().is_float()) {
+        return;
+    }
+    let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
+    let metas = outputs.iter().map(|o| GradMeta { layout: o.layout().clone(), dtype: o.dtype() }).collect();
+    let node = Arc::new(GradNode::new(name, rule(), edges, metas));
+    let mut saved: SmallVec<[Saved; 3]> = keep.inputs.iter().map(|&i| Saved::input(inputs[i])).collect();
+    saved.extend(keep.outputs.iter().map(|&i| Saved::output(&outputs[i], i as u32)));
+    node.save(saved);
+    for (i, o) in outputs.iter().enumerate() {
+        if o.dtype().is_float() {
+            let mut state = o.meta_or_init().state();
+            state.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
+        }
+    }
+}
+
+/// The mutex helper under the name used across the crate.
+pub fn locked<T>(m: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock(m)
+}
+
+impl Drop for TensorImpl {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.wrapper.load(Ordering::Relaxed), 0, "a wrapper outlived its tensor");
+    }
+}

@@ -1,0 +1,359 @@
+//! Reverse-mode differentiation: walks the gradient graph from the roots, latest step first, and records the backward
+//! pass through public operators, so that gradients can be differentiated again and fuse like everything else.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::grad::{AutogradMeta, GradEdge, GradNode, Grads, Rule, Vjp, modes, with_grad_mode};
+use crate::ops;
+use crate::shape::Layout;
+use crate::tensor::Tensor;
+use crate::{bail, ensure, exec};
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+/// What `backward` and `grad` are asked for.
+pub struct Request<'a> {
+    pub roots: &'a [Tensor],
+    /// One per root; `None` means 1 for a root with one element.
+    pub seeds: &'a [Option<Tensor>],
+    pub retain_graph: bool,
+    pub create_graph: bool,
+    /// Accumulate only into these, or into every leaf when `None`.
+    pub inputs: Option<&'a [Tensor]>,
+    /// Return the gradients of `inputs` instead of accumulating.
+    pub capture: bool,
+}
+
+struct Ready(Arc<GradNode>);
+
+impl PartialEq for Ready {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.sequence == other.0.sequence
+    }
+}
+impl Eq for Ready {}
+impl PartialOrd for Ready {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ready {
+    // Accumulators run as soon as they can; otherwise the latest step goes first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |n: &GradNode| (matches!(n.rule, Rule::Accumulate(_)), n.sequence);
+        key(&self.0).cmp(&key(&other.0))
+    }
+}
+
+type Key = *const GradNode;
+
+struct Engine<'a> {
+    request: &'a Request<'a>,
+    waiting: HashMap<Key, usize>,
+    gradients: HashMap<Key, Vec<Option<Tensor>>>,
+    /// Captured inputs: (node, output) to position.
+    captured: HashMap<(Key, u32), usize>,
+    results: Vec<Option<Tensor>>,
+    /// Nodes on a path to a wanted input; `None` when everything is wanted.
+    needed: Option<HashMap<Key, bool>>,
+}
+
+/// Runs the backward pass; returns the captured gradients.
+pub fn run(request: &Request) -> Result<Vec<Option<Tensor>>> {
+    let results = with_grad_mode(request.create_graph, || walk(request))?;
+    exec::flush()?;
+    Ok(results)
+}
+
+fn walk(request: &Request) -> Result<Vec<Option<Tensor>>> {
+    let mut engine = Engine {
+        request,
+        waiting: HashMap::new(),
+        gradients: HashMap::new(),
+        captured: HashMap::new(),
+        results: vec![None; request.inputs.map_or(0, <[_]>::len)],
+        needed: None,
+    };
+    let mut roots: Vec<(GradEdge, Tensor)> = Vec::new();
+    for (i, t) in request.roots.iter().enumerate() {
+        let Some(edge) = t.gradient_edge() else {
+            bail!(Runtime, "element {i} of tensors does not require grad and does not have a grad_fn")
+        };
+        roots.push((edge, seed(t, request.seeds.get(i).and_then(Option::as_ref))?));
+    }
+    engine.choose_inputs()?;
+    engine.count(&roots);
+    let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
+    for (edge, g) in roots {
+        engine.add(&edge, g)?;
+        if engine.waiting.get(&Arc::as_ptr(&edge.node)) == Some(&0) {
+            engine.waiting.remove(&Arc::as_ptr(&edge.node));
+            ready.push(Ready(edge.node));
+        }
+    }
+    while let Some(Ready(node)) = ready.pop() {
+        engine.step(&node, &mut ready)?;
+    }
+    Ok(engine.results)
+}
+
+/// The gradient a root starts from.
+fn seed(t: &Tensor, given: Option<&Tensor>) -> Result<Tensor> {
+    match given {
+        Some(g) => {
+            ensure!(
+                g.shape() == t.shape(),
+                Runtime,
+                "Mismatch in shape: grad_output[0] has a shape of corten.Size({}) and output[0] has a shape of corten.Size({}).",
+                g.shape_dims(),
+                t.shape_dims()
+            );
+            Ok(g.clone())
+        }
+        None => {
+            ensure!(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+            ops::create::full(t.shape_dims().clone(), crate::dtype::Scalar::Int(1), t.dtype())
+        }
+    }
+}
+
+impl Engine<'_> {
+    fn choose_inputs(&mut self) -> Result<()> {
+        let Some(inputs) = self.request.inputs else { return Ok(()) };
+        let mut needed = HashMap::new();
+        for (i, t) in inputs.iter().enumerate() {
+            let Some(edge) = t.gradient_edge() else {
+                bail!(Runtime, "One of the differentiated Tensors does not require grad")
+            };
+            needed.insert(Arc::as_ptr(&edge.node), true);
+            if self.request.capture {
+                self.captured.insert((Arc::as_ptr(&edge.node), edge.output), i);
+            }
+        }
+        self.needed = Some(needed);
+        Ok(())
+    }
+
+    /// Counts, for every node reachable from the roots, how many gradients it will receive; marks what is needed.
+    fn count(&mut self, roots: &[(GradEdge, Tensor)]) {
+        let mut order: Vec<Arc<GradNode>> = Vec::new();
+        let mut stack: Vec<Arc<GradNode>> = Vec::new();
+        for (edge, _) in roots {
+            if !self.waiting.contains_key(&Arc::as_ptr(&edge.node)) {
+                self.waiting.insert(Arc::as_ptr(&edge.node), 0);
+                stack.push(edge.node.clone());
+            }
+        }
+        while let Some(node) = stack.pop() {
+            for edge in node.edges.iter().flatten() {
+                let key = Arc::as_ptr(&edge.node);
+                match self.waiting.get_mut(&key) {
+                    Some(n) => *n += 1,
+                    None => {
+                        self.waiting.insert(key, 1);
+                        stack.push(edge.node.clone());
+                    }
+                }
+            }
+            order.push(node);
+        }
+        if let Some(needed) = &mut self.needed {
+            // Inputs were recorded before their readers, so ascending order settles every node in one pass.
+            order.sort_by_key(|n| (!matches!(n.rule, Rule::Accumulate(_)), n.sequence));
+            for node in &order {
+                let here = needed.get(&Arc::as_ptr(node)) == Some(&true);
+                let wanted = here || node.edges.iter().flatten().any(|e| needed.get(&Arc::as_ptr(&e.node)) == Some(&true));
+                needed.insert(Arc::as_ptr(node), wanted);
+            }
+        }
+    }
+
+    /// Adds a gradient at an edge, shaped and typed as the forward value was.
+    fn add(&mut self, edge: &GradEdge, g: Tensor) -> Result<()> {
+        let meta = edge.node.outputs.get(edge.output as usize);
+        let g = match meta {
+            Some(m) => conform(&edge.node, g, &m.layout, m.dtype)?,
+            None => g,
+        };
+        let slots =
+            self.gradients.entry(Arc::as_ptr(&edge.node)).or_insert_with(|| vec![None; edge.node.outputs.len().max(1)]);
+        let slot = &mut slots[edge.output as usize];
+        *slot = Some(match slot.take() {
+            Some(sum) => sum.add(&g)?,
+            None => g,
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, node: &Arc<GradNode>, ready: &mut BinaryHeap<Ready>) -> Result<()> {
+        let key = Arc::as_ptr(node);
+        let mut grads = self.gradients.remove(&key).unwrap_or_else(|| vec![None; node.outputs.len()]);
+        let wanted = self.needed.as_ref().is_none_or(|n| n.get(&key) == Some(&true));
+        if wanted && grads.iter().any(Option::is_some) {
+            self.incoming(node, &mut grads)?;
+            let inputs = self.apply(node, &grads)?;
+            self.forward_gradients(node, inputs, ready)?;
+        } else {
+            self.forward_gradients(node, Grads::new(), ready)?;
+        }
+        Ok(())
+    }
+
+    /// Hooks, retained gradients and captures on the gradients that arrive at a node.
+    fn incoming(&mut self, node: &Arc<GradNode>, grads: &mut Vec<Option<Tensor>>) -> Result<()> {
+        let (tensor_hooks, retain, pre) = {
+            let h = crate::graph::lock(&node.hooks);
+            (h.tensor.clone(), h.retain.clone(), h.pre.clone())
+        };
+        for (output, _, hook) in tensor_hooks {
+            if let Some(g) = &grads[output as usize]
+                && let Some(new) = hook(g)?
+            {
+                grads[output as usize] = Some(new);
+            }
+        }
+        for (output, meta) in retain {
+            if let (Some(g), Some(meta)) = (&grads[output as usize], meta.upgrade()) {
+                accumulate_into(&meta, g, self.request.create_graph)?;
+            }
+        }
+        if let Rule::Accumulate(leaf) = &node.rule
+            && let Some(meta) = leaf.meta.upgrade()
+        {
+            let hooks = meta.state().hooks.clone();
+            for (_, hook) in hooks {
+                if let Some(g) = &grads[0]
+                    && let Some(new) = hook(g)?
+                {
+                    grads[0] = Some(new);
+                }
+            }
+        }
+        for (_, hook) in pre {
+            hook(grads)?;
+        }
+        for (i, g) in grads.iter().enumerate() {
+            if let (Some(&at), Some(g)) = (self.captured.get(&(Arc::as_ptr(node), i as u32)), g) {
+                self.results[at] = Some(g.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The node's rule, its post hooks and the anomaly check.
+    fn apply(&self, node: &Arc<GradNode>, grads: &[Option<Tensor>]) -> Result<Grads> {
+        let mut inputs = match &node.rule {
+            Rule::Accumulate(leaf) => {
+                if !self.request.capture
+                    && let (Some(meta), Some(g)) = (leaf.meta.upgrade(), &grads[0])
+                {
+                    accumulate_into(&meta, g, self.request.create_graph)?;
+                    let hooks = meta.state().post_accumulate.clone();
+                    if let Some(t) = leaf.tensor.upgrade() {
+                        for (_, hook) in hooks {
+                            hook(&t)?;
+                        }
+                    }
+                }
+                return Ok(Grads::new());
+            }
+            Rule::Ew(op) => ops::elementwise::vjp(*op, &Vjp::new(node, grads)?)?,
+            Rule::Fn(f) => f(&Vjp::new(node, grads)?)?,
+            Rule::Custom(c) => c.backward(&Vjp::new(node, grads)?)?,
+        };
+        let post = crate::graph::lock(&node.hooks).post.clone();
+        for (_, hook) in post {
+            hook(&mut inputs, grads)?;
+        }
+        if modes().anomaly && modes().anomaly_check_nan {
+            check_for_nan(node, &inputs)?;
+        }
+        if !self.request.retain_graph {
+            node.release();
+        }
+        Ok(inputs)
+    }
+
+    fn forward_gradients(&mut self, node: &Arc<GradNode>, mut inputs: Grads, ready: &mut BinaryHeap<Ready>) -> Result<()> {
+        inputs.resize(node.edges.len().max(inputs.len()), None);
+        for (edge, g) in node.edges.iter().zip(inputs) {
+            let Some(edge) = edge else { continue };
+            if let Some(g) = g {
+                self.add(edge, g)?;
+            }
+            let key = Arc::as_ptr(&edge.node);
+            if let Some(n) = self.waiting.get_mut(&key) {
+                *n -= 1;
+                if *n == 0 {
+                    self.waiting.remove(&key);
+                    ready.push(Ready(edge.node.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A gradient must have its tensor's shape and dtype: broadcast dims are summed here, once for all rules.
+fn conform(node: &GradNode, g: Tensor, layout: &Arc<Layout>, dtype: DType) -> Result<Tensor> {
+    let g = if g.shape() == &layout.shape[..] {
+        g
+    } else {
+        ensure!(
+            layout.broadcast_to(g.shape()).is_some(),
+            Runtime,
+            "Function {} returned an invalid gradient at index 0 - got {} but expected shape compatible with {}",
+            node.name,
+            g.shape_dims(),
+            layout.shape
+        );
+        ops::reduce::sum_to(&g, &layout.shape)?
+    };
+    g.to_dtype(dtype)
+}
+
+/// Adds `g` to a tensor's `.grad`.
+fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, create_graph: bool) -> Result<()> {
+    let old = meta.state().grad.clone();
+    let new = match old {
+        // With a graph the sum is a new tensor; without one `.grad` is updated in place, so that aliases of it see the sum.
+        Some(sum) if create_graph => sum.add(g)?,
+        Some(sum) => {
+            let total = sum.detach().add(&g.detach())?;
+            ops::inplace::write_tensor(&sum, &total)?;
+            return Ok(());
+        }
+        None if create_graph => g.clone(),
+        None => fresh(g)?,
+    };
+    let replaced = meta.state().grad.replace(new);
+    drop(replaced);
+    Ok(())
+}
+
+/// A tensor of its own for `.grad`: gradients may be shared between inputs, or be views.
+fn fresh(g: &Tensor) -> Result<Tensor> {
+    let d = g.detach();
+    if d.covers_storage() && !d.cell().is_pinned() {
+        // A new cell on the same value: writing to one leaves the other alone.
+        let value = d.cell().value();
+        return Ok(Tensor::from_node(value.node, value.out, d.device()));
+    }
+    d.copy()
+}
+
+fn check_for_nan(node: &Arc<GradNode>, grads: &Grads) -> Result<()> {
+    for (i, g) in grads.iter().enumerate() {
+        let Some(g) = g else { continue };
+        let bad = ops::reduce::truth(false, &g.isnan()?, None, false)?;
+        if ops::item(&bad)?.to_bool() {
+            let place = node.trace.as_deref().unwrap_or("(the forward pass ran without anomaly detection)");
+            return Err(Error::Runtime(format!(
+                "Function '{}' returned nan values in its {i}th output. Traceback of forward call that caused the error:\n{place}",
+                node.name
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Transformations of programs: they see operators only, never kernels.
+
+pub mod autograd;

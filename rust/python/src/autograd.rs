@@ -1,0 +1,414 @@
+//! The gradient machinery for Python: modes, `backward`, `grad`, hooks, `Function`, and graph nodes as objects.
+
+use crate::error::{IntoPy, from_py};
+use crate::tensor::PyTensor;
+use corten_core::error::Result as CoreResult;
+use corten_core::grad::{
+    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, PreHook, Rule, Saved, Vjp, modes, next_hook_id, set_modes,
+};
+use corten_core::tensor::{Tensor, WeakTensor, any_requires_grad};
+use corten_core::transform::autograd::{Request, run};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[pyfunction]
+pub fn is_grad_enabled() -> bool {
+    modes().grad
+}
+
+/// Switches gradient recording on this thread; returns the old setting.
+#[pyfunction]
+pub fn set_grad_enabled(on: bool) -> bool {
+    let m = modes();
+    set_modes(corten_core::grad::Modes { grad: on, ..m });
+    m.grad
+}
+
+#[pyfunction]
+pub fn is_inference_mode_enabled() -> bool {
+    modes().inference
+}
+
+#[pyfunction]
+pub fn set_inference_mode(on: bool) -> bool {
+    let m = modes();
+    set_modes(corten_core::grad::Modes { inference: on, ..m });
+    m.inference
+}
+
+/// (enabled, check_nan)
+#[pyfunction]
+pub fn anomaly_mode() -> (bool, bool) {
+    (modes().anomaly, modes().anomaly_check_nan)
+}
+
+#[pyfunction]
+#[pyo3(signature = (on, check_nan=true))]
+pub fn set_anomaly_mode(on: bool, check_nan: bool) {
+    set_modes(corten_core::grad::Modes { anomaly: on, anomaly_check_nan: check_nan, ..modes() });
+}
+
+/// The innermost user lines, for anomaly reports.
+pub fn python_trace() -> Option<String> {
+    Python::attach(|py| {
+        let stack = py.import("traceback").ok()?.call_method0("format_stack").ok()?;
+        stack.extract::<Vec<String>>().ok().map(|lines| lines.concat())
+    })
+}
+
+fn tensors(list: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+    crate::args::extract_tensors(list).ok_or_else(|| PyTypeError::new_err("expected a sequence of Tensors"))
+}
+
+fn optional_tensors(list: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Tensor>>> {
+    list.try_iter()?
+        .map(|o| {
+            let o = o?;
+            if o.is_none() { Ok(None) } else { Ok(Some(o.cast::<PyTensor>()?.get().tensor())) }
+        })
+        .collect()
+}
+
+/// The engine behind `Tensor.backward` and `autograd.grad`: returns the gradients of `inputs` when `capture`.
+#[pyfunction]
+#[pyo3(signature = (roots, seeds, retain_graph, create_graph, inputs=None, capture=false))]
+pub fn run_backward(
+    py: Python<'_>,
+    roots: &Bound<'_, PyAny>,
+    seeds: &Bound<'_, PyAny>,
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Option<&Bound<'_, PyAny>>,
+    capture: bool,
+) -> PyResult<Py<PyAny>> {
+    let roots = tensors(roots)?;
+    let seeds = optional_tensors(seeds)?;
+    let inputs = inputs.map(tensors).transpose()?;
+    let request =
+        Request { roots: &roots, seeds: &seeds, retain_graph, create_graph, inputs: inputs.as_deref(), capture };
+    let results = run(&request).py()?;
+    let objects: Vec<Option<Py<PyAny>>> =
+        results.into_iter().map(|g| g.map(|g| PyTensor::wrap(py, g)).transpose()).collect::<PyResult<_>>()?;
+    Ok(PyTuple::new(py, objects)?.into_any().unbind())
+}
+
+// Hooks.
+
+enum Place {
+    Leaf(WeakTensor, bool),
+    Node(std::sync::Weak<GradNode>),
+}
+
+/// Removes a hook; also a context manager.
+#[pyclass(frozen, name = "RemovableHandle", module = "corten.utils.hooks")]
+pub struct HookHandle {
+    place: Place,
+    #[pyo3(get)]
+    id: u64,
+}
+
+#[pymethods]
+impl HookHandle {
+    fn remove(&self) {
+        match &self.place {
+            Place::Leaf(t, post) => {
+                if let Some(m) = t.upgrade().and_then(|t| t.meta().cloned()) {
+                    let mut s = m.state();
+                    let list = if *post { &mut s.post_accumulate } else { &mut s.hooks };
+                    let gone: Vec<_> = list.extract_if(.., |h| h.0 == self.id).collect();
+                    drop(s);
+                    drop(gone);
+                }
+            }
+            Place::Node(n) => {
+                if let Some(n) = n.upgrade() {
+                    let mut h = lock(&n.hooks);
+                    h.tensor.retain(|x| x.1 != self.id);
+                    h.pre.retain(|x| x.0 != self.id);
+                    h.post.retain(|x| x.0 != self.id);
+                }
+            }
+        }
+    }
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
+        self.remove();
+    }
+}
+
+fn tensor_hook(hook: Py<PyAny>) -> Hook {
+    Arc::new(move |g: &Tensor| {
+        Python::attach(|py| {
+            let out = hook.call1(py, (PyTensor::wrap(py, g.clone())?,))?;
+            let out = out.bind(py);
+            if out.is_none() {
+                return Ok(None);
+            }
+            let t = out.cast::<PyTensor>().map_err(|_| {
+                PyTypeError::new_err(format!("hook must return None or a Tensor, not {}", crate::types::type_name(out)))
+            })?;
+            Ok(Some(t.get().tensor()))
+        })
+        .map_err(from_py)
+    })
+}
+
+pub fn register_tensor_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<HookHandle> {
+    if !t.requires_grad() {
+        return Err(PyRuntimeError::new_err("cannot register a hook on a tensor that doesn't require gradient"));
+    }
+    let id = next_hook_id();
+    match t.grad_fn() {
+        Some(edge) => {
+            lock(&edge.node.hooks).tensor.push((edge.output, id, tensor_hook(hook)));
+            Ok(HookHandle { place: Place::Node(Arc::downgrade(&edge.node)), id })
+        }
+        None => {
+            t.meta_or_init().state().hooks.push((id, tensor_hook(hook)));
+            Ok(HookHandle { place: Place::Leaf(t.downgrade(), false), id })
+        }
+    }
+}
+
+pub fn register_post_accumulate_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<HookHandle> {
+    if !t.requires_grad() {
+        return Err(PyRuntimeError::new_err("cannot register a hook on a tensor that doesn't require gradient"));
+    }
+    if !t.is_leaf() {
+        return Err(PyRuntimeError::new_err("post accumulate grad hooks cannot be registered on non-leaf tensors"));
+    }
+    let id = next_hook_id();
+    t.meta_or_init().state().post_accumulate.push((id, tensor_hook(hook)));
+    Ok(HookHandle { place: Place::Leaf(t.downgrade(), true), id })
+}
+
+pub fn retain_grad(t: &Tensor) -> PyResult<()> {
+    if !t.requires_grad() {
+        return Err(PyRuntimeError::new_err("can't retain_grad on Tensor that has requires_grad=False"));
+    }
+    let Some(edge) = t.grad_fn() else { return Ok(()) };
+    let meta = t.meta_or_init();
+    if std::mem::replace(&mut meta.state().retains_grad, true) {
+        return Ok(());
+    }
+    lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
+    Ok(())
+}
+
+// Nodes.
+
+/// A step of the gradient graph (`tensor.grad_fn`).
+#[pyclass(frozen, name = "Node", module = "corten.autograd.graph", weakref)]
+pub struct PyNode(pub Arc<GradNode>);
+
+pub fn node_object(py: Python<'_>, edge: Option<GradEdge>) -> PyResult<Option<Py<PyAny>>> {
+    let Some(edge) = edge else { return Ok(None) };
+    if let Rule::Custom(c) = &edge.node.rule
+        && let Some(f) = c.as_any().downcast_ref::<PyRule>()
+    {
+        return Ok(Some(f.context.clone_ref(py)));
+    }
+    Ok(Some(Py::new(py, PyNode(edge.node))?.into_any()))
+}
+
+#[pymethods]
+impl PyNode {
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<{} object at {:#x}>", slf.get().0.name, Arc::as_ptr(&slf.get().0) as usize)
+    }
+    /// Pairs of (node, output number), `None` where no gradient is needed.
+    #[getter]
+    fn next_functions(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let pairs = self.0.edges.iter().map(|e| {
+            let nr = e.as_ref().map_or(0, |e| e.output);
+            Ok((node_object(py, e.clone())?, nr))
+        });
+        Ok(PyTuple::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
+    }
+    /// The leaf of an accumulator.
+    #[getter]
+    fn variable(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match &self.0.rule {
+            Rule::Accumulate(leaf) => leaf.tensor.upgrade().map(|t| PyTensor::wrap(py, t)).transpose(),
+            _ => Ok(None),
+        }
+    }
+    fn _sequence_nr(&self) -> u64 {
+        self.0.sequence
+    }
+    fn register_hook(&self, hook: Py<PyAny>) -> HookHandle {
+        let id = next_hook_id();
+        lock(&self.0.hooks).post.push((id, node_hook(hook)));
+        HookHandle { place: Place::Node(Arc::downgrade(&self.0)), id }
+    }
+    fn register_prehook(&self, hook: Py<PyAny>) -> HookHandle {
+        let id = next_hook_id();
+        lock(&self.0.hooks).pre.push((id, pre_hook(hook)));
+        HookHandle { place: Place::Node(Arc::downgrade(&self.0)), id }
+    }
+    fn __hash__(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<PyNode>().is_ok_and(|o| Arc::ptr_eq(&o.get().0, &self.0))
+    }
+}
+
+fn grads_tuple<'py>(py: Python<'py>, grads: &[Option<Tensor>]) -> PyResult<Bound<'py, PyTuple>> {
+    let objects: Vec<Option<Py<PyAny>>> =
+        grads.iter().map(|g| g.clone().map(|g| PyTensor::wrap(py, g)).transpose()).collect::<PyResult<_>>()?;
+    PyTuple::new(py, objects)
+}
+
+fn node_hook(hook: Py<PyAny>) -> NodeHook {
+    Arc::new(move |inputs: &mut Grads, outputs: &[Option<Tensor>]| {
+        Python::attach(|py| {
+            let out = hook.call1(py, (grads_tuple(py, inputs)?, grads_tuple(py, outputs)?))?;
+            let out = out.bind(py);
+            if !out.is_none() {
+                let list = if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
+                *inputs = optional_tensors(&list)?.into_iter().collect();
+            }
+            Ok(())
+        })
+        .map_err(from_py)
+    })
+}
+
+fn pre_hook(hook: Py<PyAny>) -> PreHook {
+    Arc::new(move |grads: &mut Vec<Option<Tensor>>| {
+        Python::attach(|py| {
+            let out = hook.call1(py, (grads_tuple(py, grads)?,))?;
+            let out = out.bind(py);
+            if !out.is_none() {
+                let list = if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
+                *grads = optional_tensors(&list)?;
+            }
+            Ok(())
+        })
+        .map_err(from_py)
+    })
+}
+
+// Function.
+
+/// The backward rule of an `autograd.Function`: calls `context.apply_backward(grads)`.
+struct PyRule {
+    context: Py<PyAny>,
+}
+
+impl CustomRule for PyRule {
+    fn backward(&self, vjp: &Vjp) -> CoreResult<Grads> {
+        Python::attach(|py| {
+            let out = self.context.call_method1(py, "_run_backward", (grads_tuple(py, vjp.grads)?,))?;
+            Ok(optional_tensors(out.bind(py))?.into_iter().collect())
+        })
+        .map_err(from_py)
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// Attaches the gradient node of a `Function` to its outputs. Outputs that are inputs themselves must have been replaced
+/// by aliases. Returns whether anything requires grad.
+#[pyfunction]
+pub fn attach_function(
+    name: String,
+    context: Py<PyAny>,
+    inputs: &Bound<'_, PyAny>,
+    outputs: &Bound<'_, PyAny>,
+) -> PyResult<bool> {
+    let inputs = tensors(inputs)?;
+    let outputs = tensors(outputs)?;
+    let refs: Vec<&Tensor> = inputs.iter().collect();
+    if !any_requires_grad(&refs) {
+        return Ok(false);
+    }
+    let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
+    let metas = outputs.iter().map(|o| GradMeta { layout: o.layout().clone(), dtype: o.dtype() }).collect();
+    let rule = Rule::Custom(Arc::new(PyRule { context }));
+    let node = Arc::new(GradNode::new(intern(name), rule, edges, metas));
+    for (i, o) in outputs.iter().enumerate() {
+        if o.dtype().is_float() {
+            let mut s = o.meta_or_init().state();
+            s.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
+            s.requires_grad = false;
+            s.view_version = o.cell().version();
+        }
+    }
+    Ok(true)
+}
+
+/// Names of user functions live as long as the process; there are few.
+fn intern(name: String) -> &'static str {
+    static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut names = lock(&NAMES);
+    if let Some(n) = names.iter().find(|n| **n == name) {
+        return n;
+    }
+    let leaked: &'static str = Box::leak(name.into_boxed_str());
+    names.push(leaked);
+    leaked
+}
+
+/// Values saved for a backward pass, with version checks (`ctx.save_for_backward`).
+#[pyclass(frozen)]
+pub struct SavedValues {
+    values: Mutex<Option<Vec<(Saved, Option<WeakTensor>)>>>,
+    node: Arc<GradNode>,
+}
+
+#[pymethods]
+impl SavedValues {
+    #[new]
+    fn new(list: &Bound<'_, PyAny>, name: String) -> PyResult<Self> {
+        let values = tensors(list)?.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
+        let node = Arc::new(GradNode::new(intern(name), Rule::Fn(Box::new(|_| Ok(Grads::new()))), Default::default(), Default::default()));
+        Ok(SavedValues { values: Mutex::new(Some(values)), node })
+    }
+    fn unpack(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let values = lock(&self.values);
+        let Some(values) = values.as_ref() else {
+            return Err(PyRuntimeError::new_err(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.",
+            ));
+        };
+        let mut out = Vec::new();
+        for (saved, weak) in values {
+            let fresh = saved.restore(&self.node).py()?;
+            // The very same tensor if it still lives, so that identity holds.
+            let t = weak.as_ref().and_then(WeakTensor::upgrade).unwrap_or(fresh);
+            out.push(PyTensor::wrap(py, t)?);
+        }
+        Ok(PyTuple::new(py, out)?.into_any().unbind())
+    }
+    fn clear(&self) {
+        let old = lock(&self.values).take();
+        drop(old);
+    }
+}
+
+/// The edge that a tensor's gradient arrives at, as (node, output number).
+#[pyfunction]
+pub fn gradient_edge(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<(Py<PyAny>, u32)> {
+    let Some(edge) = t.get().get().gradient_edge() else {
+        return Err(PyRuntimeError::new_err("this tensor does not require grad"));
+    };
+    let nr = edge.output;
+    let node = node_object(py, Some(edge))?;
+    Ok((node.unwrap_or_else(|| py.None()), nr))
+}
+

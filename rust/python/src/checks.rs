@@ -1,0 +1,59 @@
+//! Rules about values that PyTorch enforces when an operator is called.
+
+use crate::error::IntoPy;
+use crate::tensor::PyTensor;
+use corten_core::dtype::{DType, Scalar};
+use corten_core::op::Ew;
+use corten_core::ops::elementwise::{Operand, apply, result_type};
+use corten_core::ops::{self, reduce};
+use corten_core::tensor::Tensor;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+fn divides(op: Ew) -> bool {
+    matches!(op, Ew::FloorDiv | Ew::TruncDiv | Ew::Remainder | Ew::Fmod)
+}
+
+/// Integer division by zero is an error, as in PyTorch; checking a tensor computes it.
+pub fn divisor(op: Ew, by: Operand, dividend: DType) -> PyResult<()> {
+    if !divides(op) || dividend.is_float() {
+        return Ok(());
+    }
+    let zero = match by {
+        Operand::Number(Scalar::Float(_)) => false,
+        Operand::Number(s) => s.to_i64() == 0,
+        Operand::Tensor(t) if t.dtype().is_float() || t.numel() == 0 => false,
+        Operand::Tensor(t) => {
+            let nonzero = reduce::truth(true, t, None, false).py()?;
+            !ops::item(&nonzero).py()?.to_bool()
+        }
+    };
+    if zero { Err(PyRuntimeError::new_err("ZeroDivisionError")) } else { Ok(()) }
+}
+
+pub fn divisor_object(op: Ew, by: &Bound<'_, PyAny>, dividend: DType) -> PyResult<()> {
+    match by.cast::<PyTensor>() {
+        Ok(t) => divisor(op, t.get().get().into(), dividend),
+        Err(_) => Ok(()),
+    }
+}
+
+/// `pow`, with integer bases and negative integer exponents refused.
+pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
+    if let (Operand::Number(e), false) = (exponent, result_type(&[base, exponent]).is_float())
+        && e.to_i64() < 0
+    {
+        return Err(PyRuntimeError::new_err("Integers to negative integer powers are not allowed."));
+    }
+    // Small powers by multiplication, as PyTorch does.
+    if let (Operand::Tensor(t), Operand::Number(e)) = (base, exponent)
+        && t.dtype().is_float()
+    {
+        match e.to_f64() {
+            2.0 => return t.mul(t).py(),
+            0.5 => return t.sqrt().py(),
+            _ => {}
+        }
+    }
+    apply(Ew::Pow, &[base, exponent]).py()
+}

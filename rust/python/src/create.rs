@@ -1,0 +1,198 @@
+//! Tensors from Python data: numbers, nested sequences, arrays.
+
+use crate::args::extract_number;
+use crate::error::IntoPy;
+use crate::tensor::{PyTensor, shape_of};
+use crate::types::{extract_device, extract_dtype, type_name};
+use corten_core::dispatch;
+use corten_core::dtype::{DType, Element, Scalar};
+use corten_core::graph::Buffer;
+use corten_core::ops::create;
+use corten_core::ops::elementwise::{cast, default_dtype};
+use corten_core::shape::{Dims, Layout};
+use corten_core::tensor::Tensor;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::sync::Arc;
+
+/// Nested data flattened: shape, values, and the highest category of number seen.
+#[derive(Default)]
+struct Flat {
+    shape: Vec<usize>,
+    values: Vec<Scalar>,
+    tensor_dtype: Option<DType>,
+}
+
+fn is_sequence(o: &Bound<'_, PyAny>) -> bool {
+    o.is_instance_of::<PyList>()
+        || o.is_instance_of::<PyTuple>()
+        || (!o.is_instance_of::<PyString>()
+            && !o.is_instance_of::<PyBytes>()
+            && !o.is_instance_of::<PyTensor>()
+            && o.hasattr("__len__").unwrap_or(false)
+            && o.hasattr("__getitem__").unwrap_or(false)
+            && extract_number(o).is_none())
+}
+
+impl Flat {
+    fn add(&mut self, o: &Bound<'_, PyAny>, depth: usize) -> PyResult<()> {
+        if let Ok(t) = o.cast::<PyTensor>() {
+            return self.add_tensor(t.get().get(), depth);
+        }
+        if let Some(s) = extract_number(o) {
+            if depth < self.shape.len() {
+                return Err(ragged(depth, self.shape[depth]));
+            }
+            self.values.push(s);
+            return Ok(());
+        }
+        if !is_sequence(o) {
+            return Err(if depth == 0 {
+                PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(o)))
+            } else {
+                PyTypeError::new_err(format!("not a sequence or number: '{}' (at dim {depth})", type_name(o)))
+            });
+        }
+        let n = o.len()?;
+        if depth == self.shape.len() {
+            if !self.values.is_empty() {
+                return Err(PyTypeError::new_err(format!("only number or tensor elements are expected at dim {depth}")));
+            }
+            self.shape.push(n);
+        } else if self.shape[depth] != n {
+            return Err(PyValueError::new_err(format!(
+                "expected sequence of length {} at dim {depth} (got {n})",
+                self.shape[depth]
+            )));
+        }
+        for i in 0..n {
+            self.add(&o.get_item(i)?, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn add_tensor(&mut self, t: &Tensor, depth: usize) -> PyResult<()> {
+        let rest = &self.shape[depth.min(self.shape.len())..];
+        if self.values.is_empty() && rest.is_empty() {
+            self.shape.extend_from_slice(t.shape());
+        } else if rest != t.shape() {
+            return Err(ragged(depth, rest.first().copied().unwrap_or(0)));
+        }
+        self.tensor_dtype = Some(self.tensor_dtype.map_or(t.dtype(), |d| d.promote(t.dtype())));
+        let t = cast(t, if t.dtype().is_float() { DType::F64 } else { DType::I64 }).py()?;
+        let list = corten_core::ops::contiguous(&t).py()?;
+        let buffer = corten_core::exec::materialize(&list).py()?;
+        for i in 0..list.numel() {
+            let at = list.layout().offset + i;
+            // SAFETY: contiguous elements of a finished buffer.
+            self.values.push(unsafe {
+                if list.dtype() == DType::F64 {
+                    Scalar::Float(*buffer.ptr().cast::<f64>().add(at))
+                } else {
+                    Scalar::Int(*buffer.ptr().cast::<i64>().add(at))
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn dtype(&self) -> DType {
+        let category = self.values.iter().map(|s| s.category()).max();
+        let numbers = match category {
+            None | Some(2) => default_dtype(),
+            Some(1) => DType::I64,
+            _ => DType::Bool,
+        };
+        match self.tensor_dtype {
+            Some(d) if d.category() >= numbers.category() => d,
+            _ => numbers,
+        }
+    }
+}
+
+fn ragged(depth: usize, expected: usize) -> PyErr {
+    PyValueError::new_err(format!("expected sequence of length {expected} at dim {depth} (got a number or another shape)"))
+}
+
+/// The data of `o` in a new tensor.
+pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor> {
+    if let Ok(t) = o.cast::<PyTensor>() {
+        let d = t.get().get().detach();
+        return match dtype {
+            Some(dt) if dt != d.dtype() => cast(&d, dt).py(),
+            _ => d.copy_contiguous().py(),
+        };
+    }
+    if o.hasattr("__array_interface__")? {
+        let array = o.py().import("numpy")?.call_method1("ascontiguousarray", (o,))?;
+        let array = if o.getattr("shape")?.len()? == 0 { array.call_method1("reshape", (PyTuple::empty(o.py()),))? } else { array };
+        let t = crate::memory::from_numpy(o.py(), &array)?;
+        let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();
+        let copy = t.copy_contiguous().py()?;
+        return match dtype {
+            Some(dt) => cast(&copy, dt).py(),
+            None => Ok(copy),
+        };
+    }
+    let mut flat = Flat::default();
+    flat.add(o, 0)?;
+    let dtype = dtype.unwrap_or_else(|| flat.dtype());
+    let shape = Dims::from_slice(&flat.shape);
+    if flat.values.len() == 1 && shape.is_empty() {
+        return create::full(shape, flat.values[0], dtype).py();
+    }
+    let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
+    dispatch!(dtype, T => {
+        // SAFETY: a fresh buffer of that many elements.
+        let out = unsafe { std::slice::from_raw_parts_mut(buffer.ptr().cast::<T>(), flat.values.len()) };
+        for (o, &s) in out.iter_mut().zip(&flat.values) {
+            *o = <T as Element>::from_scalar(s);
+        }
+    });
+    Ok(create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(shape)))
+}
+
+/// `corten.tensor(data)`: always a copy.
+#[pyfunction]
+#[pyo3(signature = (data, *, dtype=None, device=None, requires_grad=false, pin_memory=false))]
+pub fn tensor(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    dtype: Option<&Bound<'_, PyAny>>,
+    device: Option<&Bound<'_, PyAny>>,
+    requires_grad: bool,
+    pin_memory: bool,
+) -> PyResult<Py<PyAny>> {
+    let _ = pin_memory;
+    let dtype = dtype.filter(|d| !d.is_none()).map(extract_dtype).transpose()?;
+    device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
+    let t = from_data(data, dtype)?;
+    if requires_grad {
+        t.set_requires_grad(true).py()?;
+    }
+    PyTensor::wrap(py, t)
+}
+
+/// `Tensor(2, 3)` allocates, `Tensor([1, 2])` copies data, `Tensor(t)` aliases, as in PyTorch.
+pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
+    let dtype = default_dtype();
+    if args.is_empty() {
+        return create::empty(Layout::contiguous(Dims::from([0])), dtype).py();
+    }
+    let sizes: Option<Vec<i64>> = args
+        .iter()
+        .map(|a| if a.is_instance_of::<PyTensor>() || extract_number(&a).is_some_and(|s| s.category() == 2) { None } else { crate::args::extract_int(&a) })
+        .collect();
+    if let Some(sizes) = sizes {
+        return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype).py();
+    }
+    if args.len() != 1 {
+        return Err(PyTypeError::new_err("Tensor() takes sizes or one sequence"));
+    }
+    let first = args.get_item(0)?;
+    match first.cast::<PyTensor>() {
+        Ok(t) => Ok(t.get().get().detach()),
+        Err(_) => from_data(&first, Some(dtype)),
+    }
+}

@@ -1,0 +1,64 @@
+//! `corten._core`: the engine for Python. Conversions, errors and the interpreter's lock live here; mathematics does not.
+
+mod args;
+mod autograd;
+mod checks;
+mod create;
+mod debug;
+mod dispatch;
+mod error;
+mod indexing;
+mod memory;
+mod ops;
+mod table;
+mod tensor;
+mod types;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    use super::*;
+
+    #[pymodule_export]
+    use crate::autograd::{
+        HookHandle, PyNode, SavedValues, anomaly_mode, attach_function, gradient_edge, is_grad_enabled,
+        is_inference_mode_enabled, run_backward, set_anomaly_mode, set_grad_enabled, set_inference_mode,
+    };
+    #[pymodule_export]
+    use crate::create::tensor;
+    #[pymodule_export]
+    use crate::debug::{
+        after_fork_in_child, build_profile, counters, empty_cache, get_default_dtype, get_num_threads, get_option,
+        promote_types, reset_peak, result_type, set_default_dtype, set_num_threads, set_option, set_size_class, simd_level,
+    };
+    #[pymodule_export]
+    use crate::dispatch::{op_names, op_signatures, set_named_results};
+    #[pymodule_export]
+    use crate::error::{InternalError, OutOfMemoryError};
+    #[pymodule_export]
+    use crate::memory::{
+        alias_tensor, from_dlpack_capsule, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes,
+        to_dlpack, to_numpy,
+    };
+    #[pymodule_export]
+    use crate::tensor::{PyTensor, flush};
+    #[pymodule_export]
+    use crate::types::{PyDType, PyDevice, PyFormat, PyLayout};
+
+    #[pymodule_init]
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = m.py();
+        debug::install_hooks();
+        for d in corten_core::dtype::DType::ALL {
+            m.add(d.name(), types::dtype_object(py, d)?)?;
+        }
+        for f in types::format_objects(py)? {
+            m.add(f.get().0.name(), f.clone_ref(py))?;
+        }
+        m.add("strided", Py::new(py, PyLayout)?)?;
+        let ops = PyModule::new(py, "ops")?;
+        dispatch::install(py, &ops, table::rows())?;
+        m.add_submodule(&ops)
+    }
+}

@@ -1,0 +1,432 @@
+//! Memory that crosses the border: numpy, buffers, DLPack, lists and raw storages.
+
+use crate::error::IntoPy;
+use crate::tensor::{PyTensor, number_object};
+use corten_core::dispatch;
+use corten_core::dtype::{DType, Element, Scalar};
+use corten_core::exec;
+use corten_core::graph::Buffer;
+use corten_core::ops::{self, create};
+use corten_core::shape::{Dims, Layout, for_each_offset};
+use corten_core::tensor::Tensor;
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PyTuple};
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// Computes the storage and keeps it where it is: the address is known outside from now on.
+pub fn pin(t: &Tensor) -> PyResult<Arc<Buffer>> {
+    exec::flush().py()?;
+    let buffer = exec::materialize(t).py()?;
+    if t.cell().is_pinned() {
+        return Ok(buffer);
+    }
+    // The value may be shared with other cells (copies are free until written): a pinned storage is its own.
+    let value = t.cell().value();
+    let shared = Arc::strong_count(&value.node) > 2 || Arc::strong_count(&buffer) > 2;
+    let buffer = if shared {
+        let fresh = Buffer::new(buffer.bytes()).py()?;
+        // SAFETY: both hold `bytes` bytes and are distinct.
+        unsafe { std::ptr::copy_nonoverlapping(buffer.ptr(), fresh.ptr(), buffer.bytes()) };
+        let spec = value.node.outs[value.out as usize].clone();
+        let fresh = Arc::new(fresh);
+        let node = corten_core::graph::Node::data(fresh.clone(), spec.dtype, spec.layout);
+        t.cell().set(corten_core::graph::Value { node: Arc::new(node), out: 0 });
+        fresh
+    } else {
+        buffer
+    };
+    t.cell().pin();
+    Ok(buffer)
+}
+
+/// numpy's type string, `None` where numpy has no such type.
+fn typestr(d: DType) -> Option<&'static str> {
+    Some(match d {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::I8 => "|i1",
+        DType::I16 => "<i2",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+        DType::BF16 => return None,
+    })
+}
+
+fn from_typestr(s: &str) -> Option<DType> {
+    DType::ALL.into_iter().find(|&d| typestr(d).is_some_and(|t| t[1..] == s[1..] && (d.size() == 1 || &s[..1] != ">")))
+}
+
+/// What numpy keeps as the base of an exported array.
+#[pyclass(frozen)]
+struct Export {
+    buffer: Arc<Buffer>,
+    interface: Py<PyDict>,
+}
+
+#[pymethods]
+impl Export {
+    #[getter]
+    fn __array_interface__(&self, py: Python<'_>) -> Py<PyDict> {
+        self.interface.clone_ref(py)
+    }
+}
+
+/// The tensor as a numpy array on the same memory.
+#[pyfunction]
+pub fn to_numpy(py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    let t = tensor.get().tensor();
+    let Some(kind) = typestr(t.dtype()) else {
+        return Err(PyTypeError::new_err(format!("Got unsupported ScalarType {}", t.dtype().scalar_name())));
+    };
+    let buffer = pin(&t)?;
+    let l = t.layout();
+    let size = t.dtype().size();
+    let interface = PyDict::new(py);
+    interface.set_item("version", 3)?;
+    interface.set_item("typestr", kind)?;
+    interface.set_item("shape", PyTuple::new(py, l.shape.iter())?)?;
+    interface.set_item("strides", PyTuple::new(py, l.strides.iter().map(|s| s * size))?)?;
+    interface.set_item("data", (buffer.ptr() as usize + l.offset * size, false))?;
+    let export = Py::new(py, Export { buffer, interface: interface.unbind() })?;
+    debug_assert!(!export.get().buffer.ptr().is_null());
+    Ok(py.import("numpy")?.call_method1("asarray", (export,))?.unbind())
+}
+
+/// A tensor on a numpy array's memory.
+#[pyfunction]
+pub fn from_numpy(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let Ok(interface) = array.getattr("__array_interface__") else {
+        return Err(PyTypeError::new_err(format!("expected np.ndarray (got {})", crate::types::type_name(array))));
+    };
+    let interface = interface.cast_into::<PyDict>()?;
+    let get = |k: &str| -> PyResult<Bound<'_, PyAny>> {
+        interface.get_item(k)?.ok_or_else(|| PyValueError::new_err(format!("array interface without '{k}'")))
+    };
+    let kind: String = get("typestr")?.extract()?;
+    if kind.starts_with('>') {
+        return Err(PyValueError::new_err(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.",
+        ));
+    }
+    let Some(dtype) = from_typestr(&kind) else {
+        return Err(PyTypeError::new_err(format!(
+            "can't convert np.ndarray of type {}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.",
+            array.getattr("dtype")?
+        )));
+    };
+    let shape: Vec<usize> = get("shape")?.extract()?;
+    let (address, _read_only): (usize, bool) = get("data")?.extract()?;
+    let strides = interface.get_item("strides")?;
+    let strides: Vec<isize> = match strides {
+        Some(s) if !s.is_none() => s.extract()?,
+        _ => Dims::from_slice(&shape).contiguous_strides().iter().map(|&s| (s * dtype.size()) as isize).collect(),
+    };
+    let mut layout = Layout::contiguous(Dims::from_slice(&shape));
+    for (d, &s) in strides.iter().enumerate() {
+        if s < 0 && shape[d] > 1 {
+            return Err(PyValueError::new_err(
+                "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. (You can probably work around this by making a copy of your array  with array.copy().) ",
+            ));
+        }
+        if s.unsigned_abs() % dtype.size() != 0 {
+            return Err(PyValueError::new_err(
+                "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.",
+            ));
+        }
+        layout.strides[d] = s.max(0) as usize / dtype.size();
+    }
+    let t = outside(address as *mut u8, dtype, layout, Box::new(array.clone().unbind()));
+    PyTensor::wrap(py, t)
+}
+
+/// A pinned tensor over memory that `keep` keeps alive.
+pub fn outside(ptr: *mut u8, dtype: DType, layout: Layout, keep: Box<dyn std::any::Any + Send + Sync>) -> Tensor {
+    let bytes = if layout.numel() == 0 { 0 } else { layout.end() * dtype.size() };
+    // SAFETY: the exporter guarantees the memory for as long as its object lives.
+    let buffer = unsafe { Buffer::outside(ptr, bytes, keep) };
+    let t = create::from_buffer(Arc::new(buffer), dtype, layout);
+    t.cell().pin();
+    t
+}
+
+/// Nested Python lists of the values.
+pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
+    if t.rank() == 0 {
+        return number_object(py, ops::item(t).py()?);
+    }
+    let buffer = exec::materialize(t).py()?;
+    let mut values = Vec::with_capacity(t.numel());
+    let l = t.layout();
+    dispatch!(t.dtype(), T => {
+        // SAFETY: the layout lies inside the storage.
+        let base = unsafe { buffer.ptr().cast::<T>().add(l.offset) };
+        let mut failed = None;
+        for_each_offset(&l.shape, &l.strides, |o| {
+            // SAFETY: as above.
+            let v = unsafe { base.add(o).read_unaligned() };
+            let s = match t.dtype() {
+                DType::Bool => Scalar::Bool(v.to_i64() != 0),
+                d if d.is_float() => Scalar::Float(v.to_f64()),
+                _ => Scalar::Int(v.to_i64()),
+            };
+            match number_object(py, s) {
+                Ok(o) => values.push(o),
+                Err(e) => failed = Some(e),
+            }
+        });
+        if let Some(e) = failed {
+            return Err(e);
+        }
+    });
+    for d in (1..t.rank()).rev() {
+        let n = t.shape()[d];
+        let outer: usize = t.shape()[..d].iter().product();
+        let mut rows = Vec::with_capacity(outer);
+        let mut iter = values.into_iter();
+        for _ in 0..outer {
+            let row: Vec<Py<PyAny>> = iter.by_ref().take(n).collect();
+            rows.push(PyList::new(py, row)?.into_any().unbind());
+        }
+        values = rows;
+    }
+    Ok(PyList::new(py, values)?.into_any().unbind())
+}
+
+/// The whole storage of a tensor as bytes (a copy).
+#[pyfunction]
+pub fn storage_bytes<'py>(py: Python<'py>, tensor: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyBytes>> {
+    let buffer = exec::materialize(tensor.get().get()).py()?;
+    // SAFETY: the buffer is alive and finished.
+    Ok(PyBytes::new(py, unsafe { std::slice::from_raw_parts(buffer.ptr(), buffer.bytes()) }))
+}
+
+/// Bytes of a tensor's storage.
+#[pyfunction]
+pub fn storage_nbytes(tensor: &Bound<'_, PyTensor>) -> usize {
+    ops::view::storage_bytes(tensor.get().get())
+}
+
+/// A number that is equal for tensors sharing a storage.
+#[pyfunction]
+pub fn storage_id(tensor: &Bound<'_, PyTensor>) -> usize {
+    Arc::as_ptr(tensor.get().get().cell()) as usize
+}
+
+/// A tensor with its own storage, copied from bytes.
+#[pyfunction]
+pub fn tensor_from_bytes(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    dtype: &Bound<'_, PyAny>,
+    storage_offset: usize,
+    size: Vec<usize>,
+    stride: Vec<usize>,
+) -> PyResult<Py<PyAny>> {
+    let dtype = crate::types::extract_dtype(dtype)?;
+    let view = pyo3::buffer::PyBuffer::<u8>::get(data)?;
+    let n = view.len_bytes();
+    let buffer = Buffer::new(n).py()?;
+    if n > 0 {
+        // SAFETY: a fresh buffer of n bytes.
+        let target = unsafe { std::slice::from_raw_parts_mut(buffer.ptr(), n) };
+        view.copy_to_slice(py, target)?;
+    }
+    let layout = Layout { shape: Dims::from_slice(&size), strides: Dims::from_slice(&stride), offset: storage_offset };
+    if layout.numel() > 0 && layout.end().saturating_mul(dtype.size()) > n {
+        return Err(PyRuntimeError::new_err(format!(
+            "a tensor of size {} with strides {} at offset {storage_offset} does not fit a storage of {n} bytes",
+            layout.shape, layout.strides
+        )));
+    }
+    PyTensor::wrap(py, create::from_buffer(Arc::new(buffer), dtype, layout))
+}
+
+/// Another window on the storage of `base`.
+#[pyfunction]
+pub fn alias_tensor(
+    py: Python<'_>,
+    base: &Bound<'_, PyTensor>,
+    dtype: &Bound<'_, PyAny>,
+    storage_offset: usize,
+    size: Vec<usize>,
+    stride: Vec<usize>,
+) -> PyResult<Py<PyAny>> {
+    let dtype = crate::types::extract_dtype(dtype)?;
+    let layout = Layout { shape: Dims::from_slice(&size), strides: Dims::from_slice(&stride), offset: storage_offset };
+    let t = base.get().get();
+    let bytes = ops::view::storage_bytes(t);
+    if layout.numel() > 0 && layout.end().saturating_mul(dtype.size()) > bytes {
+        return Err(PyRuntimeError::new_err(format!(
+            "a tensor of size {} with strides {} at offset {storage_offset} does not fit a storage of {bytes} bytes",
+            layout.shape, layout.strides
+        )));
+    }
+    PyTensor::wrap(py, t.alias(layout, dtype))
+}
+
+// DLPack, version 0 of its C interface: https://dmlc.github.io/dlpack/latest/c_api.html.
+
+#[repr(C)]
+struct DlDevice {
+    kind: i32,
+    id: i32,
+}
+#[repr(C)]
+struct DlDataType {
+    code: u8,
+    bits: u8,
+    lanes: u16,
+}
+#[repr(C)]
+struct DlTensor {
+    data: *mut c_void,
+    device: DlDevice,
+    ndim: i32,
+    dtype: DlDataType,
+    shape: *mut i64,
+    strides: *mut i64,
+    byte_offset: u64,
+}
+#[repr(C)]
+struct DlManaged {
+    tensor: DlTensor,
+    context: *mut c_void,
+    deleter: Option<unsafe extern "C" fn(*mut DlManaged)>,
+}
+
+const CPU: i32 = 1;
+const UNUSED_NAME: &std::ffi::CStr = c"dltensor";
+const USED_NAME: &std::ffi::CStr = c"used_dltensor";
+
+fn dl_code(d: DType) -> u8 {
+    match d {
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => 0,
+        DType::U8 => 1,
+        DType::F16 | DType::F32 | DType::F64 => 2,
+        DType::BF16 => 4,
+        DType::Bool => 6,
+    }
+}
+
+struct DlOwner {
+    managed: DlManaged,
+    _buffer: Arc<Buffer>,
+    shape: Vec<i64>,
+    strides: Vec<i64>,
+}
+
+unsafe extern "C" fn free_export(m: *mut DlManaged) {
+    if !m.is_null() {
+        // SAFETY: `context` is the box made in `to_dlpack`, freed once by the consumer or the capsule.
+        drop(unsafe { Box::from_raw((*m).context.cast::<DlOwner>()) });
+    }
+}
+
+unsafe extern "C" fn free_capsule(capsule: *mut pyo3::ffi::PyObject) {
+    // SAFETY: called by the interpreter on our capsule; a consumer renames it when it takes over.
+    unsafe {
+        if pyo3::ffi::PyCapsule_IsValid(capsule, UNUSED_NAME.as_ptr()) == 1 {
+            let m = pyo3::ffi::PyCapsule_GetPointer(capsule, UNUSED_NAME.as_ptr()).cast::<DlManaged>();
+            free_export(m);
+        }
+    }
+}
+
+/// The tensor as a DLPack capsule on the same memory.
+#[pyfunction]
+pub fn to_dlpack(py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    let t = tensor.get().tensor();
+    if t.requires_grad() {
+        return Err(PyBufferError::new_err("Can't export tensors that require gradient, use tensor.detach()"));
+    }
+    let buffer = pin(&t)?;
+    let l = t.layout();
+    let data = buffer.ptr() as usize + l.offset * t.dtype().size();
+    let mut owner = Box::new(DlOwner {
+        managed: DlManaged {
+            tensor: DlTensor {
+                data: data as *mut c_void,
+                device: DlDevice { kind: CPU, id: 0 },
+                ndim: l.rank() as i32,
+                dtype: DlDataType { code: dl_code(t.dtype()), bits: (t.dtype().size() * 8) as u8, lanes: 1 },
+                shape: std::ptr::null_mut(),
+                strides: std::ptr::null_mut(),
+                byte_offset: 0,
+            },
+            context: std::ptr::null_mut(),
+            deleter: Some(free_export),
+        },
+        _buffer: buffer,
+        shape: l.shape.iter().map(|&s| s as i64).collect(),
+        strides: l.strides.iter().map(|&s| s as i64).collect(),
+    });
+    owner.managed.tensor.shape = owner.shape.as_mut_ptr();
+    owner.managed.tensor.strides = owner.strides.as_mut_ptr();
+    let raw = Box::into_raw(owner);
+    // SAFETY: the box stays alive until its deleter runs; the capsule gets a valid pointer and name.
+    unsafe {
+        (*raw).managed.context = raw.cast();
+        let managed: *mut DlManaged = &mut (*raw).managed;
+        let capsule = pyo3::ffi::PyCapsule_New(managed.cast(), UNUSED_NAME.as_ptr(), Some(free_capsule));
+        Bound::from_owned_ptr_or_err(py, capsule).map(Bound::unbind)
+    }
+}
+
+struct Imported(*mut DlManaged);
+// SAFETY: only the deleter is called, once, on drop.
+unsafe impl Send for Imported {}
+unsafe impl Sync for Imported {}
+impl Drop for Imported {
+    fn drop(&mut self) {
+        // SAFETY: the producer's deleter on its own structure; exporters may need the interpreter's lock.
+        Python::attach(|_| unsafe {
+            if let Some(free) = (*self.0).deleter {
+                free(self.0);
+            }
+        });
+    }
+}
+
+/// A tensor on the memory of a DLPack capsule, which is used up.
+#[pyfunction]
+pub fn from_dlpack_capsule(py: Python<'_>, capsule: &Bound<'_, PyCapsule>) -> PyResult<Py<PyAny>> {
+    // SAFETY: the name is checked by the call; the structure is the exporter's.
+    let managed = unsafe { pyo3::ffi::PyCapsule_GetPointer(capsule.as_ptr(), UNUSED_NAME.as_ptr()) }.cast::<DlManaged>();
+    if managed.is_null() {
+        return Err(PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("from_dlpack: the capsule was used already")));
+    }
+    // SAFETY: a valid capsule holds a valid structure.
+    let d = unsafe { &(*managed).tensor };
+    if d.device.kind != CPU {
+        return Err(PyRuntimeError::new_err(format!("from_dlpack: unsupported device type {}", d.device.kind)));
+    }
+    let dtype = DType::ALL
+        .into_iter()
+        .find(|&t| dl_code(t) == d.dtype.code && t.size() * 8 == d.dtype.bits as usize && d.dtype.lanes == 1)
+        .ok_or_else(|| PyTypeError::new_err(format!("from_dlpack: unsupported type code {} with {} bits", d.dtype.code, d.dtype.bits)))?;
+    let rank = d.ndim.max(0) as usize;
+    let list = |p: *mut i64| -> Vec<i64> {
+        // SAFETY: arrays of `ndim` entries, by the protocol.
+        (0..rank).map(|i| unsafe { *p.add(i) }).collect()
+    };
+    let shape: Dims = list(d.shape).iter().map(|&s| s.max(0) as usize).collect();
+    let strides = if d.strides.is_null() {
+        shape.contiguous_strides()
+    } else {
+        let s = list(d.strides);
+        if s.iter().any(|&s| s < 0) {
+            return Err(PyValueError::new_err("from_dlpack: negative strides are not supported"));
+        }
+        s.iter().map(|&s| s as usize).collect()
+    };
+    let ptr = (d.data as usize + d.byte_offset as usize) as *mut u8;
+    // SAFETY: renaming marks the capsule as used, so that its destructor leaves the structure to us.
+    unsafe { pyo3::ffi::PyCapsule_SetName(capsule.as_ptr(), USED_NAME.as_ptr()) };
+    let keep = Box::new(Imported(managed));
+    PyTensor::wrap(py, outside(ptr, dtype, Layout { shape, strides, offset: 0 }, keep))
+}

@@ -1,0 +1,211 @@
+//! Elementwise operators: simple ones straight from the engine's table, and those with options of their own.
+
+use crate::rows;
+use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Row};
+use corten_core::dtype::Scalar;
+use corten_core::error::Result;
+use corten_core::op::Ew;
+use corten_core::ops::elementwise::{Operand, apply};
+use corten_core::tensor::Tensor;
+use corten_core::{bail, ensure};
+
+/// Operators whose Python form differs from "tensors in, tensor out"; their rows are below or in other files.
+const SPECIAL: &[Ew] = &[
+    Ew::Copy, Ew::Add, Ew::Sub, Ew::Div, Ew::TruncDiv, Ew::Pow, Ew::Clamp, Ew::Where, Ew::Addcmul, Ew::Addcdiv, Ew::NanToNum,
+    Ew::Softplus, Ew::Elu, Ew::LeakyRelu, Ew::Hardshrink, Ew::Softshrink, Ew::Threshold, Ew::Philox, Ew::GeluTanh, Ew::Gelu,
+    Ew::Trigamma, Ew::Lerp, Ew::Heaviside, Ew::Round,
+];
+
+/// Functions of `nn.functional` only.
+const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::LogSigmoid, Ew::Hardswish, Ew::Hardsigmoid];
+
+pub fn rows() -> Vec<Row> {
+    let mut all = Vec::new();
+    for &op in Ew::ALL {
+        if SPECIAL.contains(&op) {
+            continue;
+        }
+        let name = op.name();
+        let signature = match op.arity() {
+            1 => format!("{name}(Tensor self)"),
+            _ => format!("{name}(Tensor self, Operand other)"),
+        };
+        let flags = if NOT_METHODS.contains(&op) { FUNCTION | OUT } else { FUNCTION | METHOD | INPLACE | OUT };
+        all.push(Row { signature: leak(signature), flags, doc: op.doc(), call: Call::Ew(op) });
+        // A number on the left is allowed where PyTorch allows it.
+        if matches!(op, Ew::Remainder | Ew::Xlogy | Ew::BitwiseAnd | Ew::BitwiseOr | Ew::BitwiseXor | Ew::FloorDiv) {
+            let signature = leak(format!("{name}(Scalar self, Tensor other)"));
+            all.push(Row { signature, flags: FUNCTION, doc: op.doc(), call: Call::Ew(op) });
+        }
+        for alias in aliases(op) {
+            let signature = match op.arity() {
+                1 => format!("{alias}(Tensor self)"),
+                _ => format!("{alias}(Tensor self, Operand other)"),
+            };
+            all.push(Row { signature: leak(signature), flags, doc: op.doc(), call: Call::Ew(op) });
+        }
+    }
+    all.extend(special());
+    all
+}
+
+/// Rows live as long as the process.
+fn leak(s: String) -> &'static str {
+    Box::leak(s.into_boxed_str())
+}
+
+fn aliases(op: Ew) -> &'static [&'static str] {
+    match op {
+        Ew::Neg => &["negative"],
+        Ew::Abs => &["absolute"],
+        Ew::Asin => &["arcsin"],
+        Ew::Acos => &["arccos"],
+        Ew::Atan => &["arctan"],
+        Ew::Atan2 => &["arctan2"],
+        Ew::Asinh => &["arcsinh"],
+        Ew::Acosh => &["arccosh"],
+        Ew::Atanh => &["arctanh"],
+        Ew::Trunc => &["fix"],
+        Ew::Mul => &["multiply"],
+        Ew::Ne => &["not_equal"],
+        Ew::Lt => &["less"],
+        Ew::Le => &["less_equal"],
+        Ew::Gt => &["greater"],
+        Ew::Ge => &["greater_equal"],
+        _ => &[],
+    }
+}
+
+/// x + alpha·y, with PyTorch's checks on alpha.
+fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
+    if alpha.to_f64() == 1.0 {
+        return apply(op, &[a, b]);
+    }
+    let common = corten_core::ops::elementwise::result_type(&[a, b]);
+    ensure!(
+        alpha.category() <= common.category() || common.is_float(),
+        Runtime,
+        "For integral input tensors, argument alpha must not be a floating point number."
+    );
+    ensure!(
+        !matches!(alpha, Scalar::Bool(_)) || common == corten_core::dtype::DType::Bool,
+        Runtime,
+        "Boolean alpha only supported for Boolean results."
+    );
+    let scaled = apply(Ew::Mul, &[b, alpha.into()])?;
+    apply(op, &[a, (&scaled).into()])
+}
+
+fn divide(a: Operand, b: Operand, mode: Option<&str>) -> Result<Tensor> {
+    match mode {
+        None => apply(Ew::Div, &[a, b]),
+        Some("floor") => apply(Ew::FloorDiv, &[a, b]),
+        Some("trunc") => apply(Ew::TruncDiv, &[a, b]),
+        Some(m) => bail!(Runtime, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{m}'"),
+    }
+}
+
+fn checked_divide(a: Operand, b: Operand, mode: Option<&str>) -> Result<Tensor> {
+    if mode.is_some() {
+        let dividend = corten_core::ops::elementwise::result_type(&[a, b]);
+        crate::checks::divisor(Ew::FloorDiv, b, dividend).map_err(crate::error::from_py)?;
+    }
+    divide(a, b, mode)
+}
+
+fn clamp(x: &Tensor, lo: Option<Operand>, hi: Option<Operand>) -> Result<Tensor> {
+    match (lo, hi) {
+        (Some(lo), Some(hi)) => apply(Ew::Clamp, &[x.into(), lo, hi]),
+        (Some(lo), None) => clamp_one(Ew::Maximum, x, lo),
+        (None, Some(hi)) => clamp_one(Ew::Minimum, x, hi),
+        (None, None) => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
+    }
+}
+
+/// One-sided clamp: at the bound the gradient goes to x whole.
+fn clamp_one(op: Ew, x: &Tensor, bound: Operand) -> Result<Tensor> {
+    let far = Operand::Number(Scalar::Float(if op == Ew::Maximum { f64::INFINITY } else { f64::NEG_INFINITY }));
+    let common = corten_core::ops::elementwise::result_type(&[x.into(), bound]);
+    if !common.is_float() {
+        return apply(op, &[x.into(), bound]);
+    }
+    match op {
+        Ew::Maximum => apply(Ew::Clamp, &[x.into(), bound, far]),
+        _ => apply(Ew::Clamp, &[x.into(), far, bound]),
+    }
+}
+
+fn pow(a: Operand, b: Operand) -> Result<Tensor> {
+    crate::checks::pow(a, b).map_err(crate::error::from_py)
+}
+
+fn gelu(x: &Tensor, approximate: &str) -> Result<Tensor> {
+    match approximate {
+        "none" => apply(Ew::Gelu, &[x.into()]),
+        "tanh" => apply(Ew::GeluTanh, &[x.into()]),
+        other => bail!(Runtime, "approximate argument must be either none or tanh, got {other}"),
+    }
+}
+
+fn nan_to_num(x: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<Tensor> {
+    if !x.dtype().is_float() {
+        return x.copy();
+    }
+    let limit = match x.dtype() {
+        corten_core::dtype::DType::F64 => f64::MAX,
+        corten_core::dtype::DType::F16 => 65504.0,
+        corten_core::dtype::DType::BF16 => 3.389_531_389_251_535_5e38,
+        _ => f32::MAX as f64,
+    };
+    let (n, p, m) = (nan.unwrap_or(0.0), posinf.unwrap_or(limit), neginf.unwrap_or(-limit));
+    apply(Ew::NanToNum, &[x.into(), n.into(), p.into(), m.into()])
+}
+
+fn round(x: &Tensor, decimals: i64) -> Result<Tensor> {
+    if decimals == 0 {
+        return apply(Ew::Round, &[x.into()]);
+    }
+    let scale = 10f64.powi(decimals.unsigned_abs() as i32);
+    if decimals > 0 {
+        apply(Ew::Round, &[(&x.mul(scale)?).into()])?.div(scale)
+    } else {
+        apply(Ew::Round, &[(&x.div(scale)?).into()])?.mul(scale)
+    }
+}
+
+fn special() -> Vec<Row> {
+    rows! {
+        "add(Tensor self, Operand other, *, Scalar alpha=1)" fmio "x + alpha · y." |a| add_scaled(Ew::Add, a.operand(0), a.operand(1), a.number(2))?;
+        "sub(Tensor self, Operand other, *, Scalar alpha=1)" fmio "x − alpha · y." |a| add_scaled(Ew::Sub, a.operand(0), a.operand(1), a.number(2))?;
+        "subtract(Tensor self, Operand other, *, Scalar alpha=1)" fmio "Alias of `sub`." |a| add_scaled(Ew::Sub, a.operand(0), a.operand(1), a.number(2))?;
+        "rsub(Tensor self, Operand other, *, Scalar alpha=1)" f "y − alpha · x." |a| add_scaled(Ew::Sub, a.operand(1), a.operand(0), a.number(2))?;
+        "div(Tensor self, Operand other, *, str? rounding_mode=None)" fmio "x / y, optionally rounded down or towards zero." |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
+        "divide(Tensor self, Operand other, *, str? rounding_mode=None)" fmio "Alias of `div`." |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
+        "true_divide(Tensor self, Operand other)" fmio "x / y." |a| divide(a.operand(0), a.operand(1), None)?;
+        "pow(Tensor self, Operand exponent)" fmio "x to the power of the exponent." |a| pow(a.operand(0), a.operand(1))?;
+        "pow(Scalar self, Tensor exponent)" f "" |a| pow(a.operand(0), a.operand(1))?;
+        "clamp(Tensor self, Operand? min=None, Operand? max=None)" fmio "x limited to a range; NaN stays." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;
+        "clip(Tensor self, Operand? min=None, Operand? max=None)" fmio "Alias of `clamp`." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;
+        "clamp_min(Tensor self, Operand min)" fmio "x, at least `min`." |a| clamp(a.tensor(0), Some(a.operand(1)), None)?;
+        "clamp_max(Tensor self, Operand max)" fmio "x, at most `max`." |a| clamp(a.tensor(0), None, Some(a.operand(1)))?;
+        "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| apply(Ew::Where, &[a.operand(0), a.operand(1), a.operand(2)])?;
+        "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| apply(Ew::Lerp, &[a.operand(0), a.operand(1), a.operand(2)])?;
+        "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 · t2." |a| apply(Ew::Addcmul, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
+        "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| apply(Ew::Addcdiv, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
+        "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None)" fmio "x with NaN and infinities replaced." |a| nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
+        "heaviside(Tensor self, Tensor values)" fmio "0 below 0, 1 above, `values` at 0." |a| apply(Ew::Heaviside, &[a.operand(0), a.operand(1)])?;
+        "round(Tensor self, *, int decimals=0)" fmio "To the nearest integer, halves to even." |a| round(a.tensor(0), a.int(1))?;
+        "square(Tensor self)" fmio "x · x." |a| a.tensor(0).mul(a.tensor(0))?;
+        "gelu(Tensor self, *, str approximate='none')" f "x · Φ(x), the Gaussian error linear unit." |a| gelu(a.tensor(0), a.str(1))?;
+        "softplus(Tensor self, float beta=1.0, float threshold=20.0)" f "log(1 + e^(βx)) / β." |a| apply(Ew::Softplus, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
+        "elu(Tensor self, float alpha=1.0, float scale=1.0, float input_scale=1.0)" f "x above 0, α(eˣ − 1) below." |a| apply(Ew::Elu, &[a.operand(0), a.float(1).into(), a.float(2).into(), a.float(3).into()])?;
+        "celu(Tensor self, float alpha=1.0)" fi "x above 0, α(e^(x/α) − 1) below." |a| apply(Ew::Elu, &[a.operand(0), a.float(1).into(), 1.0.into(), (1.0 / a.float(1)).into()])?;
+        "selu(Tensor self)" fi "The self-normalising elu (Klambauer et al. 2017)." |a| apply(Ew::Elu, &[a.operand(0), 1.673_263_242_354_377_2.into(), 1.050_700_987_355_480_5.into(), 1.0.into()])?;
+        "leaky_relu(Tensor self, float negative_slope=0.01)" f "x above 0, slope · x below." |a| apply(Ew::LeakyRelu, &[a.operand(0), a.float(1).into()])?;
+        "hardtanh(Tensor self, float min_val=-1.0, float max_val=1.0)" f "x limited to a range." |a| apply(Ew::Clamp, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
+        "relu6(Tensor self)" f "x limited to [0, 6]." |a| apply(Ew::Clamp, &[a.operand(0), 0.0.into(), 6.0.into()])?;
+        "hardshrink(Tensor self, float lambd=0.5)" fm "x outside [−λ, λ], else 0." |a| apply(Ew::Hardshrink, &[a.operand(0), a.float(1).into()])?;
+        "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| apply(Ew::Softshrink, &[a.operand(0), a.float(1).into()])?;
+        "threshold(Tensor self, float threshold, float value)" fi "x above the threshold, else the value." |a| apply(Ew::Threshold, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
+    }
+}

@@ -1,0 +1,101 @@
+//! Matrix products.
+
+use crate::rows;
+use crate::table::Row;
+use corten_core::dtype::Scalar;
+use corten_core::error::Result;
+use corten_core::ops::{matmul, view};
+use corten_core::tensor::Tensor;
+use corten_core::ensure;
+
+fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
+    ensure!(t.rank() == rank, Runtime, "{op}: {name} must be {rank}-D, got a tensor of shape {}", t.shape_dims());
+    Ok(())
+}
+
+fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check_rank("mm", a, 2, "self")?;
+    check_rank("mm", b, 2, "mat2")?;
+    matmul::matmul(a, b)
+}
+
+fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check_rank("bmm", a, 3, "batch1")?;
+    check_rank("bmm", b, 3, "batch2")?;
+    ensure!(
+        a.shape()[0] == b.shape()[0],
+        Runtime,
+        "bmm: Expected size for first two dimensions of batch2 tensor to be: [{}, {}] but got: [{}, {}].",
+        a.shape()[0], a.shape()[2], b.shape()[0], b.shape()[1]
+    );
+    matmul::matmul(a, b)
+}
+
+fn mv(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check_rank("mv", a, 2, "self")?;
+    check_rank("mv", b, 1, "vec")?;
+    matmul::matmul(a, b)
+}
+
+fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.rank() == 1 && b.rank() == 1,
+        Runtime,
+        "1D tensors expected, but got {}D and {}D tensors",
+        a.rank(),
+        b.rank()
+    );
+    matmul::matmul(a, b)
+}
+
+/// β·c + α·p, skipping c (and its NaN) when β is 0.
+fn blend(c: &Tensor, p: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let p = if alpha.to_f64() == 1.0 { p.clone() } else { p.mul(alpha)? };
+    if beta.to_f64() == 0.0 {
+        return Ok(p);
+    }
+    let c = if beta.to_f64() == 1.0 { c.clone() } else { c.mul(beta)? };
+    c.add(&p)
+}
+
+/// x·Wᵀ + b.
+fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let wt = if w.rank() == 2 { matmul::t(w)? } else { w.clone() };
+    let y = matmul::matmul(x, &wt)?;
+    match bias {
+        Some(b) => y.add(b),
+        None => Ok(y),
+    }
+}
+
+fn outer(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.rank() == 1 && b.rank() == 1,
+        Runtime,
+        "outer: Expected 1-D arguments, but got {}-D and {}-D",
+        a.rank(),
+        b.rank()
+    );
+    view::unsqueeze(a, 1)?.mul(&view::unsqueeze(b, 0)?)
+}
+
+pub fn rows() -> Vec<Row> {
+    rows! {
+        "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
+        "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
+        "bmm(Tensor self, Tensor mat2)" fmo "The product of two batches of matrices." |a| bmm(a.tensor(0), a.tensor(1))?;
+        "mv(Tensor self, Tensor vec)" fmo "A matrix times a vector." |a| mv(a.tensor(0), a.tensor(1))?;
+        "dot(Tensor self, Tensor tensor)" fmo "The inner product of two vectors." |a| dot(a.tensor(0), a.tensor(1))?;
+        "inner(Tensor self, Tensor other)" fmo "The inner product over the last dims." |a| {
+            let (x, y) = (a.tensor(0), a.tensor(1));
+            if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { linear(x, y, None)? }
+        };
+        "outer(Tensor self, Tensor vec2)" fmo "The outer product of two vectors." |a| outer(a.tensor(0), a.tensor(1))?;
+        "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend(a.tensor(0), &mm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
+        "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend(a.tensor(0), &bmm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
+        "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend(a.tensor(0), &mv(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
+        "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| blend(a.tensor(0), &outer(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
+        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, None)?, a.number(3), a.number(4))?;
+        "linear(Tensor input, Tensor weight, Tensor? bias=None)" f "x · Wᵀ + b over the last dim." |a| linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?;
+    }
+}

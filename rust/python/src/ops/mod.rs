@@ -1,0 +1,6 @@
+//! The rows of the operator table, by family; the functions behind them are the engine's.
+
+pub mod elementwise;
+pub mod linear;
+pub mod reduce;
+pub mod shape;

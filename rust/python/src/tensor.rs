@@ -1,0 +1,721 @@
+//! `corten.Tensor`: the Python object around the engine's handle, its attributes and its operator slots.
+
+use crate::args::extract_number;
+use crate::error::IntoPy;
+use crate::types::{Format, PyFormat, device_object, dtype_object};
+use corten_core::dtype::{DType, Scalar};
+use corten_core::exec;
+use corten_core::op::Ew;
+use corten_core::ops::elementwise::{Operand, apply};
+use corten_core::ops::{self, inplace, matmul, view};
+use corten_core::shape::{Dims, Layout};
+use corten_core::tensor::Tensor;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
+use std::cell::UnsafeCell;
+use std::sync::atomic::Ordering;
+
+/// A multi-dimensional array of one dtype, with PyTorch's meaning.
+#[pyclass(frozen, subclass, weakref, dict, name = "Tensor", module = "corten")]
+pub struct PyTensor {
+    /// Replaced by operators that change metadata in place (`t_`, `.data = …`).
+    inner: UnsafeCell<Tensor>,
+}
+
+// SAFETY: `inner` is read and replaced with the interpreter's lock held; the engine's handle itself is thread-safe.
+unsafe impl Sync for PyTensor {}
+
+impl Drop for PyTensor {
+    fn drop(&mut self) {
+        self.inner.get_mut().wrapper().store(0, Ordering::Relaxed);
+    }
+}
+
+impl PyTensor {
+    #[inline]
+    pub fn tensor(&self) -> Tensor {
+        // SAFETY: see `inner`.
+        unsafe { (*self.inner.get()).clone() }
+    }
+    #[inline]
+    pub fn get(&self) -> &Tensor {
+        // SAFETY: as above; no Python code runs while the reference is used.
+        unsafe { &*self.inner.get() }
+    }
+
+    /// Points this object at another tensor; the object keeps its identity.
+    pub fn replace(slf: &Bound<'_, Self>, t: Tensor) {
+        let this = slf.get();
+        this.get_ref().wrapper().store(0, Ordering::Relaxed);
+        t.wrapper().store(slf.as_ptr() as usize, Ordering::Relaxed);
+        // SAFETY: see `inner`.
+        let old = unsafe { std::mem::replace(&mut *this.inner.get(), t) };
+        drop(old);
+    }
+
+    fn get_ref(&self) -> &Tensor {
+        self.get()
+    }
+
+    /// The Python object of a tensor: the living one, or a new one.
+    pub fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Py<PyAny>> {
+        let known = t.wrapper().load(Ordering::Relaxed);
+        if known != 0 {
+            // SAFETY: the slot is cleared when the object dies, under the same lock.
+            return Ok(unsafe { Bound::from_borrowed_ptr(py, known as *mut pyo3::ffi::PyObject) }.unbind());
+        }
+        let slot = t.clone();
+        let object = Py::new(py, PyTensor { inner: UnsafeCell::new(t) })?;
+        slot.wrapper().store(object.as_ptr() as usize, Ordering::Relaxed);
+        Ok(object.into_any())
+    }
+}
+
+/// `corten.Size`, set once by the Python layer.
+pub static SIZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+pub fn size_object(py: Python<'_>, dims: &[usize]) -> PyResult<Py<PyAny>> {
+    let tuple = PyTuple::new(py, dims)?;
+    match SIZE.get(py) {
+        Some(class) => Ok(class.bind(py).call1((tuple,))?.unbind()),
+        None => Ok(tuple.into_any().unbind()),
+    }
+}
+
+/// What a binary slot got on its other side.
+enum Other {
+    Tensor(Tensor),
+    Number(Scalar),
+}
+
+impl Other {
+    fn of(o: &Bound<'_, PyAny>) -> Option<Other> {
+        match o.cast::<PyTensor>() {
+            Ok(t) => Some(Other::Tensor(t.get().tensor())),
+            Err(_) => extract_number(o).map(Other::Number),
+        }
+    }
+    fn operand(&self) -> Operand<'_> {
+        match self {
+            Other::Tensor(t) => Operand::Tensor(t),
+            Other::Number(s) => Operand::Number(*s),
+        }
+    }
+}
+
+fn not_implemented(py: Python<'_>) -> Py<PyAny> {
+    py.NotImplemented()
+}
+
+fn binary(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    if let Ok(o) = other.cast::<PyTensor>() {
+        let out = apply(op, &[slf.get().get().into(), o.get().get().into()]).py()?;
+        return PyTensor::wrap(py, out);
+    }
+    let Some(s) = extract_number(other) else { return Ok(not_implemented(py)) };
+    crate::checks::divisor(op, Operand::Number(s), slf.get().get().dtype())?;
+    PyTensor::wrap(py, apply(op, &[slf.get().get().into(), s.into()]).py()?)
+}
+
+fn reflected(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let Some(o) = Other::of(other) else { return Ok(not_implemented(py)) };
+    PyTensor::wrap(py, apply(op, &[o.operand(), slf.get().get().into()]).py()?)
+}
+
+fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<()> {
+    let Some(o) = Other::of(other) else {
+        return Err(PyTypeError::new_err(format!(
+            "{}_(): argument 'other' must be Tensor or Number, not {}",
+            op.name(),
+            crate::types::type_name(other)
+        )));
+    };
+    let t = slf.get().tensor();
+    inplace::check_writable(&t).py()?;
+    let value = apply(op, &[(&t).into(), o.operand()]).py()?;
+    inplace::replace(&t, &value, op.name()).py()
+}
+
+fn unary(slf: &Bound<'_, PyTensor>, op: Ew) -> PyResult<Py<PyAny>> {
+    PyTensor::wrap(slf.py(), apply(op, &[slf.get().get().into()]).py()?)
+}
+
+/// A number as a Python object.
+pub fn number_object(py: Python<'_>, s: Scalar) -> PyResult<Py<PyAny>> {
+    Ok(match s {
+        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any().unbind(),
+        Scalar::Int(i) => PyInt::new(py, i).into_any().unbind(),
+        Scalar::Float(f) => PyFloat::new(py, f).into_any().unbind(),
+    })
+}
+
+#[pymethods]
+impl PyTensor {
+    #[new]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, pyo3::types::PyDict>>) -> PyResult<Self> {
+        if kwargs.is_some_and(|k| !k.is_empty()) {
+            return Err(PyTypeError::new_err("Tensor() takes no keyword arguments; use corten.tensor(...)"));
+        }
+        crate::create::legacy_constructor(args).map(|t| PyTensor { inner: UnsafeCell::new(t) })
+    }
+
+    /// A tensor of class `cls` sharing the storage of `data`, a leaf.
+    #[staticmethod]
+    #[pyo3(signature = (cls, data, require_grad=false))]
+    fn _make_subclass<'py>(cls: &Bound<'py, pyo3::types::PyType>, data: &Bound<'py, PyTensor>, require_grad: bool) -> PyResult<Bound<'py, PyAny>> {
+        let object = cls.call_method1("__new__", (cls, data))?;
+        let wrapped = object.cast::<PyTensor>()?;
+        let fresh = data.get().get().detach();
+        fresh.set_requires_grad(require_grad).py()?;
+        PyTensor::replace(wrapped, fresh);
+        Ok(object)
+    }
+
+    #[getter]
+    fn shape(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        size_object(py, self.get().shape())
+    }
+    #[getter]
+    fn dtype(&self, py: Python<'_>) -> PyResult<Py<crate::types::PyDType>> {
+        dtype_object(py, self.get().dtype())
+    }
+    #[getter]
+    fn device(&self) -> crate::types::PyDevice {
+        device_object(self.get().device())
+    }
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.get().rank()
+    }
+    #[getter]
+    fn is_leaf(&self) -> bool {
+        self.get().is_leaf()
+    }
+    #[getter]
+    fn _version(&self) -> u64 {
+        self.get().cell().version()
+    }
+    #[getter]
+    fn itemsize(&self) -> usize {
+        self.get().dtype().size()
+    }
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.get().numel() * self.get().dtype().size()
+    }
+    #[getter]
+    fn _base(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let t = self.get();
+        match t.base() {
+            Some(b) if b.requires_grad() || t.requires_grad() => Ok(Some(PyTensor::wrap(py, b.clone())?)),
+            _ => Ok(None),
+        }
+    }
+    #[getter]
+    fn requires_grad(&self) -> bool {
+        self.get().requires_grad()
+    }
+    #[setter]
+    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
+        self.get().set_requires_grad(on).py()
+    }
+    #[getter]
+    fn get_grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let grad = self.get().meta().and_then(|m| m.state().grad.clone());
+        grad.map(|g| PyTensor::wrap(py, g)).transpose()
+    }
+    #[setter]
+    fn set_grad(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let new = match value {
+            None => None,
+            Some(v) if v.is_none() => None,
+            Some(v) => {
+                let g = v.cast::<PyTensor>().map_err(|_| {
+                    PyTypeError::new_err(format!(
+                        "assigned grad expected to be a Tensor or None but got grad of type {}",
+                        crate::types::type_name(v)
+                    ))
+                })?;
+                let g = g.get().tensor();
+                if g.shape() != self.get().shape() {
+                    return Err(PyRuntimeError::new_err(format!(
+                        "assigned grad has data of a different size: {} for a tensor of {}",
+                        g.shape_dims(),
+                        self.get().shape_dims()
+                    )));
+                }
+                if g.dtype() != self.get().dtype() {
+                    return Err(PyRuntimeError::new_err("assigned grad has data of a different type"));
+                }
+                Some(g)
+            }
+        };
+        if new.is_none() && self.get().meta().is_none() {
+            return Ok(());
+        }
+        let old = std::mem::replace(&mut self.get().meta_or_init().state().grad, new);
+        drop(old);
+        Ok(())
+    }
+    #[getter]
+    fn get_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        PyTensor::wrap(py, self.get().detach())
+    }
+    #[setter]
+    fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyTensor>) -> PyResult<()> {
+        let (this, new) = (slf.get().tensor(), value.get().tensor());
+        if this.requires_grad() && !new.dtype().is_float() {
+            return Err(PyRuntimeError::new_err("data set to a tensor that requires gradients must be floating point or complex dtype"));
+        }
+        let t = Tensor::assemble(new.cell().clone(), new.layout().clone(), new.dtype(), this.meta().cloned(), None);
+        // The accumulator knows the old metadata; the next backward pass makes a new one.
+        if let Some(m) = t.meta() {
+            m.state().accumulator = Default::default();
+        }
+        PyTensor::replace(slf, t);
+        Ok(())
+    }
+    #[getter]
+    fn grad_fn(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        crate::autograd::node_object(py, self.get().grad_fn())
+    }
+    #[getter]
+    fn output_nr(&self) -> u32 {
+        self.get().grad_fn().map_or(0, |e| e.output)
+    }
+    #[getter]
+    fn retains_grad(&self) -> bool {
+        !self.get().is_leaf() && self.get().meta().is_some_and(|m| m.state().retains_grad)
+    }
+    #[getter]
+    #[allow(non_snake_case)]
+    fn T(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let order: Vec<usize> = (0..self.get().rank()).rev().collect();
+        PyTensor::wrap(py, view::permute(self.get(), &order))
+    }
+    #[getter]
+    #[allow(non_snake_case)]
+    fn mT(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.get().rank() < 2 {
+            return Err(PyRuntimeError::new_err(format!(
+                "tensor.mT is only supported on matrices or batches of matrices. Got {}-D tensor.",
+                self.get().rank()
+            )));
+        }
+        PyTensor::wrap(py, matmul::t(self.get()).py()?)
+    }
+
+    #[pyo3(signature = (dim=None))]
+    fn size(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
+        match dim {
+            None => size_object(py, self.get().shape()),
+            Some(d) => {
+                let d = checked_dim(d, self.get().rank())?;
+                Ok(PyInt::new(py, self.get().shape()[d]).into_any().unbind())
+            }
+        }
+    }
+    #[pyo3(signature = (dim=None))]
+    fn stride(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
+        let strides = &self.get().layout().strides;
+        match dim {
+            None => Ok(PyTuple::new(py, strides.iter())?.into_any().unbind()),
+            Some(d) => {
+                let d = checked_dim(d, self.get().rank())?;
+                Ok(PyInt::new(py, strides[d]).into_any().unbind())
+            }
+        }
+    }
+    fn dim(&self) -> usize {
+        self.get().rank()
+    }
+    fn ndimension(&self) -> usize {
+        self.get().rank()
+    }
+    fn numel(&self) -> usize {
+        self.get().numel()
+    }
+    fn nelement(&self) -> usize {
+        self.get().numel()
+    }
+    fn element_size(&self) -> usize {
+        self.get().dtype().size()
+    }
+    fn storage_offset(&self) -> usize {
+        self.get().layout().offset
+    }
+    fn is_floating_point(&self) -> bool {
+        self.get().dtype().is_float()
+    }
+    fn is_complex(&self) -> bool {
+        false
+    }
+    fn is_signed(&self) -> bool {
+        self.get().dtype().is_signed()
+    }
+    #[pyo3(signature = (memory_format=None))]
+    fn is_contiguous(&self, memory_format: Option<&Bound<'_, PyFormat>>) -> PyResult<bool> {
+        let l = self.get().layout();
+        match memory_format.map_or(Format::Contiguous, |f| f.get().0) {
+            Format::Contiguous => Ok(l.is_contiguous()),
+            Format::Preserve => Err(PyRuntimeError::new_err("preserve memory format is unsupported by the is_contiguous operator")),
+            f => Ok(l.rank() == if f == Format::ChannelsLast { 4 } else { 5 } && is_channels_last(l)),
+        }
+    }
+    /// The address of the first element; the storage stays where it is from now on.
+    fn data_ptr(&self) -> PyResult<usize> {
+        let t = self.get();
+        if t.numel() == 0 {
+            return Ok(0);
+        }
+        let buffer = crate::memory::pin(t)?;
+        Ok(buffer.ptr() as usize + t.layout().offset * t.dtype().size())
+    }
+
+    /// The value of a tensor with one element as a Python number.
+    fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        number_object(py, ops::item(self.get()).py()?)
+    }
+    /// The values as nested lists.
+    fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::memory::to_list(py, self.get())
+    }
+    /// This storage without history.
+    fn detach(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        PyTensor::wrap(py, self.get().detach())
+    }
+    /// Cuts this tensor off its history.
+    fn detach_(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().get().base().is_some() {
+            return Err(PyRuntimeError::new_err("Can't detach views in-place. Use detach() instead."));
+        }
+        let t = slf.get().get().detach();
+        PyTensor::replace(slf, t);
+        Ok(())
+    }
+    #[pyo3(signature = (requires_grad=true))]
+    fn requires_grad_<'py>(slf: Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+        slf.get().get().set_requires_grad(requires_grad).py()?;
+        Ok(slf)
+    }
+    /// Keeps the gradient of a tensor that is not a leaf.
+    fn retain_grad(&self) -> PyResult<()> {
+        crate::autograd::retain_grad(self.get())
+    }
+    /// Calls `hook(grad)` when the gradient is computed; a returned tensor replaces it.
+    fn register_hook(&self, hook: Py<PyAny>) -> PyResult<crate::autograd::HookHandle> {
+        crate::autograd::register_tensor_hook(self.get(), hook)
+    }
+    /// Calls `hook(tensor)` after the gradient has been accumulated.
+    fn register_post_accumulate_grad_hook(&self, hook: Py<PyAny>) -> PyResult<crate::autograd::HookHandle> {
+        crate::autograd::register_post_accumulate_hook(self.get(), hook)
+    }
+    /// Shares the storage of `source`: this object becomes an alias of it.
+    fn _set_alias(slf: &Bound<'_, Self>, source: &Bound<'_, PyTensor>) {
+        let s = source.get().tensor();
+        let t = Tensor::assemble(s.cell().clone(), s.layout().clone(), s.dtype(), slf.get().get().meta().cloned(), None);
+        PyTensor::replace(slf, t);
+    }
+    /// Changes the object's window on its storage (`t_`, `squeeze_`, …), keeping identity and history of `view`.
+    fn _become(slf: &Bound<'_, Self>, view: &Bound<'_, PyTensor>) {
+        let v = view.get().tensor();
+        let t = Tensor::assemble(v.cell().clone(), v.layout().clone(), v.dtype(), v.meta().cloned(), v.base().cloned());
+        t.cell().bump_version();
+        PyTensor::replace(slf, t);
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        self.get().shape().first().copied().ok_or_else(|| PyTypeError::new_err("len() of a 0-d tensor"))
+    }
+    fn __bool__(&self) -> PyResult<bool> {
+        let t = self.get();
+        match t.numel() {
+            1 => Ok(ops::item(t).py()?.to_bool()),
+            0 => Err(PyRuntimeError::new_err("Boolean value of Tensor with no values is ambiguous")),
+            _ => Err(PyRuntimeError::new_err("Boolean value of Tensor with more than one value is ambiguous")),
+        }
+    }
+    fn __float__(&self) -> PyResult<f64> {
+        Ok(ops::item(self.get()).py()?.to_f64())
+    }
+    fn __int__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let s = ops::item(self.get()).py()?;
+        if let Scalar::Float(f) = s {
+            return Ok(PyFloat::new(py, f).call_method0("__trunc__")?.unbind());
+        }
+        Ok(PyInt::new(py, s.to_i64()).into_any().unbind())
+    }
+    fn __index__(&self) -> PyResult<i64> {
+        let t = self.get();
+        if t.dtype().is_float() || t.numel() != 1 {
+            return Err(PyTypeError::new_err("only integer tensors of a single element can be converted to an index"));
+        }
+        Ok(ops::item(t).py()?.to_i64())
+    }
+    fn __complex__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let v = ops::item(self.get()).py()?.to_f64();
+        Ok(pyo3::types::PyComplex::from_doubles(py, v, 0.0).into_any().unbind())
+    }
+    fn __hash__(slf: &Bound<'_, Self>) -> isize {
+        (slf.as_ptr() as isize) >> 4
+    }
+    fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.get();
+        if t.rank() == 0 {
+            return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
+        }
+        let parts = (0..t.shape()[0]).map(|i| PyTensor::wrap(py, view::select(t, 0, i as i64).py()?));
+        let list = PyList::new(py, parts.collect::<PyResult<Vec<_>>>()?)?;
+        Ok(list.as_any().try_iter()?.into_any().unbind())
+    }
+    fn __contains__(&self, element: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(o) = Other::of(element) else {
+            return Err(PyRuntimeError::new_err(format!(
+                "Tensor.__contains__ only supports Tensor or scalar, but you passed in a {}.",
+                crate::types::type_name(element)
+            )));
+        };
+        let hit = apply(Ew::Eq, &[self.get().into(), o.operand()]).py()?;
+        Ok(ops::item(&ops::reduce::truth(false, &hit, None, false).py()?).py()?.to_bool())
+    }
+    fn __getitem__(slf: &Bound<'_, Self>, index: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        crate::indexing::get(slf.get().get(), index)
+    }
+    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        crate::indexing::set(&self.tensor(), index, value)
+    }
+    fn __delitem__(&self, _index: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyTypeError::new_err("Tensor does not support deleting items"))
+    }
+
+    fn __add__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Add)
+    }
+    fn __radd__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Add)
+    }
+    fn __sub__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Sub)
+    }
+    fn __rsub__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Sub)
+    }
+    fn __mul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Mul)
+    }
+    fn __rmul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Mul)
+    }
+    fn __truediv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Div)
+    }
+    fn __rtruediv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Div)
+    }
+    fn __floordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        crate::checks::divisor_object(Ew::FloorDiv, o, slf.get().get().dtype())?;
+        binary(slf, o, Ew::FloorDiv)
+    }
+    fn __rfloordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::FloorDiv)
+    }
+    fn __mod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        crate::checks::divisor_object(Ew::Remainder, o, slf.get().get().dtype())?;
+        binary(slf, o, Ew::Remainder)
+    }
+    fn __rmod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Remainder)
+    }
+    fn __pow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Some(o) = Other::of(o) else { return Ok(not_implemented(py)) };
+        PyTensor::wrap(py, crate::checks::pow(slf.get().get().into(), o.operand())?)
+    }
+    fn __rpow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Some(o) = Other::of(o) else { return Ok(not_implemented(py)) };
+        PyTensor::wrap(py, crate::checks::pow(o.operand(), slf.get().get().into())?)
+    }
+    fn __matmul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match o.cast::<PyTensor>() {
+            Ok(o) => PyTensor::wrap(slf.py(), matmul::matmul(slf.get().get(), o.get().get()).py()?),
+            Err(_) => Ok(not_implemented(slf.py())),
+        }
+    }
+    fn __and__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::BitwiseAnd)
+    }
+    fn __rand__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::BitwiseAnd)
+    }
+    fn __or__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::BitwiseOr)
+    }
+    fn __ror__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::BitwiseOr)
+    }
+    fn __xor__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::BitwiseXor)
+    }
+    fn __rxor__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::BitwiseXor)
+    }
+    fn __lshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Shl)
+    }
+    fn __rlshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Shl)
+    }
+    fn __rshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, o, Ew::Shr)
+    }
+    fn __rrshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        reflected(slf, o, Ew::Shr)
+    }
+    fn __neg__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, Ew::Neg)
+    }
+    fn __pos__<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+        slf
+    }
+    fn __abs__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, Ew::Abs)
+    }
+    fn __invert__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, Ew::BitwiseNot)
+    }
+    fn __iadd__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Add)
+    }
+    fn __isub__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Sub)
+    }
+    fn __imul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Mul)
+    }
+    fn __itruediv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Div)
+    }
+    fn __ifloordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        crate::checks::divisor_object(Ew::FloorDiv, o, slf.get().get().dtype())?;
+        in_place(slf, o, Ew::FloorDiv)
+    }
+    fn __imod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        crate::checks::divisor_object(Ew::Remainder, o, slf.get().get().dtype())?;
+        in_place(slf, o, Ew::Remainder)
+    }
+    fn __ipow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Pow)
+    }
+    fn __iand__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::BitwiseAnd)
+    }
+    fn __ior__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::BitwiseOr)
+    }
+    fn __ixor__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::BitwiseXor)
+    }
+    fn __ilshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Shl)
+    }
+    fn __irshift__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, o, Ew::Shr)
+    }
+    fn __richcmp__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let ew = match op {
+            CompareOp::Lt => Ew::Lt,
+            CompareOp::Le => Ew::Le,
+            CompareOp::Eq => Ew::Eq,
+            CompareOp::Ne => Ew::Ne,
+            CompareOp::Gt => Ew::Gt,
+            CompareOp::Ge => Ew::Ge,
+        };
+        binary(slf, o, ew)
+    }
+}
+
+fn checked_dim(d: i64, rank: usize) -> PyResult<usize> {
+    let n = rank as i64;
+    if n == 0 {
+        return Err(PyIndexError::new_err(format!("Dimension specified as {d} but tensor has no dimensions")));
+    }
+    corten_core::shape::wrap_dim("size", d, rank).py()
+}
+
+/// Whether dims lie in the order N, spatial, C.
+pub fn is_channels_last(l: &Layout) -> bool {
+    channels_last(&l.shape).strides == l.strides
+        || (l.numel() > 0 && l.rank() >= 4 && {
+            let mut order: Vec<usize> = (2..l.rank()).collect();
+            order.push(1);
+            order.insert(0, 0);
+            l.permute(&order).is_contiguous()
+        })
+}
+
+/// The dense layout with the channel dim innermost.
+pub fn channels_last(shape: &Dims) -> Layout {
+    let rank = shape.len();
+    let mut strides = Dims::filled(1, rank);
+    let mut acc = 1;
+    for d in std::iter::once(1).chain((2..rank).rev()).chain([0]) {
+        if d < rank {
+            strides[d] = acc;
+            acc *= shape[d].max(1);
+        }
+    }
+    Layout { shape: shape.clone(), strides, offset: 0 }
+}
+
+/// A dense layout of `shape` in the wanted format; preserve follows `like`.
+pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -> PyResult<Layout> {
+    match format {
+        None | Some(Format::Contiguous) => Ok(Layout::contiguous(shape.clone())),
+        Some(Format::Preserve) => Ok(match like {
+            Some(l) if l.shape == *shape => ops::elementwise::dense_like(l),
+            _ => Layout::contiguous(shape.clone()),
+        }),
+        Some(f) => {
+            let rank = if f == Format::ChannelsLast { 4 } else { 5 };
+            if shape.len() != rank {
+                return Err(PyRuntimeError::new_err(format!("required rank {rank} tensor to use {} format", f.name())));
+            }
+            Ok(channels_last(shape))
+        }
+    }
+}
+
+/// Runs everything that is pending on this thread.
+#[pyfunction]
+pub fn flush() -> PyResult<()> {
+    exec::flush().py()
+}
+
+/// Refuses shapes with negative entries.
+pub fn shape_of(op: &str, sizes: &[i64]) -> PyResult<Dims> {
+    sizes
+        .iter()
+        .map(|&s| {
+            usize::try_from(s).map_err(|_| {
+                PyRuntimeError::new_err(format!(
+                    "{op}: Trying to create tensor with negative dimension {s}: {sizes:?}"
+                ))
+            })
+        })
+        .collect()
+}
+
+/// A dtype's class of values, for messages.
+pub fn require_float(op: &str, d: DType) -> PyResult<()> {
+    if d.is_float() {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("{op}: expected a floating dtype, got {d}")))
+}

@@ -1,0 +1,107 @@
+"""Fixtures and rules of every suite: the device, fixed seeds, and a committed list of the skips that are allowed."""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+SKIP_LIST = HERE / "skips.txt"
+_unlisted: list[str] = []
+
+
+def _torch_is_installed() -> bool:
+    try:
+        __import__("torch")
+    except ImportError:
+        return False
+    return True
+
+
+# The comparisons with PyTorch are a bonus of machines that have it: elsewhere the folder does not exist for pytest.
+collect_ignore = [] if _torch_is_installed() else ["torch_parity"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", choices=("cpu", "gpu"), default="cpu", help="where tensors of the suites live")
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests are deselected, not skipped: a skip has to be in the committed list."""
+    if config.getoption("--slow"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    import corten
+
+    random.seed(0)
+    np.random.seed(0)
+    corten.manual_seed(0)
+
+
+@pytest.fixture
+def option():
+    """Sets an option of the engine for the rest of the test: `option("fusion", False)`."""
+    import corten
+
+    defaults = {"fusion": True, "flush_every": 0}
+    changed: set[str] = set()
+
+    def change(name: str, value: object) -> None:
+        changed.add(name)
+        corten._core.set_option(name, value)
+
+    yield change
+    for name in changed:
+        corten._core.set_option(name, defaults[name])
+
+
+def allowed_skips() -> list[str]:
+    """Patterns of test identifiers, one to a line; the text after # is the reason."""
+    lines = (line.split("#")[0].strip() for line in SKIP_LIST.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    expected_failure = hasattr(report, "wasxfail")
+    if report.skipped and not expected_failure:
+        name = report.nodeid.removeprefix("tests/")
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed_skips()):
+            _unlisted.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped and report.nodeid not in allowed_skips():
+        _unlisted.append(report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _unlisted and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for nodeid in _unlisted:
+        terminalreporter.write_line(f"SKIPPED WITHOUT BEING IN tests/skips.txt: {nodeid}", red=True)

@@ -1,0 +1,173 @@
+"""Rows of the matrix products, from dot to einsum, and of distances between vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import cdist as pairwise
+
+from .row import FLOATS, NUMBERS, STEPS, WIDE_FLOATS, Maker, Row, Sample, tolerances
+
+# Sums of at most 257 products of numbers below 3.
+PRODUCTS = tolerances(
+    float64=(1e-13, 1e-12), float32=(2e-6, 2e-5), float16=(2e-3, 2e-2), bfloat16=(1.6e-2, 1e-1)
+)  # fmt: skip
+
+
+def of_shapes(*cases: tuple[tuple[int, ...], ...]) -> Callable[[Maker], Iterator[Sample]]:
+    """One sample for each tuple of shapes."""
+
+    def samples(make: Maker) -> Iterator[Sample]:
+        for shapes in cases:
+            yield Sample(*(make.real(*shape) for shape in shapes))
+
+    return samples
+
+
+def product(name: str, ref: Callable, samples: Callable, **options: Any) -> Row:
+    defaults: dict[str, Any] = dict(dtypes=NUMBERS, tolerance=PRODUCTS, grad=2, method=True, out=True)
+    return Row(name, ref, samples, **{**defaults, **options})
+
+
+MATMUL_SHAPES = (
+    ((7,), (7,)), ((1,), (1,)), ((3, 4), (4,)), ((4,), (4, 3)), ((3, 4), (4, 5)), ((17, 33), (33, 7)),
+    ((1, 257), (257, 1)), ((257, 1), (1, 3)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)), ((2, 3, 4), (4,)),
+    ((4,), (2, 4, 3)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((0, 4), (4, 3)), ((3, 0), (0, 4)), ((2, 0, 3), (3, 2)),
+)  # fmt: skip
+
+
+def combined(*cases: tuple[tuple[int, ...], ...]) -> Callable[[Maker], Iterator[Sample]]:
+    def samples(make: Maker) -> Iterator[Sample]:
+        for x, a, b in cases:
+            yield Sample(make.real(*x), make.real(*a), make.real(*b))
+        x, a, b = cases[0]
+        yield Sample(make.real(*x), make.real(*a), make.real(*b), beta=make.scalar(2), alpha=make.scalar(3))
+        # With beta = 0 the input is not read: NaN in it does not show.
+        hidden = make.wrap(np.full(x, np.nan), differentiable=False) if make.dtype in FLOATS else make.real(*x)
+        yield Sample(hidden, make.real(*a), make.real(*b), beta=0)
+
+    return samples
+
+
+def plus(multiply: Callable) -> Callable:
+    """beta * input + alpha * product, the input unread when beta is zero."""
+
+    def ref(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+        return (beta * x if beta != 0 else np.zeros_like(x)) + alpha * multiply(a, b)
+
+    return ref
+
+
+def einsum_samples(make: Maker) -> Iterator[Sample]:
+    cases = (
+        ("ij,jk->ik", (3, 4), (4, 5)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)), ("ii->i", (4, 4)), ("ii", (4, 4)),
+        ("ij->ji", (3, 4)), ("ij->", (3, 4)), ("i,j->ij", (3,), (4,)), ("ij,ij->ij", (3, 4), (3, 4)),
+        ("...ij,...jk->...ik", (2, 1, 3, 4), (5, 4, 2)), ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)),
+        ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("ij,kj", (3, 4), (5, 4)), ("bn,anm,bm->ba", (2, 3), (5, 3, 4), (2, 4)),
+    )  # fmt: skip
+    for equation, *shapes in cases:
+        yield Sample(equation, *(make.real(*shape) for shape in shapes))
+
+
+def tensordot_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(3, 4, 5), make.real(4, 5, 2))
+    yield Sample(make.real(3, 4), make.real(4, 5), dims=1)
+    yield Sample(make.real(3), make.real(4), dims=0)
+    yield Sample(make.real(3, 4, 5), make.real(4, 3, 2), dims=([1, 0], [0, 1]))
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    return np.tensordot(a, b, axes=dims)
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    return x @ weight.T + (0 if bias is None else bias)
+
+
+def linear_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(3, 4), make.real(5, 4))
+    yield Sample(make.real(3, 4), make.real(5, 4), make.real(5))
+    yield Sample(make.real(2, 3, 4), make.real(5, 4), make.real(5))
+    yield Sample(make.real(4), make.real(5, 4), make.real(5))
+    yield Sample(make.real(0, 4), make.real(5, 4), make.real(5))
+    yield Sample(make.real(17, 33), make.real(7, 33), make.real(7))
+
+
+def bilinear(a: Any, b: Any, weight: Any, bias: Any = None) -> Any:
+    return np.einsum("bi,oij,bj->bo", a, weight, b) + (0 if bias is None else bias)
+
+
+def cross_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(4, 3), make.real(4, 3), dim=1)
+    yield Sample(make.real(3, 4), make.real(3, 4), dim=0)
+    yield Sample(make.real(2, 3, 3), make.real(1, 3, 3), dim=-1)
+
+
+def dist_samples(make: Maker) -> Iterator[Sample]:
+    for p in (2, 1, 3):
+        yield Sample(make.real(3, 4), make.real(3, 4), p)
+    yield Sample(make.real(3, 4), make.real(4))
+
+
+def dist(a: Any, b: Any, p: float = 2) -> Any:
+    return np.linalg.norm((a - b).reshape(-1), p)
+
+
+def cdist_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(5, 3), make.real(4, 3))
+    yield Sample(make.real(5, 3), make.real(4, 3), p=1.0)
+    yield Sample(make.real(5, 3), make.real(4, 3), p=3.0)
+
+
+def cdist(a: Any, b: Any, p: float = 2.0) -> Any:
+    return pairwise(a, b, "minkowski", p=p)
+
+
+def vecdot(a: Any, b: Any, *, dim: int = -1) -> Any:
+    return np.sum(a * b, axis=dim)
+
+
+def tall_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(3, 9))
+    yield Sample(make.real(7))
+
+
+ROWS = [
+    product("matmul", np.matmul, of_shapes(*MATMUL_SHAPES)),
+    product("mm", np.matmul, of_shapes(((3, 4), (4, 5)), ((17, 33), (33, 7)), ((0, 4), (4, 3)), ((3, 0), (0, 4)))),
+    product("bmm", np.matmul, of_shapes(((2, 3, 4), (2, 4, 5)), ((1, 17, 7), (1, 7, 33)), ((0, 3, 4), (0, 4, 2)))),
+    product("mv", np.matmul, of_shapes(((3, 4), (4,)), ((33, 257), (257,)), ((3, 0), (0,)))),
+    product("dot", np.dot, of_shapes(((7,), (7,)), ((257,), (257,)), ((0,), (0,)))),
+    product("vdot", np.vdot, of_shapes(((7,), (7,)), ((33,), (33,)))),
+    product("inner", np.inner, of_shapes(((7,), (7,)), ((3, 4), (5, 4)), ((2, 3, 4), (4,)))),
+    product("outer", np.outer, of_shapes(((3,), (4,)), ((33,), (17,)), ((0,), (4,))), aliases=("ger",)),
+    product("kron", np.kron, of_shapes(((2, 3), (3, 2)), ((3,), (4,)))),
+    product("addmm", plus(np.matmul), combined(((3, 5), (3, 4), (4, 5)), ((5,), (3, 4), (4, 5)), ((1,), (17, 33), (33, 7)),
+            ((3, 5), (3, 0), (0, 5))), inplace=True),
+    product("baddbmm", plus(np.matmul), combined(((2, 3, 5), (2, 3, 4), (2, 4, 5)), ((3, 5), (2, 3, 4), (2, 4, 5))),
+            inplace=True),
+    product("addbmm", plus(lambda a, b: np.matmul(a, b).sum(0)), combined(((3, 5), (2, 3, 4), (2, 4, 5)),
+            ((5,), (2, 3, 4), (2, 4, 5))), inplace=True),
+    product("addmv", plus(np.matmul), combined(((3,), (3, 4), (4,)), ((1,), (3, 4), (4,)), ((3,), (3, 0), (0,))),
+            inplace=True),
+    product("addr", plus(np.outer), combined(((3, 4), (3,), (4,)), ((4,), (3,), (4,))), inplace=True),
+    product("einsum", np.einsum, einsum_samples, method=False, out=False, dtypes=(*FLOATS, "int64")),
+    product("tensordot", tensordot, tensordot_samples, method=False, out=False),
+    product("linalg.vecdot", vecdot, lambda make: (Sample(make.real(3, 4), make.real(3, 4), dim=d) for d in (-1, 0)),
+            method=False, dtypes=FLOATS),
+    product("linalg.multi_dot", np.linalg.multi_dot, lambda make: iter([
+            Sample([make.real(3, 4), make.real(4, 2), make.real(2, 5)]), Sample([make.real(4), make.real(4, 2), make.real(2)])]),
+            method=False, dtypes=WIDE_FLOATS),
+    product("nn.functional.linear", linear, linear_samples, method=False, out=False),
+    product("nn.functional.bilinear", bilinear,
+            of_shapes(((3, 4), (3, 5), (2, 4, 5)), ((3, 4), (3, 5), (2, 4, 5), (2,))), method=False, out=False,
+            dtypes=FLOATS),
+    Row("linalg.cross", lambda a, b, *, dim=-1: np.cross(a, b, axis=dim), cross_samples, dtypes=NUMBERS, tolerance=PRODUCTS,
+        grad=2, out=True, aliases=("cross",)),
+    Row("dist", dist, dist_samples, tolerance=PRODUCTS, grad=2, method=True),
+    Row("cdist", cdist, cdist_samples, dtypes=WIDE_FLOATS, grad=1, tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-6)}),
+    Row("cov", lambda x: np.cov(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=PRODUCTS, grad=2, method=True),
+    Row("corrcoef", lambda x: np.corrcoef(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=STEPS, grad=1, method=True),
+]  # fmt: skip
