@@ -29,9 +29,9 @@ pub struct AttentionParams {
 pub type Uniform = fn(seed: u64, offset: u64, first: u64, out: &mut [f32]);
 
 /// Keys per block of scores.
-pub(super) const KEYS: usize = 128;
+pub(super) const KEYS: usize = 256;
 /// Queries per block of scores.
-pub(super) const QUERIES: usize = 64;
+pub(super) const QUERIES: usize = 32;
 /// Queries of one task: keys are packed once for all of them.
 const TASK_QUERIES: usize = 512;
 
@@ -371,7 +371,7 @@ simd_dispatch! {
             // Without a key seen so far every exponent is -inf: any finite shift gives zeros.
             let shift = if max == -A::INFINITY { A::ZERO } else { max };
             let sum = rows::exp_sum_in_place::<A, S>(row, shift);
-            let decay = (old - shift).exp::<S>();
+            let decay = (old - shift).exp_small::<S>();
             space.max[r] = max;
             space.sum[r] = space.sum[r] * decay + sum;
             if decay != A::ONE {

@@ -329,7 +329,7 @@ simd_dispatch! {
             scores.apply_mask(ds, place, keys.start);
             // A query that sees no key has no probabilities: exp(s - inf) = 0.
             let shift = if lse == -A::INFINITY { A::INFINITY } else { lse };
-            rows::map1(ds, p, |s| (s - shift).exp::<S>());
+            rows::map1(ds, p, |s| (s - shift).exp_small::<S>());
             if scores.params.dropout > 0.0 {
                 let factors = &mut factors[..seen];
                 scores.dropout(factors, place, keys.start);

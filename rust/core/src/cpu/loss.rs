@@ -217,7 +217,7 @@ simd_dispatch! {
             let w = problem.weight(c);
             for j in 0..COLUMNS {
                 let shifted = row[j] - m[j];
-                sum[j] += shifted.exp::<S>();
+                sum[j] += shifted.exp_small::<S>();
                 weighted[j] += w * shifted;
             }
         }
@@ -307,9 +307,9 @@ simd_dispatch! {
             target_row.fill(dx, |dx| {
                 match &problem.weights {
                     Some(w) if share != T::Acc::ZERO => {
-                        rows::map2(row, w, dx, |v, w| ((v - m) - l).exp::<S>() * scale - share * w);
+                        rows::map2(row, w, dx, |v, w| ((v - m) - l).exp_small::<S>() * scale - share * w);
                     }
-                    _ => rows::map1(row, dx, |v| ((v - m) - l).exp::<S>() * scale - share),
+                    _ => rows::map1(row, dx, |v| ((v - m) - l).exp_small::<S>() * scale - share),
                 }
                 dx[target] -= hit;
             });
@@ -340,7 +340,7 @@ simd_dispatch! {
             T::widen(&x[at..at + width], &mut row[..width]);
             let w = problem.weight(c);
             for j in 0..COLUMNS {
-                let p = ((row[j] - m[j]) - l[j]).exp::<S>() * scale[j] - share[j] * w;
+                let p = ((row[j] - m[j]) - l[j]).exp_small::<S>() * scale[j] - share[j] * w;
                 row[j] = if target[j] == sizes.classes {
                     T::Acc::ZERO
                 } else if target[j] == c {

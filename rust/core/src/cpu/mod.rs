@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod copy;
 pub mod elementwise;
 pub mod fold;
+pub mod gemm;
 pub mod math;
 pub mod reduce;
 pub mod reduce_index;
@@ -39,7 +40,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
         }
         Op::Gather(d) => gather(*d as usize, &ins[0], &ins[1], &mut outs[0]),
         Op::Scatter(mode, d) => scatter(*mode, *d as usize, &ins[0], &ins[1], &ins[2], &mut outs[0]),
-        Op::Matmul => Err(Error::Internal("matmul".into())),
+        Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
     }
 }
 

@@ -22,9 +22,39 @@ const BLOCK: usize = 4096;
 const GRAIN: usize = 64 * 1024;
 
 /// The types in which rows are computed, f32 and f64.
-pub trait Acc: Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {}
-impl Acc for f32 {}
-impl Acc for f64 {}
+pub trait Acc: Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
+    /// e^x for x up to 80: the exponents of a softmax. What would be denormal is zero.
+    fn exp_small<S: Simd>(self) -> Self;
+}
+
+impl Acc for f32 {
+    #[inline(always)]
+    fn exp_small<S: Simd>(self) -> f32 {
+        // Adding it rounds to an integer, whose low bits are then those of the sum.
+        const MAGIC: f32 = 12_582_912.0;
+        const LOWEST: f32 = -87.336_54;
+        let t = Real::fma::<S>(self, std::f32::consts::LOG2_E, MAGIC);
+        let n = t - MAGIC;
+        // x - n·log 2, with log 2 in two parts, of which the first has few bits.
+        let r = Real::fma::<S>(n, 0.000_212_194_44, Real::fma::<S>(n, -0.693_359_4, self));
+        // (e^r - 1 - r)/r², a minimax fit on |r| ≤ log(2)/2.
+        let mut tail = 0.000_150_172_81;
+        for c in [0.001_393_054_4, 0.008_341_509, 0.041_666_51, 0.166_666_36, 0.5] {
+            tail = Real::fma::<S>(tail, r, c);
+        }
+        let e = 1.0 + Real::fma::<S>(r * r, tail, r);
+        let power = f32::from_bits((t.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+        // -inf and what underflows; NaN fails the comparison and passes through the product.
+        if self < LOWEST { 0.0 } else { e * power }
+    }
+}
+
+impl Acc for f64 {
+    #[inline(always)]
+    fn exp_small<S: Simd>(self) -> f64 {
+        Real::exp::<S>(self)
+    }
+}
 
 /// A floating element in memory and the type its kernels compute in: f32 for the halves, itself otherwise.
 pub trait Storage: Element {
@@ -476,7 +506,7 @@ pub fn exp_sum_into<A: Acc, S: Simd>(x: &[A], shift: A, out: &mut [A]) -> A {
         let (mut xs, mut os) = (xb.chunks_exact(LANES), ob.chunks_exact_mut(LANES));
         for (c, o) in (&mut xs).zip(&mut os) {
             for j in 0..LANES {
-                let e = (c[j] - shift).exp::<S>();
+                let e = (c[j] - shift).exp_small::<S>();
                 o[j] = e;
                 lanes[j] += e;
             }
@@ -485,7 +515,7 @@ pub fn exp_sum_into<A: Acc, S: Simd>(x: &[A], shift: A, out: &mut [A]) -> A {
         if !tail.is_empty() {
             let mut terms = padded(tail, -A::INFINITY);
             for j in 0..LANES {
-                terms[j] = (terms[j] - shift).exp::<S>();
+                terms[j] = (terms[j] - shift).exp_small::<S>();
                 lanes[j] += terms[j];
             }
             os.into_remainder().copy_from_slice(&terms[..tail.len()]);
@@ -504,7 +534,7 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
         let mut chunks = block.chunks_exact_mut(LANES);
         for c in &mut chunks {
             for j in 0..LANES {
-                c[j] = (c[j] - shift).exp::<S>();
+                c[j] = (c[j] - shift).exp_small::<S>();
                 lanes[j] += c[j];
             }
         }
@@ -512,7 +542,7 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
         if !tail.is_empty() {
             let mut terms = padded(tail, -A::INFINITY);
             for j in 0..LANES {
-                terms[j] = (terms[j] - shift).exp::<S>();
+                terms[j] = (terms[j] - shift).exp_small::<S>();
                 lanes[j] += terms[j];
             }
             tail.copy_from_slice(&terms[..tail.len()]);
@@ -525,7 +555,7 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
 /// Σ exp(x - shift).
 #[inline(always)]
 pub fn exp_sum<A: Acc, S: Simd>(x: &[A], shift: A) -> A {
-    sum1(x, -A::INFINITY, |v| (v - shift).exp::<S>())
+    sum1(x, -A::INFINITY, |v| (v - shift).exp_small::<S>())
 }
 
 /// The shift that keeps exp(x - shift) in range; zero for an infinite maximum, so that the logarithm of the sum is right.

@@ -227,7 +227,7 @@ simd_dispatch! {
         for row in tile.chunks_exact_mut(COLUMNS) {
             for j in 0..COLUMNS {
                 let shifted = row[j] - max[j];
-                let e = shifted.exp::<S>();
+                let e = shifted.exp_small::<S>();
                 sum[j] += e;
                 row[j] = if log { shifted } else { e };
             }
@@ -258,7 +258,7 @@ simd_dispatch! {
             let log_sum = rows::exp_sum::<T::Acc, S>(row, max).log::<S>();
             row.iter_mut().for_each(|v| *v = (*v - max) - log_sum);
         } else {
-            rows::map1_in_place(row, |v| (v - max).exp::<S>());
+            rows::map1_in_place(row, |v| (v - max).exp_small::<S>());
             let scale = T::Acc::ONE / rows::sum1(row, T::Acc::ZERO, |v| v);
             row.iter_mut().for_each(|v| *v *= scale);
         }
@@ -346,7 +346,7 @@ simd_dispatch! {
         for d in 0..n {
             block.load(x, d, &mut row);
             for j in 0..COLUMNS {
-                sum[j] += (row[j] - max[j]).exp::<S>();
+                sum[j] += (row[j] - max[j]).exp_small::<S>();
             }
         }
         for j in 0..COLUMNS {

@@ -8,8 +8,8 @@ use crate::cpu::rows::{Acc, Storage};
 use crate::cpu::simd::{Level, Simd, level};
 use crate::simd_dispatch;
 
-/// Rows of every block are padded to a multiple of this: the tallest tile of any level divides it.
-pub const ROWS: usize = 8;
+/// Rows of every block are padded to a multiple of this: tiles of 4 rows and more make up any such number.
+pub const ROWS: usize = 4;
 
 /// Columns of a panel at the current level.
 pub fn panel<A: Acc>() -> usize {
@@ -122,9 +122,7 @@ simd_dispatch! {
     pub fn product<A: Acc>(
         a: Left<A>, b: &[A], depth: usize, c: &mut [A], pitch: usize, rows: usize, columns: usize, add: bool
     ) {
-        let lanes = S::WIDTH / A::DTYPE.size();
-        let nr = 2 * lanes;
-        let mr = if S::LEVEL == Level::Avx512 { 8 } else { 4 };
+        let nr = 2 * S::WIDTH / A::DTYPE.size();
         if depth == 0 || rows == 0 {
             if !add {
                 c.fill(A::ZERO);
@@ -135,20 +133,52 @@ simd_dispatch! {
         assert!(b.len() >= columns.next_multiple_of(nr) * depth);
         assert!(a.data.len() > (rows - 1) * a.row_step + (depth - 1) * a.depth_step);
         for (p, panel) in b.chunks_exact(depth * nr).take(columns.div_ceil(nr)).enumerate() {
-            for r in (0..rows).step_by(mr) {
+            let mut r = 0;
+            while r < rows {
                 // SAFETY: the assertions above: every element of the tile lies inside its slice.
                 unsafe {
                     let (a, steps) = (a.data.as_ptr().add(r * a.row_step), (a.row_step, a.depth_step));
                     let c = c.as_mut_ptr().add(r * pitch + p * nr);
-                    match (mr, nr) {
-                        (8, 32) => tile::<A, S, 8, 32>(a, steps, panel, c, pitch, add),
-                        (8, _) => tile::<A, S, 8, 16>(a, steps, panel, c, pitch, add),
-                        (_, 16) => tile::<A, S, 4, 16>(a, steps, panel, c, pitch, add),
-                        (_, 8) => tile::<A, S, 4, 8>(a, steps, panel, c, pitch, add),
-                        _ => tile::<A, S, 4, 4>(a, steps, panel, c, pitch, add),
-                    }
+                    r += match nr {
+                        32 => rows_of_tiles::<A, S, 12, 32>(a, steps, panel, c, pitch, add, rows - r),
+                        16 if S::LEVEL == Level::Avx512 => {
+                            rows_of_tiles::<A, S, 12, 16>(a, steps, panel, c, pitch, add, rows - r)
+                        }
+                        16 => rows_of_tiles::<A, S, 6, 16>(a, steps, panel, c, pitch, add, rows - r),
+                        8 => rows_of_tiles::<A, S, 6, 8>(a, steps, panel, c, pitch, add, rows - r),
+                        _ => rows_of_tiles::<A, S, 4, 4>(a, steps, panel, c, pitch, add, rows - r),
+                    };
                 }
             }
+        }
+    }
+}
+
+/// The next tile of at most MR rows: the tallest after which whole tiles of 4 rows or more remain. Returns its height.
+///
+/// # Safety
+/// As for [`tile`], for the rows left.
+#[inline(always)]
+unsafe fn rows_of_tiles<A: Acc, S: Simd, const MR: usize, const NR: usize>(
+    a: *const A,
+    steps: (usize, usize),
+    panel: &[A],
+    c: *mut A,
+    pitch: usize,
+    add: bool,
+    left: usize,
+) -> usize {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if left >= MR + 4 || left == MR {
+            tile::<A, S, MR, NR>(a, steps, panel, c, pitch, add);
+            MR
+        } else if MR > 8 && left >= 8 {
+            tile::<A, S, 8, NR>(a, steps, panel, c, pitch, add);
+            8
+        } else {
+            tile::<A, S, 4, NR>(a, steps, panel, c, pitch, add);
+            4
         }
     }
 }

@@ -186,6 +186,9 @@ unsafe fn correlate_columns<V: Vector, const W: usize>(
                         }
                     }
                 }
+                // The next plane is usually next.
+                V::prefetch(x.wrapping_add(plane(job.size) + row * job.size[2] + from));
+                V::prefetch(to.wrapping_add(plane(place.size)));
                 if place.step[2] == 1 {
                     sum.store_masked(to, whole);
                 } else {

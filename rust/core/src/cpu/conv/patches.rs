@@ -5,7 +5,7 @@
 
 use crate::cpu::conv::kernel::Real;
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::conv::vector::spread;
+use crate::cpu::conv::vector::{low_mask, spread};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Level, level};
 
@@ -35,11 +35,15 @@ pub struct Panel {
     pieces: Vec<Piece>,
     /// `pieces[ends[t - 1]..ends[t]]` belong to tap `t`.
     ends: Vec<u32>,
-    /// The same as masked loads, `most` for every 16 lanes of a tap.
+    /// Instead of pieces, masked loads: `most` for every 16 lanes of a tap.
     #[cfg(target_arch = "x86_64")]
     loads: Vec<Load>,
     #[cfg(target_arch = "x86_64")]
     most: usize,
+    #[cfg(target_arch = "x86_64")]
+    taps: usize,
+    #[cfg(target_arch = "x86_64")]
+    ahead: isize,
 }
 
 /// Columns of one panel that lie in one row of the output grid.
@@ -96,15 +100,44 @@ impl Patches {
             count += 1;
             q += len;
         }
+        #[cfg(target_arch = "x86_64")]
+        if masked(width, self.stride[2]) {
+            self.plan_loads(&runs[..count], panel);
+            return;
+        }
         for tap in &self.taps {
-            for run in &runs[..count] {
-                panel.pieces.extend(self.piece(run, tap));
-            }
+            panel.pieces.extend(runs[..count].iter().filter_map(|run| self.piece(run, tap)));
             panel.ends.push(panel.pieces.len() as u32);
         }
-        #[cfg(target_arch = "x86_64")]
-        if width == 32 && self.stride[2] <= 2 && level() == Level::Avx512 {
-            plan_loads(panel, self.stride[2]);
+    }
+
+    /// As many masked loads for every half row as its lanes have runs, and at least two for stride 1.
+    #[cfg(target_arch = "x86_64")]
+    fn plan_loads(&self, runs: &[Run], panel: &mut Panel) {
+        let step = self.stride[2];
+        let of_half = |lane: usize| move |r: &&Run| r.lane < lane + 16 && r.lane + r.len > lane;
+        let most = runs.iter().filter(of_half(0)).count().max(runs.iter().filter(of_half(16)).count());
+        panel.most = if step == 1 { most.max(2) } else { most.max(1) };
+        panel.taps = self.taps.len();
+        // The next panel lies about this far ahead; its first touch would miss every cache.
+        panel.ahead = (32 * self.stride[1] * self.size[2] / self.grid[2] + 16) as isize;
+        panel.loads.clear();
+        for tap in &self.taps {
+            for lane in [0, 16] {
+                let start = panel.loads.len();
+                for run in runs.iter().filter(of_half(lane)) {
+                    let Some(p) = self.piece(run, tap) else { continue };
+                    let (lo, hi) = ((p.lo as usize).max(lane), (p.hi as usize).min(lane + 16));
+                    if lo < hi {
+                        let mask = low_mask(hi - lane) & !low_mask(lo - lane);
+                        let mask = if step == 1 { mask } else { spread(mask) | spread(mask >> 8) << 16 };
+                        panel.loads.push(Load { offset: p.offset + (lane * step) as isize, mask });
+                    }
+                }
+                // A load of no lanes has an address that another one touches, lest it be slow.
+                let filler = Load { mask: 0, ..panel.loads.get(start).copied().unwrap_or_default() };
+                panel.loads.resize(start + panel.most, filler);
+            }
         }
     }
 
@@ -138,9 +171,9 @@ impl Patches {
     ) {
         let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]
-        if T::DTYPE == crate::dtype::DType::F32 && width == 32 && step <= 2 && level() == Level::Avx512 {
+        if masked(width, step) {
             let x = x.wrapping_add(channels.start * plane).cast();
-            // SAFETY: T is f32, the level is available, the caller's contract covers the rest.
+            // SAFETY: only f32 has panels of 32 columns; the caller's contract covers the rest.
             unsafe { pack_avx512(panel, x, plane, step, channels.len(), to.cast()) };
             return;
         }
@@ -190,7 +223,7 @@ unsafe fn pack_pieces<T: Real>(rows: &Rows<T>, pieces: &[Piece], width: usize) {
     }
 }
 
-/// A masked load of 16 lanes.
+/// A masked load of 16 lanes; for stride 2 of twice as many, of which the even ones are kept.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Default)]
 struct Load {
@@ -198,45 +231,11 @@ struct Load {
     mask: u32,
 }
 
-/// The loads of every half row of a panel: two of them where that is enough for all, so that no loop is needed.
+/// Whether panels are packed by masked loads: 32 float32 columns, strides 1 and 2.
 #[cfg(target_arch = "x86_64")]
-fn plan_loads(panel: &mut Panel, step: usize) {
-    let overlaps = |lane: u8| move |p: &&Piece| p.lo < lane + 16 && p.hi > lane;
-    let mut most = if step == 1 { 2 } else { 1 };
-    let mut first = 0;
-    for &end in &panel.ends {
-        let pieces = &panel.pieces[first as usize..end as usize];
-        first = end;
-        for lane in [0, 16] {
-            most = most.max(pieces.iter().filter(overlaps(lane)).count());
-        }
-    }
-    panel.most = most;
-    let to = &mut panel.loads;
-    to.clear();
-    let mut first = 0;
-    for &end in &panel.ends {
-        let pieces = &panel.pieces[first as usize..end as usize];
-        first = end;
-        for lane in [0, 16] {
-            let start = to.len();
-            for p in pieces {
-                let (lo, hi) = (p.lo.max(lane), p.hi.min(lane + 16));
-                if lo < hi {
-                    let mask = ((1u32 << (hi - lane)) - 1) & !((1u32 << (lo - lane)) - 1);
-                    to.push(Load { offset: p.offset + lane as isize * step as isize, mask });
-                }
-            }
-            // A load of no lanes has an address that another one touches, lest it be slow.
-            let filler = Load { mask: 0, ..to.get(start).copied().unwrap_or_default() };
-            to.resize(start + most, filler);
-        }
-    }
+fn masked(width: usize, step: usize) -> bool {
+    width == 32 && step <= 2 && level() == Level::Avx512
 }
-
-/// How far ahead of a load its row is prefetched: the next panel, whose first touch would miss every cache.
-#[cfg(target_arch = "x86_64")]
-const AHEAD: isize = 48;
 
 /// Packs panels of 32 float32 with masked loads; strides 1 and 2.
 #[cfg(target_arch = "x86_64")]
@@ -244,8 +243,8 @@ const AHEAD: isize = 48;
 unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, channels: usize, to: *mut f32) {
     use std::arch::x86_64::*;
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    let halves = 2 * panel.ends.len();
-    let (most, loads) = (panel.most, &panel.loads[..]);
+    let halves = 2 * panel.taps;
+    let (most, ahead, loads) = (panel.most, panel.ahead, &panel.loads[..]);
     for c in 0..channels {
         let (x, to) = (x.wrapping_add(c * plane), to.wrapping_add(c * halves * 16));
         // SAFETY: masked lanes lie inside the input, the rest is not touched; `to` holds all halves.
@@ -253,7 +252,7 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
             if step == 1 && most == 2 {
                 for (i, l) in loads.chunks_exact(2).enumerate() {
                     let v = _mm512_maskz_loadu_ps(l[0].mask as u16, x.wrapping_offset(l[0].offset));
-                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + AHEAD).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + ahead).cast());
                     let v = _mm512_mask_loadu_ps(v, l[1].mask as u16, x.wrapping_offset(l[1].offset));
                     _mm512_store_ps(to.wrapping_add(i * 16), v);
                 }
@@ -261,6 +260,7 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
                 for (i, l) in loads.chunks_exact(most).enumerate() {
                     let mut v = _mm512_setzero_ps();
                     for l in l {
+                        _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l.offset + ahead).cast());
                         v = _mm512_mask_loadu_ps(v, l.mask as u16, x.wrapping_offset(l.offset));
                     }
                     _mm512_store_ps(to.wrapping_add(i * 16), v);
@@ -268,11 +268,11 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
             } else {
                 for (i, l) in loads.chunks_exact(most).enumerate() {
                     let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + 2 * AHEAD).cast());
                     for l in l {
                         let p = x.wrapping_offset(l.offset);
-                        low = _mm512_mask_loadu_ps(low, spread(l.mask), p);
-                        high = _mm512_mask_loadu_ps(high, spread(l.mask >> 8), p.wrapping_add(16));
+                        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_offset(ahead).cast());
+                        low = _mm512_mask_loadu_ps(low, l.mask as u16, p);
+                        high = _mm512_mask_loadu_ps(high, (l.mask >> 16) as u16, p.wrapping_add(16));
                     }
                     _mm512_store_ps(to.wrapping_add(i * 16), _mm512_permutex2var_ps(low, even, high));
                 }

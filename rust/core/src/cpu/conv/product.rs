@@ -3,7 +3,7 @@
 use crate::cpu::conv::kernel::{Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches};
 use crate::cpu::conv::scratch::Scratch;
-use crate::cpu::planes::{Shared, for_parts};
+use crate::cpu::planes::{Shared, for_parts, grain};
 use crate::cpu::threads;
 use std::ops::Range;
 
@@ -49,21 +49,18 @@ impl<T: Real> PackedWeights<T> {
         let mut data = Scratch::new(sizes.groups * sizes.rows * depth);
         let tiles: Vec<_> = tile_rows(sizes.rows, T::tile().rows).collect();
         let shared = Shared::new(data.as_mut_slice());
-        let grain = (16 * 1024 / (depth * T::tile().rows).max(1)).max(1);
-        threads::parallel_for(sizes.groups * tiles.len(), grain, |range| {
+        let (taps, per_channel) = (layout.taps.len(), layout.taps.len() * sizes.rows);
+        threads::parallel_for(sizes.groups * sizes.channels, grain(per_channel), |range| {
             for i in range {
-                let (g, rows) = (i / tiles.len(), tiles[i % tiles.len()].clone());
-                let source = &weights[g * layout.group_stride..];
-                // SAFETY: the tiles of all groups are disjoint.
-                let to = unsafe { shared.range((g * sizes.rows + rows.start) * depth, rows.len() * depth) };
-                let mut to = to.chunks_exact_mut(rows.len());
-                for c in 0..sizes.channels {
-                    for &tap in &layout.taps {
-                        let Some(column) = to.next() else { return };
-                        let base = c * layout.channel_stride + tap;
-                        for (w, r) in column.iter_mut().zip(rows.clone()) {
-                            *w = source[base + r * layout.row_stride];
-                        }
+                let (g, c) = (i / sizes.channels, i % sizes.channels);
+                let source = &weights[g * layout.group_stride + c * layout.channel_stride..];
+                for rows in &tiles {
+                    let at = (g * sizes.rows + rows.start) * depth + c * taps * rows.len();
+                    // SAFETY: the parts of a channel in all tiles belong to this iteration alone.
+                    let to = unsafe { shared.range(at, taps * rows.len()) };
+                    for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
+                        let source = source[tap..].iter().skip(rows.start * layout.row_stride);
+                        column.iter_mut().zip(source.step_by(layout.row_stride)).for_each(|(w, &v)| *w = v);
                     }
                 }
             }

@@ -54,11 +54,11 @@ pub fn low_mask(n: usize) -> u32 {
 
 /// Spreads the low eight bits to the even places.
 #[inline(always)]
-pub fn spread(mask: u32) -> u16 {
+pub fn spread(mask: u32) -> u32 {
     let m = mask & 0xff;
     let m = (m | m << 4) & 0x0f0f;
     let m = (m | m << 2) & 0x3333;
-    ((m | m << 1) & 0x5555) as u16
+    (m | m << 1) & 0x5555
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -119,8 +119,8 @@ mod x86 {
                     return _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), mask as u16, index, p);
                 }
                 let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-                let low = _mm512_maskz_loadu_ps(spread(mask), p);
-                let high = _mm512_maskz_loadu_ps(spread(mask >> 8), p.wrapping_add(16));
+                let low = _mm512_maskz_loadu_ps(spread(mask) as u16, p);
+                let high = _mm512_maskz_loadu_ps(spread(mask >> 8) as u16, p.wrapping_add(16));
                 _mm512_permutex2var_ps(low, even, high)
             }
         }

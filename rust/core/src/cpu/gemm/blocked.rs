@@ -15,7 +15,7 @@ const SHARED_B: usize = 4 << 20;
 /// Elements of A that a task packs for all of k, instead of block by block.
 const WHOLE_A: usize = 32 << 10;
 /// Elements of B that stay in L2 while the panels of a task pass over them.
-const L2_B: usize = 128 << 10;
+const L2_B: usize = 64 << 10;
 /// Block of k when B is read where it lies: each row of B is another page, and the first-level TLB has 64 to 96 entries.
 const DIRECT_KC: usize = 64;
 
@@ -99,7 +99,7 @@ pub(super) unsafe fn run<T: Compute>(m: usize, n: usize, k: usize, a: Operand<T>
     let kc = k.div_ceil(blocks).next_multiple_of(8).min(k);
     let a_direct = match a.direct {
         // Rows a multiple of 1 KiB apart would compete for the same sets of L1.
-        Some((_, lane, _)) => blocks == 1 && (n <= 4 * nr || lane <= kc || lane * size % 1024 != 0),
+        Some((_, lane, _)) => (n <= 2 * nr) || blocks == 1 && (n <= 4 * nr || lane <= kc || lane * size % 1024 != 0),
         None => false,
     };
     let rows = Panels { m, count: m.div_ceil(mr) };

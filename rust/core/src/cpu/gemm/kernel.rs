@@ -297,9 +297,9 @@ mod x86 {
     use super::super::vector::x86::*;
     use super::*;
     kernels!(avx512_f32, f32, F32x16, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma", 2,
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 336);
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 112);
     kernels!(avx512_f64, f64, F64x8, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma", 2,
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 336);
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 112);
     kernels!(avx2_f32, f32, F32x8, "avx2,fma", 2, [1 2 3 4 5 6], kc 320, mc 144);
     kernels!(avx2_f64, f64, F64x4, "avx2,fma", 2, [1 2 3 4 5 6], kc 256, mc 96);
     kernels!(portable_f32, f32, Array<f32, 4>, "sse2", 2, [1 2 3 4], kc 256, mc 64);
