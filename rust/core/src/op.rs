@@ -3,6 +3,9 @@
 
 use crate::dtype::DType;
 use crate::elementwise_table;
+pub use crate::params::{
+    AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
+};
 
 /// How an elementwise operator treats dtypes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,6 +197,61 @@ pub enum ScatterMode {
     Add,
 }
 
+/// Which of a convolution's three products.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Conv {
+    /// `[input, weight, bias?]`.
+    Forward,
+    /// `[grad, weight]`.
+    InputGrad,
+    /// `[input, grad]`.
+    WeightGrad,
+}
+
+/// Operators over windows and borders of the last dims.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Window {
+    /// Values and flat positions.
+    MaxPool(PoolParams),
+    /// Values and flat positions; the number of spatial dims.
+    AdaptiveMaxPool(u8),
+    /// `[values, positions]` added into planes of zeros.
+    SpreadPlanes(u8),
+    /// `[planes, positions]`.
+    TakePlanes(u8),
+    AvgPool(AvgPoolParams),
+    AvgPoolGrad(AvgPoolParams),
+    AdaptiveAvgPool(u8),
+    AdaptiveAvgPoolGrad(u8),
+    Pad(PadParams),
+    PadGrad(PadParams),
+    Resize(ResizeParams),
+    ResizeGrad(ResizeParams),
+    Im2col(BlockParams),
+    Col2im(BlockParams),
+}
+
+impl Window {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Window::MaxPool(_) => "max_pool",
+            Window::AdaptiveMaxPool(_) => "adaptive_max_pool",
+            Window::SpreadPlanes(_) => "max_pool_backward",
+            Window::TakePlanes(_) => "take_planes",
+            Window::AvgPool(_) => "avg_pool",
+            Window::AvgPoolGrad(_) => "avg_pool_backward",
+            Window::AdaptiveAvgPool(_) => "adaptive_avg_pool",
+            Window::AdaptiveAvgPoolGrad(_) => "adaptive_avg_pool_backward",
+            Window::Pad(_) => "pad",
+            Window::PadGrad(_) => "pad_backward",
+            Window::Resize(_) => "interpolate",
+            Window::ResizeGrad(_) => "interpolate_backward",
+            Window::Im2col(_) => "im2col",
+            Window::Col2im(_) => "col2im",
+        }
+    }
+}
+
 /// The primitive families.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
@@ -218,6 +276,8 @@ pub enum Op {
     Scatter(ScatterMode, u8),
     /// (…, m, k) × (…, k, n).
     Matmul,
+    Conv(Conv, ConvParams),
+    Window(Window),
 }
 
 impl Op {
@@ -236,6 +296,8 @@ impl Op {
             Op::Scatter(ScatterMode::Set, _) => "scatter",
             Op::Scatter(ScatterMode::Add, _) => "scatter_add",
             Op::Matmul => "matmul",
+            Op::Conv(..) => "convolution",
+            Op::Window(w) => w.name(),
         }
     }
 }

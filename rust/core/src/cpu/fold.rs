@@ -3,6 +3,7 @@
 //! The tree is a property of the number of elements alone: element `i` goes to lane `i % LANES` of block `i / BLOCK`, lanes
 //! and then blocks are combined pairwise. Threads, tiles and memory layouts only decide who computes which part of it.
 
+use crate::cpu::simd::Simd;
 use crate::dtype::{DType, Element};
 use crate::simd_dispatch;
 
@@ -82,7 +83,7 @@ impl Acc for i64 {
 /// An associative operator with an identity, applied to mapped elements; `p` is a parameter of the output being folded.
 pub trait Fold<A: Acc>: 'static {
     const IDENTITY: A;
-    fn map(x: A, p: A) -> A;
+    fn map<S: Simd>(x: A, p: A) -> A;
     fn combine(a: A, b: A) -> A;
 }
 
@@ -92,7 +93,7 @@ macro_rules! folds {
         pub struct $name;
         impl<$a: $bound> Fold<$a> for $name {
             const IDENTITY: $a = $identity;
-            #[inline(always)] fn map($x: $a, $p: $a) -> $a { let _ = $p; $map }
+            #[inline(always)] fn map<S: Simd>($x: $a, $p: $a) -> $a { let _ = $p; $map }
             #[inline(always)] fn combine($l: $a, $r: $a) -> $a { $combine }
         }
     )*};
@@ -127,28 +128,30 @@ fn fold_lanes<A: Acc, F: Fold<A>>(lanes: &mut [A; LANES]) -> A {
 }
 
 #[inline(always)]
-fn fold_block<A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
+fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
     let mut lanes = [F::IDENTITY; LANES];
-    let mut rows = x.chunks_exact(LANES);
-    for row in &mut rows {
-        for j in 0..LANES {
-            lanes[j] = F::combine(lanes[j], F::map(row[j], p));
+    let (rows, rest) = x.as_chunks::<LANES>();
+    for row in rows {
+        for (lane, &v) in lanes.iter_mut().zip(row) {
+            *lane = F::combine(*lane, F::map::<S>(v, p));
         }
     }
-    for (lane, &v) in lanes.iter_mut().zip(rows.remainder()) {
-        *lane = F::combine(*lane, F::map(v, p));
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = F::combine(*lane, F::map::<S>(v, p));
     }
+    // The lanes pass through memory: seeing the pairwise tree below, LLVM would cut the loop above into pairs as well.
+    std::hint::black_box(&mut lanes);
     fold_lanes::<A, F>(&mut lanes)
 }
 
 simd_dispatch! {
     fn fold_blocks<A: Acc, F>(x: &[A], p: A, tree: &mut Tree<A>) where [F: Fold<A>] {
         for block in x.chunks(BLOCK) {
-            tree.push::<F>(fold_block::<A, F>(block, p));
+            tree.push::<F>(fold_block::<S, A, F>(block, p));
         }
     }
     fn fold_short<A: Acc, F>(x: &[A], p: A) -> A where [F: Fold<A>] {
-        fold_block::<A, F>(x, p)
+        fold_block::<S, A, F>(x, p)
     }
 }
 
@@ -166,7 +169,7 @@ simd_dispatch! {
                 // SAFETY: rows lie back to back, so `n` elements follow; the caller vouches for all of them.
                 let x = unsafe { std::slice::from_raw_parts(x.add(row * width), n) };
                 for (a, &v) in acc[lane * width..][..n].iter_mut().zip(x) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
                 row += n / width;
             }
@@ -179,11 +182,11 @@ simd_dispatch! {
             let acc = &mut acc[lane * width..][..width];
             if let [p] = *params {
                 for (a, &v) in acc.iter_mut().zip(x) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
             } else {
                 for ((a, &v), &p) in acc.iter_mut().zip(x).zip(params) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
             }
         }

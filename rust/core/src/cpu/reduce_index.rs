@@ -1,6 +1,7 @@
 //! Reductions that return where the extremum lies: argmax and argmin over any dimensions, max and min with indices.
 
 use crate::cpu::fold::{Acc, BLOCK, Fold, Load, Max, Min, fold_slice, loader};
+use crate::cpu::reduce::SHORT_ROW;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Axis, Shared, grain};
@@ -103,7 +104,8 @@ fn run<A: Acc, F: Fold<A>>(x: &In, dims: &[usize], values: Option<&mut Out>, ind
     let nearest = |it: &mut dyn Iterator<Item = usize>| it.filter(|&s| s > 0).min().unwrap_or(usize::MAX);
     let kept_stride = nearest(&mut walk.kept.0.iter().map(|a| a.strides[0]));
     let reduced_stride = nearest(&mut walk.reduced.0.iter().map(|a| a.strides[0]));
-    if kept_stride < reduced_stride && indices.len() >= 8 {
+    let short_rows = walk.reduced.numel() <= SHORT_ROW && walk.kept.inner().size >= SHORT_ROW;
+    if short_rows || (kept_stride < reduced_stride && indices.len() >= 8) {
         walk.columns::<A, F>(Shared(best.as_mut_ptr()), Shared(indices.as_mut_ptr()));
     } else {
         walk.rows::<A, F>(&mut best, indices);

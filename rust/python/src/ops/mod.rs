@@ -4,3 +4,4 @@ pub mod elementwise;
 pub mod linear;
 pub mod reduce;
 pub mod shape;
+pub mod window;

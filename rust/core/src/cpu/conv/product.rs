@@ -87,7 +87,8 @@ impl Place {
     fn plane(&self) -> usize {
         self.size.iter().product()
     }
-    fn offset(&self, grid: [usize; 3], point: usize) -> usize {
+    /// The offset of the grid's point in the output plane.
+    pub fn offset(&self, grid: [usize; 3], point: usize) -> usize {
         let at = [point / (grid[1] * grid[2]), point / grid[2] % grid[1], point % grid[2]];
         let [d, h, w] = [0, 1, 2].map(|a| self.start[a] + at[a] * self.step[a]);
         (d * self.size[1] + h) * self.size[2] + w

@@ -38,7 +38,13 @@ fn reference<E: Element>(
     out
 }
 
-fn check<E: Storage>(size: (usize, usize, usize), sa: (usize, usize), sb: (usize, usize), sc: (usize, usize), scale: (f64, f64)) {
+fn check<E: Storage>(
+    size: (usize, usize, usize),
+    sa: (usize, usize),
+    sb: (usize, usize),
+    sc: (usize, usize),
+    scale: (f64, f64),
+) {
     let (m, n, k) = size;
     let (a, b) = (numbers::<E>(extent(m, k, sa), 1), numbers::<E>(extent(k, n, sb), 2));
     let mut c = numbers::<E>(extent(m, n, sc), 3);
@@ -157,8 +163,13 @@ fn half_precision_conversions_are_exact_for_every_bit_pattern() {
     for bits in 0..=u16::MAX {
         let (h, b) = (f16::from_bits(bits), bf16::from_bits(bits));
         assert!(Storage::widen(h).to_bits() == h.to_f32().to_bits() || h.is_nan(), "{bits:#x}");
-        assert!(Storage::widen(b).to_bits() == b.to_f32().to_bits() || (b.is_nan() && Storage::widen(b).is_nan()), "{bits:#x}");
-        for v in [h.to_f32(), b.to_f32(), h.to_f32() * 1.000_3, h.to_f32() * 0.999_8, b.to_f32() * 1.003, b.to_f32() * 0.997] {
+        assert!(
+            Storage::widen(b).to_bits() == b.to_f32().to_bits() || (b.is_nan() && Storage::widen(b).is_nan()),
+            "{bits:#x}"
+        );
+        for v in
+            [h.to_f32(), b.to_f32(), h.to_f32() * 1.000_3, h.to_f32() * 0.999_8, b.to_f32() * 1.003, b.to_f32() * 0.997]
+        {
             if v.is_nan() {
                 assert!(<f16 as Storage>::narrow(v).is_nan() && <bf16 as Storage>::narrow(v).is_nan());
             } else {
@@ -183,16 +194,22 @@ fn integers_wrap_in_their_type() {
                             let mut c: Vec<T> = (0..extent(m, n, sc)).map(|i| to(i as i64)).collect();
                             let old = c.clone();
                             let (alpha, beta) = (to(3), to(-2));
-                            unsafe { gemm_integer(size, alpha, a.as_ptr(), sa, b.as_ptr(), sb, beta, c.as_mut_ptr(), sc) };
+                            unsafe {
+                                gemm_integer(size, alpha, a.as_ptr(), sa, b.as_ptr(), sb, beta, c.as_mut_ptr(), sc)
+                            };
                             for i in 0..m {
                                 for j in 0..n {
                                     let mut sum = 0i64;
                                     for p in 0..k {
-                                        let product = a[i * sa.0 + p * sa.1].to_i64().wrapping_mul(b[p * sb.0 + j * sb.1].to_i64());
+                                        let product = a[i * sa.0 + p * sa.1]
+                                            .to_i64()
+                                            .wrapping_mul(b[p * sb.0 + j * sb.1].to_i64());
                                         sum = sum.wrapping_add(product);
                                     }
                                     let at = i * sc.0 + j * sc.1;
-                                    let want = sum.wrapping_mul(alpha.to_i64()).wrapping_add(beta.to_i64().wrapping_mul(old[at].to_i64()));
+                                    let want = sum
+                                        .wrapping_mul(alpha.to_i64())
+                                        .wrapping_add(beta.to_i64().wrapping_mul(old[at].to_i64()));
                                     assert_eq!(c[at], to(want), "{size:?} {sa:?} {sb:?}");
                                 }
                             }
@@ -234,11 +251,33 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 with_threads(threads, || unsafe {
                     let size = (m, n, k);
                     if half {
-                        let (ma, mb) = (Matrix { ptr: ha.as_ptr(), row: k, col: 1 }, Matrix { ptr: hb.as_ptr(), row: sb.0, col: sb.1 });
-                        gemm::<bf16>(size, 1.0, ma, mb, 0.0, MatrixMut { ptr: hc.as_mut_ptr(), row: n, col: 1 }, &Epilogue::NONE);
+                        let (ma, mb) = (
+                            Matrix { ptr: ha.as_ptr(), row: k, col: 1 },
+                            Matrix { ptr: hb.as_ptr(), row: sb.0, col: sb.1 },
+                        );
+                        gemm::<bf16>(
+                            size,
+                            1.0,
+                            ma,
+                            mb,
+                            0.0,
+                            MatrixMut { ptr: hc.as_mut_ptr(), row: n, col: 1 },
+                            &Epilogue::NONE,
+                        );
                     } else {
-                        let (ma, mb) = (Matrix { ptr: a.as_ptr(), row: k, col: 1 }, Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 });
-                        gemm::<f32>(size, 1.0, ma, mb, 0.0, MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 }, &Epilogue::NONE);
+                        let (ma, mb) = (
+                            Matrix { ptr: a.as_ptr(), row: k, col: 1 },
+                            Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 },
+                        );
+                        gemm::<f32>(
+                            size,
+                            1.0,
+                            ma,
+                            mb,
+                            0.0,
+                            MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 },
+                            &Epilogue::NONE,
+                        );
                     }
                 });
                 (c, hc)
@@ -328,8 +367,11 @@ fn check_matmul<E: Element>(batch: &[usize], a_batch: &[usize], b_batch: &[usize
         let mut own_shape = own.to_vec();
         own_shape.extend([rows, cols]);
         let strides = crate::shape::Dims::from_slice(&own_shape).contiguous_strides();
-        let strides: Vec<usize> =
-            strides.iter().enumerate().map(|(d, &s)| if d < batch.len() && own[d] != batch[d] { 0 } else { s }).collect();
+        let strides: Vec<usize> = strides
+            .iter()
+            .enumerate()
+            .map(|(d, &s)| if d < batch.len() && own[d] != batch[d] { 0 } else { s })
+            .collect();
         let mut shape = batch.to_vec();
         shape.extend([rows, cols]);
         (shape, strides, own_shape.iter().product::<usize>())
@@ -391,7 +433,15 @@ fn not_a_number_spreads_only_where_it_belongs() {
             let mut c = vec![0f32; m * n];
             unsafe {
                 let (ma, mb) = (Matrix { ptr: a.as_ptr(), row: k, col: 1 }, Matrix { ptr: b.as_ptr(), row: n, col: 1 });
-                gemm::<f32>((m, n, k), 1.0, ma, mb, 0.0, MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 }, &Epilogue::NONE);
+                gemm::<f32>(
+                    (m, n, k),
+                    1.0,
+                    ma,
+                    mb,
+                    0.0,
+                    MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 },
+                    &Epilogue::NONE,
+                );
             }
             for (i, v) in c.iter().enumerate() {
                 assert_eq!(v.is_nan(), i % n == 66);
