@@ -85,6 +85,20 @@ macro_rules! define_elementwise {
             pub fn saves(self) -> u8 {
                 match self { $(Ew::$V => saves!([$($arg),*] $($grad)*)),* }
             }
+            /// Per argument: the saved values its gradient expression mentions, as bits of [`Ew::saves`].
+            pub fn gradient_uses(self) -> smallvec::SmallVec<[u8; 4]> {
+                let (names, texts): (&[&str], &[&str]) = match self {
+                    $(Ew::$V => (&[$(stringify!($arg)),*], gradient_texts!($($grad)*))),*
+                };
+                let mentions = |text: &str, name: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+                texts
+                    .iter()
+                    .map(|text| {
+                        let inputs = names.iter().enumerate().filter(|(_, n)| mentions(text, n)).fold(0, |m, (i, _)| m | 1 << i);
+                        (inputs | if mentions(text, "out") { SAVE_OUTPUT } else { 0 }) & self.saves()
+                    })
+                    .collect()
+            }
             /// Whether a floating result may require grad.
             pub const fn differentiable(self) -> bool {
                 match self { $(Ew::$V => differentiable!($($grad)*)),* }
@@ -96,6 +110,11 @@ macro_rules! define_elementwise {
 macro_rules! differentiable {
     (none) => { false };
     ($($other:tt)*) => { true };
+}
+
+macro_rules! gradient_texts {
+    (none) => { &[] };
+    (($g:ident; $($s:ident),*) [$($e:expr),*]) => { &[$(stringify!($e)),*] };
 }
 
 macro_rules! saves {

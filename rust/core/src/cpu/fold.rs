@@ -3,9 +3,10 @@
 //! The tree is a property of the number of elements alone: element `i` goes to lane `i % LANES` of block `i / BLOCK`, lanes
 //! and then blocks are combined pairwise. Threads, tiles and memory layouts only decide who computes which part of it.
 
+use crate::cpu::gemm::Storage;
 use crate::cpu::simd::Simd;
 use crate::dtype::{DType, Element};
-use crate::simd_dispatch;
+use crate::{dispatch, simd_dispatch};
 
 /// Lanes of a block, each summed in order.
 pub const LANES: usize = 16;
@@ -335,13 +336,10 @@ unsafe fn load<T: Element, A: Acc>(base: *const u8, offset: usize, stride: usize
         }
         return;
     }
-    if stride == 1 && !load_halves::<T, A>(src, dst) {
+    if stride == 1 {
         // SAFETY: as above.
-        let src = unsafe { std::slice::from_raw_parts(src, dst.len()) };
-        for (d, &s) in dst.iter_mut().zip(src) {
-            *d = A::from_element(s);
-        }
-    } else if stride != 1 {
+        load_dense(unsafe { std::slice::from_raw_parts(src, dst.len()) }, dst);
+    } else {
         for (i, d) in dst.iter_mut().enumerate() {
             *d = A::from_element(at(i));
         }
@@ -353,29 +351,47 @@ unsafe fn load<T: Element, A: Acc>(base: *const u8, offset: usize, stride: usize
     }
 }
 
-/// Contiguous 16-bit floats to f32 by the processor's conversion instructions; false for other types.
-#[inline(always)]
-fn load_halves<T: Element, A: Acc>(src: *const T, dst: &mut [A]) -> bool {
-    use half::slice::HalfFloatSliceExt;
-    if A::DTYPE != DType::F32 {
-        return false;
-    }
-    let n = dst.len();
-    // SAFETY: `A` is f32 by the test above, `T` the type that its dtype names, and the caller of `load` vouches for `src`.
+fn load_dense<T: Element, A: Acc>(src: &[T], dst: &mut [A]) {
+    // SAFETY: each arm's types are the ones that the dtypes name.
     unsafe {
-        let dst = std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast::<f32>(), n);
-        match T::DTYPE {
-            DType::F16 => std::slice::from_raw_parts(src.cast::<half::f16>(), n).convert_to_f32_slice(dst),
-            DType::BF16 => std::slice::from_raw_parts(src.cast::<half::bf16>(), n).convert_to_f32_slice(dst),
-            _ => return false,
+        match (T::DTYPE, A::DTYPE) {
+            (DType::F16, DType::F32) => widen::<half::f16>(same(src), same_mut(dst)),
+            (DType::BF16, DType::F32) => widen::<half::bf16>(same(src), same_mut(dst)),
+            _ => convert(src, dst),
         }
     }
-    true
+}
+
+/// # Safety
+/// Both types are the same.
+unsafe fn same<T, U>(x: &[T]) -> &[U] {
+    // SAFETY: the caller's contract.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
+}
+
+/// # Safety
+/// Both types are the same.
+unsafe fn same_mut<T, U>(x: &mut [T]) -> &mut [U] {
+    // SAFETY: the caller's contract.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
+}
+
+simd_dispatch! {
+    fn convert<T: Element, A: Acc>(src: &[T], dst: &mut [A]) {
+        for (d, &s) in dst.iter_mut().zip(src) {
+            *d = A::from_element(s);
+        }
+    }
+    fn widen<T: Element>(src: &[T], dst: &mut [f32]) where [T: Storage<Acc = f32>] {
+        for (d, &s) in dst.iter_mut().zip(src) {
+            *d = s.widen();
+        }
+    }
 }
 
 /// The loader from `dtype` to `A`.
 pub fn loader<A: Acc>(dtype: DType) -> Loader<A> {
-    crate::dispatch!(dtype, T => load::<T, A>)
+    dispatch!(dtype, T => load::<T, A>)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::bail;
 use crate::cpu::fold::{
-    self, Acc, BLOCK, Fold, LANES, Load, Loader, RowFold, Tree, combine_rows, fold_row_lanes, fold_rows, fold_slice, loader,
+    self, Acc, BLOCK, Fold, LANES, Load, Loader, RowFold, Tree, combine_rows, fold_row_lanes, fold_rows, fold_slice,
+    loader,
 };
 use crate::cpu::math::Real;
 use crate::cpu::simd::Simd;
@@ -94,10 +95,15 @@ fn float_reduce<A: Float>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Ou
             let mut mean = vec![<A as Acc>::ZERO; out.numel()];
             plan.fold::<fold::Sum>(&[<A as Acc>::ZERO], &mut mean);
             mean.iter_mut().for_each(|m| *m = *m / A::from_f64(n as f64));
-            finish_into(&plan, out, |plan, acc| plan.fold::<fold::SquaredDeviation>(&mean, acc), |s| match kind {
-                Std { .. } => (s / freedom).root(2.0),
-                _ => s / freedom,
-            });
+            finish_into(
+                &plan,
+                out,
+                |plan, acc| plan.fold::<fold::SquaredDeviation>(&mean, acc),
+                |s| match kind {
+                    Std { .. } => (s / freedom).root(2.0),
+                    _ => s / freedom,
+                },
+            );
             Ok(())
         }
         LogSumExp => {
@@ -298,7 +304,8 @@ impl<A: Acc> Plan<A> {
         Plan {
             base: x.ptr,
             direct: x.dtype == A::DTYPE && load == Load::Convert,
-            by_columns: count > 1 && (kept_stride < reduced_stride || (count <= SHORT_ROW && kept.inner().size >= SHORT_ROW)),
+            by_columns: count > 1
+                && (kept_stride < reduced_stride || (count <= SHORT_ROW && kept.inner().size >= SHORT_ROW)),
             kept,
             reduced,
             count,
@@ -341,7 +348,11 @@ impl<A: Acc> Plan<A> {
 
     /// Folds the reduced elements `start .. start + len` of every output.
     fn fold_part<F: Fold<A>>(&self, start: usize, len: usize, params: &[A], out: Shared<A>) {
-        if self.by_columns { self.fold_columns::<F>(start, len, params, out) } else { self.fold_rows::<F>(start, len, params, out) }
+        if self.by_columns {
+            self.fold_columns::<F>(start, len, params, out)
+        } else {
+            self.fold_rows::<F>(start, len, params, out)
+        }
     }
 
     fn fold_rows<F: Fold<A>>(&self, start: usize, len: usize, params: &[A], out: Shared<A>) {
@@ -422,7 +433,16 @@ impl<A: Acc> Plan<A> {
                 while done < len {
                     let rows = BLOCK.min(len - done);
                     let block = start + done;
-                    self.fold_block_of_rows::<F>(base, vector.strides[0], block, rows, width, params, &mut lanes, &mut stage);
+                    self.fold_block_of_rows::<F>(
+                        base,
+                        vector.strides[0],
+                        block,
+                        rows,
+                        width,
+                        params,
+                        &mut lanes,
+                        &mut stage,
+                    );
                     tree.push::<F>(&mut lanes[..width]);
                     done += rows;
                 }
@@ -455,7 +475,9 @@ impl<A: Acc> Plan<A> {
         self.reduced.for_each_run(start..start + rows, |[offset], run| {
             if self.direct && column_stride == 1 {
                 // SAFETY: `run` rows of `width` adjacent columns lie inside the input.
-                unsafe { fold_rows::<A, F>(self.ptr(base + offset), row_stride, run, width, lanes, row % LANES, params) };
+                unsafe {
+                    fold_rows::<A, F>(self.ptr(base + offset), row_stride, run, width, lanes, row % LANES, params)
+                };
                 row += run;
                 return;
             }
@@ -465,7 +487,9 @@ impl<A: Acc> Plan<A> {
                 for i in 0..n {
                     let at = base + offset + (done + i) * row_stride;
                     // SAFETY: the row's columns lie inside the input.
-                    unsafe { (self.loader)(self.base, at, column_stride, &mut stage[i * width..(i + 1) * width], self.load) };
+                    unsafe {
+                        (self.loader)(self.base, at, column_stride, &mut stage[i * width..(i + 1) * width], self.load)
+                    };
                 }
                 // SAFETY: the rows were just staged.
                 unsafe { fold_rows::<A, F>(stage.as_ptr(), width, n, width, lanes, row % LANES, params) };
@@ -478,7 +502,9 @@ impl<A: Acc> Plan<A> {
 
     /// The kept axis with the smallest stride, and the others.
     pub(super) fn split_vector_axis(&self) -> (Axis<2>, Axes<2>) {
-        let nearest = (0..self.kept.0.len()).filter(|&i| self.kept.0[i].strides[0] > 0).min_by_key(|&i| self.kept.0[i].strides[0]);
+        let nearest = (0..self.kept.0.len())
+            .filter(|&i| self.kept.0[i].strides[0] > 0)
+            .min_by_key(|&i| self.kept.0[i].strides[0]);
         let mut others = self.kept.clone();
         match nearest {
             Some(i) => (others.0.remove(i), others),

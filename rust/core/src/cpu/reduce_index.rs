@@ -188,7 +188,8 @@ impl Walk {
     fn columns<A: Acc, F: Fold<A>>(&self, values: Shared<A>, indices: Shared<i64>) {
         let load = loader::<A>(self.dtype);
         let mut others = self.kept.clone();
-        let nearest = (0..others.0.len()).filter(|&i| others.0[i].strides[0] > 0).min_by_key(|&i| others.0[i].strides[0]);
+        let nearest =
+            (0..others.0.len()).filter(|&i| others.0[i].strides[0] > 0).min_by_key(|&i| others.0[i].strides[0]);
         let vector = nearest.map_or(Axis { size: 1, strides: [1, 1] }, |i| others.0.remove(i));
         let tiles = vector.size.div_ceil(TILE);
         let (count, row_stride) = (self.reduced.numel(), self.reduced.inner().strides[0]);

@@ -577,17 +577,21 @@ pub fn exp_sum<A: Acc, S: Simd>(x: &[A], shift: A) -> A {
     sum1(x, -A::INFINITY, |v| (v - shift).exp_small::<S>())
 }
 
-/// The shift that keeps exp(x - shift) in range; zero for an infinite maximum, so that the logarithm of the sum is right.
-#[inline(always)]
-pub fn finite_shift<A: Acc>(max: A) -> A {
-    if max.abs() < A::INFINITY { max } else { A::ZERO }
+/// log Σ exp(x - max) + max for a maximum over elements that are not NaN: the cases in which the maximum is infinite.
+#[cold]
+pub fn infinite_logsumexp<A: Acc>(max: A, x: impl Iterator<Item = A>) -> A {
+    let mut x = x;
+    if x.any(|v| v.is_nan()) { A::NAN } else { max }
 }
 
 /// log Σ exp(x).
 #[inline(always)]
 pub fn logsumexp<A: Acc, S: Simd>(x: &[A]) -> A {
-    let shift = finite_shift(max(x));
-    shift + exp_sum::<A, S>(x, shift).log::<S>()
+    let max = max(x);
+    if max.abs() == A::INFINITY {
+        return infinite_logsumexp(max, x.iter().copied());
+    }
+    max + exp_sum::<A, S>(x, max).log::<S>()
 }
 
 /// Number, mean and sum of squared deviations of a set of values; two sets merge without loss (Chan et al., 1979).

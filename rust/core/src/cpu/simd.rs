@@ -207,7 +207,7 @@ mod tests {
 
     simd_dispatch! {
         fn which() -> Level { S::LEVEL }
-        fn axpy<T: Copy; const N: usize>(a: T, x: &[T; N], f: impl Fn(T, T) -> T) -> [T; N] where [T: std::ops::Add<Output = T>] {
+        fn axpy<T; const N: usize>(a: T, x: &[T; N], f: impl Fn(T, T) -> T) -> [T; N] where [T: Copy + std::ops::Add<Output = T>] {
             let mut y = *x;
             for v in y.iter_mut() { *v = f(a, *v) + a; }
             y

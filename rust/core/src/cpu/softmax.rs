@@ -339,9 +339,6 @@ simd_dispatch! {
                 max[j] = rows::max_of(max[j], row[j]);
             }
         }
-        for v in &mut max {
-            *v = rows::finite_shift(*v);
-        }
         let mut sum = [T::Acc::ZERO; COLUMNS];
         for d in 0..n {
             block.load(x, d, &mut row);
@@ -351,6 +348,10 @@ simd_dispatch! {
         }
         for j in 0..COLUMNS {
             sum[j] = max[j] + sum[j].log::<S>();
+        }
+        for j in (0..block.width).filter(|&j| max[j].abs() == T::Acc::INFINITY) {
+            let column = (0..n).map(|d| x[block.start + d * block.down + j * block.across].up());
+            sum[j] = rows::infinite_logsumexp(max[j], column);
         }
         T::narrow(&sum[..block.width], out);
     }
@@ -471,6 +472,9 @@ mod tests {
         let mut lse = Tensor::<f32>::zeros(&[4]);
         logsumexp(1, &x.input(), &mut lse.output()).expect("float32");
         assert_close(&lse.values(), &[-inf, inf, nan, 2.0f64.ln()], 1e-7, "logsumexp");
+        let wide: Vec<f64> = rows.iter().flat_map(|r| r.iter().cycle().take(33)).copied().collect();
+        logsumexp(1, &Tensor::<f32>::new(wide, &[4, 33]).input(), &mut lse.output()).expect("float32");
+        assert_close(&lse.values(), &[-inf, inf, nan, 22.0f64.ln()], 1e-6, "logsumexp of long rows");
     }
 
     #[test]

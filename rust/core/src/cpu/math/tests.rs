@@ -266,7 +266,7 @@ fn sines_of_a_block_do_not_depend_on_the_neighbours() {
 
 #[test]
 fn rounding_and_remainders_follow_python() {
-    assert_eq!([0.5f32, 1.5, 2.5, -0.5, -2.5].map(|v| Real::round(v)), [0.0, 2.0, 2.0, -0.0, -2.0]);
+    assert_eq!([0.5f32, 1.5, 2.5, -0.5, -2.5].map(Real::round), [0.0, 2.0, 2.0, -0.0, -2.0]);
     assert_eq!(
         [(7.0f32, -3.0), (-7.0, 3.0), (7.0, 3.0), (-6.0, 3.0)].map(|(a, b)| Real::remainder(a, b)),
         [-2.0, 2.0, 1.0, -0.0]
