@@ -295,8 +295,9 @@ pub enum Op {
     Scatter(ScatterMode, u8),
     /// (…, m, k) × (…, k, n).
     Matmul,
-    Conv(Conv, ConvParams),
-    Window(Window),
+    /// Large payloads are boxed: nodes of small operators stay small.
+    Conv(Conv, Box<ConvParams>),
+    Window(Box<Window>),
 }
 
 impl Op {

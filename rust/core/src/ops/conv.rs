@@ -32,7 +32,7 @@ pub fn triple(op: &str, name: &str, given: &[i64], spatial: usize, fill: usize) 
 fn record_conv(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: Dims) -> Result<Tensor> {
     let inputs: Inputs = tensors.iter().map(|t| t.input()).collect();
     let out = OutSpec { dtype: tensors[0].dtype(), layout: Arc::new(Layout::contiguous(shape)) };
-    record_one(Op::Conv(pass, p.clone()), inputs, out)
+    record_one(Op::Conv(pass, Box::new(p.clone())), inputs, out)
 }
 
 /// The output's shape.

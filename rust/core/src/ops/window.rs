@@ -24,7 +24,7 @@ fn spec(dtype: DType, shape: &Dims) -> OutSpec {
 
 /// A linear operator of one tensor, by kind; the gradient is its partner.
 fn linear(kind: Window, t: &Tensor, shape: &Dims, name: &'static str, partner: fn(&Window) -> Window) -> Result<Tensor> {
-    let out = record_one(Op::Window(kind.clone()), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
+    let out = record_one(Op::Window(Box::new(kind.clone())), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
     let from = t.shape_dims().clone();
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(linear(partner(&kind), v.grad()?, &from, name, partner)?))))
@@ -120,7 +120,7 @@ pub fn adaptive_max_pool(t: &Tensor, sizes: &[usize]) -> Result<(Tensor, Tensor)
 
 fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'static str) -> Result<(Tensor, Tensor)> {
     let outs = SmallVec::from_iter([spec(t.dtype(), shape), spec(DType::I64, shape)]);
-    let pair = record(Op::Window(kind), SmallVec::from_iter([t.input()]), outs)?;
+    let pair = record(Op::Window(Box::new(kind)), SmallVec::from_iter([t.input()]), outs)?;
     let (values, indices) = (pair[0].clone(), pair[1].clone());
     let (from, at) = (t.shape_dims().clone(), indices.clone());
     attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
@@ -132,7 +132,7 @@ fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'st
 /// Adds each element at its position in planes of zeros.
 fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([g.input(), indices.input()]);
-    let out = record_one(Op::Window(Window::SpreadPlanes(spatial as u8)), inputs, spec(g.dtype(), shape))?;
+    let out = record_one(Op::Window(Box::new(Window::SpreadPlanes(spatial as u8))), inputs, spec(g.dtype(), shape))?;
     let at = indices.clone();
     attach("MaxPoolBackwardBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, &at, spatial)?))))
@@ -143,7 +143,7 @@ fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> 
 /// Reads planes at flat positions.
 fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([t.input(), indices.input()]);
-    let out = record_one(Op::Window(Window::TakePlanes(spatial as u8)), inputs, spec(t.dtype(), indices.shape_dims()))?;
+    let out = record_one(Op::Window(Box::new(Window::TakePlanes(spatial as u8))), inputs, spec(t.dtype(), indices.shape_dims()))?;
     let (at, from) = (indices.clone(), t.shape_dims().clone());
     attach("TakePlanesBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
