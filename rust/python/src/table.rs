@@ -85,5 +85,7 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::shape::rows());
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());
+    all.extend(crate::ops::index::rows());
+    all.extend(crate::ops::sort::rows());
     all
 }

@@ -1,15 +1,25 @@
 //! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
 
+pub mod advanced;
 pub mod blocks;
 pub mod copy;
+pub mod count;
 pub mod elementwise;
+pub mod embedding;
 pub mod fold;
+pub mod index;
+mod indexing;
 pub mod math;
+pub mod rearrange;
 pub mod reduce;
 pub mod reduce_index;
 pub mod scan;
+pub mod select;
 pub mod simd;
+pub mod sort;
+mod sorting;
 pub mod threads;
+pub mod unique;
 pub mod view;
 pub mod walk;
 
@@ -18,7 +28,7 @@ pub use crate::simd_dispatch;
 use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::op::{Op, Reduction, Scan, ScatterMode};
+use crate::op::{Op, Reduction, Scan};
 use view::{In, Out};
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
@@ -37,8 +47,8 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             cat(*dim as usize, ins, &mut outs[0]);
             Ok(())
         }
-        Op::Gather(d) => gather(*d as usize, &ins[0], &ins[1], &mut outs[0]),
-        Op::Scatter(mode, d) => scatter(*mode, *d as usize, &ins[0], &ins[1], &ins[2], &mut outs[0]),
+        Op::Indexing(i) => indexing::execute(*i, ins, numbers, &mut outs[0]),
+        Op::Sorting(s) => sorting::execute(*s, ins, numbers, outs),
         Op::Matmul => Err(Error::Internal("matmul".into())),
     }
 }
@@ -110,14 +120,6 @@ fn cat(dim: usize, ins: &[In], out: &mut Out) {
         copy::copy_strided(dst, x.shape, out.strides, x, false);
         start += x.shape[dim];
     }
-}
-
-fn gather(_d: usize, _x: &In, _index: &In, _out: &mut Out) -> Result<()> {
-    Err(Error::Internal("gather".into()))
-}
-
-fn scatter(_m: ScatterMode, _d: usize, _x: &In, _index: &In, _src: &In, _out: &mut Out) -> Result<()> {
-    Err(Error::Internal("scatter".into()))
 }
 
 /// The dtypes a window may have, for error messages.

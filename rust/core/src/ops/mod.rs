@@ -1,15 +1,20 @@
 //! Operators: for each family its public functions, shape rules, gradients and documentation, side by side. Nothing here
 //! knows how a kernel works; results are recorded, not computed.
 
+pub mod advanced;
+pub mod count;
 pub mod create;
 pub mod elementwise;
 mod elementwise_table;
+pub mod embedding;
 pub mod index;
 pub mod inplace;
 pub mod join;
 pub mod matmul;
+pub mod rearrange;
 pub mod reduce;
 pub mod scan;
+pub mod sort;
 pub mod view;
 
 use crate::dtype::{DType, Scalar};
