@@ -1,11 +1,14 @@
 //! `Op`: the closed list of primitive families, each a small payload deriving `Hash` and `Eq`. Sizes, scalars and offsets
 //! are never in a payload: they belong to the node, so plans are shared between shapes.
 
+pub mod index;
+
 use crate::dtype::DType;
 use crate::elementwise_table;
 pub use crate::params::{
     AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
 };
+use index::{Indexing, Sorting};
 
 /// How an elementwise operator treats dtypes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,13 +212,6 @@ impl Scan {
     }
 }
 
-/// How a scatter treats an element that is hit.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ScatterMode {
-    Set,
-    Add,
-}
-
 /// Which of a convolution's three products.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Conv {
@@ -289,10 +285,8 @@ pub enum Op {
     Scan(Scan, u8),
     /// Joins along a dim.
     Cat(u8),
-    /// `[input, index]` along a dim.
-    Gather(u8),
-    /// `[input, index, source]` along a dim.
-    Scatter(ScatterMode, u8),
+    Indexing(Indexing),
+    Sorting(Sorting),
     /// (…, m, k) × (…, k, n).
     Matmul,
     /// Large payloads are boxed: nodes of small operators stay small.
@@ -312,12 +306,15 @@ impl Op {
             Op::Reduce(k, _) => k.name(),
             Op::Scan(k, _) => k.name(),
             Op::Cat(_) => "cat",
-            Op::Gather(_) => "gather",
-            Op::Scatter(ScatterMode::Set, _) => "scatter",
-            Op::Scatter(ScatterMode::Add, _) => "scatter_add",
+            Op::Indexing(i) => i.name(),
+            Op::Sorting(s) => s.name(),
             Op::Matmul => "matmul",
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
         }
+    }
+    /// Whether the output is the first input with some elements replaced.
+    pub fn overwrites_first(&self) -> bool {
+        matches!(self, Op::WriteView) || matches!(self, Op::Indexing(i) if i.overwrites())
     }
 }

@@ -6,7 +6,7 @@ use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ops::elementwise::{Operand, cast};
-use corten_core::ops::{create, index, inplace, view};
+use corten_core::ops::{advanced, create, index, inplace, view};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -36,6 +36,9 @@ pub fn get(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         check_scalar(t)?;
         return PyTensor::wrap(py, view::select(t, 0, key.extract()?).py()?);
     }
+    if let Some(mask) = lone_mask(t, key).filter(|m| m.rank() == t.rank()) {
+        return PyTensor::wrap(py, advanced::masked_select(t, &mask).py()?);
+    }
     let found = resolve(t, key)?;
     if found.is_basic() {
         let out = if found.view.ptr_eq(t) { view::alias(t) } else { found.view };
@@ -44,8 +47,28 @@ pub fn get(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     PyTensor::wrap(py, index::index(&found.view, &found.tensors).py()?)
 }
 
+/// A boolean mask that is the whole index and fits the tensor's first dims.
+fn lone_mask(t: &Tensor, key: &Bound<'_, PyAny>) -> Option<Tensor> {
+    let mask = key.cast::<PyTensor>().ok()?.get().tensor();
+    let fits = mask.dtype() == DType::Bool && mask.rank() > 0 && t.shape().starts_with(mask.shape());
+    fits.then_some(mask)
+}
+
+/// `t[mask] = one value` needs no positions: nothing is computed now.
+fn fill(t: &Tensor, mask: &Tensor, value: Operand) -> PyResult<()> {
+    inplace::check_writable(t).py()?;
+    let mut shape = mask.shape().to_vec();
+    shape.resize(t.rank(), 1);
+    let source = match value {
+        Operand::Tensor(v) => index::Source::Tensor(v),
+        Operand::Number(n) => index::Source::Number(n),
+    };
+    let mask = view::reshape(mask, &shape).py()?;
+    let new = advanced::masked_fill(t, &mask, source).py()?;
+    inplace::replace(t, &new, "index_put").py()
+}
+
 pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let found = resolve(t, key)?;
     let number = if value.is_instance_of::<PyTensor>() { None } else { extract_number(value) };
     let data = match (number, value.cast::<PyTensor>()) {
         (None, Ok(v)) => Some(v.get().tensor()),
@@ -59,6 +82,13 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         (None, Some(s)) => Operand::Number(s),
         _ => return Err(PyTypeError::new_err("can't assign this value to a tensor")),
     };
+    if let Some(mask) = lone_mask(t, key)
+        && matches!(operand, Operand::Number(_))
+            | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
+    {
+        return fill(t, &mask, operand);
+    }
+    let found = resolve(t, key)?;
     if found.is_basic() {
         return inplace::copy_(&found.view, operand).py();
     }

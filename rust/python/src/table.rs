@@ -86,5 +86,7 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());
     all.extend(crate::ops::window::rows());
+    all.extend(crate::ops::index::rows());
+    all.extend(crate::ops::sort::rows());
     all
 }

@@ -14,8 +14,9 @@ use crate::{dispatch, simd_dispatch};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Scores are `scale`·q·k; with `causal` query i sees keys 0..=i. With `dropout` p over 0, a probability is kept where the
-/// uniform number of its element, at index ((b·H + h)·L + i)·S + j of the stream (`seed`, `offset`), is below 1 - p.
+/// Scores are `scale`·q·k; with `causal` query i sees keys 0..=i. With `dropout` p over 0, a probability is kept where
+/// the uniform number of its element, at index ((b·H + h)·L + i)·S + j of the stream (`seed`, `offset`), is below 1 -
+/// p.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct AttentionParams {
     pub scale: f64,
@@ -82,7 +83,9 @@ unsafe impl<T: Send> Sync for HeadsMut<T> {}
 
 impl<T: Storage> HeadsMut<T> {
     pub(super) fn new(window: &mut Out) -> Result<Self> {
-        let &[_, _, _, columns] = window.shape else { return Err(Error::Internal(format!("{OP}: outputs have rank 4"))) };
+        let &[_, _, _, columns] = window.shape else {
+            return Err(Error::Internal(format!("{OP}: outputs have rank 4")));
+        };
         if window.strides[3] != 1 && columns > 1 {
             return Err(Error::Internal(format!("{OP}: rows of outputs must be contiguous")));
         }
@@ -122,7 +125,8 @@ impl Sizes {
                 Ok(Sizes { b, h, hkv, l, s, e, ev })
             }
             (q, k, v) => Err(Error::Runtime(format!(
-                "{OP}: query {q:?}, key {k:?} and value {v:?} must be (B, H, L, E), (B, Hkv, S, E) and (B, Hkv, S, Ev) with H a multiple of Hkv"
+                "{OP}: query {q:?}, key {k:?} and value {v:?} must be (B, H, L, E), (B, Hkv, S, E) and \
+                 (B, Hkv, S, Ev) with H a multiple of Hkv"
             ))),
         }
     }
@@ -327,7 +331,11 @@ fn attend<T: Storage>(
     let z = scores.sizes;
     let count = queries.len();
     let padded = count.next_multiple_of(ROWS);
-    tiles::pack_left(q.head(b, h).part(queries.start, count), T::Acc::from_f64(scores.params.scale), &mut space.q[..padded * z.e]);
+    tiles::pack_left(
+        q.head(b, h).part(queries.start, count),
+        T::Acc::from_f64(scores.params.scale),
+        &mut space.q[..padded * z.e],
+    );
     space.acc.fill(T::Acc::ZERO);
     space.max.fill(-T::Acc::INFINITY);
     space.sum.fill(T::Acc::ZERO);
@@ -381,8 +389,8 @@ fn attend_few<T: Storage>(
 }
 
 simd_dispatch! {
-    /// Turns a block of scores into numerators against the new maxima, and rescales the sums so far. `first` is the batch,
-    /// the head and the first query; `rows` are the block's rows in the task.
+    /// Turns a block of scores into numerators against the new maxima, and rescales the sums so far. `first` is the
+    /// batch, the head and the first query; `rows` are the block's rows in the task.
     fn online_softmax<A: Acc>(
         scores: &Scores, first: [usize; 3], k0: usize, keys: usize, rows: Range<usize>, space: &mut Space<A>
     ) {

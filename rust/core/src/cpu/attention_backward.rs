@@ -1,11 +1,13 @@
 //! The gradient of scaled dot-product attention: probabilities are computed again from the scores and their saved
 //! log-sum-exp, block by block.
 //!
-//! A task owns what it writes. Where there are enough key heads one task makes all gradients of a key head; otherwise the
-//! queries' gradients and those of keys and values are separate tasks. Either way a sum runs over the same blocks in the
-//! same order.
+//! A task owns what it writes. Where there are enough key heads one task makes all gradients of a key head; otherwise
+//! the queries' gradients and those of keys and values are separate tasks. Either way a sum runs over the same blocks
+//! in the same order.
 
-use crate::cpu::attention::{AttentionParams, Heads, HeadsMut, KEYS, OP, QUERIES, Scores, Sizes, Uniform, checked_mask, task_rows};
+use crate::cpu::attention::{
+    AttentionParams, Heads, HeadsMut, KEYS, OP, QUERIES, Scores, Sizes, Uniform, checked_mask, task_rows,
+};
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, LANES, Storage};
 use crate::cpu::threads::{num_threads, parallel_for};
@@ -212,7 +214,11 @@ impl<T: Storage> Problem<'_, T> {
                 let to = &mut head.q_right[r0 * e_pitch..(r0 + block) * e_pitch];
                 tiles::pack_right(q.part(r0, block), nr, to);
                 to.iter_mut().for_each(|v| *v *= scale);
-                tiles::pack_right(dout.part(r0, block), nr, &mut head.dout_right[r0 * ev_pitch..(r0 + block) * ev_pitch]);
+                tiles::pack_right(
+                    dout.part(r0, block),
+                    nr,
+                    &mut head.dout_right[r0 * ev_pitch..(r0 + block) * ev_pitch],
+                );
             }
         }
         for r in 0..count {
@@ -236,7 +242,16 @@ impl<T: Storage> Problem<'_, T> {
         let (count, whole, n) = (rows.len(), rows.len().next_multiple_of(ROWS), keys.len());
         let by_rows = |data, row_step| Left { data, row_step, depth_step: 1 };
         product(by_rows(&head.q[rows.start * z.e..], z.e), &space.k_columns, z.e, &mut space.ds, KEYS, whole, n, false);
-        product(by_rows(&head.dout[rows.start * z.ev..], z.ev), &space.v_columns, z.ev, &mut space.dp, KEYS, whole, n, false);
+        product(
+            by_rows(&head.dout[rows.start * z.ev..], z.ev),
+            &space.v_columns,
+            z.ev,
+            &mut space.dp,
+            KEYS,
+            whole,
+            n,
+            false,
+        );
         let first = [task.batch, h, task.queries.start + rows.start];
         softmax_gradient(&self.scores, first, keys.clone(), &head.lse[rows.clone()], &head.dot[rows.clone()], space);
         if let Some(dmask) = self.dmask.filter(|_| task.for_queries) {
@@ -296,7 +311,18 @@ impl<A: Acc> Space<A> {
         let zeros = |n: usize| vec![A::ZERO; n];
         let [ds, p, dp] = [(); 3].map(|_| zeros(QUERIES * KEYS));
         let (k_columns, v_columns, k_rows) = (zeros(KEYS * z.e), zeros(KEYS * z.ev), zeros(KEYS * e_pitch));
-        Space { k_columns, v_columns, k_rows, ds, p, dp, dk: zeros(KEYS * e_pitch), dv: zeros(KEYS * ev_pitch), e_pitch, ev_pitch }
+        Space {
+            k_columns,
+            v_columns,
+            k_rows,
+            ds,
+            p,
+            dp,
+            dk: zeros(KEYS * e_pitch),
+            dv: zeros(KEYS * ev_pitch),
+            e_pitch,
+            ev_pitch,
+        }
     }
     /// Packs a block of keys and values and clears its gradients.
     fn load_keys<T: Storage<Acc = A>>(&mut self, k: tiles::Matrix<T>, v: tiles::Matrix<T>, nr: usize) {
@@ -403,9 +429,16 @@ mod tests {
                 uniform(3, 5, (query * s) as u64, &mut factors);
                 let kept = |j: usize| {
                     let keep = 1.0 - self.p.dropout;
-                    if self.p.dropout == 0.0 { 1.0 } else if f64::from(factors[j]) < keep { 1.0 / keep } else { 0.0 }
+                    if self.p.dropout == 0.0 {
+                        1.0
+                    } else if f64::from(factors[j]) < keep {
+                        1.0 / keep
+                    } else {
+                        0.0
+                    }
                 };
-                let value = |c: usize| (0..s).map(|j| weights[j] / sum * kept(j) * v[(kv * s + j) * ev + c]).sum::<f64>();
+                let value =
+                    |c: usize| (0..s).map(|j| weights[j] / sum * kept(j) * v[(kv * s + j) * ev + c]).sum::<f64>();
                 out.extend((0..ev).map(value));
             }
             out

@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) of (N, C, …): training and evaluation forward, and both gradients.
 //!
-//! Memory is seen as (n, c, s). With a long spatial extent the unit of work is one run of `s` elements of one sample and
-//! channel; otherwise samples are rows of c·s columns and the unit is a tile of rows and columns. Tensors in
+//! Memory is seen as (n, c, s). With a long spatial extent the unit of work is one run of `s` elements of one sample
+//! and channel; otherwise samples are rows of c·s columns and the unit is a tile of rows and columns. Tensors in
 //! channels-last order are rows of c columns. Statistics of units merge in a fixed order.
 
 use crate::cpu::math::Real;
@@ -26,8 +26,8 @@ const SHORT: usize = 64;
 const TILE_ROWS: usize = 64;
 const TILE: usize = 64;
 
-/// A dense layout of (n, c, s). With `fold` over 1 (and s = 1), that many samples make one row of columns, so that rows of
-/// few channels still fill the lanes.
+/// A dense layout of (n, c, s). With `fold` over 1 (and s = 1), that many samples make one row of columns, so that rows
+/// of few channels still fill the lanes.
 #[derive(Clone, Copy, PartialEq)]
 struct Sizes {
     n: usize,
@@ -132,8 +132,9 @@ fn dense_mut<'a, T: Storage>(window: &mut Out<'a>) -> Result<(Sizes, &'a mut [T]
     }
 }
 
-/// Training: y from the statistics of this batch. `mean` and `rstd` are saved for the gradient and `variance` is unbiased,
-/// for the running statistics; each has C elements of any floating dtype. `y` may be contiguous or channels-last.
+/// Training: y from the statistics of this batch. `mean` and `rstd` are saved for the gradient and `variance` is
+/// unbiased, for the running statistics; each has C elements of any floating dtype. `y` may be contiguous or
+/// channels-last.
 pub fn forward_training(
     p: &BatchNormParams,
     x: &In,
@@ -248,7 +249,6 @@ pub fn backward(
         Ok(())
     }, else Err(rows::unsupported(OP, x.dtype)))
 }
-
 
 fn running<A: Acc>(p: &BatchNormParams, mean: &In, variance: &In) -> Result<(Vec<A>, Vec<A>)> {
     let rstd = |v: f64| A::from_f64(1.0 / (v + p.eps).sqrt());
@@ -549,7 +549,8 @@ mod tests {
         let [mut y, mut mean, mut rstd, mut variance] = [shape, c, c, c].map(Tensor::zeros);
         let (m, r, v) = (&mut mean.output(), &mut rstd.output(), &mut variance.output());
         let (w, b) = (w.input(), b.input());
-        forward_training(&P, &x.input(), Some(&w), Some(&b), &mut y.output(), Some(m), Some(r), Some(v)).expect("a float");
+        forward_training(&P, &x.input(), Some(&w), Some(&b), &mut y.output(), Some(m), Some(r), Some(v))
+            .expect("a float");
         [y, mean, rstd, variance]
     }
 
@@ -574,7 +575,8 @@ mod tests {
                     let r = 1.0 / (m2 / n + P.eps).sqrt();
                     let found = [mean.values()[c], rstd.values()[c], variance.values()[c]];
                     assert_close(&found, &[m, r, m2 / (n - 1.0)], 2e-6, "statistics");
-                    let expected: Vec<f64> = values.iter().map(|v| (v - m) * r * w.values()[c] + b.values()[c]).collect();
+                    let expected: Vec<f64> =
+                        values.iter().map(|v| (v - m) * r * w.values()[c] + b.values()[c]).collect();
                     assert_close(&channel(&y.values(), shape, c), &expected, 4e-6, "batch_norm");
                 }
             }
@@ -587,9 +589,8 @@ mod tests {
         let x = Tensor::<f64>::noise(1, &shape);
         let [w, b] = [2, 3].map(|seed| Tensor::<f64>::noise(seed, &[5]));
         let [expected, ..] = train(&x, &shape, &w, &b);
-        let to_last = |v: &[f64]| -> Vec<f64> {
-            (0..v.len()).map(|i| v[i / 40 * 40 + i % 5 * 8 + i % 40 / 5]).collect()
-        };
+        let to_last =
+            |v: &[f64]| -> Vec<f64> { (0..v.len()).map(|i| v[i / 40 * 40 + i % 5 * 8 + i % 40 / 5]).collect() };
         let (memory, mut y) = (to_last(&x.data), vec![0.0f64; 120]);
         let strides = [40, 1, 10, 5];
         let dtype = crate::dtype::DType::F64;
@@ -633,7 +634,8 @@ mod tests {
                     let [mut dx, mut dw, mut db] = [shape, &shape[1..2], &shape[1..2]].map(Tensor::<f64>::zeros);
                     let outs = (&mut dx.output(), &mut dw.output(), &mut db.output());
                     let (g_in, x_in) = (g.input(), x.input());
-                    backward(&P, &g_in, &x_in, saved, Some(&w_in), Some(outs.0), Some(outs.1), Some(outs.2)).expect("float64");
+                    backward(&P, &g_in, &x_in, saved, Some(&w_in), Some(outs.0), Some(outs.1), Some(outs.2))
+                        .expect("float64");
                     assert_gradient(|x| run(x, &w, &b), &x, &g, &dx, "dx");
                     assert_gradient(|w| run(&x, w, &b), &w, &g, &dw, "dweight");
                     assert_gradient(|b| run(&x, &w, b), &b, &g, &db, "dbias");

@@ -382,7 +382,7 @@ simd_dispatch! {
             *d = A::from_element(s);
         }
     }
-    fn widen<T: Element>(src: &[T], dst: &mut [f32]) where [T: Storage<Acc = f32>] {
+    fn widen<T>(src: &[T], dst: &mut [f32]) where [T: Storage<Acc = f32>] {
         for (d, &s) in dst.iter_mut().zip(src) {
             *d = s.widen();
         }

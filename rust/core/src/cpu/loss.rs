@@ -90,10 +90,20 @@ impl<A: Acc> Problem<A> {
         let targets = targets(target, sizes.classes, p.ignore_index)?;
         let weights = rows::read_optional::<A>("cross_entropy", weight)?;
         if targets.len() != sizes.samples() {
-            return Err(Error::Internal(format!("cross_entropy: {} targets, {} samples", targets.len(), sizes.samples())));
+            return Err(Error::Internal(format!(
+                "cross_entropy: {} targets, {} samples",
+                targets.len(),
+                sizes.samples()
+            )));
         }
         let total = weights.as_ref().map_or(sizes.classes as f64, |w| w.iter().map(|w| w.to_f64()).sum());
-        Ok(Problem { sizes, targets, weights, total_weight: A::from_f64(total), smoothing: A::from_f64(p.label_smoothing) })
+        Ok(Problem {
+            sizes,
+            targets,
+            weights,
+            total_weight: A::from_f64(total),
+            smoothing: A::from_f64(p.label_smoothing),
+        })
     }
     #[inline(always)]
     fn weight(&self, class: usize) -> A {
@@ -120,8 +130,8 @@ impl<A: Acc> Problem<A> {
 }
 
 /// Per-sample losses (0 where ignored), in float32 or float64 whatever the scores' dtype if `loss` has it. `stats` is
-/// (2, samples) of the accumulator's dtype (float64 for float64, else float32) for the gradient. `weight_sum` is a scalar,
-/// what a mean divides by.
+/// (2, samples) of the accumulator's dtype (float64 for float64, else float32) for the gradient. `weight_sum` is a
+/// scalar, what a mean divides by.
 pub fn cross_entropy(
     p: &CrossEntropyParams,
     x: &In,
@@ -174,7 +184,8 @@ fn forward<T: Storage>(x: &[T], problem: &Problem<T::Acc>, losses: &mut [T::Acc]
 simd_dispatch! {
     /// Samples `first ..`, one row each.
     fn forward_rows<T: Storage>(
-        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc], log_sum: &mut [T::Acc]
+        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc],
+        log_sum: &mut [T::Acc]
     ) {
         let n = problem.sizes.classes;
         let mut source = Row::new::<T>(n);
@@ -199,7 +210,8 @@ simd_dispatch! {
 
     /// Samples `first ..` of one outer index, side by side.
     fn forward_columns<T: Storage>(
-        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc], log_sum: &mut [T::Acc]
+        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc],
+        log_sum: &mut [T::Acc]
     ) {
         let (sizes, width, start) = (problem.sizes, loss.len(), problem.sizes.start(first));
         let class = |c: usize| &x[start + c * sizes.inner..][..width];
@@ -380,7 +392,8 @@ pub fn nll_loss(
     }, else Err(rows::unsupported(op, x.dtype)))
 }
 
-/// dx from the gradient of every sample's loss, or of all alike when `grad` has one element; `dx` gives the scores' shape.
+/// dx from the gradient of every sample's loss, or of all alike when `grad` has one element; `dx` gives the scores'
+/// shape.
 pub fn nll_loss_backward(p: &NllParams, grad: &In, target: &In, weight: Option<&In>, dx: &mut Out) -> Result<()> {
     let op = "nll_loss";
     let sizes = Sizes::of(dx.shape);
@@ -394,7 +407,8 @@ pub fn nll_loss_backward(p: &NllParams, grad: &In, target: &In, weight: Option<&
         for (i, t) in targets.iter().enumerate() {
             if let &Some(t) = t {
                 let weight = w.as_ref().map_or(A::from_f64(1.0), |w| w[t]);
-                dx[sizes.start(i) + t * sizes.inner] = <T as Storage>::down(-g[if g.len() == 1 { 0 } else { i }] * weight);
+                let g = g[if g.len() == 1 { 0 } else { i }];
+                dx[sizes.start(i) + t * sizes.inner] = <T as Storage>::down(-g * weight);
             }
         }
         Ok(())
@@ -422,14 +436,21 @@ mod tests {
             let pick = |i: usize| if i == 1 { IGNORED as f64 } else { (i * 7 % z.classes) as f64 };
             let target = Tensor::new((0..z.samples()).map(pick).collect(), &[z.samples()]);
             let weight = Tensor::new((0..z.classes).map(|c| 0.3 + (c % 5) as f64 / 4.0).collect(), &[z.classes]);
-            Case { shape: shape.to_vec(), target, weight, p: CrossEntropyParams { ignore_index: IGNORED, label_smoothing } }
+            Case {
+                shape: shape.to_vec(),
+                target,
+                weight,
+                p: CrossEntropyParams { ignore_index: IGNORED, label_smoothing },
+            }
         }
         fn forward<T: Storage>(&self, x: &Tensor<T>) -> (Tensor<f64>, Tensor<T::Acc>, f64) {
             let n = self.target.data.len();
-            let (mut loss, mut stats, mut total) = (Tensor::zeros(&[n]), Tensor::zeros(&[2, n]), Tensor::<f64>::zeros(&[]));
+            let (mut loss, mut stats, mut total) =
+                (Tensor::zeros(&[n]), Tensor::zeros(&[2, n]), Tensor::<f64>::zeros(&[]));
             let (target, weight) = (self.target.input(), self.weight.input());
             let (loss_out, stats_out, sum) = (&mut loss.output(), &mut stats.output(), &mut total.output());
-            cross_entropy(&self.p, &x.input(), &target, Some(&weight), loss_out, stats_out, Some(sum)).expect("valid targets");
+            cross_entropy(&self.p, &x.input(), &target, Some(&weight), loss_out, stats_out, Some(sum))
+                .expect("valid targets");
             (loss, stats, total.data[0])
         }
         /// The definition, in float64.
@@ -443,7 +464,8 @@ mod tests {
                 let scores: Vec<f64> = (0..z.classes).map(|c| x[z.start(sample) + c * z.inner]).collect();
                 let lse = scores.iter().map(|v| v.exp()).sum::<f64>().ln();
                 let term = |c: usize| self.weight.data[c] * (lse - scores[c]);
-                (1.0 - smoothing) * term(t as usize) + smoothing / z.classes as f64 * (0..z.classes).map(term).sum::<f64>()
+                (1.0 - smoothing) * term(t as usize)
+                    + smoothing / z.classes as f64 * (0..z.classes).map(term).sum::<f64>()
             };
             (0..z.samples()).map(loss).collect()
         }

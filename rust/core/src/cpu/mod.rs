@@ -1,9 +1,12 @@
 //! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
 
+pub mod advanced;
 pub mod blocks;
 pub mod conv;
 pub mod copy;
+pub mod count;
 pub mod elementwise;
+pub mod embedding;
 pub mod fold;
 pub mod gemm;
 pub mod im2col;
@@ -12,11 +15,18 @@ pub mod math;
 pub mod pad;
 pub mod planes;
 pub mod pool;
+pub mod index;
+mod indexing;
+pub mod rearrange;
 pub mod reduce;
 pub mod reduce_index;
 pub mod scan;
+pub mod select;
 pub mod simd;
+pub mod sort;
+mod sorting;
 pub mod threads;
+pub mod unique;
 pub mod view;
 pub mod walk;
 
@@ -25,7 +35,7 @@ pub use crate::simd_dispatch;
 use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::op::{Conv, Op, Reduction, Scan, ScatterMode, Window};
+use crate::op::{Conv, Op, Reduction, Scan, Window};
 use view::{In, Out};
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
@@ -44,8 +54,6 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             cat(*dim as usize, ins, &mut outs[0]);
             Ok(())
         }
-        Op::Gather(d) => gather(*d as usize, &ins[0], &ins[1], &mut outs[0]),
-        Op::Scatter(mode, d) => scatter(*mode, *d as usize, &ins[0], &ins[1], &ins[2], &mut outs[0]),
         Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
         Op::Conv(pass, p) => {
             match pass {
@@ -56,6 +64,8 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             Ok(())
         }
         Op::Window(w) => window(w, ins, outs),
+        Op::Indexing(i) => indexing::execute(*i, ins, numbers, &mut outs[0]),
+        Op::Sorting(s) => sorting::execute(*s, ins, numbers, outs),
     }
 }
 
@@ -156,14 +166,6 @@ fn window(w: &Window, ins: &[In], outs: &mut [Out]) -> Result<()> {
         Window::Col2im(p) => im2col::col2im(p, x, out),
     }
     Ok(())
-}
-
-fn gather(_d: usize, _x: &In, _index: &In, _out: &mut Out) -> Result<()> {
-    Err(Error::Internal("gather".into()))
-}
-
-fn scatter(_m: ScatterMode, _d: usize, _x: &In, _index: &In, _src: &In, _out: &mut Out) -> Result<()> {
-    Err(Error::Internal("scatter".into()))
 }
 
 /// The dtypes a window may have, for error messages.

@@ -1,7 +1,7 @@
 //! Layer, RMS and group normalisation, forward and gradient. Batch normalisation is in `batch_norm.rs`.
 //!
-//! Statistics are taken per row in two passes over blocks that stay in cache. Sums over rows (the gradients of weight and
-//! bias) go through partial sums of fixed row blocks, so they do not depend on the thread count.
+//! Statistics are taken per row in two passes over blocks that stay in cache. Sums over rows (the gradients of weight
+//! and bias) go through partial sums of fixed row blocks, so they do not depend on the thread count.
 
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, Moments, Row, Shared, Storage, grain, moments};
@@ -184,13 +184,7 @@ fn read_stats<A: Acc>(op: &str, mean: Option<&In>, rstd: &In, count: usize) -> R
     Ok(mean.into_iter().zip(rows::read(op, rstd)?).map(|(mean, rstd)| Stat { mean, rstd }).collect())
 }
 
-fn write_grads<A: Acc>(
-    op: &str,
-    dw: &[A],
-    db: &[A],
-    dweight: Option<&mut Out>,
-    dbias: Option<&mut Out>,
-) -> Result<()> {
+fn write_grads<A: Acc>(op: &str, dw: &[A], db: &[A], dweight: Option<&mut Out>, dbias: Option<&mut Out>) -> Result<()> {
     if let Some(out) = dweight {
         rows::write(op, dw, out)?;
     }
@@ -534,7 +528,9 @@ mod tests {
     #[test]
     fn layer_and_rms_norm_match_float64() {
         at_every_level(|| {
-            for (shape, rms) in [([3, 5], false), ([3, 5], true), ([2, 100], false), ([70, 33], true), ([1, 9000], false)] {
+            for (shape, rms) in
+                [([3, 5], false), ([3, 5], true), ([2, 100], false), ([70, 33], true), ([1, 9000], false)]
+            {
                 let n = shape[1];
                 let [x, w, b] = [&shape[..], &shape[1..], &shape[1..]].map(|s| Tensor::<f32>::noise(n as u64, s));
                 let [y, ..] = layer(&x, &shape, [Some(&w), Some(&b)], rms);

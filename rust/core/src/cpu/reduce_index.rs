@@ -195,7 +195,7 @@ impl Walk {
         let (count, row_stride) = (self.reduced.numel(), self.reduced.inner().strides[0]);
         let direct = self.dtype == A::DTYPE && vector.strides[0] == 1;
         parallel_for(others.numel() * tiles, grain(TASK, count * TILE.min(vector.size)), |range| {
-            let mut stage = vec![A::ZERO; TILE];
+            let mut stage = [A::ZERO; TILE];
             for task in range {
                 let [base, o] = others.offsets(task / tiles);
                 let first = task % tiles * TILE;

@@ -92,7 +92,7 @@ pub fn lstm_step_backward(
     let (op, h) = ("lstm_cell", hidden(c.shape));
     expect(op, "saved", saved.numel(), 4 * c.numel())?;
     dispatch!(float c.dtype, T => {
-        let (saved, c, c_next) = (saved.to_vec_or_slice::<T>(), c.to_vec_or_slice::<T>(), c_next.to_vec_or_slice::<T>());
+        let [saved, c, c_next] = [saved, c, c_next].map(|w| w.to_vec_or_slice::<T>());
         let (dh, dc_next) = (dh.map(|d| d.to_vec_or_slice::<T>()), dc_next.map(|d| d.to_vec_or_slice::<T>()));
         let (dgates, dc) = (Shared::new(dgates.as_mut_slice::<T>()), Shared::new(dc.as_mut_slice::<T>()));
         parallel_for(c.len() / h.max(1), grain(h * LSTM_COST), |r| {
@@ -173,7 +173,7 @@ pub fn gru_step(gates_x: &In, gates_h: &In, h: &In, h_next: &mut Out, saved: Opt
     expect(op, "the input's gates", gates_x.numel(), 3 * h.numel())?;
     expect(op, "the hidden state's gates", gates_h.numel(), 3 * h.numel())?;
     dispatch!(float h.dtype, T => {
-        let (x, hidden_gates, h) = (gates_x.to_vec_or_slice::<T>(), gates_h.to_vec_or_slice::<T>(), h.to_vec_or_slice::<T>());
+        let [x, hidden_gates, h] = [gates_x, gates_h, h].map(|w| w.to_vec_or_slice::<T>());
         let h_next = Shared::new(h_next.as_mut_slice::<T>());
         let saved = saved.map(|s| Shared::new(s.as_mut_slice::<T>()));
         parallel_for(h.len() / size.max(1), grain(size * GRU_COST), |r| {
@@ -253,7 +253,8 @@ simd_dispatch! {
         let mut dx = vec![T::Acc::ZERO; 3 * size];
         let (mut dhid, mut dh_out) = (dx.clone(), vec![T::Acc::ZERO; size]);
         let one = T::Acc::ONE;
-        let outs = dgates_x.chunks_exact_mut(3 * size).zip(dgates_h.chunks_exact_mut(3 * size)).zip(dh.chunks_exact_mut(size));
+        let outs = dgates_x.chunks_exact_mut(3 * size).zip(dgates_h.chunks_exact_mut(3 * size));
+        let outs = outs.zip(dh.chunks_exact_mut(size));
         let inputs = grad.chunks_exact(size).zip(saved.chunks_exact(4 * size)).zip(h.chunks_exact(size));
         for (((grad, saved), h), ((dx_out, dhid_out), dh)) in inputs.zip(outs) {
             let (grad, saved, h) = (grad_row.load(grad), saved_row.load(saved), h_row.load(h));

@@ -1,8 +1,8 @@
-//! What the row kernels (softmax, normalisation, losses, cells, attention) share: element types and the type they compute
-//! in, sums and maps over rows in lanes, and windows read or written as accumulators.
+//! What the row kernels (softmax, normalisation, losses, cells, attention) share: element types and the type they
+//! compute in, sums and maps over rows in lanes, and windows read or written as accumulators.
 //!
-//! Sums have one shape whatever the thread count: element `i` of a block goes to lane `i % LANES`, lanes combine pairwise,
-//! blocks are added in order in float64.
+//! Sums have one shape whatever the thread count: element `i` of a block goes to lane `i % LANES`, lanes combine
+//! pairwise, blocks are added in order in float64.
 
 use crate::cpu::math::Real;
 use crate::cpu::simd::Simd;
@@ -612,11 +612,7 @@ impl Moments {
         let count = self.count + other.count;
         let delta = other.mean - self.mean;
         let share = other.count / count;
-        Moments {
-            count,
-            mean: self.mean + delta * share,
-            m2: self.m2 + other.m2 + delta * delta * self.count * share,
-        }
+        Moments { count, mean: self.mean + delta * share, m2: self.m2 + other.m2 + delta * delta * self.count * share }
     }
     /// The variance that divides by the count.
     #[inline(always)]
@@ -713,7 +709,8 @@ pub(super) mod testing {
         }
     }
 
-    /// Asserts that `gradient` is the derivative at `x` of the dot product of `f` with `weights`, by central differences.
+    /// Asserts that `gradient` is the derivative at `x` of the dot product of `f` with `weights`, by central
+    /// differences.
     pub fn assert_gradient(
         f: impl Fn(&Tensor<f64>) -> Tensor<f64>,
         x: &Tensor<f64>,

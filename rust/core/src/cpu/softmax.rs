@@ -1,7 +1,8 @@
 //! Softmax, log-softmax and logsumexp along one dimension, and the gradients of the first two.
 //!
-//! A contiguous tensor is seen as (outer, n, inner) around the dimension. With `inner` = 1 every row is read from memory
-//! once and stays in cache; otherwise blocks of neighbouring columns are gathered into a tile that stays in cache.
+//! A contiguous tensor is seen as (outer, n, inner) around the dimension. With `inner` = 1 every row is read from
+//! memory once and stays in cache; otherwise blocks of neighbouring columns are gathered into a tile that stays in
+//! cache.
 
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, Row, Shared, Storage, grain};

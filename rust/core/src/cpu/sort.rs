@@ -27,7 +27,7 @@ pub fn key_of<T: Element>(v: T) -> u64 {
     };
     // Negative numbers are flipped whole, the others in the sign only; selections instead of branches, for SIMD.
     let negative = (bits & top != 0) as u64;
-    let ordered = bits ^ (top | mask * negative);
+    let ordered = bits ^ (top | (mask * negative));
     let ordered = if bits & (top - 1) == 0 { top } else { ordered };
     if v.is_nan() { mask } else { ordered }
 }
@@ -78,7 +78,7 @@ pub trait Packed: Copy + Ord + Send + Sync + Default + 'static {
 impl Packed for u64 {
     #[inline(always)]
     fn pack(key: u64, position: usize) -> Self {
-        key << 32 | position as u64
+        (key << 32) | position as u64
     }
     #[inline(always)]
     fn key(self) -> u64 {
@@ -93,7 +93,7 @@ impl Packed for u64 {
 impl Packed for u128 {
     #[inline(always)]
     fn pack(key: u64, position: usize) -> Self {
-        (key as u128) << 64 | position as u128
+        ((key as u128) << 64) | position as u128
     }
     #[inline(always)]
     fn key(self) -> u64 {

@@ -1,7 +1,7 @@
 //! Products of small blocks whose right operand is packed: what attention multiplies inside one task.
 //!
-//! A right operand (depth × columns) lies in panels of `nr` columns, each `depth × nr` and contiguous; missing columns are
-//! zero. Rows of the left operand and of the result are padded to whole tiles, so that there are no edges.
+//! A right operand (depth × columns) lies in panels of `nr` columns, each `depth × nr` and contiguous; missing columns
+//! are zero. Rows of the left operand and of the result are padded to whole tiles, so that there are no edges.
 
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, Row, Storage};
@@ -159,7 +159,8 @@ pub struct Left<'a, A> {
 }
 
 simd_dispatch! {
-    /// `c (rows × columns) = a·b`, added to c if `add`; rows is a multiple of [`ROWS`] and b has `depth` rows in panels.
+    /// `c (rows × columns) = a·b`, added to c if `add`; rows is a multiple of [`ROWS`] and b has `depth` rows in
+    /// panels.
     pub fn product<A: Acc>(
         a: Left<A>, b: &[A], depth: usize, c: &mut [A], pitch: usize, rows: usize, columns: usize, add: bool
     ) {
@@ -269,13 +270,14 @@ mod tests {
     fn products_match<T: Storage>(tolerance: f64) {
         for (m, n, depth) in [(1, 1, 1), (4, 5, 3), (12, 33, 20), (31, 70, 9), (64, 64, 64)] {
             let (a, b) = (Tensor::<T>::noise(1, &[m, depth]), Tensor::<T>::noise(2, &[depth, n]));
+            let (a_values, b_values) = (a.values(), b.values());
             let (rows, nr) = (m.next_multiple_of(ROWS), panel::<T::Acc>());
             let pitch = padded(n, nr);
             let mut left = vec![T::Acc::ONE; rows * depth];
             pack_left(matrix(&a, m, depth), T::Acc::ONE, &mut left);
             let mut right = vec![T::Acc::ONE; pitch * depth];
             pack_right(matrix(&b, depth, n), nr, &mut right);
-            let flipped: Vec<f64> = (0..n * depth).map(|i| b.values()[i % depth * n + i / depth]).collect();
+            let flipped: Vec<f64> = (0..n * depth).map(|i| b_values[i % depth * n + i / depth]).collect();
             let flipped = Tensor::<T>::new(flipped, &[n, depth]);
             let mut again = vec![T::Acc::ONE; pitch * depth];
             pack_right_transposed(matrix(&flipped, n, depth), nr, &mut again);
@@ -286,7 +288,7 @@ mod tests {
                 product(left, &right, depth, &mut c, pitch, rows, n, add);
             }
             for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                let terms = (0..depth).map(|k| a.values()[i * depth + k] * b.values()[k * n + j]);
+                let terms = (0..depth).map(|k| a_values[i * depth + k] * b_values[k * n + j]);
                 assert_close(&[c[i * pitch + j].to_f64()], &[2.0 * terms.sum::<f64>()], tolerance, "product");
             }
             let mut row = vec![T::Acc::ZERO; n];

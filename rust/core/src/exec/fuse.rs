@@ -77,7 +77,7 @@ impl Fuser<'_> {
                 candidates.push(unit);
             }
         }
-        if matches!(node.op, Op::WriteView) {
+        if node.op.overwrites_first() {
             self.wait_for_readers(i, &mut after);
         }
         if matches!(node.op, Op::Ew(Ew::Philox)) {

@@ -2,15 +2,20 @@
 //! knows how a kernel works; results are recorded, not computed.
 
 pub mod conv;
+pub mod advanced;
+pub mod count;
 pub mod create;
 pub mod elementwise;
 mod elementwise_table;
+pub mod embedding;
 pub mod index;
 pub mod inplace;
 pub mod join;
 pub mod matmul;
+pub mod rearrange;
 pub mod reduce;
 pub mod scan;
+pub mod sort;
 pub mod view;
 pub mod window;
 

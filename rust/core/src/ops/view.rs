@@ -39,7 +39,7 @@ pub fn window(t: &Tensor, name: &'static str, f: Window) -> Result<Tensor> {
 }
 
 /// Zeros of `shape` with `g` added through the window.
-fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
+pub fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
     let target = f(&Layout::contiguous(shape.clone()))?;
     let zeros = super::create::zeros(shape.clone(), g.dtype())?;
     let out = if overlapping(&target) {
@@ -304,7 +304,12 @@ pub fn squeeze(t: &Tensor, dims: &[usize]) -> Tensor {
 pub fn diagonal(t: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
     let (a, b) = (wrap_dim("diagonal", dim1, t.rank())?, wrap_dim("diagonal", dim2, t.rank())?);
     ensure!(a != b, Runtime, "diagonal dimensions cannot be identical {dim1}, {dim2}");
-    window(t, "DiagonalBackward0", Arc::new(move |l: &Layout| {
+    window(t, "DiagonalBackward0", diagonal_window(offset, a, b))
+}
+
+/// The window of [`diagonal`].
+pub fn diagonal_window(offset: i64, a: usize, b: usize) -> Window {
+    Arc::new(move |l: &Layout| {
         let (rows, cols) = (l.shape[a] as i64, l.shape[b] as i64);
         let len = if offset >= 0 { rows.min(cols - offset) } else { (rows + offset).min(cols) }.max(0) as usize;
         let mut out = l.clone();
@@ -318,7 +323,7 @@ pub fn diagonal(t: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor>
         out.shape.push(len);
         out.strides.push(l.strides[a] + l.strides[b]);
         Ok(out)
-    }))
+    })
 }
 
 /// Windows of `size` elements every `step` along a dim, appended as the last dim.

@@ -1,7 +1,9 @@
 //! The rows of the operator table, by family; the functions behind them are the engine's.
 
 pub mod elementwise;
+pub mod index;
 pub mod linear;
 pub mod reduce;
 pub mod shape;
 pub mod window;
+pub mod sort;

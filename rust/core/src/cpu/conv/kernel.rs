@@ -4,6 +4,7 @@
 //! 14×32 float32 with AVX-512, 6×16 with AVX2.
 
 use crate::cpu::planes::Widen;
+use crate::cpu::conv::scratch::Plain;
 use crate::cpu::conv::vector::{Lanes, Vector};
 use crate::cpu::simd::{Level, level};
 
@@ -57,7 +58,7 @@ impl<T> Tile<T> {
 }
 
 /// float32 and float64.
-pub trait Real: Widen<Acc = Self> + Default + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
+pub trait Real: Plain + Widen<Acc = Self> + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
     /// The tile of the level in use.
     fn tile() -> Tile<Self>;
 }

@@ -56,18 +56,6 @@ struct Run {
 }
 
 impl Patches {
-    /// The plain matrix `x[n, c, :]`: one tap, every point of the plane a column.
-    pub fn plain(batches: usize, batch_stride: usize, points: usize) -> Patches {
-        Patches {
-            size: [1, 1, points],
-            grid: [1, 1, points],
-            stride: [1; 3],
-            taps: vec![[0; 3]],
-            batch_stride,
-            batches,
-        }
-    }
-
     /// Output points of one sample.
     pub fn points(&self) -> usize {
         self.grid.iter().product()
@@ -83,11 +71,15 @@ impl Patches {
         self.size.iter().product()
     }
 
+    /// Whether the patches are the input itself.
+    pub fn is_plain(&self) -> bool {
+        self.taps == [[0; 3]] && self.stride == [1; 3] && self.size == self.grid
+    }
+
     /// Whether a panel lies in memory as it would be packed, rows a plane apart: where it begins in channel 0.
     pub fn plain_columns(&self, from: usize, width: usize) -> Option<usize> {
         let (sample, point) = (from / self.points(), from % self.points());
-        let plain = self.taps == [[0; 3]] && self.stride == [1; 3] && self.size == self.grid;
-        (plain && point + width <= self.points()).then_some(sample * self.batch_stride + point)
+        (self.is_plain() && point + width <= self.points()).then_some(sample * self.batch_stride + point)
     }
 
     /// Plans the panel of the columns `from..from + width` (fewer at the end of the batch).
@@ -342,6 +334,8 @@ unsafe fn transpose_avx512(
             unsafe {
                 let mut v = [_mm512_setzero_ps(); 16];
                 for (i, v) in v.iter_mut().enumerate().take(n) {
+                    // The next columns; rows are too short for the processor to guess.
+                    _mm_prefetch::<_MM_HINT_T0>(rows.wrapping_add((row + i) * stride + column + 2 * width).cast());
                     *v = _mm512_loadu_ps(rows.add((row + i) * stride + column));
                 }
                 let v = transpose_16(v);

@@ -31,14 +31,64 @@ pub struct WeightGrad<'a, T> {
     pub sizes: Sizes,
 }
 
-/// Which operands the tile multiplies.
+/// How patches enter the product.
 enum Layout<T> {
-    /// Both with their channels last, so that a patch is copied and a gradient read in place; for whole tiles of channels.
-    ChannelsLast { x: Scratch<T>, grad: Scratch<T> },
-    /// Gradients times patches, both packed and transposed.
+    /// As right operand, copied from the input with channels last; for whole tiles of channels.
+    ChannelsLast(Columns<T>),
+    /// As right operand, packed and transposed.
     Packed,
-    /// Patches times gradients, for few patch rows.
+    /// As left operand, packed and transposed; for few patch rows.
     Swapped,
+}
+
+/// Channels as `[group][tile][point of the batch][channel]`, ready to be an operand.
+struct Columns<T> {
+    data: Scratch<T>,
+    tiles: Vec<Range<usize>>,
+    /// Channels of a tile in memory, when they are padded.
+    padded: Option<usize>,
+    points: usize,
+}
+
+impl<T: Real> Columns<T> {
+    /// From `(batches, groups · channels, points)`.
+    fn new(x: &[T], batches: usize, groups: usize, points: usize, tiles: Vec<Range<usize>>, padded: Option<usize>) -> Self {
+        const BLOCK: usize = 32;
+        let channels = tiles.last().map_or(0, |t| t.end);
+        let size = padded.map_or(channels, |p| p * tiles.len());
+        let mut data = Scratch::<T>::new(groups * size * batches * points);
+        let shared = Shared::new(data.as_mut_slice());
+        let columns = Columns { data, tiles, padded, points: batches * points };
+        let blocks = points.div_ceil(BLOCK);
+        threads::parallel_for(batches * blocks, grain(groups * channels * BLOCK / 4), |range| {
+            for i in range {
+                let (n, from) = (i / blocks, i % blocks * BLOCK);
+                for (group, t) in (0..groups).flat_map(|g| (0..columns.tiles.len()).map(move |t| (g, t))) {
+                    let (rows, pitch) = (&columns.tiles[t], columns.pitch(t));
+                    let source = &x[((n * groups + group) * channels + rows.start) * points + from..];
+                    let to = shared.ptr().wrapping_add(columns.offset(group, t, n * points + from));
+                    // SAFETY: every block reads and writes its own points.
+                    unsafe {
+                        transpose(source.as_ptr(), points, rows.len(), BLOCK.min(points - from), to, pitch);
+                    }
+                }
+            }
+        });
+        columns
+    }
+    fn pitch(&self, tile: usize) -> usize {
+        self.padded.unwrap_or(self.tiles[tile].len())
+    }
+    fn offset(&self, group: usize, tile: usize, point: usize) -> usize {
+        let (start, size) = match self.padded {
+            Some(p) => (tile * p, self.tiles.len() * p),
+            None => (self.tiles[tile].start, self.tiles.last().map_or(0, |t| t.end)),
+        };
+        (group * size + start) * self.points + point * self.pitch(tile)
+    }
+    fn at(&self, group: usize, tile: usize, point: usize) -> *const T {
+        self.data.as_slice()[self.offset(group, tile, point)..].as_ptr()
+    }
 }
 
 /// How the work is cut; a function of shapes (and the tile) only.
@@ -72,10 +122,10 @@ impl<T: Real> Sums<T> {
     fn tile(&mut self, right_tile: usize, left_row: usize) -> *mut T {
         self.data.as_mut_slice()[(right_tile * self.left_rows + left_row) * self.width..].as_mut_ptr()
     }
-    /// The sum of a left row and a lane counted over all right tiles.
+    /// The lanes of one left row in one right tile.
     #[inline(always)]
-    fn at(&self, left: usize, right: usize) -> T {
-        self.data.as_slice()[(right / self.width * self.left_rows + left) * self.width + right % self.width]
+    fn row(&self, left: usize, right_tile: usize) -> &[T] {
+        &self.data.as_slice()[(right_tile * self.left_rows + left) * self.width..][..self.width]
     }
 }
 
@@ -84,14 +134,13 @@ impl<T: Real> WeightGrad<'_, T> {
         let (tile, s, taps) = (T::tile(), self.sizes, self.patches.taps.len());
         let layout = self.layout(&tile);
         let cut = self.cut(&tile, &layout);
+        let swapped = matches!(layout, Layout::Swapped);
+        let (height, padded) = if swapped { (tile.columns, Some(tile.columns)) } else { (tile.rows, None) };
+        let tiles = if swapped { full_tiles(s.rows, height) } else { tile_rows(s.rows, height).collect() };
+        let grad = Columns::new(self.grad, self.patches.batches, s.groups, self.patches.points(), tiles, padded);
         let total = s.groups * s.rows * s.channels * taps;
-        let mut partial = Vec::new();
-        let target = if cut.splits == 1 {
-            Shared::new(out)
-        } else {
-            partial.resize(total * cut.splits, T::default());
-            Shared::new(&mut partial)
-        };
+        let mut partial = Scratch::new(if cut.splits == 1 { 0 } else { total * cut.splits });
+        let target = Shared::new(if cut.splits == 1 { &mut *out } else { partial.as_mut_slice() });
         let flops = 2 * s.rows * cut.block * taps * cut.split;
         threads::parallel_for(s.groups * cut.blocks * cut.splits, (GRAIN_FLOPS / flops.max(1)).max(1), |range| {
             for i in range {
@@ -101,11 +150,11 @@ impl<T: Real> WeightGrad<'_, T> {
                 let points = split * cut.split..((split + 1) * cut.split).min(self.patches.columns());
                 let task = Task { group, channels, points };
                 // SAFETY: every task has its own split, group and channels.
-                unsafe { self.task(&tile, &layout, &task, target, split * total) };
+                unsafe { self.task(&tile, &layout, &grad, &task, target, split * total) };
             }
         });
         if cut.splits > 1 {
-            add_partials(out, &partial, total);
+            add_partials(out, partial.as_slice(), total);
         }
     }
 
@@ -119,17 +168,15 @@ impl<T: Real> WeightGrad<'_, T> {
         if padded(s.channels) * 7 > s.channels * 8 {
             return Layout::Packed;
         }
-        let batches = self.patches.batches;
-        Layout::ChannelsLast {
-            x: channels_last(self.x, batches, s.groups * s.channels, self.patches.plane()),
-            grad: channels_last(self.grad, batches, s.groups * s.rows, self.patches.points()),
-        }
+        let (plane, tiles) = (self.patches.plane(), full_tiles(s.channels, tile.columns));
+        let padded = Some(tile.columns);
+        Layout::ChannelsLast(Columns::new(self.x, self.patches.batches, s.groups, plane, tiles, padded))
     }
 
     fn cut(&self, tile: &Tile<T>, layout: &Layout<T>) -> Cut {
         let (s, taps, points) = (self.sizes, self.patches.taps.len(), self.patches.columns());
         let block = match layout {
-            Layout::ChannelsLast { .. } => (BLOCK_ROWS / taps).max(1).next_multiple_of(tile.columns).min(s.channels),
+            Layout::ChannelsLast(_) => (BLOCK_ROWS / taps).max(1).next_multiple_of(tile.columns).min(s.channels),
             _ => s.channels.div_ceil((s.channels * taps).div_ceil(BLOCK_ROWS).clamp(1, s.channels)),
         };
         let blocks = s.channels.div_ceil(block);
@@ -140,29 +187,17 @@ impl<T: Real> WeightGrad<'_, T> {
     }
 
     /// Sums one task and writes it at `target[base..]`.
-    unsafe fn task(&self, tile: &Tile<T>, layout: &Layout<T>, task: &Task, target: Shared<T>, base: usize) {
+    unsafe fn task(
+        &self, tile: &Tile<T>, layout: &Layout<T>, grad: &Columns<T>, task: &Task, target: Shared<T>, base: usize,
+    ) {
         let (s, taps, width) = (self.sizes, self.patches.taps.len(), tile.columns);
         let channels = &task.channels;
-        let points = self.patches.points();
-        let plain = Patches::plain(self.patches.batches, s.groups * s.rows * points, points);
-        let gradients = Rows {
-            patches: &plain,
-            x: self.grad[task.group * s.rows * points..].as_ptr(),
-            channels: 0..s.rows,
-            count: s.rows,
-        };
-        let patches = Rows {
-            patches: self.patches,
-            x: self.x[task.group * s.channels * self.patches.plane()..].as_ptr(),
-            channels: channels.clone(),
-            count: channels.len() * taps,
-        };
-        // SAFETY: the operands address whole groups of `x` and `grad`.
+        // SAFETY: the task's channels and points are inside the operands.
         let sums = unsafe {
             match layout {
-                Layout::ChannelsLast { x, grad } => self.multiply_channels_last(tile, task, x, grad),
-                Layout::Packed => multiply_packed(tile, &gradients, &patches, task.points.clone()),
-                Layout::Swapped => multiply_packed(tile, &patches, &gradients, task.points.clone()),
+                Layout::ChannelsLast(x) => self.multiply_channels_last(tile, task, x, grad),
+                Layout::Packed => self.multiply_packed(tile, task, grad, false),
+                Layout::Swapped => self.multiply_packed(tile, task, grad, true),
             }
         };
         // Lanes of a tap are padded to whole tiles when channels come last.
@@ -171,54 +206,115 @@ impl<T: Real> WeightGrad<'_, T> {
             let start = base + ((task.group * s.rows + m) * s.channels + channels.start) * taps;
             // SAFETY: this task's part of the target.
             let to = unsafe { target.range(start, channels.len() * taps) };
-            for (c, to) in to.chunks_exact_mut(taps).enumerate() {
-                for (t, to) in to.iter_mut().enumerate() {
-                    *to = match layout {
-                        Layout::ChannelsLast { .. } => sums.at(m, t * lanes + c),
-                        Layout::Packed => sums.at(m, c * taps + t),
-                        Layout::Swapped => sums.at(c * taps + t, m),
-                    };
+            match layout {
+                Layout::ChannelsLast(_) => {
+                    for t in 0..taps {
+                        for c in (0..channels.len()).step_by(width) {
+                            let to = to[c * taps + t..].iter_mut().step_by(taps);
+                            to.zip(sums.row(m, (t * lanes + c) / width)).for_each(|(to, &v)| *to = v);
+                        }
+                    }
+                }
+                Layout::Packed => {
+                    for (to, tile) in to.chunks_mut(width).zip(0..) {
+                        to.copy_from_slice(&sums.row(m, tile)[..to.len()]);
+                    }
+                }
+                Layout::Swapped => {
+                    for (k, to) in to.iter_mut().enumerate() {
+                        *to = sums.row(k, m / width)[m % width];
+                    }
                 }
             }
         }
     }
 
-    /// Gradients, read in place, times copied patches.
+    /// Gradients times patches copied from the input with channels last.
     unsafe fn multiply_channels_last(
-        &self, tile: &Tile<T>, task: &Task, x: &Scratch<T>, grad: &Scratch<T>,
+        &self, tile: &Tile<T>, task: &Task, x: &Columns<T>, grad: &Columns<T>,
     ) -> Sums<T> {
         let (s, width) = (self.sizes, tile.columns);
-        let tiles = task.channels.len().div_ceil(width);
-        let mut sums = Sums::new(s.rows, tiles * self.patches.taps.len(), width);
+        let tiles = task.channels.start / width..task.channels.end.div_ceil(width);
+        let mut sums = Sums::new(s.rows, tiles.len() * self.patches.taps.len(), width);
         let mut packed = Scratch::<T>::new(CHUNK_POINTS * width);
         let mut places = Vec::with_capacity(CHUNK_POINTS);
-        let (pitch, first) = (s.groups * s.channels, task.group * s.channels + task.channels.start);
+        let plain = self.patches.is_plain();
         for from in task.points.clone().step_by(CHUNK_POINTS) {
-            let count = CHUNK_POINTS.min(task.points.end - from);
+            let k = CHUNK_POINTS.min(task.points.end - from);
             let start = if from == task.points.start { Start::Zero } else { Start::Add };
-            let grad = grad.as_slice()[from * s.groups * s.rows + task.group * s.rows..].as_ptr();
             for (t, tap) in self.patches.taps.iter().enumerate() {
-                self.patches.places(from..from + count, tap, &mut places);
-                for j in 0..tiles {
-                    let x = x.as_slice()[first + j * width..].as_ptr();
-                    // SAFETY: `x` has room for a tile beyond its last row; `packed` holds a chunk, the tiles of `sums`
-                    // are as wide as the tile.
-                    unsafe {
-                        copy_rows(x, pitch, &places, packed.as_mut_ptr());
-                        for rows in tile_rows(s.rows, tile.rows) {
-                            let c = sums.tile(t * tiles + j, rows.start);
-                            let a = grad.wrapping_add(rows.start);
-                            let (a_stride, b) = (s.groups * s.rows, packed.as_ptr());
-                            let operands =
-                                Operands { k: count, a, a_stride, b, b_stride: width, c, c_stride: width, start };
-                            tile.run(rows.len(), &operands);
-                        }
+                if !plain {
+                    self.patches.places(from..from + k, tap, &mut places);
+                }
+                for j in tiles.clone() {
+                    let mut b = x.at(task.group, j, if plain { from } else { 0 });
+                    if !plain {
+                        // SAFETY: `packed` holds a chunk; places are points of `x`.
+                        unsafe { copy_rows(b, &places, packed.as_mut_ptr()) };
+                        b = packed.as_ptr();
+                    }
+                    for (i, rows) in grad.tiles.iter().enumerate() {
+                        let c = sums.tile(t * tiles.len() + j - tiles.start, rows.start);
+                        let (a, a_stride) = (grad.at(task.group, i, from), grad.pitch(i));
+                        let operands = Operands { k, a, a_stride, b, b_stride: width, c, c_stride: width, start };
+                        // SAFETY: `k` points of both operands, and a tile of `sums`.
+                        unsafe { tile.run(rows.len(), &operands) };
                     }
                 }
             }
         }
         sums
     }
+
+    /// The product of gradients and patches that are packed as panels and then transposed; `swapped` makes the patches the
+    /// left operand.
+    unsafe fn multiply_packed(&self, tile: &Tile<T>, task: &Task, grad: &Columns<T>, swapped: bool) -> Sums<T> {
+        let (s, width) = (self.sizes, tile.columns);
+        let count = task.channels.len() * self.patches.taps.len();
+        let tiles: Vec<_> = if swapped { tile_rows(count, tile.rows).collect() } else { full_tiles(count, width) };
+        let pitch = |t: &Range<usize>| if swapped { t.len() } else { width };
+        let (left, right) = if swapped { (count, grad.tiles.len()) } else { (s.rows, tiles.len()) };
+        let mut sums = Sums::new(left, right, width);
+        let mut rows = Scratch::<T>::new(count * width);
+        let mut packed = Scratch::<T>::new(tiles.len() * width.max(tile.rows) * CHUNK_POINTS);
+        let mut panel = Panel::default();
+        let x = self.x[task.group * s.channels * self.patches.plane()..].as_ptr();
+        for from in task.points.clone().step_by(CHUNK_POINTS) {
+            let k = CHUNK_POINTS.min(task.points.end - from);
+            let start = if from == task.points.start { Start::Zero } else { Start::Add };
+            for j in (0..k).step_by(width) {
+                self.patches.plan(from + j, width, &mut panel);
+                // SAFETY: `rows` holds a panel; the transposes stay in their tiles.
+                unsafe {
+                    self.patches.pack(&panel, x, task.channels.clone(), rows.as_mut_ptr(), width);
+                    for t in &tiles {
+                        let to = packed.as_mut_ptr().add(t.start * CHUNK_POINTS + j * pitch(t));
+                        transpose(rows.as_ptr().add(t.start * width), width, t.len(), width, to, pitch(t));
+                    }
+                }
+            }
+            for t in &tiles {
+                let patches = packed.as_ptr().wrapping_add(t.start * CHUNK_POINTS);
+                for (i, g) in grad.tiles.iter().enumerate() {
+                    let gradients = grad.at(task.group, i, from);
+                    let (len, a, b, c) = if swapped {
+                        (t.len(), patches, gradients, sums.tile(i, t.start))
+                    } else {
+                        (g.len(), gradients, patches, sums.tile(t.start / width, g.start))
+                    };
+                    let operands = Operands { k, a, a_stride: len, b, b_stride: width, c, c_stride: width, start };
+                    // SAFETY: `k` points of both operands, and a tile of `sums`.
+                    unsafe { tile.run(len, &operands) };
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Tiles of `width`, the last one shorter.
+fn full_tiles(total: usize, width: usize) -> Vec<Range<usize>> {
+    (0..total).step_by(width).map(|i| i..(i + width).min(total)).collect()
 }
 
 /// `out = Σ partial`, one split after another.
@@ -235,34 +331,15 @@ fn add_partials<T: Real>(out: &mut [T], partial: &[T], stride: usize) {
     add(rest, done);
 }
 
-/// `(N, C, P)` as `(N, P, C)`, with room for a tile behind the last row.
-fn channels_last<T: Real>(x: &[T], batches: usize, channels: usize, points: usize) -> Scratch<T> {
-    const BLOCK: usize = 32;
-    let mut out = Scratch::<T>::new(x.len() + 64);
-    let shared = Shared::new(out.as_mut_slice());
-    let blocks = points.div_ceil(BLOCK);
-    threads::parallel_for(batches * blocks, grain(channels * BLOCK / 4), |range| {
-        for i in range {
-            let (n, from) = (i / blocks, i % blocks * BLOCK);
-            let rows = x[n * channels * points + from..].as_ptr();
-            let to = shared.ptr().wrapping_add((n * points + from) * channels);
-            // SAFETY: blocks read and write their own points.
-            unsafe { transpose(rows, points, channels, BLOCK.min(points - from), to, channels) };
-        }
-    });
-    out
-}
-
 simd_dispatch! {
-    /// Copies the two registers at `x + place·pitch` for every place, zeros for those outside the input.
-    unsafe fn copy_rows<T: Real>(x: *const T, pitch: usize, places: &[Option<u32>], to: *mut T) {
-        let width = 2 * S::WIDTH / size_of::<T>();
+    /// Copies the rows of two registers that `places` name, zeros for those outside the input.
+    unsafe fn copy_rows<T: Real>(x: *const T, places: &[Option<u32>], to: *mut T) {
         for (i, place) in places.iter().enumerate() {
-            let to = to.add(i * width).cast::<u8>();
+            let to = to.cast::<u8>().add(2 * i * S::WIDTH);
             match place {
                 Some(place) => {
-                    let from = x.add(*place as usize * pitch);
-                    std::ptr::copy_nonoverlapping(from.cast::<u8>(), to, 2 * S::WIDTH);
+                    let from = x.cast::<u8>().add(2 * *place as usize * S::WIDTH);
+                    std::ptr::copy_nonoverlapping(from, to, 2 * S::WIDTH);
                 }
                 None => std::ptr::write_bytes(to, 0, 2 * S::WIDTH),
             }
@@ -270,56 +347,3 @@ simd_dispatch! {
     }
 }
 
-/// Rows of a patch matrix.
-struct Rows<'a, T> {
-    patches: &'a Patches,
-    x: *const T,
-    channels: Range<usize>,
-    count: usize,
-}
-
-/// `left · rightᵀ` over a range of columns, both packed as panels and then transposed.
-unsafe fn multiply_packed<T: Real>(tile: &Tile<T>, left: &Rows<T>, right: &Rows<T>, points: Range<usize>) -> Sums<T> {
-    let (width, depth) = (tile.columns, CHUNK_POINTS);
-    let right_tiles = right.count.div_ceil(width);
-    let left_tiles: Vec<_> = tile_rows(left.count, tile.rows).collect();
-    let mut sums = Sums::new(left.count, right_tiles, width);
-    let mut rows = Scratch::<T>::new(left.count.max(right.count) * width);
-    let mut packed_left = Scratch::<T>::new(left.count * depth);
-    let mut packed_right = Scratch::<T>::new(right_tiles * width * depth);
-    let mut panel = Panel::default();
-    for from in points.clone().step_by(depth) {
-        let panels = depth.min(points.end - from).div_ceil(width);
-        for j in 0..panels {
-            // SAFETY: `rows` holds a panel of either operand; the transposes stay in their tiles.
-            unsafe {
-                left.patches.plan(from + j * width, width, &mut panel);
-                left.patches.pack(&panel, left.x, left.channels.clone(), rows.as_mut_ptr(), width);
-                for t in &left_tiles {
-                    let to = packed_left.as_mut_ptr().add(t.start * depth + j * width * t.len());
-                    transpose(rows.as_ptr().add(t.start * width), width, t.len(), width, to, t.len());
-                }
-                right.patches.plan(from + j * width, width, &mut panel);
-                right.patches.pack(&panel, right.x, right.channels.clone(), rows.as_mut_ptr(), width);
-                for t in 0..right_tiles {
-                    let to = packed_right.as_mut_ptr().add((t * depth + j * width) * width);
-                    let count = width.min(right.count - t * width);
-                    transpose(rows.as_ptr().add(t * width * width), width, count, width, to, width);
-                }
-            }
-        }
-        let start = if from == points.start { Start::Zero } else { Start::Add };
-        for r in 0..right_tiles {
-            for t in &left_tiles {
-                // SAFETY: the tile's operands and sums were laid out above.
-                unsafe {
-                    let (a, a_stride) = (packed_left.as_ptr().add(t.start * depth), t.len());
-                    let (b, b_stride) = (packed_right.as_ptr().add(r * depth * width), width);
-                    let (c, c_stride, k) = (sums.tile(r, t.start), width, panels * width);
-                    tile.run(t.len(), &Operands { k, a, a_stride, b, b_stride, c, c_stride, start });
-                }
-            }
-        }
-    }
-    sums
-}

@@ -1,0 +1,106 @@
+//! Embedding lookup, its gradient, and renormalisation of looked-up rows.
+
+use super::elementwise::{apply, cast};
+use super::index::{first_outside, index_copy, select_known};
+use super::{inplace, reduce, view};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::exec::record::record_one;
+use crate::grad::{Grads, Rule, with_grad_mode};
+use crate::graph::{Input, OutSpec};
+use crate::op::index::Indexing;
+use crate::op::{Ew, Op};
+use crate::shape::{Dims, Layout};
+use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+fn one(g: Tensor) -> Grads {
+    SmallVec::from_iter([Some(g)])
+}
+
+/// Which lookups give no gradient, and whether a row's gradient is divided by how often it was looked up.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// −1 for none.
+    pub padding_idx: i64,
+    pub scale_grad_by_freq: bool,
+}
+
+fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<Tensor> {
+    ensure!(weight.rank() == 2, Runtime, "'weight' must be 2-D");
+    ensure!(
+        matches!(index.dtype(), DType::I64 | DType::I32),
+        Runtime,
+        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got corten.{}Tensor instead (while checking arguments for {op})",
+        index.dtype().scalar_name()
+    );
+    if first_outside(index, 0, weight.shape()[0] as i64)?.is_some() {
+        bail!(Index, "index out of range in self");
+    }
+    cast(index, DType::I64)
+}
+
+/// Rows of `weight` `(V, D)` at the indices: the index's shape with `D` appended.
+pub fn embedding(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
+    lookup(weight, &check_indices("embedding", weight, index)?, options)
+}
+
+fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
+    let shape: Dims = index.shape().iter().copied().chain([weight.shape()[1]]).collect();
+    let spec = OutSpec { dtype: weight.dtype(), layout: Arc::new(Layout::contiguous(shape)) };
+    let inputs = SmallVec::from_iter([weight.input(), index.input()]);
+    let out = record_one(Op::Indexing(Indexing::Embedding), inputs, spec)?;
+    let rows = weight.shape()[0];
+    let keep = Keep { inputs: &[1], outputs: &[] };
+    attach("EmbeddingBackward0", &[weight, index], std::slice::from_ref(&out), keep, || {
+        Rule::Fn(Box::new(move |v| Ok(one(embedding_grad(v.grad()?, v.saved(0), rows, options)?))))
+    });
+    Ok(out)
+}
+
+/// The gradient of a table with `rows` rows.
+fn embedding_grad(g: &Tensor, index: &Tensor, rows: usize, options: Options) -> Result<Tensor> {
+    let width = g.shape()[g.rank() - 1];
+    let spec = OutSpec { dtype: g.dtype(), layout: Arc::new(Layout::contiguous(Dims::from([rows, width]))) };
+    let padding = Input::Scalar(options.padding_idx as u64, DType::I64);
+    let op = Indexing::EmbeddingGrad { by_frequency: options.scale_grad_by_freq };
+    let out = record_one(Op::Indexing(op), SmallVec::from_iter([g.input(), index.input(), padding]), spec)?;
+    let keep = Keep { inputs: &[1], outputs: &[] };
+    attach("EmbeddingDenseBackwardBackward0", &[g, index], std::slice::from_ref(&out), keep, || {
+        Rule::Fn(Box::new(move |v| {
+            let (gg, index) = (v.grad()?, v.saved(0));
+            ensure!(
+                !options.scale_grad_by_freq,
+                Runtime,
+                "embedding: double backward is not supported with scale_grad_by_freq"
+            );
+            let taken = lookup(gg, index, options)?;
+            if options.padding_idx < 0 {
+                return Ok(one(taken));
+            }
+            let counts = apply(Ew::Ne, &[index.into(), options.padding_idx.into()])?;
+            Ok(one(taken.masked_zero(&view::unsqueeze(&counts, -1)?)?))
+        }))
+    });
+    Ok(out)
+}
+
+/// Scales looked-up rows whose `norm_type`-norm exceeds `max_norm` down to it, in place and without history.
+pub fn embedding_renorm(weight: &Tensor, index: &Tensor, max_norm: f64, norm_type: f64) -> Result<()> {
+    let index = check_indices("embedding_renorm_", weight, index)?;
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    with_grad_mode(false, || {
+        let at = view::reshape(&index, &[index.numel()])?;
+        let rows = select_known(&weight.detach(), 0, &at)?;
+        let norm = reduce::norm(&rows, norm_type, Some(&[1]), true)?;
+        // The small term keeps the result below the limit in spite of rounding.
+        let scale = apply(Ew::Div, &[max_norm.into(), (&norm.add(1e-7)?).into()])?;
+        let scaled = super::elementwise::where_(&norm.gt(max_norm)?, &rows.mul(&scale)?, &rows)?;
+        let new = index_copy(&weight.detach(), 0, &at, &scaled)?;
+        inplace::replace(weight, &new, "embedding_renorm")
+    })
+}
