@@ -213,9 +213,8 @@ impl std::fmt::Debug for Buffer {
 impl Buffer {
     /// Uninitialised memory, 64-byte aligned; fails with the size in the message when the system refuses.
     pub fn new(bytes: usize) -> Result<Buffer> {
-        let ptr = pool::allocate(bytes).ok_or_else(|| {
-            Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU"))
-        })?;
+        let ptr = pool::allocate(bytes)
+            .ok_or_else(|| Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU")))?;
         let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
         Ok(Buffer { ptr, bytes, owner: Owner::Engine })

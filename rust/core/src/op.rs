@@ -38,17 +38,39 @@ pub enum Rule {
 }
 
 macro_rules! rule {
-    (same) => { Rule::Same };
-    (floats) => { Rule::Floats };
-    (float) => { Rule::Float };
-    (arith) => { Rule::Arith };
-    (quotient) => { Rule::Quotient };
-    (compare) => { Rule::Compare };
-    (test) => { Rule::Test };
-    (logic) => { Rule::Logic };
-    (bits) => { Rule::Bits };
-    (integers) => { Rule::Integers };
-    (select) => { Rule::Select };
+    (same) => {
+        Rule::Same
+    };
+    (floats) => {
+        Rule::Floats
+    };
+    (float) => {
+        Rule::Float
+    };
+    (arith) => {
+        Rule::Arith
+    };
+    (quotient) => {
+        Rule::Quotient
+    };
+    (compare) => {
+        Rule::Compare
+    };
+    (test) => {
+        Rule::Test
+    };
+    (logic) => {
+        Rule::Logic
+    };
+    (bits) => {
+        Rule::Bits
+    };
+    (integers) => {
+        Rule::Integers
+    };
+    (select) => {
+        Rule::Select
+    };
 }
 
 /// Bits of `Ew::saves`: arguments 0 to 3, and the output.
@@ -111,8 +133,12 @@ macro_rules! define_elementwise {
 }
 
 macro_rules! differentiable {
-    (none) => { false };
-    ($($other:tt)*) => { true };
+    (none) => {
+        false
+    };
+    ($($other:tt)*) => {
+        true
+    };
 }
 
 macro_rules! gradient_texts {
@@ -191,9 +217,15 @@ impl Reduction {
 /// A scan along one dim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scan {
-    Sum { reverse: bool },
-    Prod { reverse: bool },
-    LogSumExp { reverse: bool },
+    Sum {
+        reverse: bool,
+    },
+    Prod {
+        reverse: bool,
+    },
+    LogSumExp {
+        reverse: bool,
+    },
     /// Values and indices.
     Max,
     /// Values and indices.

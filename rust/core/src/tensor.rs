@@ -210,7 +210,8 @@ impl Tensor {
         let edge = base.grad_fn()?;
         let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
         let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
-        let node = GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
+        let node =
+            GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
         let version = base.meta().map_or(0, |m| m.state().view_version);
         let mut state = self.meta_or_init().state();
@@ -234,8 +235,12 @@ impl Tensor {
         }
         let leaf = Leaf { meta: Arc::downgrade(meta), tensor: self.downgrade() };
         let out = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
-        let node =
-            Arc::new(GradNode::new("AccumulateGrad", Rule::Accumulate(leaf), SmallVec::new(), [out].into_iter().collect()));
+        let node = Arc::new(GradNode::new(
+            "AccumulateGrad",
+            Rule::Accumulate(leaf),
+            SmallVec::new(),
+            [out].into_iter().collect(),
+        ));
         state.accumulator = Arc::downgrade(&node);
         Some(GradEdge { node, output: 0 })
     }

@@ -220,7 +220,9 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         Kind::Number => match o.cast::<PyTensor>() {
             Ok(t) => {
                 let t = t.get().tensor();
-                (t.rank() == 0 && !t.requires_grad()).then(|| corten_core::ops::item(&t).ok().map(Value::Number)).flatten()
+                (t.rank() == 0 && !t.requires_grad())
+                    .then(|| corten_core::ops::item(&t).ok().map(Value::Number))
+                    .flatten()
             }
             Err(_) => extract_number(o).map(Value::Number),
         },
@@ -313,7 +315,12 @@ pub fn bind(
                     values.push(Value::Ints(SmallVec::new()));
                 }
                 None => {
-                    return Err(PyTypeError::new_err(format!("{}() missing required argument: '{}' (pos {})", sig.name, p.name, i + 1)));
+                    return Err(PyTypeError::new_err(format!(
+                        "{}() missing required argument: '{}' (pos {})",
+                        sig.name,
+                        p.name,
+                        i + 1
+                    )));
                 }
             },
         }
@@ -361,7 +368,10 @@ fn mismatch(sig: &Signature, p: &Param, o: &Bound<'_, PyAny>) -> PyErr {
     {
         return PyTypeError::new_err(format!(
             "{}(): argument '{}' must be {}, but found element of type {} at pos 0",
-            sig.name, shown_name(p), expected(p.kind), type_name(&first)
+            sig.name,
+            shown_name(p),
+            expected(p.kind),
+            type_name(&first)
         ));
     }
     PyTypeError::new_err(format!(

@@ -2,7 +2,7 @@
 //! an entry tries the overloads of its name in order and runs the first that fits.
 
 use crate::args::{Args, Signature, Value, Values, bind};
-use crate::error::{IntoPy, InternalError, to_py};
+use crate::error::{InternalError, IntoPy, to_py};
 use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
 use corten_core::grad::modes;
@@ -134,7 +134,12 @@ unsafe fn enter(
 type Keywords<'py> = smallvec::SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]>;
 
 impl Entry {
-    fn call<'py>(&self, py: Python<'py>, positional: &[Bound<'py, PyAny>], keywords: &mut Keywords<'py>) -> PyResult<Py<PyAny>> {
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        positional: &[Bound<'py, PyAny>],
+        keywords: &mut Keywords<'py>,
+    ) -> PyResult<Py<PyAny>> {
         let out = take_keyword(keywords, "out");
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
@@ -206,7 +211,8 @@ fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
         Call::Fn(f) => f(&Args(values)).map_err(to_py),
         Call::Py(f) => f(&Args(values)),
         Call::Ew(op) => {
-            let operands: smallvec::SmallVec<[Operand; 4]> = (0..values.len()).map(|i| Args(values).operand(i)).collect();
+            let operands: smallvec::SmallVec<[Operand; 4]> =
+                (0..values.len()).map(|i| Args(values).operand(i)).collect();
             if operands.len() == 2 {
                 let dividend = corten_core::ops::elementwise::result_type(&operands[..1]);
                 crate::checks::divisor(op, operands[1], dividend)?;
@@ -321,7 +327,12 @@ pub fn install(py: Python<'_>, module: &Bound<'_, PyModule>, rows: Vec<Row>) -> 
             let index = push(&mut entries, name.to_string(), Style::Function, pick(FUNCTION))?;
             let def = definition(name, index, &doc(&pick(FUNCTION)))?;
             // SAFETY: the definition lives as long as the process.
-            let f = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(def, std::ptr::null_mut(), std::ptr::null_mut()))? };
+            let f = unsafe {
+                Bound::from_owned_ptr_or_err(
+                    py,
+                    ffi::PyCFunction_NewEx(def, std::ptr::null_mut(), std::ptr::null_mut()),
+                )?
+            };
             module.add(name, f)?;
         }
         if flags & METHOD != 0 {
@@ -345,7 +356,13 @@ fn push(entries: &mut Vec<Entry>, name: String, style: Style, overloads: Vec<&'s
     Ok(entries.len() - 1)
 }
 
-fn add_method(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>, name: &str, index: usize, doc: &str) -> PyResult<()> {
+fn add_method(
+    py: Python<'_>,
+    class: &Bound<'_, pyo3::types::PyType>,
+    name: &str,
+    index: usize,
+    doc: &str,
+) -> PyResult<()> {
     let def = definition(name, index, doc)?;
     // SAFETY: the type object and the definition are valid; the definition lives as long as the process.
     let method = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), def))? };

@@ -30,7 +30,8 @@ mod _core {
     #[pymodule_export]
     use crate::debug::{
         after_fork_in_child, build_profile, counters, empty_cache, get_default_dtype, get_num_threads, get_option,
-        promote_types, reset_peak, result_type, set_default_dtype, set_num_threads, set_option, set_size_class, simd_level,
+        promote_types, reset_peak, result_type, set_default_dtype, set_num_threads, set_option, set_size_class,
+        simd_level,
     };
     #[pymodule_export]
     use crate::dispatch::{op_names, op_signatures, set_named_results};

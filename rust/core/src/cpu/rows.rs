@@ -307,7 +307,16 @@ pub fn sum1<A: Acc>(x: &[A], pad: A, f: impl Fn(A) -> A) -> A {
 #[inline(always)]
 fn block_sum<A: Acc>(block: &[A], pad: A, f: impl Fn(A) -> A) -> A {
     let mut lanes = [A::ZERO; LANES];
-    let mut chunks = block.chunks_exact(LANES);
+    // A second set of lanes, so that additions do not wait for each other.
+    let mut more = [A::ZERO; LANES];
+    let mut pairs = block.chunks_exact(2 * LANES);
+    for c in &mut pairs {
+        for j in 0..LANES {
+            lanes[j] += f(c[j]);
+            more[j] += f(c[LANES + j]);
+        }
+    }
+    let mut chunks = pairs.remainder().chunks_exact(LANES);
     for c in &mut chunks {
         for j in 0..LANES {
             lanes[j] += f(c[j]);
@@ -318,6 +327,9 @@ fn block_sum<A: Acc>(block: &[A], pad: A, f: impl Fn(A) -> A) -> A {
         for j in 0..LANES {
             lanes[j] += f(tail[j]);
         }
+    }
+    for j in 0..LANES {
+        lanes[j] += more[j];
     }
     fold(lanes, |a, b| a + b)
 }

@@ -29,11 +29,8 @@ pub const NODE_BUDGET: usize = 2048;
 /// Bytes of pending results before a flush.
 pub const BYTE_BUDGET: usize = 512 << 20;
 
-pub static OPTIONS: Options = Options {
-    fusion: AtomicBool::new(true),
-    flush_every: AtomicUsize::new(NODE_BUDGET),
-    debug: AtomicUsize::new(0),
-};
+pub static OPTIONS: Options =
+    Options { fusion: AtomicBool::new(true), flush_every: AtomicUsize::new(NODE_BUDGET), debug: AtomicUsize::new(0) };
 
 /// What happened since the process began.
 pub struct Counters {

@@ -5,8 +5,8 @@ use crate::op::Op;
 use crate::shape::Layout;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
 
 /// The key of a plan: everything its structure depends on, in words, compared in full. Sizes, strides, numbers and offsets
 /// are not in it.

@@ -68,7 +68,10 @@ fn check(p: &ConvParams, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spatial:
         w.rank() == spatial + 2 && (x.rank() == spatial + 2 || x.rank() == spatial + 1),
         Runtime,
         "Expected {}D (unbatched) or {}D (batched) input to {name}{spatial}d, but got input of size: {} and weight of size {}",
-        spatial + 1, spatial + 2, x.shape_dims(), w.shape_dims()
+        spatial + 1,
+        spatial + 2,
+        x.shape_dims(),
+        w.shape_dims()
     );
     ensure!(
         x.dtype() == w.dtype(),
@@ -78,29 +81,36 @@ fn check(p: &ConvParams, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spatial:
         w.dtype()
     );
     if let Some(b) = bias {
-        ensure!(b.dtype() == x.dtype(), Runtime, "Input type ({}) and bias type ({}) should be the same", x.dtype(), b.dtype());
+        ensure!(
+            b.dtype() == x.dtype(),
+            Runtime,
+            "Input type ({}) and bias type ({}) should be the same",
+            x.dtype(),
+            b.dtype()
+        );
     }
     let channels = x.shape()[x.rank() - spatial - 1];
     ensure!(p.groups > 0, Runtime, "non-positive groups is not supported");
     ensure!(p.stride.iter().all(|&s| s > 0), Runtime, "non-positive stride is not supported");
     ensure!(p.dilation.iter().all(|&d| d > 0), Runtime, "dilation should be greater than zero");
-    let (wanted, outputs) = if p.transposed {
-        (w.shape()[0], w.shape()[1] * p.groups)
-    } else {
-        (w.shape()[1] * p.groups, w.shape()[0])
-    };
+    let (wanted, outputs) =
+        if p.transposed { (w.shape()[0], w.shape()[1] * p.groups) } else { (w.shape()[1] * p.groups, w.shape()[0]) };
     ensure!(
         channels == wanted && (p.transposed || w.shape()[0] % p.groups == 0) && wanted % p.groups == 0,
         Runtime,
         "Given groups={}, weight of size {}, expected input{} to have {wanted} channels, but got {channels} channels instead",
-        p.groups, w.shape_dims(), x.shape_dims()
+        p.groups,
+        w.shape_dims(),
+        x.shape_dims()
     );
     if let Some(b) = bias {
         ensure!(
             b.shape() == [outputs],
             Runtime,
             "Given transposed={}, weight of size {}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {} instead",
-            p.transposed as u8, w.shape_dims(), b.shape_dims()
+            p.transposed as u8,
+            w.shape_dims(),
+            b.shape_dims()
         );
     }
     Ok(())
@@ -118,19 +128,25 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
     tensors.extend(bias);
     let out = record_conv(Conv::Forward, p, &tensors, shape)?;
     let (p, xs, ws) = (p.clone(), x.shape_dims().clone(), w.shape_dims().clone());
-    attach("ConvolutionBackward0", &tensors, std::slice::from_ref(&out), Keep { inputs: &[0, 1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let (g, x, w) = (v.grad()?, v.saved(0), v.saved(1));
-            let gx = if v.needs(0) { Some(input_grad(&p, g, w, &xs)?) } else { None };
-            let gw = if v.needs(1) { Some(weight_grad(&p, x, g, &ws)?) } else { None };
-            let mut grads: Grads = SmallVec::from_iter([gx, gw]);
-            if v.needs(2) {
-                let dims: SmallVec<[i64; 4]> = (0..g.rank() as i64).filter(|&d| d != 1).collect();
-                grads.push(Some(reduce::sum(g, Some(&dims), false, None)?));
-            }
-            Ok(grads)
-        }))
-    });
+    attach(
+        "ConvolutionBackward0",
+        &tensors,
+        std::slice::from_ref(&out),
+        Keep { inputs: &[0, 1], outputs: &[] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let (g, x, w) = (v.grad()?, v.saved(0), v.saved(1));
+                let gx = if v.needs(0) { Some(input_grad(&p, g, w, &xs)?) } else { None };
+                let gw = if v.needs(1) { Some(weight_grad(&p, x, g, &ws)?) } else { None };
+                let mut grads: Grads = SmallVec::from_iter([gx, gw]);
+                if v.needs(2) {
+                    let dims: SmallVec<[i64; 4]> = (0..g.rank() as i64).filter(|&d| d != 1).collect();
+                    grads.push(Some(reduce::sum(g, Some(&dims), false, None)?));
+                }
+                Ok(grads)
+            }))
+        },
+    );
     Ok(out)
 }
 
@@ -138,14 +154,20 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
 fn input_grad(p: &ConvParams, g: &Tensor, w: &Tensor, shape: &Dims) -> Result<Tensor> {
     let out = record_conv(Conv::InputGrad, p, &[g, w], shape.clone())?;
     let (p, ws) = (p.clone(), w.shape_dims().clone());
-    attach("ConvolutionBackwardBackward0", &[g, w], std::slice::from_ref(&out), Keep { inputs: &[0, 1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let (gg, g, w) = (v.grad()?, v.saved(0), v.saved(1));
-            let dg = if v.needs(0) { Some(convolution(gg, w, None, &p, gg.rank() - 2)?) } else { None };
-            let dw = if v.needs(1) { Some(weight_grad(&p, gg, g, &ws)?) } else { None };
-            Ok(SmallVec::from_iter([dg, dw]))
-        }))
-    });
+    attach(
+        "ConvolutionBackwardBackward0",
+        &[g, w],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[0, 1], outputs: &[] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let (gg, g, w) = (v.grad()?, v.saved(0), v.saved(1));
+                let dg = if v.needs(0) { Some(convolution(gg, w, None, &p, gg.rank() - 2)?) } else { None };
+                let dw = if v.needs(1) { Some(weight_grad(&p, gg, g, &ws)?) } else { None };
+                Ok(SmallVec::from_iter([dg, dw]))
+            }))
+        },
+    );
     Ok(out)
 }
 
@@ -153,14 +175,20 @@ fn input_grad(p: &ConvParams, g: &Tensor, w: &Tensor, shape: &Dims) -> Result<Te
 fn weight_grad(p: &ConvParams, x: &Tensor, g: &Tensor, shape: &Dims) -> Result<Tensor> {
     let out = record_conv(Conv::WeightGrad, p, &[x, g], shape.clone())?;
     let (p, xs) = (p.clone(), x.shape_dims().clone());
-    attach("ConvolutionBackwardBackward0", &[x, g], std::slice::from_ref(&out), Keep { inputs: &[0, 1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let (gg, x, g) = (v.grad()?, v.saved(0), v.saved(1));
-            let dx = if v.needs(0) { Some(input_grad(&p, g, gg, &xs)?) } else { None };
-            let dg = if v.needs(1) { Some(convolution(x, gg, None, &p, x.rank() - 2)?) } else { None };
-            Ok(SmallVec::from_iter([dx, dg]))
-        }))
-    });
+    attach(
+        "ConvolutionBackwardBackward0",
+        &[x, g],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[0, 1], outputs: &[] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let (gg, x, g) = (v.grad()?, v.saved(0), v.saved(1));
+                let dx = if v.needs(0) { Some(input_grad(&p, g, gg, &xs)?) } else { None };
+                let dg = if v.needs(1) { Some(convolution(x, gg, None, &p, x.rank() - 2)?) } else { None };
+                Ok(SmallVec::from_iter([dx, dg]))
+            }))
+        },
+    );
     Ok(out)
 }
 

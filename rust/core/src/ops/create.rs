@@ -68,7 +68,8 @@ pub fn from_slice<T: Element>(values: &[T]) -> Result<Tensor> {
 pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType) -> Result<Tensor> {
     // Positions are computed in f64 or i64 and rounded once.
     let wide = if dtype.is_float() { DType::F64 } else { DType::I64 };
-    let inputs = SmallVec::from_iter([Input::Scalar(start.to_bits(wide), wide), Input::Scalar(step.to_bits(wide), wide)]);
+    let inputs =
+        SmallVec::from_iter([Input::Scalar(start.to_bits(wide), wide), Input::Scalar(step.to_bits(wide), wide)]);
     let layout = Arc::new(Layout::contiguous(Dims::from([len])));
     record_one(Op::Arange, inputs, OutSpec { dtype, layout })
 }

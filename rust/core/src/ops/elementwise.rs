@@ -11,8 +11,8 @@ use crate::shape::{Dims, Layout, broadcast_shapes};
 use crate::tensor::{Keep, Tensor, any_requires_grad, attach};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// An argument of an elementwise operator.
 #[derive(Clone, Copy)]
@@ -132,7 +132,11 @@ fn convert(op: Ew, operands: &[Operand], compute: DType) -> Result<SmallVec<[Opt
         .enumerate()
         .map(|(i, o)| match o {
             Operand::Tensor(t) if op == Ew::Where && i == 0 => {
-                if t.dtype() == DType::Bool { Ok(None) } else { cast(t, DType::Bool).map(Some) }
+                if t.dtype() == DType::Bool {
+                    Ok(None)
+                } else {
+                    cast(t, DType::Bool).map(Some)
+                }
             }
             Operand::Tensor(t) if t.dtype() != compute => cast(t, compute).map(Some),
             _ => Ok(None),
@@ -227,7 +231,8 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.dtype() == dtype {
         return Ok(t.clone());
     }
-    let out = record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
+    let out =
+        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
@@ -285,7 +290,8 @@ static UNUSED: LazyLock<Tensor> = LazyLock::new(|| {
 });
 
 /// Per operator and argument: which saved values the argument's gradient reads, found from the table's expressions.
-static USES: LazyLock<Vec<SmallVec<[u8; 4]>>> = LazyLock::new(|| Ew::ALL.iter().map(|&op| op.gradient_uses()).collect());
+static USES: LazyLock<Vec<SmallVec<[u8; 4]>>> =
+    LazyLock::new(|| Ew::ALL.iter().map(|&op| op.gradient_uses()).collect());
 
 /// The saved values that the wanted gradients read. `x * 2` then does not keep x, which may be overwritten.
 fn needed(op: Ew, edges: &[Option<crate::grad::GradEdge>]) -> u8 {

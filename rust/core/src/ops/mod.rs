@@ -1,8 +1,8 @@
 //! Operators: for each family its public functions, shape rules, gradients and documentation, side by side. Nothing here
 //! knows how a kernel works; results are recorded, not computed.
 
-pub mod conv;
 pub mod advanced;
+pub mod conv;
 pub mod count;
 pub mod create;
 pub mod elementwise;
@@ -55,12 +55,7 @@ impl Tensor {
 
 /// The only element of a tensor, as a number; computes what is pending.
 pub fn item(t: &Tensor) -> Result<Scalar> {
-    ensure!(
-        t.numel() == 1,
-        Runtime,
-        "a Tensor with {} elements cannot be converted to Scalar",
-        t.numel()
-    );
+    ensure!(t.numel() == 1, Runtime, "a Tensor with {} elements cannot be converted to Scalar", t.numel());
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
     // SAFETY: the layout lies inside the storage.

@@ -23,7 +23,13 @@ fn spec(dtype: DType, shape: &Dims) -> OutSpec {
 }
 
 /// A linear operator of one tensor, by kind; the gradient is its partner.
-fn linear(kind: Window, t: &Tensor, shape: &Dims, name: &'static str, partner: fn(&Window) -> Window) -> Result<Tensor> {
+fn linear(
+    kind: Window,
+    t: &Tensor,
+    shape: &Dims,
+    name: &'static str,
+    partner: fn(&Window) -> Window,
+) -> Result<Tensor> {
     let out = record_one(Op::Window(Box::new(kind.clone())), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
     let from = t.shape_dims().clone();
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
@@ -90,7 +96,9 @@ fn pool_shape(name: &str, t: &Tensor, p: &PoolParams, ceil: bool) -> Result<Dims
             p.padding[a] * 2 <= p.kernel[a] * p.dilation[a].max(1),
             Runtime,
             "pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
-            p.padding[a], p.kernel[a], p.dilation[a]
+            p.padding[a],
+            p.kernel[a],
+            p.dilation[a]
         );
         let n = t.shape()[t.rank() - p.spatial + i];
         let size = pooled(n, p.kernel[a], p.stride[a], p.padding[a], p.dilation[a], ceil);
@@ -143,7 +151,11 @@ fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> 
 /// Reads planes at flat positions.
 fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([t.input(), indices.input()]);
-    let out = record_one(Op::Window(Box::new(Window::TakePlanes(spatial as u8))), inputs, spec(t.dtype(), indices.shape_dims()))?;
+    let out = record_one(
+        Op::Window(Box::new(Window::TakePlanes(spatial as u8))),
+        inputs,
+        spec(t.dtype(), indices.shape_dims()),
+    )?;
     let (at, from) = (indices.clone(), t.shape_dims().clone());
     attach("TakePlanesBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
@@ -299,10 +311,15 @@ pub fn im2col(t: &Tensor, p: &BlockParams) -> Result<Tensor> {
         blocks.iter().all(|&b| b > 0),
         Runtime,
         "Given input with spatial size ({}, {}), kernel_size={:?}, dilation={:?}, padding={:?}, calculated shape of the array of sliding blocks as ({}, {}), but its components must be at least one.",
-        t.shape()[2], t.shape()[3], p.kernel, p.dilation, p.padding, blocks[0], blocks[1]
+        t.shape()[2],
+        t.shape()[3],
+        p.kernel,
+        p.dilation,
+        p.padding,
+        blocks[0],
+        blocks[1]
     );
-    let shape =
-        Dims::from([t.shape()[0], t.shape()[1] * p.kernel[0] * p.kernel[1], (blocks[0] * blocks[1]) as usize]);
+    let shape = Dims::from([t.shape()[0], t.shape()[1] * p.kernel[0] * p.kernel[1], (blocks[0] * blocks[1]) as usize]);
     linear(Window::Im2col(p.clone()), t, &shape, "Im2ColBackward0", transpose)
 }
 
@@ -317,14 +334,22 @@ pub fn col2im(t: &Tensor, size: [usize; 2], p: &BlockParams) -> Result<Tensor> {
         area > 0 && t.shape()[1] % area == 0,
         Runtime,
         "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)={} and kernel_size={:?}.",
-        t.shape()[1], p.kernel
+        t.shape()[1],
+        p.kernel
     );
     let blocks: Vec<i64> = (0..2).map(|i| p.output_size(i, size[i])).collect();
     ensure!(
         blocks.iter().all(|&b| b > 0) && (blocks[0] * blocks[1]) as usize == t.shape()[2],
         Runtime,
         "Given output_size={size:?}, kernel_size={:?}, dilation={:?}, padding={:?}, stride={:?}, expected size of input's dimension 2 to match the calculated number of sliding blocks {} * {} = {}, but got input.size(2)={}.",
-        p.kernel, p.dilation, p.padding, p.stride, blocks[0], blocks[1], blocks[0] * blocks[1], t.shape()[2]
+        p.kernel,
+        p.dilation,
+        p.padding,
+        p.stride,
+        blocks[0],
+        blocks[1],
+        blocks[0] * blocks[1],
+        t.shape()[2]
     );
     let shape = Dims::from([t.shape()[0], t.shape()[1] / area, size[0], size[1]]);
     linear(Window::Col2im(p.clone()), t, &shape, "Col2ImBackward0", transpose)

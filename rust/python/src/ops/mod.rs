@@ -5,5 +5,5 @@ pub mod index;
 pub mod linear;
 pub mod reduce;
 pub mod shape;
-pub mod window;
 pub mod sort;
+pub mod window;

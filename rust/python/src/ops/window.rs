@@ -25,7 +25,11 @@ fn conv(a: &Args, spatial: usize) -> Result<Tensor> {
         None => p.padding = triple("conv", "padding", a.ints(4), spatial, 0)?,
         Some("valid") => {}
         Some("same") => {
-            ensure!(p.stride.iter().all(|&s| s == 1), Runtime, "padding='same' is not supported for strided convolutions");
+            ensure!(
+                p.stride.iter().all(|&s| s == 1),
+                Runtime,
+                "padding='same' is not supported for strided convolutions"
+            );
             ensure!(w.rank() == spatial + 2, Runtime, "conv{spatial}d: weight must be {}-D", spatial + 2);
             let sides = same_padding(w.shape(), &p.dilation, spatial);
             // Uneven totals put the extra element on the right, by padding the input first.
@@ -57,13 +61,21 @@ fn conv_transpose(a: &Args, spatial: usize) -> Result<Tensor> {
         (0..3).all(|i| p.output_padding[i] < p.stride[i].max(p.dilation[i])),
         Runtime,
         "output padding must be smaller than either stride or dilation, but got output_padding {:?}, stride {:?}, dilation {:?}",
-        a.ints(5), a.ints(3), a.ints(7)
+        a.ints(5),
+        a.ints(3),
+        a.ints(7)
     );
     convolution(a.tensor(0), a.tensor(1), a.opt_tensor(2), &p, spatial)
 }
 
 /// kernel_size, stride (empty means kernel_size), padding, dilation.
-fn pool_params(kernel: &[i64], stride: Option<&[i64]>, padding: &[i64], dilation: &[i64], spatial: usize) -> Result<PoolParams> {
+fn pool_params(
+    kernel: &[i64],
+    stride: Option<&[i64]>,
+    padding: &[i64],
+    dilation: &[i64],
+    spatial: usize,
+) -> Result<PoolParams> {
     let stride = match stride {
         Some(s) if !s.is_empty() => s,
         _ => kernel,
@@ -103,11 +115,22 @@ fn adaptive(a: &Args, spatial: usize) -> Result<Vec<usize>> {
         Runtime,
         "adaptive pooling: output_size must have {spatial} elements, got {given:?}"
     );
-    ensure!(t.rank() > spatial, Runtime, "adaptive pooling: expected an input of {} or {} dims, got {}", spatial + 1, spatial + 2, t.shape_dims());
+    ensure!(
+        t.rank() > spatial,
+        Runtime,
+        "adaptive pooling: expected an input of {} or {} dims, got {}",
+        spatial + 1,
+        spatial + 2,
+        t.shape_dims()
+    );
     (0..spatial)
         .map(|i| {
             let v = given[if given.len() == 1 { 0 } else { i }];
-            ensure!(v >= -1, Runtime, "adaptive pooling: elements of output_size must be greater than or equal to 0, got {given:?}");
+            ensure!(
+                v >= -1,
+                Runtime,
+                "adaptive pooling: elements of output_size must be greater than or equal to 0, got {given:?}"
+            );
             Ok(if v == -1 { t.shape()[t.rank() - spatial + i] } else { v as usize })
         })
         .collect()
@@ -150,9 +173,27 @@ fn blocks(a: &Args, from: usize) -> BlockParams {
 
 fn checked_blocks(a: &Args, from: usize) -> Result<BlockParams> {
     let p = blocks(a, from);
-    ensure!(p.kernel.iter().all(|&k| k > 0), Runtime, "kernel size should be greater than zero, but got kernel_height: {} kernel_width: {}", p.kernel[0], p.kernel[1]);
-    ensure!(p.dilation.iter().all(|&k| k > 0), Runtime, "dilation should be greater than zero, but got dilation_height: {} dilation_width: {}", p.dilation[0], p.dilation[1]);
-    ensure!(p.stride.iter().all(|&k| k > 0), Runtime, "stride should be greater than zero, but got stride_height: {} stride_width: {}", p.stride[0], p.stride[1]);
+    ensure!(
+        p.kernel.iter().all(|&k| k > 0),
+        Runtime,
+        "kernel size should be greater than zero, but got kernel_height: {} kernel_width: {}",
+        p.kernel[0],
+        p.kernel[1]
+    );
+    ensure!(
+        p.dilation.iter().all(|&k| k > 0),
+        Runtime,
+        "dilation should be greater than zero, but got dilation_height: {} dilation_width: {}",
+        p.dilation[0],
+        p.dilation[1]
+    );
+    ensure!(
+        p.stride.iter().all(|&k| k > 0),
+        Runtime,
+        "stride should be greater than zero, but got stride_height: {} stride_width: {}",
+        p.stride[0],
+        p.stride[1]
+    );
     Ok(p)
 }
 

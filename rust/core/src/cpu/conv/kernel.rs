@@ -3,9 +3,9 @@
 //! Rows of `a` and two vectors of columns of `b` lie next to each other, and the tile is accumulated in registers: up to
 //! 14×32 float32 with AVX-512, 6×16 with AVX2.
 
-use crate::cpu::planes::Widen;
 use crate::cpu::conv::scratch::Plain;
 use crate::cpu::conv::vector::{Lanes, Vector};
+use crate::cpu::planes::Widen;
 use crate::cpu::simd::{Level, level};
 
 /// How a tile begins.

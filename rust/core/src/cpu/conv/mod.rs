@@ -17,8 +17,8 @@ use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::DType;
-use half::{bf16, f16};
 use depthwise::DepthwiseKernels;
+use half::{bf16, f16};
 use kernel::Real;
 use patches::Patches;
 use product::{PackedWeights, Place, Product, Sizes, WeightLayout};
@@ -239,8 +239,7 @@ fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, 
         group_stride: sizes.rows * sizes.channels * g.taps(),
     };
     let weights = PackedWeights::new(w, &layout, sizes);
-    let product =
-        Product { patches: &g.patches(), x, weights: &weights, sizes, bias, place: &Place::dense(g.output) };
+    let product = Product { patches: &g.patches(), x, weights: &weights, sizes, bias, place: &Place::dense(g.output) };
     // SAFETY: `out` is ours alone.
     unsafe { product.run(Shared::new(out)) }
 }

@@ -186,7 +186,12 @@ impl Patches {
     /// # Safety
     /// `x` addresses channel 0 of the first sample of this panel's group, and `to` holds the rows.
     pub unsafe fn pack<T: Real>(
-        &self, panel: &Panel, x: *const T, channels: std::ops::Range<usize>, to: *mut T, width: usize,
+        &self,
+        panel: &Panel,
+        x: *const T,
+        channels: std::ops::Range<usize>,
+        to: *mut T,
+        width: usize,
     ) {
         let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]
@@ -305,7 +310,12 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
 /// # Safety
 /// Both hold what is read and written.
 pub unsafe fn transpose<T: Real>(
-    rows: *const T, stride: usize, count: usize, width: usize, to: *mut T, to_stride: usize,
+    rows: *const T,
+    stride: usize,
+    count: usize,
+    width: usize,
+    to: *mut T,
+    to_stride: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
     if T::DTYPE == crate::dtype::DType::F32 && width % 16 == 0 && level() == Level::Avx512 {
@@ -324,7 +334,12 @@ pub unsafe fn transpose<T: Real>(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
 unsafe fn transpose_avx512(
-    rows: *const f32, stride: usize, count: usize, width: usize, to: *mut f32, to_stride: usize,
+    rows: *const f32,
+    stride: usize,
+    count: usize,
+    width: usize,
+    to: *mut f32,
+    to_stride: usize,
 ) {
     use std::arch::x86_64::*;
     for row in (0..count).step_by(16) {

@@ -52,7 +52,14 @@ struct Columns<T> {
 
 impl<T: Real> Columns<T> {
     /// From `(batches, groups · channels, points)`.
-    fn new(x: &[T], batches: usize, groups: usize, points: usize, tiles: Vec<Range<usize>>, padded: Option<usize>) -> Self {
+    fn new(
+        x: &[T],
+        batches: usize,
+        groups: usize,
+        points: usize,
+        tiles: Vec<Range<usize>>,
+        padded: Option<usize>,
+    ) -> Self {
         const BLOCK: usize = 32;
         let channels = tiles.last().map_or(0, |t| t.end);
         let size = padded.map_or(channels, |p| p * tiles.len());
@@ -188,7 +195,13 @@ impl<T: Real> WeightGrad<'_, T> {
 
     /// Sums one task and writes it at `target[base..]`.
     unsafe fn task(
-        &self, tile: &Tile<T>, layout: &Layout<T>, grad: &Columns<T>, task: &Task, target: Shared<T>, base: usize,
+        &self,
+        tile: &Tile<T>,
+        layout: &Layout<T>,
+        grad: &Columns<T>,
+        task: &Task,
+        target: Shared<T>,
+        base: usize,
     ) {
         let (s, taps, width) = (self.sizes, self.patches.taps.len(), tile.columns);
         let channels = &task.channels;
@@ -230,9 +243,7 @@ impl<T: Real> WeightGrad<'_, T> {
     }
 
     /// Gradients times patches copied from the input with channels last.
-    unsafe fn multiply_channels_last(
-        &self, tile: &Tile<T>, task: &Task, x: &Columns<T>, grad: &Columns<T>,
-    ) -> Sums<T> {
+    unsafe fn multiply_channels_last(&self, tile: &Tile<T>, task: &Task, x: &Columns<T>, grad: &Columns<T>) -> Sums<T> {
         let (s, width) = (self.sizes, tile.columns);
         let tiles = task.channels.start / width..task.channels.end.div_ceil(width);
         let mut sums = Sums::new(s.rows, tiles.len() * self.patches.taps.len(), width);
@@ -346,4 +357,3 @@ simd_dispatch! {
         }
     }
 }
-
