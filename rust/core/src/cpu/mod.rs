@@ -2,14 +2,18 @@
 
 pub mod blocks;
 pub mod copy;
+pub mod distributions;
 pub mod elementwise;
 pub mod fold;
 pub mod gemm;
 pub mod math;
+pub mod philox;
+pub mod random;
 pub mod reduce;
 pub mod reduce_index;
 pub mod scan;
 pub mod simd;
+pub mod sort;
 pub mod threads;
 pub mod view;
 pub mod walk;

@@ -1,6 +1,8 @@
 //! The rows of the operator table, by family; the functions behind them are the engine's.
 
+pub mod create;
 pub mod elementwise;
 pub mod linear;
+pub mod random;
 pub mod reduce;
 pub mod shape;
