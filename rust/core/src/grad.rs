@@ -38,6 +38,8 @@ pub enum Rule {
     /// Adds into the leaf's `.grad`.
     Accumulate(Leaf),
     Custom(Arc<dyn CustomRule>),
+    /// The window `view` on a tensor laid out as `base`: a view whose base was written in place.
+    Window { base: Arc<Layout>, view: Arc<Layout> },
 }
 
 /// A leaf without its strong gradient state, so that the graph does not keep itself alive.

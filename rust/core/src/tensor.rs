@@ -3,8 +3,8 @@
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, Vjp, modes};
-use crate::graph::{Cell, Edge, Input, Node, lock};
+use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, modes};
+use crate::graph::{Cell, Edge, Input, Node};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -221,11 +221,7 @@ impl Tensor {
     fn regenerate_view_grad(&self) -> Option<GradEdge> {
         let base = self.base()?;
         let edge = base.grad_fn()?;
-        let (layout, base_layout) = (self.layout().clone(), base.layout().clone());
-        let rule = Rule::Fn(Box::new(move |v: &Vjp| {
-            let g = crate::ops::view::scatter_into_zeros(v.grad()?, &base_layout, &layout)?;
-            Ok(SmallVec::from_iter([Some(g)]))
-        }));
+        let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
         let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
         let node = GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
@@ -307,11 +303,6 @@ pub fn attach(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: 
             state.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
         }
     }
-}
-
-/// The mutex helper under the name used across the crate.
-pub fn locked<T>(m: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock(m)
 }
 
 impl Drop for TensorImpl {

@@ -91,5 +91,6 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::linear::rows());
     all.extend(crate::ops::create::rows());
     all.extend(crate::ops::random::rows());
+    all.extend(crate::ops::window::rows());
     all
 }

@@ -4,7 +4,7 @@
 //! matrix of scores never exists (online softmax: Milakov and Gimelshein, 2018; blocks: Dao et al., 2022).
 
 use crate::cpu::math::Real;
-use crate::cpu::rows::{self, Acc, Shared, Storage};
+use crate::cpu::rows::{self, Acc, LANES, Shared, Storage};
 use crate::cpu::threads::{num_threads, parallel_for};
 use crate::cpu::tiles::{self, Left, Matrix, ROWS, panel, product};
 use crate::cpu::view::{In, Out};
@@ -34,6 +34,9 @@ pub(super) const KEYS: usize = 256;
 pub(super) const QUERIES: usize = 32;
 /// Queries of one task: keys are packed once for all of them.
 const TASK_QUERIES: usize = 512;
+
+/// Up to this many queries are multiplied row by row.
+const FEW: usize = 3;
 
 /// (B, heads, rows, columns) with contiguous rows.
 #[derive(Clone, Copy)]
@@ -334,6 +337,10 @@ fn attend<T: Storage>(
             break;
         }
         let keys = KEYS.min(z.s - k0);
+        if count <= FEW {
+            attend_few(scores, [b, h, queries.start], count, k0, [k.part(k0, keys), v.part(k0, keys)], space);
+            continue;
+        }
         let (k_len, v_len) = (tiles::padded(keys, space.nr) * z.e, keys * space.acc_pitch);
         tiles::pack_right_transposed(k.part(k0, keys), space.nr, &mut space.k[..k_len]);
         tiles::pack_right(v.part(k0, keys), space.nr, &mut space.v[..v_len]);
@@ -353,6 +360,26 @@ fn attend<T: Storage>(
     }
 }
 
+/// One block of keys for so few queries that packing it would cost more than the products.
+fn attend_few<T: Storage>(
+    scores: &Scores,
+    first: [usize; 3],
+    count: usize,
+    k0: usize,
+    [k, v]: [Matrix<T>; 2],
+    space: &mut Space<T::Acc>,
+) {
+    let e = k.columns;
+    for r in 0..count {
+        tiles::dots(k, &space.q[r * e..(r + 1) * e], &mut space.scores[r * KEYS..][..k.rows]);
+    }
+    online_softmax(scores, first, k0, k.rows, 0..count, space);
+    for r in 0..count {
+        let acc = &mut space.acc[r * space.acc_pitch..][..v.columns];
+        tiles::combine(v, &space.scores[r * KEYS..][..k.rows], acc);
+    }
+}
+
 simd_dispatch! {
     /// Turns a block of scores into numerators against the new maxima, and rescales the sums so far. `first` is the batch,
     /// the head and the first query; `rows` are the block's rows in the task.
@@ -362,10 +389,10 @@ simd_dispatch! {
         let mut factors = [A::ONE; KEYS];
         for (n, r) in rows.enumerate() {
             let place = [first[0], first[1], first[2] + n];
-            let row = &mut space.scores[n * KEYS..][..keys];
-            let (row, unseen) = row.split_at_mut(scores.seen(place[2], k0, keys));
-            unseen.fill(A::ZERO);
-            scores.apply_mask(row, place, k0);
+            let row = &mut space.scores[n * KEYS..][..keys.next_multiple_of(LANES)];
+            let (seen, unseen) = row.split_at_mut(scores.seen(place[2], k0, keys));
+            unseen.fill(-A::INFINITY);
+            scores.apply_mask(seen, place, k0);
             let old = space.max[r];
             let max = rows::max_of(old, rows::max(row));
             // Without a key seen so far every exponent is -inf: any finite shift gives zeros.
@@ -380,9 +407,10 @@ simd_dispatch! {
                 }
             }
             if scores.params.dropout > 0.0 {
-                let factors = &mut factors[..row.len()];
+                let seen = &mut row[..keys];
+                let factors = &mut factors[..keys];
                 scores.dropout(factors, place, k0);
-                for (v, &f) in row.iter_mut().zip(factors.iter()) {
+                for (v, &f) in seen.iter_mut().zip(factors.iter()) {
                     *v *= f;
                 }
             }

@@ -6,9 +6,9 @@ use crate::cpu::sort::key_of;
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::{DType, Element};
+use crate::ensure;
 use crate::error::Result;
 use crate::rng::Generator;
-use crate::ensure;
 
 fn check_continuous(name: &str, dtype: DType) -> Result<()> {
     ensure!(
@@ -324,7 +324,8 @@ mod tests {
     fn samples_have_their_means() {
         let mut g = Generator::new(1);
         let n = 20_000;
-        let mut mean = |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
+        let mut mean =
+            |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
         assert!((mean(Box::new(|g| one_poisson(g, 3.0) as f64)) - 3.0).abs() < 0.06);
         assert!((mean(Box::new(|g| one_poisson(g, 50.0) as f64)) - 50.0).abs() < 0.25);
         assert!((mean(Box::new(|g| one_binomial(g, 20.0, 0.7))) - 14.0).abs() < 0.1);

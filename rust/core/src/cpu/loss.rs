@@ -400,3 +400,121 @@ pub fn nll_loss_backward(p: &NllParams, grad: &In, target: &In, weight: Option<&
         Ok(())
     }, else Err(rows::unsupported(op, dx.dtype)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+
+    const IGNORED: i64 = -100;
+    const SHAPES: [&[usize]; 5] = [&[5], &[4, 7], &[3, 40], &[2, 5, 3], &[2, 3, 70]];
+
+    struct Case {
+        shape: Vec<usize>,
+        target: Tensor<i64>,
+        weight: Tensor<f64>,
+        p: CrossEntropyParams,
+    }
+
+    impl Case {
+        fn new(shape: &[usize], label_smoothing: f64) -> Case {
+            let z = Sizes::of(shape);
+            let pick = |i: usize| if i == 1 { IGNORED as f64 } else { (i * 7 % z.classes) as f64 };
+            let target = Tensor::new((0..z.samples()).map(pick).collect(), &[z.samples()]);
+            let weight = Tensor::new((0..z.classes).map(|c| 0.3 + (c % 5) as f64 / 4.0).collect(), &[z.classes]);
+            Case { shape: shape.to_vec(), target, weight, p: CrossEntropyParams { ignore_index: IGNORED, label_smoothing } }
+        }
+        fn forward<T: Storage>(&self, x: &Tensor<T>) -> (Tensor<f64>, Tensor<T::Acc>, f64) {
+            let n = self.target.data.len();
+            let (mut loss, mut stats, mut total) = (Tensor::zeros(&[n]), Tensor::zeros(&[2, n]), Tensor::<f64>::zeros(&[]));
+            let (target, weight) = (self.target.input(), self.weight.input());
+            let (loss_out, stats_out, sum) = (&mut loss.output(), &mut stats.output(), &mut total.output());
+            cross_entropy(&self.p, &x.input(), &target, Some(&weight), loss_out, stats_out, Some(sum)).expect("valid targets");
+            (loss, stats, total.data[0])
+        }
+        /// The definition, in float64.
+        fn naive(&self, x: &[f64]) -> Vec<f64> {
+            let (z, smoothing) = (Sizes::of(&self.shape), self.p.label_smoothing);
+            let loss = |sample: usize| {
+                let t = self.target.data[sample];
+                if t == IGNORED {
+                    return 0.0;
+                }
+                let scores: Vec<f64> = (0..z.classes).map(|c| x[z.start(sample) + c * z.inner]).collect();
+                let lse = scores.iter().map(|v| v.exp()).sum::<f64>().ln();
+                let term = |c: usize| self.weight.data[c] * (lse - scores[c]);
+                (1.0 - smoothing) * term(t as usize) + smoothing / z.classes as f64 * (0..z.classes).map(term).sum::<f64>()
+            };
+            (0..z.samples()).map(loss).collect()
+        }
+    }
+
+    #[test]
+    fn cross_entropy_matches_its_definition() {
+        at_every_level(|| {
+            for shape in SHAPES {
+                for smoothing in [0.0, 0.1] {
+                    let case = Case::new(shape, smoothing);
+                    let x = Tensor::<f32>::noise(1, shape);
+                    let (loss, _, total) = case.forward(&x);
+                    assert_close(&loss.data, &case.naive(&x.values()), 2e-6, "cross_entropy");
+                    let counted = case.target.data.iter().filter(|&&t| t != IGNORED);
+                    assert_close(&[total], &[counted.map(|&t| case.weight.data[t as usize]).sum()], 1e-6, "weights");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn cross_entropy_gradients_match_differences() {
+        at_every_level(|| {
+            for shape in SHAPES {
+                for smoothing in [0.0, 0.1] {
+                    let case = Case::new(shape, smoothing);
+                    let x = Tensor::<f64>::noise(1, shape);
+                    let g = Tensor::<f64>::noise(2, &[case.target.data.len()]);
+                    let (_, stats, _) = case.forward(&x);
+                    let mut dx = Tensor::<f64>::zeros(shape);
+                    let (target, weight, stats) = (case.target.input(), case.weight.input(), stats.input());
+                    let (g_in, x_in) = (g.input(), x.input());
+                    cross_entropy_backward(&case.p, &g_in, &x_in, &target, Some(&weight), &stats, &mut dx.output())
+                        .expect("valid targets");
+                    assert_gradient(|x| case.forward(x).0, &x, &g, &dx, "cross_entropy");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn nll_loss_picks_scores_and_its_gradient_puts_them_back() {
+        for shape in SHAPES {
+            let case = Case::new(shape, 0.0);
+            let p = NllParams { ignore_index: IGNORED };
+            let (target, weight) = (case.target.input(), case.weight.input());
+            let x = Tensor::<f64>::noise(1, shape);
+            let run = |x: &Tensor<f64>| {
+                let mut loss = Tensor::zeros(&[case.target.data.len()]);
+                nll_loss(&p, &x.input(), &target, Some(&weight), &mut loss.output(), None).expect("valid targets");
+                loss
+            };
+            let z = Sizes::of(shape);
+            let first = case.target.data[0] as usize;
+            assert_eq!(run(&x).data[0], -x.data[first * z.inner] * case.weight.data[first]);
+            let g = Tensor::<f64>::noise(2, &[z.samples()]);
+            let mut dx = Tensor::<f64>::zeros(shape);
+            nll_loss_backward(&p, &g.input(), &target, Some(&weight), &mut dx.output()).expect("valid targets");
+            assert_gradient(run, &x, &g, &dx, "nll_loss");
+        }
+    }
+
+    #[test]
+    fn targets_out_of_range_are_an_index_error() {
+        let check = |t: f64| check_targets(&Tensor::<i64>::new(vec![0.0, t], &[2]).input(), 10, IGNORED);
+        assert!(check(9.0).is_ok() && check(IGNORED as f64).is_ok());
+        for bad in [10.0, -1.0] {
+            let error = check(bad).expect_err("out of range");
+            assert!(matches!(&error, Error::Index(m) if *m == format!("Target {bad} is out of bounds.")), "{error}");
+        }
+        assert!(check_targets(&Tensor::<i32>::zeros(&[2]).input(), 10, IGNORED).is_err());
+    }
+}

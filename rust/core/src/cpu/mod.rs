@@ -1,14 +1,23 @@
 //! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
 
 pub mod blocks;
+pub mod conv;
 pub mod copy;
 pub mod distributions;
 pub mod elementwise;
 pub mod fold;
 pub mod gemm;
+pub mod im2col;
+pub mod interpolate;
 pub mod math;
+<<<<<<< HEAD
 pub mod philox;
 pub mod random;
+=======
+pub mod pad;
+pub mod planes;
+pub mod pool;
+>>>>>>> main
 pub mod reduce;
 pub mod reduce_index;
 pub mod scan;
@@ -23,7 +32,7 @@ pub use crate::simd_dispatch;
 use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::op::{Op, Reduction, Scan, ScatterMode};
+use crate::op::{Conv, Op, Reduction, Scan, ScatterMode, Window};
 use view::{In, Out};
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
@@ -45,6 +54,15 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
         Op::Gather(d) => gather(*d as usize, &ins[0], &ins[1], &mut outs[0]),
         Op::Scatter(mode, d) => scatter(*mode, *d as usize, &ins[0], &ins[1], &ins[2], &mut outs[0]),
         Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
+        Op::Conv(pass, p) => {
+            match pass {
+                Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0]),
+                Conv::InputGrad => conv::input_grad(p, ins[0], ins[1], &mut outs[0]),
+                Conv::WeightGrad => conv::weight_grad(p, ins[0], ins[1], &mut outs[0]),
+            }
+            Ok(())
+        }
+        Op::Window(w) => window(w, ins, outs),
     }
 }
 
@@ -115,6 +133,36 @@ fn cat(dim: usize, ins: &[In], out: &mut Out) {
         copy::copy_strided(dst, x.shape, out.strides, x, false);
         start += x.shape[dim];
     }
+}
+
+fn window(w: &Window, ins: &[In], outs: &mut [Out]) -> Result<()> {
+    let x = ins[0];
+    if let Window::MaxPool(_) | Window::AdaptiveMaxPool(_) = w {
+        let [values, indices] = outs else { return Err(Error::Internal("max_pool: two outputs expected".into())) };
+        match w {
+            Window::MaxPool(p) => pool::max_pool(p, x, values, Some(indices)),
+            Window::AdaptiveMaxPool(s) => pool::adaptive_max_pool(*s as usize, x, values, indices),
+            _ => {}
+        }
+        return Ok(());
+    }
+    let out = &mut outs[0];
+    match w {
+        Window::MaxPool(_) | Window::AdaptiveMaxPool(_) => {}
+        Window::SpreadPlanes(s) => pool::max_pool_grad(*s as usize, x, ins[1], out),
+        Window::TakePlanes(s) => pool::take_planes(*s as usize, x, ins[1], out),
+        Window::AvgPool(p) => pool::avg_pool(p, x, out),
+        Window::AvgPoolGrad(p) => pool::avg_pool_grad(p, x, out),
+        Window::AdaptiveAvgPool(s) => pool::adaptive_avg_pool(*s as usize, x, out),
+        Window::AdaptiveAvgPoolGrad(s) => pool::adaptive_avg_pool_grad(*s as usize, x, out),
+        Window::Pad(p) => pad::pad(p, x, out),
+        Window::PadGrad(p) => pad::pad_grad(p, x, out),
+        Window::Resize(p) => return interpolate::resize(p, x, out),
+        Window::ResizeGrad(p) => return interpolate::resize_grad(p, x, out),
+        Window::Im2col(p) => im2col::im2col(p, x, out),
+        Window::Col2im(p) => im2col::col2im(p, x, out),
+    }
+    Ok(())
 }
 
 fn gather(_d: usize, _x: &In, _index: &In, _out: &mut Out) -> Result<()> {

@@ -119,7 +119,11 @@ pub fn uniform(generator: &mut Generator, out: &mut Out, from: f64, to: f64) -> 
             for part in out.as_mut_slice::<f32>().chunks_mut(BATCH) {
                 let bits = &mut bits[..part.len()];
                 generator.fill_random(bits);
-                if from == 0.0 && to == 1.0 { unit_floats(bits, part) } else { scale_bits(bits, part, from, to - from, to) }
+                if from == 0.0 && to == 1.0 {
+                    unit_floats(bits, part)
+                } else {
+                    scale_bits(bits, part, from, to - from, to)
+                }
             }
         }
         _ => {
@@ -208,7 +212,12 @@ fn box_muller_f64(x: &mut [f64], mean: f64, std: f64) {
 /// a fresh block over the last 16; all others one by one in double precision.
 pub fn normal(generator: &mut Generator, out: &mut Out, mean: f64, std: f64) -> Result<()> {
     ensure!(std >= 0.0, Runtime, "normal expects std >= 0.0, but found std {std}");
-    ensure!(out.dtype.is_float(), NotImplemented, "\"normal_kernel_cpu\" not implemented for '{}'", out.dtype.scalar_name());
+    ensure!(
+        out.dtype.is_float(),
+        NotImplemented,
+        "\"normal_kernel_cpu\" not implemented for '{}'",
+        out.dtype.scalar_name()
+    );
     if out.numel() < 16 || !out.is_contiguous() {
         dispatch!(float out.dtype, T => fill_with(out, || T::from_f64(generator.normal_f64() * std + mean)), else ());
         return Ok(());
@@ -351,8 +360,7 @@ pub fn bernoulli(generator: &mut Generator, out: &mut Out, p: f64) -> Result<()>
 
 /// 1 with the probability that `p`, a float window of the output's shape, gives each element.
 pub fn bernoulli_tensor(generator: &mut Generator, p: &In, out: &mut Out) -> Result<()> {
-    let valid =
-        dispatch!(p.dtype, T => p.to_vec_or_slice::<T>().iter().all(|v| (0.0..=1.0).contains(&v.to_f64())));
+    let valid = dispatch!(p.dtype, T => p.to_vec_or_slice::<T>().iter().all(|v| (0.0..=1.0).contains(&v.to_f64())));
     ensure!(valid, Runtime, "Expected p_in >= 0 && p_in <= 1 to be true, but got false.");
     let double = p.dtype == DType::F64;
     dispatch!(out.dtype, T => fill_from(out, [p], |[p]| {

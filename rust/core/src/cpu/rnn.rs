@@ -274,3 +274,87 @@ simd_dispatch! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+    use crate::dtype::Element;
+
+    const SIZES: [(usize, usize); 3] = [(1, 1), (3, 5), (2, 33)];
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    fn lstm<T: Element>(gates: &Tensor<T>, c: &Tensor<T>, [n, h]: [usize; 2]) -> [Tensor<T>; 3] {
+        let [mut h_next, mut c_next, mut saved] = [[n, h], [n, h], [n, 4 * h]].map(|s| Tensor::zeros(&s));
+        let outs = (&mut h_next.output(), &mut c_next.output(), &mut saved.output());
+        lstm_step(&gates.input(), &c.input(), outs.0, outs.1, Some(outs.2)).expect("a float");
+        [h_next, c_next, saved]
+    }
+
+    #[test]
+    fn lstm_matches_its_equations_and_differences() {
+        at_every_level(|| {
+            for (n, h) in SIZES {
+                let (gates, c) = (Tensor::<f32>::noise(1, &[n, 4 * h]), Tensor::<f32>::noise(2, &[n, h]));
+                let [h_next, c_next, _] = lstm(&gates, &c, [n, h]);
+                for (at, (row, j)) in (0..n).flat_map(|r| (0..h).map(move |j| (r, j))).enumerate() {
+                    let gate = |k: usize| gates.values()[row * 4 * h + k * h + j];
+                    let cell = sigmoid(gate(1)) * c.values()[at] + sigmoid(gate(0)) * gate(2).tanh();
+                    let found = [c_next.values()[at], h_next.values()[at]];
+                    assert_close(&found, &[cell, sigmoid(gate(3)) * cell.tanh()], 1e-6, "lstm");
+                }
+                let (gates, c) = (Tensor::<f64>::noise(1, &[n, 4 * h]), Tensor::<f64>::noise(2, &[n, h]));
+                let [_, c_next, saved] = lstm(&gates, &c, [n, h]);
+                let g = Tensor::<f64>::noise(3, &[n, h]);
+                for which in [0, 1] {
+                    let (mut dgates, mut dc) = (Tensor::<f64>::zeros(&[n, 4 * h]), Tensor::<f64>::zeros(&[n, h]));
+                    let ins = [saved.input(), c.input(), c_next.input(), g.input()];
+                    let (dh, dcn) = if which == 0 { (Some(&ins[3]), None) } else { (None, Some(&ins[3])) };
+                    lstm_step_backward(dh, dcn, &ins[0], &ins[1], &ins[2], &mut dgates.output(), &mut dc.output())
+                        .expect("float64");
+                    let run = |gates: &Tensor<f64>, c: &Tensor<f64>| lstm(gates, c, [n, h])[which].clone();
+                    assert_gradient(|x| run(x, &c), &gates, &g, &dgates, "lstm gates");
+                    assert_gradient(|x| run(&gates, x), &c, &g, &dc, "lstm cell");
+                }
+            }
+        });
+    }
+
+    fn gru<T: Element>(x: &Tensor<T>, hidden: &Tensor<T>, h: &Tensor<T>, [n, size]: [usize; 2]) -> [Tensor<T>; 2] {
+        let (mut h_next, mut saved) = (Tensor::zeros(&[n, size]), Tensor::zeros(&[n, 4 * size]));
+        let (out, save) = (&mut h_next.output(), &mut saved.output());
+        gru_step(&x.input(), &hidden.input(), &h.input(), out, Some(save)).expect("a float");
+        [h_next, saved]
+    }
+
+    #[test]
+    fn gru_matches_its_equations_and_differences() {
+        at_every_level(|| {
+            for (n, size) in SIZES {
+                let [x, hidden] = [1, 2].map(|seed| Tensor::<f64>::noise(seed, &[n, 3 * size]));
+                let [h, g] = [3, 4].map(|seed| Tensor::<f64>::noise(seed, &[n, size]));
+                let [h_next, saved] = gru(&x, &hidden, &h, [n, size]);
+                for (at, (row, j)) in (0..n).flat_map(|r| (0..size).map(move |j| (r, j))).enumerate() {
+                    let gate = |t: &Tensor<f64>, k: usize| t.data[row * 3 * size + k * size + j];
+                    let [r, z] = [0, 1].map(|k| sigmoid(gate(&x, k) + gate(&hidden, k)));
+                    let new = (gate(&x, 2) + r * gate(&hidden, 2)).tanh();
+                    assert_close(&[h_next.data[at]], &[(1.0 - z) * new + z * h.data[at]], 1e-13, "gru");
+                }
+                let [mut dx, mut dhid] = [(); 2].map(|_| Tensor::<f64>::zeros(&[n, 3 * size]));
+                let mut dh = Tensor::<f64>::zeros(&[n, size]);
+                let outs = (&mut dx.output(), &mut dhid.output(), &mut dh.output());
+                gru_step_backward(&g.input(), &saved.input(), &h.input(), outs.0, outs.1, outs.2).expect("float64");
+                let run = |x: &Tensor<f64>, hidden: &Tensor<f64>, h: &Tensor<f64>| {
+                    let [y, _] = gru(x, hidden, h, [n, size]);
+                    y
+                };
+                assert_gradient(|v| run(v, &hidden, &h), &x, &g, &dx, "gru input");
+                assert_gradient(|v| run(&x, v, &h), &hidden, &g, &dhid, "gru hidden");
+                assert_gradient(|v| run(&x, &hidden, v), &h, &g, &dh, "gru state");
+            }
+        });
+    }
+}

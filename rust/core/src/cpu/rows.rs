@@ -355,6 +355,25 @@ fn block_sum2<A: Acc>(x: &[A], y: &[A], pad: [A; 2], f: impl Fn(A, A) -> (A, A))
     (fold(first, |a, b| a + b), fold(second, |a, b| a + b))
 }
 
+/// Σ x·y.
+#[inline(always)]
+pub fn dot<A: Acc, S: Simd>(x: &[A], y: &[A]) -> A {
+    let mut lanes = [A::ZERO; LANES];
+    let (mut xs, mut ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    for (x, y) in (&mut xs).zip(&mut ys) {
+        for j in 0..LANES {
+            lanes[j] = x[j].fma::<S>(y[j], lanes[j]);
+        }
+    }
+    if !xs.remainder().is_empty() {
+        let (x, y) = (padded(xs.remainder(), A::ZERO), padded(ys.remainder(), A::ZERO));
+        for j in 0..LANES {
+            lanes[j] = x[j].fma::<S>(y[j], lanes[j]);
+        }
+    }
+    fold(lanes, |a, b| a + b)
+}
+
 /// As [`sum2`] over elements in memory, converted block by block.
 #[inline(always)]
 pub fn sum2_of<T: Storage>(
@@ -558,17 +577,21 @@ pub fn exp_sum<A: Acc, S: Simd>(x: &[A], shift: A) -> A {
     sum1(x, -A::INFINITY, |v| (v - shift).exp_small::<S>())
 }
 
-/// The shift that keeps exp(x - shift) in range; zero for an infinite maximum, so that the logarithm of the sum is right.
-#[inline(always)]
-pub fn finite_shift<A: Acc>(max: A) -> A {
-    if max.abs() < A::INFINITY { max } else { A::ZERO }
+/// log Σ exp(x - max) + max for a maximum over elements that are not NaN: the cases in which the maximum is infinite.
+#[cold]
+pub fn infinite_logsumexp<A: Acc>(max: A, x: impl Iterator<Item = A>) -> A {
+    let mut x = x;
+    if x.any(|v| v.is_nan()) { A::NAN } else { max }
 }
 
 /// log Σ exp(x).
 #[inline(always)]
 pub fn logsumexp<A: Acc, S: Simd>(x: &[A]) -> A {
-    let shift = finite_shift(max(x));
-    shift + exp_sum::<A, S>(x, shift).log::<S>()
+    let max = max(x);
+    if max.abs() == A::INFINITY {
+        return infinite_logsumexp(max, x.iter().copied());
+    }
+    max + exp_sum::<A, S>(x, max).log::<S>()
 }
 
 /// Number, mean and sum of squared deviations of a set of values; two sets merge without loss (Chan et al., 1979).
@@ -625,4 +648,146 @@ fn block_moments<A: Acc>(block: &[A]) -> Moments {
     let mean = block_sum(block, A::ZERO, |v| v) / A::from_f64(block.len() as f64);
     let m2 = block_sum(block, mean, |v| (v - mean) * (v - mean));
     Moments { count: block.len() as f64, mean: mean.to_f64(), m2: m2.to_f64() }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! What the tests of the row kernels share.
+
+    use crate::cpu::simd;
+    use crate::cpu::view::{In, Out};
+    use crate::dtype::Element;
+    use crate::shape::Dims;
+
+    /// A contiguous tensor.
+    #[derive(Clone)]
+    pub struct Tensor<T> {
+        pub data: Vec<T>,
+        shape: Dims,
+        strides: Dims,
+    }
+
+    impl<T: Element> Tensor<T> {
+        pub fn new(data: Vec<f64>, shape: &[usize]) -> Self {
+            let shape = Dims::from(shape);
+            assert_eq!(data.len(), shape.numel());
+            let strides = shape.contiguous_strides();
+            Tensor { data: data.into_iter().map(T::from_f64).collect(), shape, strides }
+        }
+        pub fn zeros(shape: &[usize]) -> Self {
+            Tensor::new(vec![0.0; shape.iter().product()], shape)
+        }
+        /// Numbers in (-2, 2) that depend on the seed.
+        pub fn noise(seed: u64, shape: &[usize]) -> Self {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let next = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f64 / (1u64 << 22) as f64 - 2.0
+            };
+            Tensor::new((0..shape.iter().product()).map(next).collect(), shape)
+        }
+        pub fn input(&self) -> In<'_> {
+            In { ptr: self.data.as_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn output(&mut self) -> Out<'_> {
+            Out { ptr: self.data.as_mut_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn values(&self) -> Vec<f64> {
+            self.data.iter().map(|v| v.to_f64()).collect()
+        }
+    }
+
+    /// Runs `f` at every instruction-set level this processor has.
+    pub fn at_every_level(f: impl Fn()) {
+        for level in simd::available() {
+            simd::with_level(level, &f).expect("the level is available");
+        }
+    }
+
+    /// Equal up to `tolerance` relative to 1 + |expected|; NaN equals NaN.
+    pub fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (i, (&a, &b)) in found.iter().zip(expected).enumerate() {
+            let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * (1.0 + b.abs());
+            assert!(close, "{what}: element {i} is {a}, not {b}");
+        }
+    }
+
+    /// Asserts that `gradient` is the derivative at `x` of the dot product of `f` with `weights`, by central differences.
+    pub fn assert_gradient(
+        f: impl Fn(&Tensor<f64>) -> Tensor<f64>,
+        x: &Tensor<f64>,
+        weights: &Tensor<f64>,
+        gradient: &Tensor<f64>,
+        what: &str,
+    ) {
+        const STEP: f64 = 1e-5;
+        let value = |x: &Tensor<f64>| f(x).data.iter().zip(&weights.data).map(|(a, b)| a * b).sum::<f64>();
+        let numeric: Vec<f64> = (0..x.data.len())
+            .map(|i| {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up.data[i] += STEP;
+                down.data[i] -= STEP;
+                (value(&up) - value(&down)) / (2.0 * STEP)
+            })
+            .collect();
+        assert_close(&gradient.data, &numeric, 1e-7, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Tensor, assert_close, at_every_level};
+    use super::*;
+    use crate::simd_dispatch;
+
+    simd_dispatch! {
+        fn exponentials(x: &[f32], out: &mut [f32]) {
+            for (o, v) in out.iter_mut().zip(x) {
+                *o = v.exp_small::<S>();
+            }
+        }
+        fn sums(x: &[f32]) -> [f64; 3] {
+            let m = moments(x);
+            [sum1(x, 0.0, |v| v) as f64, m.mean, m.m2]
+        }
+    }
+
+    #[test]
+    fn exp_small_is_accurate_and_keeps_special_values() {
+        at_every_level(|| {
+            let x: Vec<f32> = (0..20_000).map(|i| -87.3 + i as f32 * 0.0048).collect();
+            let mut out = vec![0.0; x.len()];
+            exponentials(&x, &mut out);
+            for (x, e) in x.iter().zip(&out) {
+                let exact = (*x as f64).exp();
+                assert!((*e as f64 - exact).abs() <= 1.5e-7 * exact, "exp({x}) = {e}");
+            }
+            let special = [0.0, f32::NEG_INFINITY, f32::NAN, -1e30];
+            let mut out = [9.0; 4];
+            exponentials(&special, &mut out);
+            assert_eq!((out[0], out[1], out[3]), (1.0, 0.0, 0.0));
+            assert!(out[2].is_nan());
+        });
+    }
+
+    #[test]
+    fn sums_and_moments_match_float64_for_every_tail() {
+        at_every_level(|| {
+            for n in [1, 7, 31, 32, 33, 64, 95, BLOCK - 1, BLOCK, 2 * BLOCK + 5] {
+                let x = Tensor::<f32>::noise(n as u64, &[n]);
+                let (count, sum) = (n as f64, x.values().iter().sum::<f64>());
+                let m2: f64 = x.values().iter().map(|v| (v - sum / count) * (v - sum / count)).sum();
+                assert_close(&sums(&x.data), &[sum, sum / count, m2], 2e-6, "sums");
+            }
+        });
+    }
+
+    #[test]
+    fn bfloat16_rounds_to_nearest_even_and_keeps_nan() {
+        for v in [0.0f32, -0.0, 1.0, 1.003_906_2, 1.011_718_8, 3.4e38, f32::INFINITY, 1e-40, -2.718_281_7] {
+            assert_eq!(<bf16 as Storage>::down(v).to_bits(), bf16::from_f32(v).to_bits(), "{v}");
+        }
+        assert!(<bf16 as Storage>::down(f32::from_bits(0x7f80_0001)).is_nan());
+    }
 }

@@ -1,6 +1,7 @@
 //! Operators: for each family its public functions, shape rules, gradients and documentation, side by side. Nothing here
 //! knows how a kernel works; results are recorded, not computed.
 
+pub mod conv;
 pub mod create;
 pub mod elementwise;
 mod elementwise_table;
@@ -12,6 +13,7 @@ pub mod random;
 pub mod reduce;
 pub mod scan;
 pub mod view;
+pub mod window;
 
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;

@@ -260,6 +260,10 @@ impl Engine<'_> {
             }
             Rule::Ew(op) => ops::elementwise::vjp(*op, &Vjp::new(node, grads)?)?,
             Rule::Fn(f) => f(&Vjp::new(node, grads)?)?,
+            Rule::Window { base, view } => {
+                let v = Vjp::new(node, grads)?;
+                smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
+            }
             Rule::Custom(c) => c.backward(&Vjp::new(node, grads)?)?,
         };
         let post = crate::graph::lock(&node.hooks).post.clone();

@@ -6,3 +6,4 @@ pub mod linear;
 pub mod random;
 pub mod reduce;
 pub mod shape;
+pub mod window;

@@ -281,19 +281,3 @@ fn input_grad_product<T: Real>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&
         unsafe { product.run(Shared::new(out)) }
     }
 }
-pub fn tile_bench(rows: usize, k: usize, panels: usize) -> f64 {
-    let t = f32::tile();
-    let mut a = scratch::Scratch::<f32>::new(rows * k * panels);
-    let mut b = scratch::Scratch::<f32>::new(k * t.columns);
-    let mut c = scratch::Scratch::<f32>::new(rows * t.columns * panels);
-    let (pa, pb, pc) = (a.as_mut_ptr(), b.as_mut_ptr(), c.as_mut_ptr());
-    let mut best = f64::MAX;
-    for _ in 0..50 {
-        let s = std::time::Instant::now();
-        for i in 0..20 * panels {
-            unsafe { t.run(rows, k, pa.add(i % panels * rows * k), pb, pc.add(i % panels * rows * t.columns), t.columns, kernel::Start::Add) }
-        }
-        best = best.min(s.elapsed().as_secs_f64());
-    }
-    2.0 * (rows * k * t.columns * 20 * panels) as f64 / best / 1e9
-}

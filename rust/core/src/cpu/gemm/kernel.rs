@@ -1,5 +1,8 @@
 //! The micro-kernels and the table that picks one by type, instruction-set level and tile size.
 
+// Loops over constant ranges unroll completely, which keeps the accumulators in registers.
+#![allow(clippy::needless_range_loop)]
+
 use super::vector::{Array, Vector};
 use crate::cpu::math::Real;
 use crate::cpu::simd::{Level, Simd, level};
@@ -138,11 +141,7 @@ where
                     let old = if edge { V::load_masked(c, last) } else { V::load(c) };
                     r = old.mul_add(beta, r);
                 }
-                if edge {
-                    r.store_masked(c, last)
-                } else {
-                    r.store(c)
-                }
+                if edge { r.store_masked(c, last) } else { r.store(c) }
             }
         }
     }
@@ -198,14 +197,7 @@ unsafe fn dots<V: Vector, const MR: usize, const NC: usize>(
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn combine<V: Vector>(
-    k: usize,
-    x: *const V::T,
-    x_step: usize,
-    b: *const V::T,
-    b_depth: usize,
-    y: &mut [V::T],
-) {
+unsafe fn combine<V: Vector>(k: usize, x: *const V::T, x_step: usize, b: *const V::T, b_depth: usize, y: &mut [V::T]) {
     // SAFETY: the caller's contract.
     unsafe {
         let whole = y.len() / V::LANES * V::LANES;
