@@ -10,14 +10,11 @@ pub mod gemm;
 pub mod im2col;
 pub mod interpolate;
 pub mod math;
-<<<<<<< HEAD
-pub mod philox;
-pub mod random;
-=======
 pub mod pad;
+pub mod philox;
 pub mod planes;
 pub mod pool;
->>>>>>> main
+pub mod random;
 pub mod reduce;
 pub mod reduce_index;
 pub mod scan;
