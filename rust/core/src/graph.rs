@@ -197,7 +197,7 @@ pub struct Buffer {
 
 enum Owner {
     Engine,
-    Outside(#[allow(dead_code)] Box<dyn std::any::Any + Send + Sync>),
+    Outside(Box<dyn std::any::Any + Send + Sync>),
 }
 
 // SAFETY: a buffer is plain memory; the executor orders its readers and writers.
@@ -235,6 +235,13 @@ impl Buffer {
     #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+    /// What keeps memory from outside alive, if it is of this type.
+    pub fn owner<T: 'static>(&self) -> Option<&T> {
+        match &self.owner {
+            Owner::Outside(keep) => keep.downcast_ref(),
+            Owner::Engine => None,
+        }
     }
     pub fn is_outside(&self) -> bool {
         matches!(self.owner, Owner::Outside(_))

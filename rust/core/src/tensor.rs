@@ -82,6 +82,25 @@ impl Tensor {
         Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
     }
 
+    /// The value of now with its history: later writes to this tensor do not reach the result.
+    pub fn snapshot(&self) -> Result<Tensor> {
+        // Asking for the history first brings that of a view up to date, which then needs its base no more.
+        self.grad_fn();
+        if self.cell().is_pinned() {
+            let copy = self.detach().copy_contiguous()?;
+            return Ok(Tensor::assemble(
+                copy.cell().clone(),
+                copy.layout().clone(),
+                self.dtype(),
+                self.meta().cloned(),
+                None,
+            ));
+        }
+        let value = self.cell().value();
+        let cell = Arc::new(Cell::new(value.node, value.out, self.device()));
+        Ok(Tensor::assemble(cell, self.layout().clone(), self.dtype(), self.meta().cloned(), None))
+    }
+
     #[inline]
     pub fn cell(&self) -> &Arc<Cell> {
         &self.0.cell

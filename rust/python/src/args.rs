@@ -1,5 +1,6 @@
 //! Arguments of operators: signatures in PyTorch's schema notation, parsed once, and Python objects matched against them.
 
+use crate::random::PyGenerator;
 use crate::tensor::PyTensor;
 use crate::types::{Format, PyFormat, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
@@ -265,7 +266,8 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         // An unavailable device is an error of its own, raised by the caller.
         Kind::Device => extract_device(o).ok().map(Value::Device),
         Kind::Format => o.cast::<PyFormat>().ok().map(|f| Value::Format(f.get().0)),
-        Kind::Generator | Kind::Any => Some(Value::Object(std::sync::Arc::new(o.clone().unbind()))),
+        Kind::Generator => o.cast::<PyGenerator>().ok().map(|_| Value::Object(std::sync::Arc::new(o.clone().unbind()))),
+        Kind::Any => Some(Value::Object(std::sync::Arc::new(o.clone().unbind()))),
     }
 }
 
@@ -357,8 +359,10 @@ fn keyword_matches(given: &Bound<'_, PyString>, name: &str, position: usize) -> 
 }
 
 fn mismatch(sig: &Signature, p: &Param, o: &Bound<'_, PyAny>) -> PyErr {
+    // A device that does not exist is a mistake of its own; anything that is no device at all does not fit.
     if p.kind == Kind::Device
         && let Err(e) = extract_device(o)
+        && !e.is_instance_of::<PyTypeError>(o.py())
     {
         return e;
     }
@@ -529,6 +533,12 @@ impl<'a> Args<'a> {
             Value::Format(f) => Some(*f),
             _ => None,
         }
+    }
+    /// The generator given, or the default one.
+    pub fn generator(&self, i: usize) -> corten_core::ops::random::Shared {
+        let shared =
+            |o: &Py<PyAny>| Python::attach(|py| o.bind(py).cast::<PyGenerator>().ok().map(|g| g.get().0.clone()));
+        corten_core::ops::random::or_default(self.object(i).and_then(shared))
     }
     pub fn object(&self, i: usize) -> Option<&'a Py<PyAny>> {
         match &self.0[i] {

@@ -3,7 +3,7 @@
 
 use crate::args::{Args, Signature, Value, Values, bind};
 use crate::error::{InternalError, IntoPy, to_py};
-use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
+use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
 use corten_core::grad::modes;
 use corten_core::ops::elementwise::{Operand, apply, cast};
@@ -141,13 +141,17 @@ impl Entry {
         keywords: &mut Keywords<'py>,
     ) -> PyResult<Py<PyAny>> {
         let out = take_keyword(keywords, "out");
+        if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
+            adopt_dtype(out.as_ref(), keywords)?;
+        }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
             match bind(&overload.signature, positional, keywords) {
                 Ok(values) => return self.run(py, overload, &values, out),
                 Err(e) => {
-                    // With one overload its own complaint is the best; among several the first is kept.
-                    if first_error.is_none() {
+                    // With one overload its own complaint is the best; among several the first is kept, unless another
+                    // says more than that the types do not fit (a device that is not there).
+                    if first_error.as_ref().is_none_or(|f| is_type_error(py, f) && !is_type_error(py, &e)) {
                         first_error = Some(e);
                     }
                 }
@@ -187,9 +191,15 @@ impl Entry {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
             inplace::check_writable(target).py()?;
-            let Ret::Tensor(new) = compute(&overload.row, values)? else {
+            // What the gradient keeps is the value before the write.
+            let mut old = values.clone();
+            if modes().grad && values.iter().any(|v| matches!(v, Value::Tensor(t) if t.requires_grad())) {
+                old[0] = Value::Tensor(target.snapshot().py()?);
+            }
+            let Ret::Tensor(new) = compute(&overload.row, &old)? else {
                 return Err(PyTypeError::new_err(format!("{} has no in-place form", overload.signature.name)));
             };
+            drop(old);
             inplace::replace(target, &new, overload.signature.name).py()?;
             return PyTensor::wrap(py, target.clone());
         }
@@ -204,6 +214,31 @@ impl Entry {
 fn take_keyword<'py>(keywords: &mut Keywords<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
     let at = keywords.iter().position(|(k, _)| k.to_cow().is_ok_and(|k| k == name))?;
     Some(keywords.remove(at).1)
+}
+
+fn is_type_error(py: Python<'_>, e: &PyErr) -> bool {
+    e.is_instance_of::<PyTypeError>(py)
+}
+
+/// Creation into `out=`: numbers are made in its dtype.
+fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py>) -> PyResult<()> {
+    let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
+    let (py, dtype) = (target.py(), target.get().get().dtype());
+    let given = keywords.iter().find(|(k, v)| k.to_cow().is_ok_and(|k| k == "dtype") && !v.is_none());
+    match given.map(|(_, v)| crate::types::extract_dtype(v)) {
+        Some(Ok(d)) if d != dtype => Err(PyRuntimeError::new_err(format!(
+            "dtype {} does not match dtype of out parameter ({})",
+            d.scalar_name(),
+            dtype.scalar_name()
+        ))),
+        Some(_) => Ok(()),
+        None => {
+            keywords.retain(|(k, _)| k.to_cow().is_ok_and(|k| k != "dtype"));
+            keywords
+                .push((PyString::new(py, "dtype"), crate::types::dtype_object(py, dtype)?.into_bound(py).into_any()));
+            Ok(())
+        }
+    }
 }
 
 fn compute(row: &Row, values: &Values) -> PyResult<Ret> {

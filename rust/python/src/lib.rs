@@ -10,6 +10,8 @@ mod error;
 mod indexing;
 mod memory;
 mod ops;
+mod random;
+mod storage;
 mod table;
 mod tensor;
 mod types;
@@ -43,6 +45,10 @@ mod _core {
         to_dlpack, to_numpy,
     };
     #[pymodule_export]
+    use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
+    #[pymodule_export]
+    use crate::storage::{buffer_tensor, is_shared, move_storage, resize_storage};
+    #[pymodule_export]
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
     use crate::types::{PyDType, PyDevice, PyFormat, PyLayout};
@@ -58,6 +64,7 @@ mod _core {
             m.add(f.get().0.name(), f.clone_ref(py))?;
         }
         m.add("strided", Py::new(py, PyLayout)?)?;
+        m.add("default_generator", random::default_object(py)?)?;
         let ops = PyModule::new(py, "ops")?;
         dispatch::install(py, &ops, table::rows())?;
         m.add_submodule(&ops)

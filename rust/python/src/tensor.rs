@@ -5,6 +5,7 @@ use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::exec;
+use corten_core::grad::modes;
 use corten_core::op::Ew;
 use corten_core::ops::elementwise::{Operand, apply};
 use corten_core::ops::{self, inplace, matmul, view};
@@ -137,7 +138,11 @@ fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyRe
     };
     let t = slf.get().tensor();
     inplace::check_writable(&t).py()?;
-    let value = apply(op, &[(&t).into(), o.operand()]).py()?;
+    // What the gradient keeps is the value before the write.
+    let tracked = matches!(&o, Other::Tensor(v) if v.requires_grad()) || t.requires_grad();
+    let old = if tracked && modes().grad { t.snapshot().py()? } else { t.clone() };
+    let value = apply(op, &[(&old).into(), o.operand()]).py()?;
+    drop(old);
     inplace::replace(&t, &value, op.name()).py()
 }
 

@@ -2,7 +2,7 @@
 
 use corten_core::device::Device;
 use corten_core::dtype::DType;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -261,5 +261,5 @@ pub fn extract_device(o: &Bound<'_, PyAny>) -> PyResult<Device> {
     if let Ok(i) = o.extract::<i64>() {
         return PyDevice { kind: "cuda".into(), index: Some(i) }.resolve();
     }
-    Err(PyValueError::new_err(format!("device must be a corten.device, str or int, not {}", type_name(o))))
+    Err(PyTypeError::new_err(format!("device must be a corten.device, str or int, not {}", type_name(o))))
 }

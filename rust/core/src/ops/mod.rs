@@ -12,6 +12,7 @@ pub mod index;
 pub mod inplace;
 pub mod join;
 pub mod matmul;
+pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod scan;

@@ -219,7 +219,7 @@ fn contiguous(t: &Tensor, format: Option<Format>) -> Result<Tensor> {
 }
 
 /// The tensor converted, or itself where nothing changes.
-fn to(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
+pub fn to(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
     let converted = cast(t, dtype)?;
     match format {
