@@ -178,7 +178,7 @@ impl PyTensor {
         data: &Bound<'py, PyTensor>,
         require_grad: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let object = cls.call_method1("__new__", (cls, data))?;
+        let object = cls.py().get_type::<PyTensor>().call_method1("__new__", (cls, data))?;
         let wrapped = object.cast::<PyTensor>()?;
         let fresh = data.get().get().detach();
         fresh.set_requires_grad(require_grad).py()?;

@@ -29,7 +29,7 @@ pub struct AttentionParams {
 /// Fills `out` with the uniform numbers in [0, 1) of elements `first ..` of the stream (seed, offset).
 pub type Uniform = fn(seed: u64, offset: u64, first: u64, out: &mut [f32]);
 
-/// Keys per block of scores.
+/// The most keys per block of scores.
 pub(super) const KEYS: usize = 256;
 /// Queries per block of scores.
 pub(super) const QUERIES: usize = 32;
@@ -145,6 +145,10 @@ pub(super) struct Scores<'a> {
 }
 
 impl Scores<'_> {
+    /// Keys per block: fewer where a block on the diagonal is half wasted.
+    pub(super) fn keys_per_block(&self) -> usize {
+        if self.params.causal { KEYS / 2 } else { KEYS }
+    }
     /// How many of the keys `first .. first + count` query `i` sees.
     #[inline(always)]
     pub(super) fn seen(&self, i: usize, first: usize, count: usize) -> usize {
@@ -340,11 +344,11 @@ fn attend<T: Storage>(
     space.max.fill(-T::Acc::INFINITY);
     space.sum.fill(T::Acc::ZERO);
     let (k, v) = (k.head(b, h / z.group()), v.head(b, h / z.group()));
-    for k0 in (0..z.s).step_by(KEYS) {
+    for k0 in (0..z.s).step_by(scores.keys_per_block()) {
         if !scores.reaches(queries.end - 1, k0) {
             break;
         }
-        let keys = KEYS.min(z.s - k0);
+        let keys = scores.keys_per_block().min(z.s - k0);
         if count <= FEW {
             attend_few(scores, [b, h, queries.start], count, k0, [k.part(k0, keys), v.part(k0, keys)], space);
             continue;

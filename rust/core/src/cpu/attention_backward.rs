@@ -126,12 +126,13 @@ impl<T: Storage> Problem<'_, T> {
             });
         }
         if wants_k {
-            let tasks = z.s.div_ceil(KEYS);
+            let size = self.scores.keys_per_block();
+            let tasks = z.s.div_ceil(size);
             parallel_for(key_heads * tasks, 1, |r| {
                 for i in r {
                     let (batch, key_head) = (i / tasks / z.hkv, i / tasks % z.hkv);
                     let heads = key_head * z.group()..(key_head + 1) * z.group();
-                    let (queries, keys) = (0..z.l, cut(z.s, KEYS, i % tasks));
+                    let (queries, keys) = (0..z.l, cut(z.s, size, i % tasks));
                     self.work(Task { batch, key_head, heads, queries, keys, for_queries: false, for_keys: true });
                 }
             });
@@ -150,8 +151,8 @@ impl<T: Storage> Problem<'_, T> {
                 unsafe { dmask.row(b, h, i) }.fill(T::down(T::Acc::ZERO));
             }
         }
-        for k0 in task.keys.clone().step_by(KEYS) {
-            let keys = KEYS.min(task.keys.end - k0);
+        for k0 in task.keys.clone().step_by(self.scores.keys_per_block()) {
+            let keys = self.scores.keys_per_block().min(task.keys.end - k0);
             space.load_keys(k.part(k0, keys), v.part(k0, keys), nr);
             for (head, h) in heads.iter_mut().zip(task.heads.clone()) {
                 for r0 in (0..task.queries.len()).step_by(QUERIES) {

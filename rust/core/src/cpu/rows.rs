@@ -440,6 +440,12 @@ pub fn map1_of<T: Storage>(x: &[T], out: &mut [T], f: impl Fn(T::Acc) -> T::Acc)
 /// `out[i] = f(x[i])` from accumulators, rounded once.
 #[inline(always)]
 pub fn map1_of_acc<T: Storage>(x: &[T::Acc], out: &mut [T], f: impl Fn(T::Acc) -> T::Acc) {
+    if let Some(out) = T::as_acc_mut(out) {
+        for (o, &v) in out.iter_mut().zip(x) {
+            *o = f(v);
+        }
+        return;
+    }
     let mut wide = [T::Acc::ZERO; PIECE];
     for (x, o) in x.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
         let wide = &mut wide[..x.len()];
@@ -586,7 +592,24 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
 /// Σ exp(x - shift).
 #[inline(always)]
 pub fn exp_sum<A: Acc, S: Simd>(x: &[A], shift: A) -> A {
-    sum1(x, -A::INFINITY, |v| (v - shift).exp_small::<S>())
+    let mut total = 0.0f64;
+    for block in x.chunks(BLOCK) {
+        let mut lanes = [A::ZERO; LANES];
+        // The terms go through an array: LLVM vectorises this loop, but not one that only adds to `lanes`.
+        let mut add = |mut terms: [A; LANES]| {
+            for j in 0..LANES {
+                terms[j] = (terms[j] - shift).exp_small::<S>();
+                lanes[j] += terms[j];
+            }
+        };
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        chunks.iter().for_each(|c| add(*c));
+        if !tail.is_empty() {
+            add(padded(tail, -A::INFINITY));
+        }
+        total += fold(lanes, |a, b| a + b).to_f64();
+    }
+    A::from_f64(total)
 }
 
 /// log Σ exp(x - max) + max for a maximum over elements that are not NaN: the cases in which the maximum is infinite.

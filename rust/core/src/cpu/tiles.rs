@@ -61,9 +61,12 @@ simd_dispatch! {
                 row.fill(T::Acc::ZERO);
                 continue;
             }
-            T::widen(m.row(r), row);
-            for v in row {
-                *v *= scale;
+            match T::as_acc(m.row(r)) {
+                Some(source) => row.iter_mut().zip(source).for_each(|(v, &x)| *v = x * scale),
+                None => {
+                    T::widen(m.row(r), row);
+                    row.iter_mut().for_each(|v| *v *= scale);
+                }
             }
         }
     }

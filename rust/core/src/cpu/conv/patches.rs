@@ -56,6 +56,18 @@ struct Run {
 }
 
 impl Patches {
+    /// The plain matrix `x[n, c, :]`: one tap, every point of the plane a column.
+    pub fn plain(batches: usize, batch_stride: usize, points: usize) -> Patches {
+        Patches {
+            size: [1, 1, points],
+            grid: [1, 1, points],
+            stride: [1; 3],
+            taps: vec![[0; 3]],
+            batch_stride,
+            batches,
+        }
+    }
+
     /// Output points of one sample.
     pub fn points(&self) -> usize {
         self.grid.iter().product()
@@ -69,17 +81,6 @@ impl Patches {
     /// Elements of one channel.
     pub fn plane(&self) -> usize {
         self.size.iter().product()
-    }
-
-    /// Whether the patches are the input itself.
-    pub fn is_plain(&self) -> bool {
-        self.taps == [[0; 3]] && self.stride == [1; 3] && self.size == self.grid
-    }
-
-    /// Whether a panel lies in memory as it would be packed, rows a plane apart: where it begins in channel 0.
-    pub fn plain_columns(&self, from: usize, width: usize) -> Option<usize> {
-        let (sample, point) = (from / self.points(), from % self.points());
-        (self.is_plain() && point + width <= self.points()).then_some(sample * self.batch_stride + point)
     }
 
     /// Plans the panel of the columns `from..from + width` (fewer at the end of the batch).
@@ -140,26 +141,6 @@ impl Patches {
         }
     }
 
-    /// The point of the input, counted over the batch, that each of some columns reads for one tap.
-    pub fn places(&self, columns: std::ops::Range<usize>, tap: &[isize; 3], to: &mut Vec<Option<u32>>) {
-        to.clear();
-        let mut q = columns.start;
-        while q < columns.end {
-            let (row, w) = (q / self.grid[2], q % self.grid[2]);
-            let len = (self.grid[2] - w).min(columns.end - q);
-            let at = [row / self.grid[1] % self.grid[0], row % self.grid[1], w];
-            let [d, h, w] = [0, 1, 2].map(|a| (at[a] * self.stride[a]) as isize + tap[a]);
-            let inside = (0..self.size[0] as isize).contains(&d) && (0..self.size[1] as isize).contains(&h);
-            let sample = row / (self.grid[1] * self.grid[0]) * self.plane();
-            let row = sample as isize + (d * self.size[1] as isize + h) * self.size[2] as isize;
-            to.extend((0..len as isize).map(|i| {
-                let w = w + i * self.stride[2] as isize;
-                (inside && (0..self.size[2] as isize).contains(&w)).then_some((row + w) as u32)
-            }));
-            q += len;
-        }
-    }
-
     #[inline(always)]
     fn piece(&self, run: &Run, tap: &[isize; 3]) -> Option<Piece> {
         let [d, h, w] = [0, 1, 2].map(|a| (run.at[a] * self.stride[a]) as isize + tap[a]);
@@ -186,12 +167,7 @@ impl Patches {
     /// # Safety
     /// `x` addresses channel 0 of the first sample of this panel's group, and `to` holds the rows.
     pub unsafe fn pack<T: Real>(
-        &self,
-        panel: &Panel,
-        x: *const T,
-        channels: std::ops::Range<usize>,
-        to: *mut T,
-        width: usize,
+        &self, panel: &Panel, x: *const T, channels: std::ops::Range<usize>, to: *mut T, width: usize,
     ) {
         let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]
@@ -305,60 +281,48 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
     }
 }
 
-/// `to[j·to_stride + r] = rows[r·stride + j]` for `count` rows and `width` columns; nothing else is written.
+/// Turns a packed panel `[row][width]` into `[column][to_width]` for the rows `from..from + count`, where
+/// `count ≤ to_width`; lanes beyond `count` stay as they are.
 ///
 /// # Safety
-/// Both hold what is read and written.
-pub unsafe fn transpose<T: Real>(
-    rows: *const T,
-    stride: usize,
-    count: usize,
-    width: usize,
-    to: *mut T,
-    to_stride: usize,
-) {
+/// `panel` holds the rows and `to` holds `width · to_width` elements.
+pub unsafe fn transpose<T: Real>(panel: *const T, width: usize, count: usize, to: *mut T, to_width: usize) {
     #[cfg(target_arch = "x86_64")]
-    if T::DTYPE == crate::dtype::DType::F32 && width % 16 == 0 && level() == Level::Avx512 {
+    if T::DTYPE == crate::dtype::DType::F32 && width == 32 && level() == Level::Avx512 {
         // SAFETY: T is f32 and the level is available.
-        unsafe { transpose_avx512(rows.cast(), stride, count, width, to.cast(), to_stride) };
+        unsafe { transpose_avx512(panel.cast(), width, count, to.cast(), to_width) };
         return;
     }
     for j in 0..width {
         for r in 0..count {
             // SAFETY: the caller's contract.
-            unsafe { *to.add(j * to_stride + r) = *rows.add(r * stride + j) };
+            unsafe { *to.add(j * to_width + r) = *panel.add(r * width + j) };
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn transpose_avx512(
-    rows: *const f32,
-    stride: usize,
-    count: usize,
-    width: usize,
-    to: *mut f32,
-    to_stride: usize,
-) {
+unsafe fn transpose_avx512(panel: *const f32, width: usize, count: usize, to: *mut f32, to_width: usize) {
     use std::arch::x86_64::*;
-    for row in (0..count).step_by(16) {
-        let n = (count - row).min(16);
+    let mut row = 0;
+    while row < count {
+        let rows = (count - row).min(16);
         for column in (0..width).step_by(16) {
             // SAFETY: rows beyond `count` are neither read nor written.
             unsafe {
                 let mut v = [_mm512_setzero_ps(); 16];
-                for (i, v) in v.iter_mut().enumerate().take(n) {
-                    // The next columns; rows are too short for the processor to guess.
-                    _mm_prefetch::<_MM_HINT_T0>(rows.wrapping_add((row + i) * stride + column + 2 * width).cast());
-                    *v = _mm512_loadu_ps(rows.add((row + i) * stride + column));
+                for (i, v) in v.iter_mut().enumerate().take(rows) {
+                    *v = _mm512_loadu_ps(panel.add((row + i) * width + column));
                 }
                 let v = transpose_16(v);
+                let mask = ((1u32 << rows) - 1) as u16;
                 for (j, v) in v.into_iter().enumerate() {
-                    _mm512_mask_storeu_ps(to.add((column + j) * to_stride + row), low_mask(n) as u16, v);
+                    _mm512_mask_storeu_ps(to.add((column + j) * to_width + row), mask, v);
                 }
             }
         }
+        row += 16;
     }
 }
 

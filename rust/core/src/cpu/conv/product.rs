@@ -1,6 +1,6 @@
 //! Packed weights times patches: the forward pass of a convolution and, phase by phase, its input gradient.
 
-use crate::cpu::conv::kernel::{Operands, Real, Start, Tile};
+use crate::cpu::conv::kernel::{Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches};
 use crate::cpu::conv::scratch::Scratch;
 use crate::cpu::planes::{Shared, for_parts, grain};
@@ -217,14 +217,8 @@ impl<'a, T: Real> Worker<'a, T> {
         let depth = p.sizes.channels * taps;
         let (panel, segments) = &self.panels[j];
         let x = p.x[task.group * p.sizes.channels * p.patches.plane()..].as_ptr();
-        let (b, b_stride) = match p.patches.plain_columns((task.panels.start + j) * width, width) {
-            Some(offset) => (x.wrapping_add(block.start * p.patches.plane() + offset), p.patches.plane()),
-            None => {
-                // SAFETY: the scratch holds one panel of the block; `x` is channel 0 of the group.
-                unsafe { p.patches.pack(panel, x, block.clone(), self.packed.as_mut_ptr(), width) };
-                (self.packed.as_ptr(), width)
-            }
-        };
+        // SAFETY: the scratch holds one panel of the block; `x` is channel 0 of the group.
+        unsafe { p.patches.pack(panel, x, block.clone(), self.packed.as_mut_ptr(), width) };
         let direct = match &segments[..] {
             [one] if one.len == width && p.place.is_dense() => Some(one.offset),
             _ => None,
@@ -245,10 +239,8 @@ impl<'a, T: Real> Worker<'a, T> {
             };
             let a = &p.weights.data.as_slice()[(task.group * p.sizes.rows + rows.start) * depth..];
             let a = a[block.start * taps * rows.len()..].as_ptr();
-            let k = block.len() * taps;
-            let operands = Operands { k, a, a_stride: rows.len(), b, b_stride, c, c_stride: ldc, start };
-            // SAFETY: `a` holds the block of this tile, `b` its patches, `c` a tile of this task.
-            unsafe { tile.run(rows.len(), &operands) };
+            // SAFETY: `a` holds the block of this tile, the packed panel its patches, `c` a tile of this task.
+            unsafe { tile.run(rows.len(), block.len() * taps, a, self.packed.as_ptr(), c, ldc, start) };
         }
         if direct.is_none() && block.end == p.sizes.channels {
             let step = p.place.step[2];
