@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import random
 from pathlib import Path
 
@@ -14,16 +15,8 @@ SKIP_LIST = HERE / "skips.txt"
 _unlisted: list[str] = []
 
 
-def _torch_is_installed() -> bool:
-    try:
-        __import__("torch")
-    except ImportError:
-        return False
-    return True
-
-
 # The comparisons with PyTorch are a bonus of machines that have it: elsewhere the folder does not exist for pytest.
-collect_ignore = [] if _torch_is_installed() else ["torch_parity"]
+collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +80,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     expected_failure = hasattr(report, "wasxfail")
     if report.skipped and not expected_failure:
         name = report.nodeid.removeprefix("tests/")
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed_skips()):
+        if not any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in allowed_skips()):
             _unlisted.append(report.nodeid)
 
 

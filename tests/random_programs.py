@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
 from program_generator import Program, Step, generate
 
 Tolerance = tuple[float, float] | None
@@ -71,7 +72,16 @@ def snapshot(value: Any) -> Any:
         data = value.detach().clone()
         data = data.double().numpy() if "float" in dtype else data.numpy()
         layout = tuple(s for s, n in zip(value.stride(), value.shape, strict=True) if n > 1) if value.numel() else ()
-        return ("tensor", dtype, tuple(value.shape), data.copy(), layout, value.storage_offset(), value.requires_grad, value.is_leaf)
+        return (
+            "tensor",
+            dtype,
+            tuple(value.shape),
+            data.copy(),
+            layout,
+            value.storage_offset(),
+            value.requires_grad,
+            value.is_leaf,
+        )
     if isinstance(value, (list, tuple)):
         return tuple(snapshot(v) for v in value)
     return value
@@ -141,7 +151,9 @@ def same_bits(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(same_bits(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.ndarray):
         if a.dtype.kind == "f":
-            return bool(np.array_equal(a, b, equal_nan=True) and np.array_equal(np.signbit(a)[a == 0], np.signbit(b)[b == 0]))
+            return bool(
+                np.array_equal(a, b, equal_nan=True) and np.array_equal(np.signbit(a)[a == 0], np.signbit(b)[b == 0])
+            )
         return bool(np.array_equal(a, b))
     return a == b or (a != a and b != b)
 
@@ -221,7 +233,11 @@ def source(program: Program, module: str) -> str:
             body.append(f"try:\n    {step.text}\nexcept Exception as error:\n    print(type(error).__name__, error)")
         else:
             body.append(step.text)
-    defined = [s.text.split(" = ")[0] for s in program.steps if s.text[0] in "tgn" and " = " in s.text and s.text.split(" = ")[0][1:].isdigit()]
+    defined = [
+        s.text.split(" = ")[0]
+        for s in program.steps
+        if s.text[0] in "tgn" and " = " in s.text and s.text.split(" = ")[0][1:].isdigit()
+    ]
     tail = [f"print('{name}', {name})" for name in dict.fromkeys(defined) if f"del {name}" not in body]
     return "\n".join(["\n\n".join(head), *body, *tail, ""])
 
@@ -233,7 +249,9 @@ def report(program: Program, module: Any, other: Any) -> str:
     return f"program {program.seed}: {found}\n\n--- reproducer ---\n{source(small, module.__name__)}--- end ---"
 
 
-def run_many(count: int, seed: int, module: Any, other: Any, budget: float, say: Callable[[str], None]) -> tuple[int, int]:
+def run_many(
+    count: int, seed: int, module: Any, other: Any, budget: float, say: Callable[[str], None]
+) -> tuple[int, int]:
     """Checks programs seed, seed + 1, …; returns how many ran and how many differed."""
     start, ran, differing, told = time.monotonic(), 0, 0, time.monotonic()
     for number in range(count):
@@ -265,7 +283,9 @@ def main(arguments: list[str] | None = None) -> int:
     module = importlib.import_module(options.module)
     other = importlib.import_module(options.against) if options.against else None
     start = time.monotonic()
-    ran, differing = run_many(options.count, options.seed, module, other, options.budget_seconds, lambda s: print(s, flush=True))
+    ran, differing = run_many(
+        options.count, options.seed, module, other, options.budget_seconds, lambda s: print(s, flush=True)
+    )
     seconds = time.monotonic() - start
     against = options.against or "itself"
     print(f"RESULT random_programs count={ran} differing={differing} against={against} seconds={seconds:.1f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import corten
 import pytest
+
 from op_table import ROWS
 from op_table.row import FLOATS, Row, resolve
 
@@ -11,10 +12,12 @@ from op_table.row import FLOATS, Row, resolve
 ELSEWHERE = {
     # Random numbers: tests of the generator's numbers and of distributions.
     "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "normal_", "uniform_",
-    "bernoulli", "bernoulli_", "multinomial", "poisson", "exponential_", "geometric_", "cauchy_", "log_normal_", "random_",
+    "bernoulli", "bernoulli_", "multinomial", "poisson", "exponential_", "geometric_", "cauchy_", "log_normal_",
+    "random_",
     "rrelu", "dropout1d", "dropout3d", "native_dropout", "gumbel_softmax",
     # Memory and bookkeeping: tests of views, storage and autograd.
-    "to", "from_numpy", "frombuffer", "as_tensor", "asarray", "from_dlpack", "empty_strided", "resize_", "set_", "requires_grad_",
+    "to", "from_numpy", "frombuffer", "as_tensor", "asarray", "from_dlpack", "empty_strided", "resize_", "set_",
+    "requires_grad_",
     "detach_", "item", "tolist", "numpy", "data_ptr", "stride", "size",
     # Predicates that answer with a Python value.
     "equal", "allclose", "is_nonzero", "numel",

@@ -6,6 +6,7 @@ import collections
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -505,6 +506,43 @@ def test_workers_end_when_the_main_process_is_killed():
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, workers))
+
+
+INTERRUPTED = """
+import time, corten
+from corten.utils import data
+
+class Slow(data.Dataset):
+    def __len__(self):
+        return 1000
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return index
+
+try:
+    for batch in data.DataLoader(Slow(), num_workers=2):
+        print("batch", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_ctrl_c_ends_the_loop_and_the_workers():
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A background job ignores the signal, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "batch\n"
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=20)[0]
+    assert process.returncode == 0
+    assert rest.replace("batch\n", "") == "interrupted\n"
 
 
 def is_running(pid):

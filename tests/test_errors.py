@@ -1,4 +1,4 @@
-"""Every mistake raises PyTorch's class of exception and a message that names the operator, the shapes or dtypes, and the rule."""
+"""Every mistake raises PyTorch's class of exception, and says which operator, shapes or dtypes, and rule it was."""
 
 from __future__ import annotations
 
@@ -92,13 +92,32 @@ SHAPES = [
     Mistake("cat_empty", lambda: m.cat([]), (RuntimeError, ValueError), ("cat", "empty")),
     Mistake("stack", lambda: m.stack([m.ones(2), m.ones(3)]), RuntimeError, ("stack", shape(2), shape(3))),
     Mistake("split", lambda: m.ones(5).split((2, 2)), RuntimeError, ("split", "5")),
-    Mistake("conv_channels", lambda: F.conv2d(m.ones(1, 3, 5, 5), m.ones(2, 4, 3, 3)), RuntimeError, ("conv", "3", "4", "channel")),
-    Mistake("conv_kernel", lambda: F.conv2d(m.ones(1, 1, 2, 2), m.ones(1, 1, 3, 3)), RuntimeError, ("[Kk]ernel", "2", "3")),
+    Mistake(
+        "conv_channels",
+        lambda: F.conv2d(m.ones(1, 3, 5, 5), m.ones(2, 4, 3, 3)),
+        RuntimeError,
+        ("conv", "3", "4", "channel"),
+    ),
+    Mistake(
+        "conv_kernel", lambda: F.conv2d(m.ones(1, 1, 2, 2), m.ones(1, 1, 3, 3)), RuntimeError, ("[Kk]ernel", "2", "3")
+    ),
     Mistake("conv_groups", lambda: F.conv1d(m.ones(1, 3, 5), m.ones(4, 1, 3), groups=2), RuntimeError, ("group", "2")),
     Mistake("layer_norm", lambda: F.layer_norm(m.ones(2, 3), (4,)), RuntimeError, ("norm", shape(4), shape(2, 3))),
-    Mistake("batch_norm_one", lambda: F.batch_norm(m.ones(1, 3), None, None, training=True), ValueError, ("value|more than 1",)),
-    Mistake("scatter_dims", lambda: m.ones(3, 4).scatter(0, m.zeros(3, dtype=m.int64), 1.0), RuntimeError, ("scatter", "dim")),
-    Mistake("gather_size", lambda: m.ones(2, 3).gather(0, m.zeros(2, 5, dtype=m.int64)), RuntimeError, ("gather", "5", "3")),
+    Mistake(
+        "batch_norm_one",
+        lambda: F.batch_norm(m.ones(1, 3), None, None, training=True),
+        ValueError,
+        ("value|more than 1",),
+    ),
+    Mistake(
+        "scatter_dims",
+        lambda: m.ones(3, 4).scatter(0, m.zeros(3, dtype=m.int64), 1.0),
+        RuntimeError,
+        ("scatter", "dim"),
+    ),
+    Mistake(
+        "gather_size", lambda: m.ones(2, 3).gather(0, m.zeros(2, 5, dtype=m.int64)), RuntimeError, ("gather", "5", "3")
+    ),
     Mistake("mask_shape", lambda: m.ones(3)[m.ones(4) > 0], IndexError, ("mask", shape(4), shape(3))),
     Mistake("set_shape", lambda: m.ones(3, 4).__setitem__(0, m.ones(3)), RuntimeError, (shape(3), shape(4))),
     Mistake("tensor_ragged", lambda: m.tensor([[1, 2], [3]]), ValueError, ("2", "1", "length|dim")),
@@ -106,38 +125,83 @@ SHAPES = [
     Mistake("bool", lambda: bool(m.ones(2)), RuntimeError, ("bool|[Bb]oolean", "ambiguous")),
     Mistake("amax_empty", lambda: m.ones(0).max(), RuntimeError, ("max", "identity|empty|numel")),
     Mistake("argmax_empty", lambda: m.ones(0).argmax(), IndexError, ("argmax",)),
-    Mistake("index_copy", lambda: m.ones(3).index_copy(0, m.tensor([0, 1]), m.ones(3)), IndexError, ("index_copy", "2", "3")),
-    Mistake("masked_scatter", lambda: m.zeros(4).masked_scatter(m.ones(4) > 0, m.ones(2)), RuntimeError, ("masked_scatter", "4", "2")),
+    Mistake(
+        "index_copy", lambda: m.ones(3).index_copy(0, m.tensor([0, 1]), m.ones(3)), IndexError, ("index_copy", "2", "3")
+    ),
+    Mistake(
+        "masked_scatter",
+        lambda: m.zeros(4).masked_scatter(m.ones(4) > 0, m.ones(2)),
+        RuntimeError,
+        ("masked_scatter", "4", "2"),
+    ),
     Mistake("pad", lambda: F.pad(m.ones(1, 1, 3), (4, 0), mode="reflect"), RuntimeError, ("[Pp]ad", "4", "3")),
     Mistake("einsum", lambda: m.einsum("ij,jk->ik", m.ones(2, 3), m.ones(4, 5)), RuntimeError, ("einsum", "3", "4")),
-    Mistake("cross_entropy_batch", lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0])), ValueError, ("2", "1", "batch")),
+    Mistake(
+        "cross_entropy_batch", lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0])), ValueError, ("2", "1", "batch")
+    ),
     Mistake("topk", lambda: m.ones(3).topk(5), RuntimeError, ("topk|k", "range")),
     Mistake("unflatten", lambda: m.ones(6).unflatten(0, (4, 2)), RuntimeError, ("unflatten", "6", shape(4, 2))),
     Mistake("diagonal", lambda: m.ones(3, 3).diagonal(dim1=0, dim2=0), RuntimeError, ("diagonal", "dim")),
-]  # fmt: skip
+]
 
 DTYPES = [
-    Mistake("in_place_cast", lambda: m.ones(2, dtype=m.int64).add_(0.5), RuntimeError, ("float|Float", "long|Long|int64")),
-    Mistake("bool_minus", lambda: (m.ones(2) > 0) - (m.ones(2) > 0), RuntimeError, ("bool", r"logical_not|~|\^|logical_xor")),
+    Mistake(
+        "in_place_cast", lambda: m.ones(2, dtype=m.int64).add_(0.5), RuntimeError, ("float|Float", "long|Long|int64")
+    ),
+    Mistake(
+        "bool_minus", lambda: (m.ones(2) > 0) - (m.ones(2) > 0), RuntimeError, ("bool", r"logical_not|~|\^|logical_xor")
+    ),
     Mistake("bool_neg", lambda: -(m.ones(2) > 0), RuntimeError, ("bool",)),
-    Mistake("bitwise_float", lambda: m.ones(2) & m.ones(2), (RuntimeError, NotImplementedError), ("bitwise_and|and", "[Ff]loat")),
-    Mistake("grad_of_int", lambda: m.ones(2, dtype=m.int64).requires_grad_(), RuntimeError, ("floating", )),
+    Mistake(
+        "bitwise_float",
+        lambda: m.ones(2) & m.ones(2),
+        (RuntimeError, NotImplementedError),
+        ("bitwise_and|and", "[Ff]loat"),
+    ),
+    Mistake("grad_of_int", lambda: m.ones(2, dtype=m.int64).requires_grad_(), RuntimeError, ("floating",)),
     Mistake("mean_of_int", lambda: m.ones(2, dtype=m.int64).mean(), RuntimeError, ("mean", "[Ll]ong|int64")),
-    Mistake("matmul_dtypes", lambda: m.ones(2, 2) @ m.ones(2, 2, dtype=m.float64), RuntimeError, ("float|Float", "double|Double|float64")),
-    Mistake("index_float", lambda: m.ones(3)[m.ones(2)], IndexError, ("long|int64", )),
+    Mistake(
+        "matmul_dtypes",
+        lambda: m.ones(2, 2) @ m.ones(2, 2, dtype=m.float64),
+        RuntimeError,
+        ("float|Float", "double|Double|float64"),
+    ),
+    Mistake("index_float", lambda: m.ones(3)[m.ones(2)], IndexError, ("long|int64",)),
     Mistake("gather_int32", lambda: m.ones(3).gather(0, m.ones(2)), RuntimeError, ("gather", "int64|long")),
-    Mistake("out_dtype", lambda: m.add(m.ones(2), m.ones(2), out=m.ones(2, dtype=m.int64)), RuntimeError, ("[Ff]loat", "[Ll]ong|int64")),
-    Mistake("cross_entropy_target", lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0, 1], dtype=m.int32)), RuntimeError, ("[Ii]nt|int32",)),
-    Mistake("conv_dtypes", lambda: F.conv1d(m.ones(1, 1, 4), m.ones(1, 1, 2, dtype=m.float64)), RuntimeError, ("[Ff]loat", "[Dd]ouble|float64")),
-    Mistake("softmax_int", lambda: m.softmax(m.ones(2, dtype=m.int64), 0), (RuntimeError, NotImplementedError), ("softmax", "[Ll]ong|int64")),
+    Mistake(
+        "out_dtype",
+        lambda: m.add(m.ones(2), m.ones(2), out=m.ones(2, dtype=m.int64)),
+        RuntimeError,
+        ("[Ff]loat", "[Ll]ong|int64"),
+    ),
+    Mistake(
+        "cross_entropy_target",
+        lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0, 1], dtype=m.int32)),
+        RuntimeError,
+        ("[Ii]nt|int32",),
+    ),
+    Mistake(
+        "conv_dtypes",
+        lambda: F.conv1d(m.ones(1, 1, 4), m.ones(1, 1, 2, dtype=m.float64)),
+        RuntimeError,
+        ("[Ff]loat", "[Dd]ouble|float64"),
+    ),
+    Mistake(
+        "softmax_int",
+        lambda: m.softmax(m.ones(2, dtype=m.int64), 0),
+        (RuntimeError, NotImplementedError),
+        ("softmax", "[Ll]ong|int64"),
+    ),
     Mistake("int_power", lambda: m.tensor([2]) ** -1, RuntimeError, ("power|pow", "negative")),
     Mistake("int_zero_division", lambda: (m.tensor([1]) // m.tensor([0])).tolist(), RuntimeError, ("[Zz]ero",)),
     Mistake("masked_fill_mask", lambda: m.ones(2).masked_fill(m.ones(2), 1.0), RuntimeError, ("mask", "bool|Bool")),
     Mistake("bfloat16_numpy", lambda: m.ones(2, dtype=m.bfloat16).numpy(), TypeError, ("[Bb][Ff]loat16",)),
     Mistake("numpy_object", lambda: m.from_numpy(np.array(["a"])), TypeError, ("str|object|numpy",)),
-    Mistake("lerp_dtypes", lambda: m.lerp(m.ones(2), m.ones(2, dtype=m.float64), 0.5), RuntimeError, ("dtype", )),
-    Mistake("float_power_in_place", lambda: m.ones(2).float_power_(2), RuntimeError, ("float_power_", "[Dd]ouble|float64")),
-]  # fmt: skip
+    Mistake("lerp_dtypes", lambda: m.lerp(m.ones(2), m.ones(2, dtype=m.float64), 0.5), RuntimeError, ("dtype",)),
+    Mistake(
+        "float_power_in_place", lambda: m.ones(2).float_power_(2), RuntimeError, ("float_power_", "[Dd]ouble|float64")
+    ),
+]
 
 INDICES = [
     Mistake("int", lambda: m.ones(3)[3], IndexError, ("3", "range|bounds")),
@@ -146,7 +210,9 @@ INDICES = [
     Mistake("zero_dim", lambda: m.ones(())[0], IndexError, ("0-dim|0-d",)),
     Mistake("negative_step", lambda: m.ones(3)[::-1], ValueError, ("step", "0|zero|positive|negative")),
     Mistake("tensor_index", lambda: m.ones(3)[m.tensor([0, 3])].tolist(), IndexError, ("3", "bounds|range")),
-    Mistake("tensor_pair", lambda: m.ones(3, 3)[m.tensor([0, 1]), m.tensor([0, 1, 2])], IndexError, (shape(2), shape(3))),
+    Mistake(
+        "tensor_pair", lambda: m.ones(3, 3)[m.tensor([0, 1]), m.tensor([0, 1, 2])], IndexError, (shape(2), shape(3))
+    ),
     Mistake("select", lambda: m.ones(3).select(0, 3), IndexError, ("select", "3")),
     Mistake("narrow", lambda: m.ones(3).narrow(0, 2, 2), RuntimeError, ("2", "3")),
     Mistake("dim", lambda: m.ones(2, 3).sum(2), IndexError, ("-2, 1", "2")),
@@ -155,16 +221,28 @@ INDICES = [
     Mistake("repeated_dim", lambda: m.ones(2, 3).sum((0, 0)), RuntimeError, ("dim", "0")),
     Mistake("gather", lambda: m.ones(3).gather(0, m.tensor([5])).tolist(), RuntimeError, ("5", "3", "0")),
     Mistake("scatter", lambda: m.ones(3).scatter(0, m.tensor([5]), 1.0).tolist(), RuntimeError, ("5", "3")),
-    Mistake("index_select", lambda: m.ones(3).index_select(0, m.tensor([7])).tolist(), (RuntimeError, IndexError), ("range|bounds",)),
+    Mistake(
+        "index_select",
+        lambda: m.ones(3).index_select(0, m.tensor([7])).tolist(),
+        (RuntimeError, IndexError),
+        ("range|bounds",),
+    ),
     Mistake("take", lambda: m.ones(3).take(m.tensor([7])).tolist(), IndexError, ("range|bounds",)),
     Mistake("embedding", lambda: F.embedding(m.tensor([9]), m.ones(3, 2)).tolist(), IndexError, ("index", "range")),
-    Mistake("cross_entropy", lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0, 3])).item(), IndexError, ("3", "[Tt]arget")),
+    Mistake(
+        "cross_entropy", lambda: F.cross_entropy(m.ones(2, 3), m.tensor([0, 3])).item(), IndexError, ("3", "[Tt]arget")
+    ),
     Mistake("nll", lambda: F.nll_loss(m.ones(2, 3), m.tensor([0, -1])).item(), IndexError, ("-1", "[Tt]arget")),
     Mistake("one_hot", lambda: F.one_hot(m.tensor([5]), 3), RuntimeError, ("class|num_classes",)),
-    Mistake("bce_range", lambda: F.binary_cross_entropy(m.tensor([1.5]), m.ones(1)).item(), RuntimeError, ("0", "1", "between")),
+    Mistake(
+        "bce_range",
+        lambda: F.binary_cross_entropy(m.tensor([1.5]), m.ones(1)).item(),
+        RuntimeError,
+        ("0", "1", "between"),
+    ),
     Mistake("iterate_scalar", lambda: list(m.ones(())), TypeError, ("0-d",)),
     Mistake("len_scalar", lambda: len(m.ones(())), TypeError, ("0-d",)),
-]  # fmt: skip
+]
 
 AUTOGRAD = [
     Mistake("in_place_on_leaf", lambda: leaf(3).add_(1), RuntimeError, ("leaf", "in-place")),
@@ -176,9 +254,13 @@ AUTOGRAD = [
     Mistake("no_graph", lambda: m.ones(()).backward(), RuntimeError, ("require", "grad")),
     Mistake("no_grad_result", no_grad_result_backward, RuntimeError, ("require", "grad")),
     Mistake("unused", lambda: m.autograd.grad(leaf(3).sum(), leaf(3)), RuntimeError, ("allow_unused",)),
-    Mistake("cotangent_shape", lambda: m.autograd.grad(leaf(3) * 2, leaf(3), m.ones(4)), RuntimeError, (shape(4), shape(3))),
+    Mistake(
+        "cotangent_shape", lambda: m.autograd.grad(leaf(3) * 2, leaf(3), m.ones(4)), RuntimeError, (shape(4), shape(3))
+    ),
     Mistake("numpy_of_grad", lambda: leaf(3).numpy(), RuntimeError, ("numpy", "detach")),
-    Mistake("deepcopy_of_result", lambda: __import__("copy").deepcopy(leaf(3) * 2), RuntimeError, ("leaf|leaves|graph",)),
+    Mistake(
+        "deepcopy_of_result", lambda: __import__("copy").deepcopy(leaf(3) * 2), RuntimeError, ("leaf|leaves|graph",)
+    ),
     Mistake("out_with_grad", lambda: m.add(leaf(3), 1, out=m.ones(3)), RuntimeError, ("out", "autom|grad")),
     Mistake("unfreeze_result", lambda: (leaf(3) * 2).requires_grad_(False), RuntimeError, ("leaf", "detach")),
     Mistake("grad_shape", lambda: setattr(leaf(3), "grad", m.ones(4)), RuntimeError, ("grad", "size|shape")),
@@ -187,12 +269,17 @@ AUTOGRAD = [
     Mistake("retain_without_grad", lambda: m.ones(3).retain_grad(), RuntimeError, ("grad",)),
     Mistake("inference_tensor", inference_saved, RuntimeError, ("inference",)),
     Mistake("unbind_write", lambda: (leaf(3) * 1).unbind()[0].add_(1), RuntimeError, ("view", "in-?place")),
-]  # fmt: skip
+]
 
 CALLS = [
     Mistake("expanded_write", expanded_write, RuntimeError, ("memory", "clone")),
     Mistake("overlapping_write", overlapping_write, RuntimeError, ("memory|overlap", "clone")),
-    Mistake("too_large", lambda: m.zeros(10**13), RuntimeError, ("allocate|memory", "40000000000000|40,000,000,000,000|TiB|TB")),
+    Mistake(
+        "too_large",
+        lambda: m.zeros(10**13),
+        RuntimeError,
+        ("allocate|memory", "40000000000000|40,000,000,000,000|TiB|TB"),
+    ),
     Mistake("negative_size", lambda: m.zeros(-1), RuntimeError, ("-1", "negative")),
     Mistake("as_strided", lambda: m.ones(3).as_strided((5,), (1,)), RuntimeError, ("as_strided|storage", "5")),
     Mistake("frombuffer", lambda: m.frombuffer(b"", dtype=m.float32), ValueError, ("buffer|size|length|0",)),
@@ -205,7 +292,7 @@ CALLS = [
     Mistake("eye", lambda: m.eye(-1), RuntimeError, ("-1",)),
     Mistake("arange_step", lambda: m.arange(0, 5, 0), RuntimeError, ("step", "nonzero|zero")),
     Mistake("arange_sign", lambda: m.arange(0, 5, -1), RuntimeError, ("step|sign|bound",)),
-    Mistake("linspace", lambda: m.linspace(0, 1, -1), RuntimeError, ("step", )),
+    Mistake("linspace", lambda: m.linspace(0, 1, -1), RuntimeError, ("step",)),
     Mistake("randint", lambda: m.randint(5, 5, (2,)), RuntimeError, ("5",)),
     Mistake("randperm", lambda: m.randperm(-1), RuntimeError, ("-1|negative",)),
     Mistake("dropout", lambda: F.dropout(m.ones(2), 1.5), ValueError, ("1.5", "0", "1")),
@@ -213,20 +300,34 @@ CALLS = [
     Mistake("bernoulli", lambda: m.bernoulli(m.tensor([1.5])).tolist(), RuntimeError, ("0", "1")),
     Mistake("pool_padding", lambda: F.max_pool1d(m.ones(1, 1, 4), 2, padding=2), RuntimeError, ("pad", "half|kernel")),
     Mistake("reduction", lambda: F.mse_loss(m.ones(2), m.ones(2), reduction="median"), ValueError, ("median",)),
-    Mistake("pad_mode", lambda: F.pad(m.ones(1, 1, 3), (1, 1), mode="mirror"), (NotImplementedError, ValueError), ("mirror",)),
+    Mistake(
+        "pad_mode",
+        lambda: F.pad(m.ones(1, 1, 3), (1, 1), mode="mirror"),
+        (NotImplementedError, ValueError),
+        ("mirror",),
+    ),
     Mistake("rounding_mode", lambda: m.div(m.ones(2), 2, rounding_mode="up"), RuntimeError, ("up", "rounding_mode")),
-    Mistake("scatter_reduce", lambda: m.ones(3).scatter_reduce(0, m.tensor([0]), m.ones(1), "median"), RuntimeError, ("median|reduce",)),
+    Mistake(
+        "scatter_reduce",
+        lambda: m.ones(3).scatter_reduce(0, m.tensor([0]), m.ones(1), "median"),
+        RuntimeError,
+        ("median|reduce",),
+    ),
     Mistake("einsum_output", lambda: m.einsum("ij->ik", m.ones(2, 2)), RuntimeError, ("k", "output")),
     Mistake("where_condition", lambda: m.where(m.ones(2), 1.0, 2.0).tolist(), RuntimeError, ("where", "bool")),
-]  # fmt: skip
+]
 
 CASES = [
     pytest.param(mistake, id=f"{group}-{mistake.name}")
     for group, mistakes in (
-        ("shape", SHAPES), ("dtype", DTYPES), ("index", INDICES), ("autograd", AUTOGRAD), ("call", CALLS),
+        ("shape", SHAPES),
+        ("dtype", DTYPES),
+        ("index", INDICES),
+        ("autograd", AUTOGRAD),
+        ("call", CALLS),
     )
     for mistake in mistakes
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("mistake", CASES)

@@ -1,4 +1,4 @@
-"""Fusion, plans and flushing change nothing that can be seen: values to the bit, and counters that prove what was saved."""
+"""Fusion, plans and flushing change no bit of any value, and counters prove what they save."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import corten
 import numpy as np
 import pytest
+
 from op_table import ROWS
 from op_table.row import Operand, Row, Sample, build, is_float, tensors_in, to_numpy
 from random_programs import same_bits
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:reduction. 'mean' divides", "ignore:.*non-contiguous")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using padding='same'", "ignore:reduction. 'mean' divides", "ignore:.*non-contiguous"
+)
 
 # Integer and bool operators are fused by the same program as float32 ones: one integer dtype stands for all.
 FUSED = [
@@ -81,7 +84,22 @@ def gradients(row: Row, sample: Sample, device: str) -> tuple:
     return tuple(np.zeros(0) if g is None else to_numpy(g.clone()) for g in grads)
 
 
-UNARY_LINKS = ("abs", "neg", "square", "sin", "cos", "tanh", "sigmoid", "exp2", "atan", "erf", "floor", "frac", "sign", "expm1")
+UNARY_LINKS = (
+    "abs",
+    "neg",
+    "square",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "exp2",
+    "atan",
+    "erf",
+    "floor",
+    "frac",
+    "sign",
+    "expm1",
+)
 BINARY_LINKS = ("add", "sub", "mul", "maximum", "minimum", "atan2", "copysign", "fmod", "hypot", "logaddexp")
 
 

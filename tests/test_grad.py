@@ -1,4 +1,4 @@
-"""Gradients of every differentiable operator: against differences of the numpy reference, gradcheck, and second order."""
+"""Gradients of every differentiable operator: slopes of the numpy reference, gradcheck, and second derivatives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import corten
 import numpy as np
 import pytest
+
 from op_table import ROWS
 from op_table.row import Operand, Row, Sample, build, is_float, layouts_of, round_to, tensors_in, to_numpy
 
@@ -161,7 +162,9 @@ def test_second_derivative_is_the_slope_of_the_first(row: Row) -> None:
         direction = random_like(rng, arrays)
         wanted, found = slope(first_order, arrays, direction), inner(seconds, direction)
         scale = 1 + sum(np.abs(v * d).sum() for v, d in zip(seconds, direction, strict=True))
-        assert abs(found - wanted) <= 1e-5 * scale, f"{row}{sample}: second derivative {found}, slope of the first {wanted}"
+        assert abs(found - wanted) <= 1e-5 * scale, (
+            f"{row}{sample}: second derivative {found}, slope of the first {wanted}"
+        )
 
 
 @pytest.mark.parametrize("row", [row for row in FIRST_ORDER if not row.dense], ids=str)
@@ -192,7 +195,9 @@ def test_gradient_in_narrow_dtypes(row: Row, dtype: str) -> None:
     """Gradients have their operand's dtype and agree with float64 as far as the dtype can tell."""
     rtol = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}[dtype]
     for sample in [s for s in row.samples_of(dtype) if leaves_of(s)][:4]:
-        wide_args, wide_kwargs = sample.map(lambda o: Operand(o.array, "float64" if is_float(o.dtype) else o.dtype, o.differentiable))
+        wide_args, wide_kwargs = sample.map(
+            lambda o: Operand(o.array, "float64" if is_float(o.dtype) else o.dtype, o.differentiable)
+        )
         grads = []
         for case in (sample, Sample(*wide_args, **wide_kwargs)):
             graph = Graph(row, case)
@@ -200,7 +205,9 @@ def test_gradient_in_narrow_dtypes(row: Row, dtype: str) -> None:
             outputs = graph(*leaves)
             total = sum(o.double().sum() for o in outputs)
             found = corten.autograd.grad(total, leaves, allow_unused=True)
-            assert all(g is None or g.dtype == leaf.dtype for g, leaf in zip(found, leaves, strict=True)), f"{row}{sample}"
+            assert all(g is None or g.dtype == leaf.dtype for g, leaf in zip(found, leaves, strict=True)), (
+                f"{row}{sample}"
+            )
             grads.append(as_arrays(list(found), [o.array for o in graph.operands]))
         for narrow, wide in zip(*grads, strict=True):
             atol = rtol * max(1.0, float(np.abs(wide).max()))

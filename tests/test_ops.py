@@ -8,6 +8,7 @@ import operator
 import corten
 import numpy as np
 import pytest
+
 from op_table import ROWS
 from op_table.row import (
     ALL,
@@ -94,7 +95,9 @@ def test_layout_of_operands_does_not_matter(row: Row, device: str) -> None:
             check(row, case, call(row, case, device, layout), dtype, f"{row}{sample} {layout}")
 
 
-ALIASED = [row for row in ROWS if row.elementwise or row.short_name() in ("matmul", "mm", "dot", "outer", "cat", "stack")]
+ALIASED = [
+    row for row in ROWS if row.elementwise or row.short_name() in ("matmul", "mm", "dot", "outer", "cat", "stack")
+]
 
 
 @pytest.mark.parametrize("row", ALIASED, ids=str)
@@ -221,7 +224,8 @@ OWN_ANSWER = {
     "remainder": lambda x, y: np.where(np.remainder(x, y) == 0, np.copysign(0, x), np.remainder(x, y)),
 }
 NUMPY_TWINS = [
-    row for row in ROWS if row.elementwise and row.name == row.call and isinstance(getattr(np, row.name, None), np.ufunc)
+    row for row in ROWS
+    if row.elementwise and row.name == row.call and isinstance(getattr(np, row.name, None), np.ufunc)
     and "float32" in row.dtypes and row.name != "ldexp"
 ]  # fmt: skip
 
@@ -252,7 +256,9 @@ def test_nan_infinity_and_zeros(row: Row, device: str) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=atol, err_msg=str(row))
     if row.name not in ("fmax", "fmin", "maximum", "minimum", "logaddexp2", "logaddexp"):
         zero = (expected == 0) & (actual == 0)
-        np.testing.assert_array_equal(np.signbit(actual[zero]), np.signbit(expected[zero]), err_msg=f"{row}: sign of zero")
+        np.testing.assert_array_equal(
+            np.signbit(actual[zero]), np.signbit(expected[zero]), err_msg=f"{row}: sign of zero"
+        )
 
 
 PROMOTING = [row for row in ROWS if row.promotes]
@@ -286,7 +292,10 @@ def test_promotion_with_a_zero_dimensional_tensor(row: Row, device: str) -> None
         expected = expected_promotion(row, promote_weak(left, right), left, right)
         if expected is None:
             continue
-        for sample in (Sample(operands_of(left), operands_of(right, ())), Sample(operands_of(right, ()), operands_of(left))):
+        for sample in (
+            Sample(operands_of(left), operands_of(right, ())),
+            Sample(operands_of(right, ()), operands_of(left)),
+        ):
             result = call(row, sample, device)[0]
             assert dtype_name(result.dtype) == expected, f"{row}{sample}"
 
@@ -308,7 +317,8 @@ def test_promotion_with_a_python_number(name: str, device: str) -> None:
 
 BINARY_SIGNS = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
-    "floor_divide": operator.floordiv, "remainder": operator.mod, "eq": operator.eq, "ne": operator.ne, "lt": operator.lt,
+    "floor_divide": operator.floordiv, "remainder": operator.mod, "eq": operator.eq, "ne": operator.ne,
+    "lt": operator.lt,
     "le": operator.le, "gt": operator.gt, "ge": operator.ge, "bitwise_and": operator.and_, "bitwise_or": operator.or_,
     "bitwise_xor": operator.xor, "bitwise_left_shift": operator.lshift, "bitwise_right_shift": operator.rshift,
     "matmul": operator.matmul,
@@ -332,7 +342,9 @@ def test_signs_of_python(name: str, device: str) -> None:
         np.testing.assert_array_equal(to_numpy(sign(*args)), to_numpy(expected), err_msg=f"{name}{sample}")
 
 
-@pytest.mark.parametrize("name", [name for name in BINARY_SIGNS if name not in ("matmul", "eq", "ne", "lt", "le", "gt", "ge")])
+@pytest.mark.parametrize(
+    "name", [name for name in BINARY_SIGNS if name not in ("matmul", "eq", "ne", "lt", "le", "gt", "ge")]
+)
 def test_signs_with_a_number_on_the_left(name: str, device: str) -> None:
     row, sign = next(row for row in ROWS if row.name == name), BINARY_SIGNS[name]
     values = operands_of(chosen(row)).replaced(np.array([1, 2, 3]).astype(operands_of(chosen(row)).array.dtype))

@@ -251,7 +251,9 @@ def test_result_of_an_operator_keeps_the_order_of_a_dense_operand(case: tuple[Pa
     for stride, size in sizes:
         dense, step = dense and stride == step, step * size
     if dense:
-        assert strides_that_matter((tensor * 2).stride(), array.shape) == strides_that_matter(tensor.stride(), array.shape)
+        assert strides_that_matter((tensor * 2).stride(), array.shape) == strides_that_matter(
+            tensor.stride(), array.shape
+        )
     else:
         assert_same((array * 2, tensor * 2))
 
@@ -319,7 +321,9 @@ def test_masks_read_and_write_like_numpy(shape: tuple[int, ...], data: st.DataOb
     tensor[corten.tensor(mask)] += 10
     assert_same((array, tensor))
     array[mask] = np.arange(mask.sum()).reshape(-1, *(1,) * (len(shape) - dims))
-    tensor[corten.tensor(mask)] = corten.arange(int(mask.sum()), dtype=tensor.dtype).reshape(-1, *(1,) * (len(shape) - dims))
+    tensor[corten.tensor(mask)] = corten.arange(int(mask.sum()), dtype=tensor.dtype).reshape(
+        -1, *(1,) * (len(shape) - dims)
+    )
     assert_same((array, tensor))
 
 
@@ -382,8 +386,10 @@ def test_expanded_tensor_refuses_a_write_in_place() -> None:
 
 
 @pytest.mark.parametrize("make", [
-    lambda x: x[1:], lambda x: x.t(), lambda x: x.view(-1), lambda x: x.detach(), lambda x: x.expand(2, 3, 4), lambda x: x.data,
-    lambda x: x.diagonal(), lambda x: x.unbind()[1], lambda x: x.chunk(2)[0], lambda x: x[None], lambda x: x.as_strided((2,), (1,)),
+    lambda x: x[1:], lambda x: x.t(), lambda x: x.view(-1), lambda x: x.detach(), lambda x: x.expand(2, 3, 4),
+    lambda x: x.data,
+    lambda x: x.diagonal(), lambda x: x.unbind()[1], lambda x: x.chunk(2)[0], lambda x: x[None],
+    lambda x: x.as_strided((2,), (1,)),
 ])  # fmt: skip
 def test_views_share_a_version_counter(make: Callable) -> None:
     """detach shares it, `.data` has its own."""

@@ -113,8 +113,17 @@ def rrelu(x: np.ndarray, lower: float, upper: float, training: bool) -> np.ndarr
 
 ROWS = [
     activation("relu", lambda x: np.maximum(x, 0), dtypes=NUMBERS, tolerance=ULP),
-    Row("relu", lambda x: np.maximum(x, 0), drawn(-3, 3), dtypes=NUMBERS, tolerance=ULP, grad=2, method=True, inplace=True,
-        elementwise=True),
+    Row(
+        "relu",
+        lambda x: np.maximum(x, 0),
+        drawn(-3, 3),
+        dtypes=NUMBERS,
+        tolerance=ULP,
+        grad=2,
+        method=True,
+        inplace=True,
+        elementwise=True,
+    ),
     Row("selu", selu, drawn(-3, 3), tolerance=STEPS, grad=2, elementwise=True),
     Row("celu", celu, drawn(-3, 3), tolerance=STEPS, grad=2, elementwise=True),
     activation("relu6", lambda x: np.clip(x, 0, 6).astype(x.dtype), dtypes=NUMBERS, tolerance=ULP),
@@ -144,4 +153,4 @@ ROWS = [
     quiet("dropout2d"),
     quiet("alpha_dropout"),
     quiet("feature_alpha_dropout"),
-]  # fmt: skip
+]

@@ -61,7 +61,9 @@ def conv_transpose(
     stride, dilation, padding = spread(stride, rank), spread(dilation, rank), spread(padding, rank)
     extra, kernel, space = spread(output_padding, rank), weight.shape[2:], x.shape[2:]
     batch, channels = x.shape[0], weight.shape[1] * groups
-    full = [(n - 1) * s + d * (k - 1) + 1 + e for n, s, d, k, e in zip(space, stride, dilation, kernel, extra, strict=True)]
+    full = [
+        (n - 1) * s + d * (k - 1) + 1 + e for n, s, d, k, e in zip(space, stride, dilation, kernel, extra, strict=True)
+    ]
     result = np.zeros((batch, channels, *full))
     patch = x.reshape(batch, groups, -1, *space)
     for place in itertools.product(*(range(k) for k in kernel)):
@@ -97,7 +99,9 @@ def conv_samples(rank: int) -> Callable[[Maker], Iterator[Sample]]:
         yield Sample(make.real(2, 4, *space), make.real(8, 1, *(3,) * rank), None, 1, 1, 1, 4)
         yield Sample(make.real(0, 2, *space), make.real(3, 2, *kernel), make.real(3))
         strides = tuple(range(1, rank + 1))
-        yield Sample(make.real(1, 2, *space), make.real(3, 2, *kernel), stride=strides, padding=strides, dilation=(1,) * rank)
+        yield Sample(
+            make.real(1, 2, *space), make.real(3, 2, *kernel), stride=strides, padding=strides, dilation=(1,) * rank
+        )
 
     return samples
 
@@ -155,7 +159,8 @@ def max_pool(
 
 
 def avg_pool(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> np.ndarray:  # fmt: skip
     padded, size, pads, places = windows(x, kernel_size, stride, padding, 1, ceil_mode, 0.0)
@@ -170,7 +175,8 @@ def avg_pool(
 
 POOLED = (
     {"kernel_size": 2}, {"kernel_size": 3, "stride": 2}, {"kernel_size": 3, "stride": 1, "padding": 1},
-    {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, {"kernel_size": 2, "stride": 3, "ceil_mode": True},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 2, "stride": 3, "ceil_mode": True},
 )  # fmt: skip
 POOL_SPACES = {1: (9,), 2: (7, 6), 3: (5, 4, 5)}
 
@@ -219,7 +225,9 @@ def lp_pool_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(2, 2, 6, 7, low=0.2, high=2), 3.0, 2, 2)
 
 
-def max_unpool(x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:
+def max_unpool(
+    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
     result = np.zeros((*x.shape[:2], int(np.prod(output_size))))
     np.put_along_axis(result, indices.reshape(*x.shape[:2], -1), x.reshape(*x.shape[:2], -1), -1)
     return result.reshape(*x.shape[:2], *output_size)
@@ -232,12 +240,14 @@ def unpool_samples(make: Maker) -> Iterator[Sample]:
 
 
 def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> np.ndarray:
-    padded, size, _, places = windows(x, kernel_size, spread(stride, 2), padding, dilation, False, 0.0)
+    padded, _, _, places = windows(x, kernel_size, spread(stride, 2), padding, dilation, False, 0.0)
     columns = [padded[(..., *cut)].reshape(x.shape[0], -1) for _, cut, _ in places]
     return np.stack(columns, -1)
 
 
-def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> np.ndarray:
+def fold(
+    x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> np.ndarray:
     """The transpose of unfold: columns are added where unfold had read them."""
     channels = x.shape[1] // int(np.prod(spread(kernel_size, 2)))
     empty = np.zeros((x.shape[0], channels, *output_size))
@@ -290,14 +300,25 @@ ROWS = [
     with_indices("max_pool2d", 2),
     with_indices("max_pool3d", 3),
     *family(
-        "avg_pool", avg_pool, lambda rank: pool_samples(rank, UNPADDED, CEILED, *([DIVIDED] if rank > 1 else [])),
-        tolerance=AVERAGED, dtypes=WIDE_FLOATS,
+        "avg_pool",
+        avg_pool,
+        lambda rank: pool_samples(rank, UNPADDED, CEILED, *([DIVIDED] if rank > 1 else [])),
+        tolerance=AVERAGED,
+        dtypes=WIDE_FLOATS,
     ),
     *family("adaptive_avg_pool", adaptive(np.mean), adaptive_samples, tolerance=AVERAGED),
     *family("adaptive_max_pool", adaptive(np.max), adaptive_samples, dtypes=WIDE_FLOATS, tolerance=ULP),
     Row("nn.functional.lp_pool2d", lp_pool, lp_pool_samples, dtypes=WIDE_FLOATS, tolerance=CONVOLVED, grad=2),
-    Row("nn.functional.max_unpool2d", max_unpool, unpool_samples, dtypes=WIDE_FLOATS, tolerance=ULP, grad=2,
-        repeats=False, dense=True),
+    Row(
+        "nn.functional.max_unpool2d",
+        max_unpool,
+        unpool_samples,
+        dtypes=WIDE_FLOATS,
+        tolerance=ULP,
+        grad=2,
+        repeats=False,
+        dense=True,
+    ),
     Row("nn.functional.unfold", unfold, unfold_samples, tolerance=ULP, grad=2),
     Row("nn.functional.fold", fold, fold_samples, tolerance=CONVOLVED, grad=2),
-]  # fmt: skip
+]

@@ -89,7 +89,9 @@ def empty_zeroed(module: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def zeroed(name: str) -> Callable:
-    return lambda module, x, *args: (getattr(module, name)(x, *args) if hasattr(module, name) else getattr(x, name)(*args)).zero_()
+    return lambda module, x, *args: (
+        getattr(module, name)(x, *args) if hasattr(module, name) else getattr(x, name)(*args)
+    ).zero_()
 
 
 def fill_samples(make: Maker) -> Iterator[Sample]:
@@ -124,8 +126,13 @@ ROWS = [
     made("full", lambda size, value, *, dtype: np.full(size, value), full_samples),
     made("arange", arange, arange_samples, dtypes=NUMBERS, tolerance=RANGES),
     made("linspace", lambda a, b, n, *, dtype: np.linspace(a, b, n), linspace_samples, dtypes=FLOATS, tolerance=RANGES),
-    made("logspace", lambda a, b, n, *, dtype: np.logspace(a, b, n), linspace_samples, dtypes=WIDE_FLOATS,
-         tolerance={"float64": (1e-13, 1e-14), "float32": (1e-5, 1e-6)}),
+    made(
+        "logspace",
+        lambda a, b, n, *, dtype: np.logspace(a, b, n),
+        linspace_samples,
+        dtypes=WIDE_FLOATS,
+        tolerance={"float64": (1e-13, 1e-14), "float32": (1e-5, 1e-6)},
+    ),
     made("eye", lambda n, m=None, *, dtype: np.eye(n, m), eye_samples),
     made("tensor", lambda data, *, dtype: np.array(data), tensor_samples),
     made("scalar_tensor", lambda value, *, dtype: np.array(value), scalar_tensor_samples),
@@ -135,9 +142,16 @@ ROWS = [
     Row("full_like", np.full_like, full_like_samples, dtypes=ALL, tolerance=ULP),
     Row("Tensor.new_zeros", lambda x, size: np.zeros(size), new_samples, dtypes=ALL, tolerance=ULP),
     Row("Tensor.new_ones", lambda x, size: np.ones(size), new_samples, dtypes=ALL, tolerance=ULP),
-    Row("Tensor.new_empty", lambda x, size: np.zeros(size), new_samples, dtypes=ALL, tolerance=ULP, invoke=zeroed("new_empty")),
+    Row(
+        "Tensor.new_empty",
+        lambda x, size: np.zeros(size),
+        new_samples,
+        dtypes=ALL,
+        tolerance=ULP,
+        invoke=zeroed("new_empty"),
+    ),
     Row("Tensor.new_full", lambda x, size, value: np.full(size, value), new_full_samples, dtypes=ALL, tolerance=ULP),
     Row("fill", np.full_like, fill_samples, dtypes=ALL, tolerance=ULP, inplace=True, grad=2, elementwise=True),
     Row("Tensor.copy_", copied, copy_samples, dtypes=ALL, tolerance=ULP, repeats=False),
     Row("Tensor.zero_", np.zeros_like, like_samples, dtypes=ALL, tolerance=ULP),
-]  # fmt: skip
+]

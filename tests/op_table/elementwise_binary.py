@@ -200,7 +200,10 @@ def reversed_sub(x: Any, y: Any, *, alpha: Any = 1) -> Any:
 def xlogy_samples(make: Maker) -> Iterator[Sample]:
     yield from pairs(-3, 3, 0.2, 4, scalar=2)(make)
     if make.dtype in FLOATS:
-        zeros, limits = make.wrap([0.0, 0.0, 1.0], differentiable=False), make.wrap([0.0, np.inf, 2.0], differentiable=False)
+        zeros, limits = (
+            make.wrap([0.0, 0.0, 1.0], differentiable=False),
+            make.wrap([0.0, np.inf, 2.0], differentiable=False),
+        )
         yield Sample(zeros, limits)
 
 
@@ -218,7 +221,12 @@ ROWS = [
     binary("mul.bool", np.logical_and, pairs(), call="mul", dtypes=("bool",), promotes=False),
     binary("div", np.true_divide, divide_samples, result="float", aliases=("divide", "true_divide")),
     binary(
-        "div.rounding", divide_rounding, rounding_samples, call="div", dtypes=(*WIDE_FLOATS, *INTS), zero_grad=True,
+        "div.rounding",
+        divide_rounding,
+        rounding_samples,
+        call="div",
+        dtypes=(*WIDE_FLOATS, *INTS),
+        zero_grad=True,
         promotes=False,
     ),
     binary("floor_divide", np.floor_divide, modulo_samples, grad=0),
@@ -226,7 +234,11 @@ ROWS = [
     binary("fmod", np.fmod, modulo_samples),
     binary("pow", np.power, power_samples),
     binary(
-        "float_power", float_power, float_power_samples, result="float64", tolerance={k: (1e-14, 1e-14) for k in ULP},
+        "float_power",
+        float_power,
+        float_power_samples,
+        result="float64",
+        tolerance=dict.fromkeys(ULP, (1e-14, 1e-14)),
         inplace=False,
     ),
     binary("maximum", np.maximum, inplace=False, samples=pairs()),
@@ -258,20 +270,61 @@ ROWS = [
     binary("heaviside", heaviside, heaviside_samples, grad=0, promotes=False),
     binary("nextafter", np.nextafter, pairs(), dtypes=("float64",), grad=0, promotes=False),
     binary(
-        "nextafter.float32", lambda x, y: np.nextafter(x.astype(np.float32), y.astype(np.float32)), pairs(),
-        call="nextafter", dtypes=("float32",), grad=0, promotes=False, tolerance={"float32": (0, 0)},
+        "nextafter.float32",
+        lambda x, y: np.nextafter(x.astype(np.float32), y.astype(np.float32)),
+        pairs(),
+        call="nextafter",
+        dtypes=("float32",),
+        grad=0,
+        promotes=False,
+        tolerance={"float32": (0, 0)},
     ),
     binary("ldexp", lambda x, y: x * np.exp2(y), ldexp_samples, dtypes=FLOATS, promotes=False),
     Row("isclose", isclose, isclose_samples, dtypes=NUMBERS, result="bool", method=True),
     Row(
-        "where", np.where, where_samples, dtypes=ALL, tolerance=ULP, grad=2, elementwise=True,
+        "where",
+        np.where,
+        where_samples,
+        dtypes=ALL,
+        tolerance=ULP,
+        grad=2,
+        elementwise=True,
         out=lambda sample: len(sample.operands()) == 3,
     ),
-    Row("lerp", lerp, lerp_samples, dtypes=FLOATS, tolerance=STEPS, grad=2, method=True, inplace=True, out=True,
-        elementwise=True),
-    Row("addcmul", addcmul, three_samples, dtypes=NUMBERS, tolerance=STEPS, grad=2, method=True, inplace=True, out=True,
-        elementwise=True),
-    Row("addcdiv", addcdiv, three_samples, dtypes=FLOATS, tolerance=STEPS, grad=2, method=True, inplace=True, out=True,
-        elementwise=True),
-]  # fmt: skip
-
+    Row(
+        "lerp",
+        lerp,
+        lerp_samples,
+        dtypes=FLOATS,
+        tolerance=STEPS,
+        grad=2,
+        method=True,
+        inplace=True,
+        out=True,
+        elementwise=True,
+    ),
+    Row(
+        "addcmul",
+        addcmul,
+        three_samples,
+        dtypes=NUMBERS,
+        tolerance=STEPS,
+        grad=2,
+        method=True,
+        inplace=True,
+        out=True,
+        elementwise=True,
+    ),
+    Row(
+        "addcdiv",
+        addcdiv,
+        three_samples,
+        dtypes=FLOATS,
+        tolerance=STEPS,
+        grad=2,
+        method=True,
+        inplace=True,
+        out=True,
+        elementwise=True,
+    ),
+]

@@ -228,9 +228,12 @@ def getitem_samples(make: Maker) -> Iterator[Sample]:
     index, mask = make.wrap([2, 0, -1], "int64"), make.wrap([True, False, True, True], "bool")
     for key in (
         1, -1, slice(1, 3), slice(None, None, 2), None, ..., (0, 1), (slice(None), 2), (..., 1), (..., None, slice(1)),
-        index, (index, index), (slice(None), index), (index, slice(None), index), (0, index), (..., index), (index, None),
-        (make.index((2, 3), 3), slice(1, 3)), (slice(None), mask), make.mask(3, 4), make.mask(3, 4, 5), (make.mask(3), 0),
-        (index, slice(0, 2), 1), (None, index, 1), [0, 2], (slice(None), [1, 0]), slice(3, 1), (index, slice(None, None, 3)),
+        index, (index, index), (slice(None), index), (index, slice(None), index), (0, index), (..., index),
+        (index, None),
+        (make.index((2, 3), 3), slice(1, 3)), (slice(None), mask), make.mask(3, 4), make.mask(3, 4, 5),
+        (make.mask(3), 0),
+        (index, slice(0, 2), 1), (None, index, 1), [0, 2], (slice(None), [1, 0]), slice(3, 1),
+        (index, slice(None, None, 3)),
         True, False, (slice(None), True),
     ):  # fmt: skip
         yield Sample(make.real(3, 4, 5), key)
@@ -254,8 +257,10 @@ def setitem_ref(x: np.ndarray, key: Any, value: Any) -> np.ndarray:
 def setitem_samples(make: Maker) -> Iterator[Sample]:
     index, mask = make.wrap([2, 0], "int64"), make.wrap([True, False, True, True], "bool")
     for key, shape in (
-        (1, (4, 5)), (slice(1, 3), (5,)), ((slice(None), 2), (3, 5)), (..., (3, 4, 5)), ((..., slice(None, None, 2)), (4, 3)),
-        (index, (2, 4, 5)), ((index, index), (2, 5)), ((slice(None), index), (3, 2, 1)), ((index, slice(None), index), (2, 4)),
+        (1, (4, 5)), (slice(1, 3), (5,)), ((slice(None), 2), (3, 5)), (..., (3, 4, 5)),
+        ((..., slice(None, None, 2)), (4, 3)),
+        (index, (2, 4, 5)), ((index, index), (2, 5)), ((slice(None), index), (3, 2, 1)),
+        ((index, slice(None), index), (2, 4)),
         ((slice(None), mask), (3, 3, 5)), ((0, index, 1), ()), ((slice(0, 2), None, index), ()),
     ):  # fmt: skip
         yield Sample(make.real(3, 4, 5), key, make.real(*shape))
@@ -317,9 +322,19 @@ ROWS = [
     indexed("scatter", scatter, scatter_samples, out=True, repeats=False),
     indexed("scatter.value", scatter, scatter_value_samples, call="scatter", out=True),
     indexed("scatter_add", scatter_add, scatter_add_samples, dtypes=NUMBERS, out=True, tolerance=STEPS),
-    indexed("scatter_reduce", scatter_reduce, scatter_reduce_samples, dtypes=WIDE_FLOATS, out=True, tolerance=STEPS,
-            grad=1, repeats=False),
-    indexed("index_select", lambda x, dim, index: np.take(x, index, dim), index_select_samples, inplace=False, out=True),
+    indexed(
+        "scatter_reduce",
+        scatter_reduce,
+        scatter_reduce_samples,
+        dtypes=WIDE_FLOATS,
+        out=True,
+        tolerance=STEPS,
+        grad=1,
+        repeats=False,
+    ),
+    indexed(
+        "index_select", lambda x, dim, index: np.take(x, index, dim), index_select_samples, inplace=False, out=True
+    ),
     indexed("index_add", index_add, index_add_samples, out=True, tolerance=STEPS, dtypes=NUMBERS),
     indexed("index_copy", index_copy, index_copy_samples, out=True, repeats=False),
     indexed("index_fill", index_copy, index_fill_samples),
@@ -331,13 +346,28 @@ ROWS = [
     indexed("masked_select", masked_select, masked_select_samples, inplace=False, out=True),
     indexed("masked_scatter", masked_scatter, masked_scatter_samples),
     indexed("Tensor.__getitem__", lambda x, key: x[key], getitem_samples, method=False, inplace=False),
-    indexed("Tensor.__setitem__", setitem_ref, setitem_samples, invoke=setitem, method=False, inplace=False, repeats=False),
-    indexed("select_scatter", select_scatter, lambda make: iter([Sample(make.real(5, 4), make.real(4), 0, 2)]), inplace=False),
+    indexed(
+        "Tensor.__setitem__", setitem_ref, setitem_samples, invoke=setitem, method=False, inplace=False, repeats=False
+    ),
+    indexed(
+        "select_scatter",
+        select_scatter,
+        lambda make: iter([Sample(make.real(5, 4), make.real(4), 0, 2)]),
+        inplace=False,
+    ),
     indexed("slice_scatter", slice_scatter, slice_scatter_samples, inplace=False),
-    indexed("diagonal_scatter", diagonal_scatter, lambda make: iter([Sample(make.real(4, 4), make.real(4))]), inplace=False),
-    Row("nn.functional.embedding", lambda index, weight: weight[index], embedding_samples, dtypes=FLOATS, tolerance=ULP,
-        grad=2),
+    indexed(
+        "diagonal_scatter", diagonal_scatter, lambda make: iter([Sample(make.real(4, 4), make.real(4))]), inplace=False
+    ),
+    Row(
+        "nn.functional.embedding",
+        lambda index, weight: weight[index],
+        embedding_samples,
+        dtypes=FLOATS,
+        tolerance=ULP,
+        grad=2,
+    ),
     Row("nn.functional.one_hot", one_hot, one_hot_samples, dtypes=("int64",)),
     Row("tril_indices", tri_indices(np.tril), tri_samples, dtypes=("int64",), creates=True),
     Row("triu_indices", tri_indices(np.triu), tri_samples, dtypes=("int64",), creates=True),
-]  # fmt: skip
+]

@@ -34,7 +34,8 @@ def product(name: str, ref: Callable, samples: Callable, **options: Any) -> Row:
 MATMUL_SHAPES = (
     ((7,), (7,)), ((1,), (1,)), ((3, 4), (4,)), ((4,), (4, 3)), ((3, 4), (4, 5)), ((17, 33), (33, 7)),
     ((1, 257), (257, 1)), ((257, 1), (1, 3)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)), ((2, 3, 4), (4,)),
-    ((4,), (2, 4, 3)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((0, 4), (4, 3)), ((3, 0), (0, 4)), ((2, 0, 3), (3, 2)),
+    ((4,), (2, 4, 3)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((0, 4), (4, 3)), ((3, 0), (0, 4)),
+    ((2, 0, 3), (3, 2)),
 )  # fmt: skip
 
 
@@ -65,7 +66,8 @@ def einsum_samples(make: Maker) -> Iterator[Sample]:
         ("ij,jk->ik", (3, 4), (4, 5)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)), ("ii->i", (4, 4)), ("ii", (4, 4)),
         ("ij->ji", (3, 4)), ("ij->", (3, 4)), ("i,j->ij", (3,), (4,)), ("ij,ij->ij", (3, 4), (3, 4)),
         ("...ij,...jk->...ik", (2, 1, 3, 4), (5, 4, 2)), ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)),
-        ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("ij,kj", (3, 4), (5, 4)), ("bn,anm,bm->ba", (2, 3), (5, 3, 4), (2, 4)),
+        ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("ij,kj", (3, 4), (5, 4)),
+        ("bn,anm,bm->ba", (2, 3), (5, 3, 4), (2, 4)),
     )  # fmt: skip
     for equation, *shapes in cases:
         yield Sample(equation, *(make.real(*shape) for shape in shapes))
@@ -144,30 +146,80 @@ ROWS = [
     product("inner", np.inner, of_shapes(((7,), (7,)), ((3, 4), (5, 4)), ((2, 3, 4), (4,)))),
     product("outer", np.outer, of_shapes(((3,), (4,)), ((33,), (17,)), ((0,), (4,))), aliases=("ger",)),
     product("kron", np.kron, of_shapes(((2, 3), (3, 2)), ((3,), (4,)))),
-    product("addmm", plus(np.matmul), combined(((3, 5), (3, 4), (4, 5)), ((5,), (3, 4), (4, 5)), ((1,), (17, 33), (33, 7)),
-            ((3, 5), (3, 0), (0, 5))), inplace=True),
-    product("baddbmm", plus(np.matmul), combined(((2, 3, 5), (2, 3, 4), (2, 4, 5)), ((3, 5), (2, 3, 4), (2, 4, 5))),
-            inplace=True),
-    product("addbmm", plus(lambda a, b: np.matmul(a, b).sum(0)), combined(((3, 5), (2, 3, 4), (2, 4, 5)),
-            ((5,), (2, 3, 4), (2, 4, 5))), inplace=True),
-    product("addmv", plus(np.matmul), combined(((3,), (3, 4), (4,)), ((1,), (3, 4), (4,)), ((3,), (3, 0), (0,))),
-            inplace=True),
+    product(
+        "addmm",
+        plus(np.matmul),
+        combined(((3, 5), (3, 4), (4, 5)), ((5,), (3, 4), (4, 5)), ((1,), (17, 33), (33, 7)), ((3, 5), (3, 0), (0, 5))),
+        inplace=True,
+    ),
+    product(
+        "baddbmm",
+        plus(np.matmul),
+        combined(((2, 3, 5), (2, 3, 4), (2, 4, 5)), ((3, 5), (2, 3, 4), (2, 4, 5))),
+        inplace=True,
+    ),
+    product(
+        "addbmm",
+        plus(lambda a, b: np.matmul(a, b).sum(0)),
+        combined(((3, 5), (2, 3, 4), (2, 4, 5)), ((5,), (2, 3, 4), (2, 4, 5))),
+        inplace=True,
+    ),
+    product(
+        "addmv",
+        plus(np.matmul),
+        combined(((3,), (3, 4), (4,)), ((1,), (3, 4), (4,)), ((3,), (3, 0), (0,))),
+        inplace=True,
+    ),
     product("addr", plus(np.outer), combined(((3, 4), (3,), (4,)), ((4,), (3,), (4,))), inplace=True),
     product("einsum", np.einsum, einsum_samples, method=False, out=False, dtypes=(*FLOATS, "int64")),
     product("tensordot", tensordot, tensordot_samples, method=False, out=False),
-    product("linalg.vecdot", vecdot, lambda make: (Sample(make.real(3, 4), make.real(3, 4), dim=d) for d in (-1, 0)),
-            method=False, dtypes=FLOATS),
-    product("linalg.multi_dot", np.linalg.multi_dot, lambda make: iter([
-            Sample([make.real(3, 4), make.real(4, 2), make.real(2, 5)]), Sample([make.real(4), make.real(4, 2), make.real(2)])]),
-            method=False, dtypes=WIDE_FLOATS),
+    product(
+        "linalg.vecdot",
+        vecdot,
+        lambda make: (Sample(make.real(3, 4), make.real(3, 4), dim=d) for d in (-1, 0)),
+        method=False,
+        dtypes=FLOATS,
+    ),
+    product(
+        "linalg.multi_dot",
+        np.linalg.multi_dot,
+        lambda make: iter(
+            [
+                Sample([make.real(3, 4), make.real(4, 2), make.real(2, 5)]),
+                Sample([make.real(4), make.real(4, 2), make.real(2)]),
+            ]
+        ),
+        method=False,
+        dtypes=WIDE_FLOATS,
+    ),
     product("nn.functional.linear", linear, linear_samples, method=False, out=False),
-    product("nn.functional.bilinear", bilinear,
-            of_shapes(((3, 4), (3, 5), (2, 4, 5)), ((3, 4), (3, 5), (2, 4, 5), (2,))), method=False, out=False,
-            dtypes=FLOATS),
-    Row("linalg.cross", lambda a, b, *, dim=-1: np.cross(a, b, axis=dim), cross_samples, dtypes=NUMBERS, tolerance=PRODUCTS,
-        grad=2, out=True, aliases=("cross",)),
+    product(
+        "nn.functional.bilinear",
+        bilinear,
+        of_shapes(((3, 4), (3, 5), (2, 4, 5)), ((3, 4), (3, 5), (2, 4, 5), (2,))),
+        method=False,
+        out=False,
+        dtypes=FLOATS,
+    ),
+    Row(
+        "linalg.cross",
+        lambda a, b, *, dim=-1: np.cross(a, b, axis=dim),
+        cross_samples,
+        dtypes=NUMBERS,
+        tolerance=PRODUCTS,
+        grad=2,
+        out=True,
+        aliases=("cross",),
+    ),
     Row("dist", dist, dist_samples, tolerance=PRODUCTS, grad=2, method=True),
-    Row("cdist", cdist, cdist_samples, dtypes=WIDE_FLOATS, grad=1, tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-6)}),
+    Row(
+        "cdist",
+        cdist,
+        cdist_samples,
+        dtypes=WIDE_FLOATS,
+        grad=1,
+        tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-6)},
+    ),
     Row("cov", lambda x: np.cov(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=PRODUCTS, grad=2, method=True),
     Row("corrcoef", lambda x: np.corrcoef(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=STEPS, grad=1, method=True),
-]  # fmt: skip
+]

@@ -128,10 +128,17 @@ def nll(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduc
 
 
 def cross_entropy(
-    x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Any:
     if x.ndim == 1:
-        return cross_entropy(x[None], target[None], weight, ignore_index, "sum" if reduction == "none" else reduction, label_smoothing)
+        return cross_entropy(
+            x[None], target[None], weight, ignore_index, "sum" if reduction == "none" else reduction, label_smoothing
+        )
     logs = special.log_softmax(x, axis=1)
     shape = (1, -1, *(1,) * (x.ndim - 2))
     scale = (np.ones(x.shape[1]) if weight is None else weight).reshape(shape)
@@ -156,7 +163,6 @@ def cross_entropy_samples(make: Maker) -> Iterator[Sample]:
     for reduction in REDUCTIONS:
         yield Sample(make.real(5, 7), probabilities, label_smoothing=0.1, reduction=reduction)
     yield Sample(make.real(5, 7), probabilities, weight)
-
 
 
 def gaussian_nll(x: Any, y: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:
@@ -212,7 +218,9 @@ def pairwise_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(3, 5), make.real(3, 5), p=1.0, keepdim=True)
 
 
-def triplet(a: Any, b: Any, c: Any, margin: float = 1.0, p: float = 2.0, swap: bool = False, reduction: str = "mean") -> Any:
+def triplet(
+    a: Any, b: Any, c: Any, margin: float = 1.0, p: float = 2.0, swap: bool = False, reduction: str = "mean"
+) -> Any:
     near, far = pairwise(a, b, p), pairwise(a, c, p)
     far = np.minimum(far, pairwise(b, c, p)) if swap else far
     return reduced(np.maximum(near - far + margin, 0), reduction)
@@ -294,7 +302,9 @@ def ctc_of_scores(module: Any, scores: Any, *args: Any, **kwargs: Any) -> Any:
 def ctc_samples(make: Maker) -> Iterator[Sample]:
     targets = make.wrap([[1, 2, 2], [3, 1, 0]], "int64")
     for reduction in REDUCTIONS:
-        yield Sample(make.real(7, 2, 4), targets, make.wrap([7, 6], "int64"), make.wrap([3, 2], "int64"), reduction=reduction)
+        yield Sample(
+            make.real(7, 2, 4), targets, make.wrap([7, 6], "int64"), make.wrap([3, 2], "int64"), reduction=reduction
+        )
 
 
 SMALL = {"margin": 0.5}
@@ -306,8 +316,12 @@ ROWS = [
     elementwise("huber_loss", huber, two_real, {}, {"delta": 0.7}),
     elementwise("binary_cross_entropy", bce, probability_and_label),
     elementwise("binary_cross_entropy_with_logits", bce_with_logits, real_and_label),
-    loss("binary_cross_entropy_with_logits.weights", weighted_logits, weighted_logits_samples,
-         call="nn.functional.binary_cross_entropy_with_logits"),
+    loss(
+        "binary_cross_entropy_with_logits.weights",
+        weighted_logits,
+        weighted_logits_samples,
+        call="nn.functional.binary_cross_entropy_with_logits",
+    ),
     elementwise("kl_div", kl_div, probability_and_label, {}, {"log_target": True}),
     elementwise("poisson_nll_loss", poisson_nll, positive_pair, {}, {"log_input": False}, {"full": True}),
     elementwise("hinge_embedding_loss", hinge_embedding, real_and_sign, {}, SMALL),
@@ -324,4 +338,4 @@ ROWS = [
     loss("multilabel_margin_loss", multilabel_margin, multilabel_samples, grad=1),
     loss("multilabel_soft_margin_loss", multilabel_soft, multilabel_soft_samples),
     loss("ctc_loss", ctc, ctc_samples, grad=1, invoke=ctc_of_scores),
-]  # fmt: skip
+]

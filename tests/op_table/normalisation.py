@@ -122,7 +122,16 @@ def along(function: Callable) -> Callable:
 
 
 def softmax_samples(make: Maker) -> Iterator[Sample]:
-    for shape, dim in (((7,), 0), ((257,), -1), ((3, 5), 1), ((5, 3), 0), ((2, 3, 4), 1), ((3, 1), 1), ((0, 3), 1), ((), 0)):
+    for shape, dim in (
+        ((7,), 0),
+        ((257,), -1),
+        ((3, 5), 1),
+        ((5, 3), 0),
+        ((2, 3, 4), 1),
+        ((3, 1), 1),
+        ((0, 3), 1),
+        ((), 0),
+    ):
         yield Sample(make.real(*shape), dim)
     # The largest value is subtracted before exp.
     yield Sample(make.real(3, 5, low=900, high=1000), 1)
@@ -178,10 +187,16 @@ ROWS = [
     normed("normalize", normalize, normalize_samples, dtypes=WIDE_FLOATS),
     Row("softmax", along(special.softmax), softmax_samples, tolerance=STEPS, grad=2, method=True),
     Row("log_softmax", along(special.log_softmax), softmax_samples, tolerance=STEPS, grad=2, method=True),
-    Row("softmax.dtype", along(special.softmax), softmax_dtype_samples, call="softmax", result="float64",
-        tolerance={"float64": (1e-13, 1e-13)}),
+    Row(
+        "softmax.dtype",
+        along(special.softmax),
+        softmax_dtype_samples,
+        call="softmax",
+        result="float64",
+        tolerance={"float64": (1e-13, 1e-13)},
+    ),
     normed("softmax", along(special.softmax), softmax_samples, tolerance=STEPS),
     normed("log_softmax", along(special.log_softmax), softmax_samples, tolerance=STEPS),
     normed("softmin", along(lambda x, axis: special.softmax(-x, axis=axis)), softmax_samples, tolerance=STEPS),
     normed("scaled_dot_product_attention", attention, attention_samples, grad=1, tolerance=NORMED),
-]  # fmt: skip
+]

@@ -1,6 +1,7 @@
 """What a row of the operator table is: operands, samples, dtype rules and tolerances.
 
-A row says how an operator is called, what numpy or scipy computes for the same arguments, which dtypes it takes and which
+A row says how an operator is called, what numpy or scipy computes for the same arguments,
+which dtypes it takes and which
 inputs show its behaviour.  Floating operands are kept as float64 arrays whose values are exactly representable in the
 operand's dtype, so the reference sees what the operator sees and its result is right to the last place.
 """

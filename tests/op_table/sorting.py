@@ -106,7 +106,9 @@ def few(make: Maker, *shape: int) -> Any:
     return make.wrap(make.rng.integers(0, 4, shape), differentiable=False)
 
 
-def unique(x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: Any = None) -> Any:
+def unique(
+    x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+) -> Any:
     found, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=dim)
     inverse = inverse.reshape(x.shape if dim is None else x.shape[dim])
     parts = [found] + [inverse] * return_inverse + [counts] * return_counts
@@ -155,9 +157,10 @@ def isin(x: Any, tests: Any, *, invert: bool = False) -> np.ndarray:
     return np.isin(x, tests, invert=invert)
 
 
-
 def sorted_row(name: str, ref: Callable, samples: Callable, **options: Any) -> Row:
-    defaults: dict[str, Any] = dict(dtypes=NUMBERS, result=INDEXED, tolerance=ULP, grad=2, method=True, out=True, repeats=False)
+    defaults: dict[str, Any] = dict(
+        dtypes=NUMBERS, result=INDEXED, tolerance=ULP, grad=2, method=True, out=True, repeats=False
+    )
     return Row(name, ref, samples, **{**defaults, **options})
 
 
@@ -167,20 +170,51 @@ ROWS = [
     sorted_row("topk", topk, topk_samples),
     sorted_row("kthvalue", kthvalue, kth_samples),
     sorted_row("argsort", argsort, sort_samples, result="int64", grad=0, out=False),
-    sorted_row("msort", lambda x: np.sort(x, axis=0), lambda make: (Sample(make.distinct(*s)) for s in ((7,), (5, 3))),
-               result="same"),
+    sorted_row(
+        "msort",
+        lambda x: np.sort(x, axis=0),
+        lambda make: (Sample(make.distinct(*s)) for s in ((7,), (5, 3))),
+        result="same",
+    ),
     sorted_row("searchsorted", searchsorted, searchsorted_samples, result="int64", grad=0, method=False),
-    sorted_row("bucketize", bucketize, bucketize_samples, result="int64", grad=0, method=False,
-               out=lambda sample: len(sample.operands()) == 2),
+    sorted_row(
+        "bucketize",
+        bucketize,
+        bucketize_samples,
+        result="int64",
+        grad=0,
+        method=False,
+        out=lambda sample: len(sample.operands()) == 2,
+    ),
     sorted_row("unique", unique, unique_samples({}), dtypes=ALL, result="same", grad=0, out=False),
-    sorted_row("unique.inverse", unique, unique_samples({"return_inverse": True}), call="unique", dtypes=ALL, grad=0, out=False),
-    sorted_row("unique.counts", unique, unique_samples({"return_inverse": True, "return_counts": True}), call="unique",
-               dtypes=ALL, result=("same", "int64", "int64"), grad=0, out=False),
+    sorted_row(
+        "unique.inverse", unique, unique_samples({"return_inverse": True}), call="unique", dtypes=ALL, grad=0, out=False
+    ),
+    sorted_row(
+        "unique.counts",
+        unique,
+        unique_samples({"return_inverse": True, "return_counts": True}),
+        call="unique",
+        dtypes=ALL,
+        result=("same", "int64", "int64"),
+        grad=0,
+        out=False,
+    ),
     sorted_row("unique.dim", unique, unique_dim_samples, call="unique", result="same", grad=0, out=False),
-    sorted_row("unique_consecutive", unique_consecutive, unique_samples({}), dtypes=ALL, result="same", grad=0, out=False),
-    sorted_row("unique_consecutive.counts", unique_consecutive, unique_samples({"return_inverse": True, "return_counts": True}),
-               call="unique_consecutive", dtypes=ALL, result=("same", "int64", "int64"), grad=0, out=False),
+    sorted_row(
+        "unique_consecutive", unique_consecutive, unique_samples({}), dtypes=ALL, result="same", grad=0, out=False
+    ),
+    sorted_row(
+        "unique_consecutive.counts",
+        unique_consecutive,
+        unique_samples({"return_inverse": True, "return_counts": True}),
+        call="unique_consecutive",
+        dtypes=ALL,
+        result=("same", "int64", "int64"),
+        grad=0,
+        out=False,
+    ),
     sorted_row("nonzero", nonzero, nonzero_samples, dtypes=ALL, result="int64", grad=0),
     sorted_row("argwhere", nonzero, nonzero_samples, dtypes=ALL, result="int64", grad=0, out=False),
     sorted_row("isin", isin, isin_samples, dtypes=(*WIDE_FLOATS, *INTS), result="bool", grad=0, method=False),
-]  # fmt: skip
+]

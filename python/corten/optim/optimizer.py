@@ -9,8 +9,8 @@ import corten
 
 __all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook"]
 
-_global_step_pre_hooks = OrderedDict()
-_global_step_post_hooks = OrderedDict()
+_global_step_pre_hooks: OrderedDict = OrderedDict()
+_global_step_post_hooks: OrderedDict = OrderedDict()
 
 _HOOK_TABLES = (
     "_optimizer_step_pre_hooks",
@@ -207,7 +207,7 @@ class Optimizer:
                     state["step"] = step.fill_(float(state["step"]))
 
     # Options that a checkpoint of an older version may lack; each optimizer names its own.
-    _group_defaults = {}
+    _group_defaults: dict = {}
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]

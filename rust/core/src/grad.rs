@@ -38,6 +38,11 @@ pub enum Rule {
     /// Adds into the leaf's `.grad`.
     Accumulate(Leaf),
     Custom(Arc<dyn CustomRule>),
+    /// The window `view` on a tensor laid out as `base`: a view whose base was written in place.
+    Window {
+        base: Arc<Layout>,
+        view: Arc<Layout>,
+    },
 }
 
 /// A leaf without its strong gradient state, so that the graph does not keep itself alive.
@@ -118,7 +123,10 @@ impl Saved {
         if now != self.version {
             return Err(Error::Runtime(format!(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
-                self.dtype.scalar_name(), self.layout.shape, node.name, self.version
+                self.dtype.scalar_name(),
+                self.layout.shape,
+                node.name,
+                self.version
             )));
         }
         let t = match &self.grad {

@@ -197,7 +197,7 @@ pub struct Buffer {
 
 enum Owner {
     Engine,
-    Outside(#[allow(dead_code)] Box<dyn std::any::Any + Send + Sync>),
+    Outside(Box<dyn std::any::Any + Send + Sync>),
 }
 
 // SAFETY: a buffer is plain memory; the executor orders its readers and writers.
@@ -213,9 +213,8 @@ impl std::fmt::Debug for Buffer {
 impl Buffer {
     /// Uninitialised memory, 64-byte aligned; fails with the size in the message when the system refuses.
     pub fn new(bytes: usize) -> Result<Buffer> {
-        let ptr = pool::allocate(bytes).ok_or_else(|| {
-            Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU"))
-        })?;
+        let ptr = pool::allocate(bytes)
+            .ok_or_else(|| Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU")))?;
         let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
         Ok(Buffer { ptr, bytes, owner: Owner::Engine })
@@ -236,6 +235,13 @@ impl Buffer {
     #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+    /// What keeps memory from outside alive, if it is of this type.
+    pub fn owner<T: 'static>(&self) -> Option<&T> {
+        match &self.owner {
+            Owner::Outside(keep) => keep.downcast_ref(),
+            Owner::Engine => None,
+        }
     }
     pub fn is_outside(&self) -> bool {
         matches!(self.owner, Owner::Outside(_))

@@ -17,6 +17,7 @@ pub mod graph;
 pub mod op;
 pub mod ops;
 pub mod os;
+pub mod params;
 pub mod rng;
 pub mod shape;
 pub mod tensor;

@@ -5,6 +5,9 @@ pub mod index;
 
 use crate::dtype::DType;
 use crate::elementwise_table;
+pub use crate::params::{
+    AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
+};
 use index::{Indexing, Sorting};
 
 /// How an elementwise operator treats dtypes.
@@ -35,17 +38,39 @@ pub enum Rule {
 }
 
 macro_rules! rule {
-    (same) => { Rule::Same };
-    (floats) => { Rule::Floats };
-    (float) => { Rule::Float };
-    (arith) => { Rule::Arith };
-    (quotient) => { Rule::Quotient };
-    (compare) => { Rule::Compare };
-    (test) => { Rule::Test };
-    (logic) => { Rule::Logic };
-    (bits) => { Rule::Bits };
-    (integers) => { Rule::Integers };
-    (select) => { Rule::Select };
+    (same) => {
+        Rule::Same
+    };
+    (floats) => {
+        Rule::Floats
+    };
+    (float) => {
+        Rule::Float
+    };
+    (arith) => {
+        Rule::Arith
+    };
+    (quotient) => {
+        Rule::Quotient
+    };
+    (compare) => {
+        Rule::Compare
+    };
+    (test) => {
+        Rule::Test
+    };
+    (logic) => {
+        Rule::Logic
+    };
+    (bits) => {
+        Rule::Bits
+    };
+    (integers) => {
+        Rule::Integers
+    };
+    (select) => {
+        Rule::Select
+    };
 }
 
 /// Bits of `Ew::saves`: arguments 0 to 3, and the output.
@@ -85,6 +110,20 @@ macro_rules! define_elementwise {
             pub fn saves(self) -> u8 {
                 match self { $(Ew::$V => saves!([$($arg),*] $($grad)*)),* }
             }
+            /// Per argument: the saved values its gradient expression mentions, as bits of [`Ew::saves`].
+            pub fn gradient_uses(self) -> smallvec::SmallVec<[u8; 4]> {
+                let (names, texts): (&[&str], &[&str]) = match self {
+                    $(Ew::$V => (&[$(stringify!($arg)),*], gradient_texts!($($grad)*))),*
+                };
+                let mentions = |text: &str, name: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+                texts
+                    .iter()
+                    .map(|text| {
+                        let inputs = names.iter().enumerate().filter(|(_, n)| mentions(text, n)).fold(0, |m, (i, _)| m | 1 << i);
+                        (inputs | if mentions(text, "out") { SAVE_OUTPUT } else { 0 }) & self.saves()
+                    })
+                    .collect()
+            }
             /// Whether a floating result may require grad.
             pub const fn differentiable(self) -> bool {
                 match self { $(Ew::$V => differentiable!($($grad)*)),* }
@@ -94,8 +133,17 @@ macro_rules! define_elementwise {
 }
 
 macro_rules! differentiable {
-    (none) => { false };
-    ($($other:tt)*) => { true };
+    (none) => {
+        false
+    };
+    ($($other:tt)*) => {
+        true
+    };
+}
+
+macro_rules! gradient_texts {
+    (none) => { &[] };
+    (($g:ident; $($s:ident),*) [$($e:expr),*]) => { &[$(stringify!($e)),*] };
 }
 
 macro_rules! saves {
@@ -169,9 +217,15 @@ impl Reduction {
 /// A scan along one dim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scan {
-    Sum { reverse: bool },
-    Prod { reverse: bool },
-    LogSumExp { reverse: bool },
+    Sum {
+        reverse: bool,
+    },
+    Prod {
+        reverse: bool,
+    },
+    LogSumExp {
+        reverse: bool,
+    },
     /// Values and indices.
     Max,
     /// Values and indices.
@@ -186,6 +240,61 @@ impl Scan {
             Scan::LogSumExp { .. } => "logcumsumexp",
             Scan::Max => "cummax",
             Scan::Min => "cummin",
+        }
+    }
+}
+
+/// Which of a convolution's three products.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Conv {
+    /// `[input, weight, bias?]`.
+    Forward,
+    /// `[grad, weight]`.
+    InputGrad,
+    /// `[input, grad]`.
+    WeightGrad,
+}
+
+/// Operators over windows and borders of the last dims.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Window {
+    /// Values and flat positions.
+    MaxPool(PoolParams),
+    /// Values and flat positions; the number of spatial dims.
+    AdaptiveMaxPool(u8),
+    /// `[values, positions]` added into planes of zeros.
+    SpreadPlanes(u8),
+    /// `[planes, positions]`.
+    TakePlanes(u8),
+    AvgPool(AvgPoolParams),
+    AvgPoolGrad(AvgPoolParams),
+    AdaptiveAvgPool(u8),
+    AdaptiveAvgPoolGrad(u8),
+    Pad(PadParams),
+    PadGrad(PadParams),
+    Resize(ResizeParams),
+    ResizeGrad(ResizeParams),
+    Im2col(BlockParams),
+    Col2im(BlockParams),
+}
+
+impl Window {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Window::MaxPool(_) => "max_pool",
+            Window::AdaptiveMaxPool(_) => "adaptive_max_pool",
+            Window::SpreadPlanes(_) => "max_pool_backward",
+            Window::TakePlanes(_) => "take_planes",
+            Window::AvgPool(_) => "avg_pool",
+            Window::AvgPoolGrad(_) => "avg_pool_backward",
+            Window::AdaptiveAvgPool(_) => "adaptive_avg_pool",
+            Window::AdaptiveAvgPoolGrad(_) => "adaptive_avg_pool_backward",
+            Window::Pad(_) => "pad",
+            Window::PadGrad(_) => "pad_backward",
+            Window::Resize(_) => "interpolate",
+            Window::ResizeGrad(_) => "interpolate_backward",
+            Window::Im2col(_) => "im2col",
+            Window::Col2im(_) => "col2im",
         }
     }
 }
@@ -212,6 +321,9 @@ pub enum Op {
     Sorting(Sorting),
     /// (…, m, k) × (…, k, n).
     Matmul,
+    /// Large payloads are boxed: nodes of small operators stay small.
+    Conv(Conv, Box<ConvParams>),
+    Window(Box<Window>),
 }
 
 impl Op {
@@ -229,6 +341,8 @@ impl Op {
             Op::Indexing(i) => i.name(),
             Op::Sorting(s) => s.name(),
             Op::Matmul => "matmul",
+            Op::Conv(..) => "convolution",
+            Op::Window(w) => w.name(),
         }
     }
     /// Whether the output is the first input with some elements replaced.

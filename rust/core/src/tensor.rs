@@ -3,8 +3,8 @@
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, Vjp, modes};
-use crate::graph::{Cell, Edge, Input, Node, lock};
+use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, modes};
+use crate::graph::{Cell, Edge, Input, Node};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,6 +80,25 @@ impl Tensor {
     /// This very tensor for a reader: same storage, no history (`detach`).
     pub fn detach(&self) -> Tensor {
         Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
+    }
+
+    /// The value of now with its history: later writes to this tensor do not reach the result.
+    pub fn snapshot(&self) -> Result<Tensor> {
+        // Asking for the history first brings that of a view up to date, which then needs its base no more.
+        self.grad_fn();
+        if self.cell().is_pinned() {
+            let copy = self.detach().copy_contiguous()?;
+            return Ok(Tensor::assemble(
+                copy.cell().clone(),
+                copy.layout().clone(),
+                self.dtype(),
+                self.meta().cloned(),
+                None,
+            ));
+        }
+        let value = self.cell().value();
+        let cell = Arc::new(Cell::new(value.node, value.out, self.device()));
+        Ok(Tensor::assemble(cell, self.layout().clone(), self.dtype(), self.meta().cloned(), None))
     }
 
     #[inline]
@@ -208,13 +227,10 @@ impl Tensor {
     fn regenerate_view_grad(&self) -> Option<GradEdge> {
         let base = self.base()?;
         let edge = base.grad_fn()?;
-        let (layout, base_layout) = (self.layout().clone(), base.layout().clone());
-        let rule = Rule::Fn(Box::new(move |v: &Vjp| {
-            let g = crate::ops::view::scatter_into_zeros(v.grad()?, &base_layout, &layout)?;
-            Ok(SmallVec::from_iter([Some(g)]))
-        }));
+        let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
         let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
-        let node = GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
+        let node =
+            GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
         let version = base.meta().map_or(0, |m| m.state().view_version);
         let mut state = self.meta_or_init().state();
@@ -238,8 +254,12 @@ impl Tensor {
         }
         let leaf = Leaf { meta: Arc::downgrade(meta), tensor: self.downgrade() };
         let out = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
-        let node =
-            Arc::new(GradNode::new("AccumulateGrad", Rule::Accumulate(leaf), SmallVec::new(), [out].into_iter().collect()));
+        let node = Arc::new(GradNode::new(
+            "AccumulateGrad",
+            Rule::Accumulate(leaf),
+            SmallVec::new(),
+            [out].into_iter().collect(),
+        ));
         state.accumulator = Arc::downgrade(&node);
         Some(GradEdge { node, output: 0 })
     }
@@ -294,11 +314,6 @@ pub fn attach(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: 
             state.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
         }
     }
-}
-
-/// The mutex helper under the name used across the crate.
-pub fn locked<T>(m: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock(m)
 }
 
 impl Drop for TensorImpl {

@@ -1,5 +1,6 @@
 //! Arguments of operators: signatures in PyTorch's schema notation, parsed once, and Python objects matched against them.
 
+use crate::random::PyGenerator;
 use crate::tensor::PyTensor;
 use crate::types::{Format, PyFormat, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
@@ -220,7 +221,9 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         Kind::Number => match o.cast::<PyTensor>() {
             Ok(t) => {
                 let t = t.get().tensor();
-                (t.rank() == 0 && !t.requires_grad()).then(|| corten_core::ops::item(&t).ok().map(Value::Number)).flatten()
+                (t.rank() == 0 && !t.requires_grad())
+                    .then(|| corten_core::ops::item(&t).ok().map(Value::Number))
+                    .flatten()
             }
             Err(_) => extract_number(o).map(Value::Number),
         },
@@ -263,7 +266,8 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         // An unavailable device is an error of its own, raised by the caller.
         Kind::Device => extract_device(o).ok().map(Value::Device),
         Kind::Format => o.cast::<PyFormat>().ok().map(|f| Value::Format(f.get().0)),
-        Kind::Generator | Kind::Any => Some(Value::Object(std::sync::Arc::new(o.clone().unbind()))),
+        Kind::Generator => o.cast::<PyGenerator>().ok().map(|_| Value::Object(std::sync::Arc::new(o.clone().unbind()))),
+        Kind::Any => Some(Value::Object(std::sync::Arc::new(o.clone().unbind()))),
     }
 }
 
@@ -313,7 +317,12 @@ pub fn bind(
                     values.push(Value::Ints(SmallVec::new()));
                 }
                 None => {
-                    return Err(PyTypeError::new_err(format!("{}() missing required argument: '{}' (pos {})", sig.name, p.name, i + 1)));
+                    return Err(PyTypeError::new_err(format!(
+                        "{}() missing required argument: '{}' (pos {})",
+                        sig.name,
+                        p.name,
+                        i + 1
+                    )));
                 }
             },
         }
@@ -350,8 +359,10 @@ fn keyword_matches(given: &Bound<'_, PyString>, name: &str, position: usize) -> 
 }
 
 fn mismatch(sig: &Signature, p: &Param, o: &Bound<'_, PyAny>) -> PyErr {
+    // A device that does not exist is a mistake of its own; anything that is no device at all does not fit.
     if p.kind == Kind::Device
         && let Err(e) = extract_device(o)
+        && !e.is_instance_of::<PyTypeError>(o.py())
     {
         return e;
     }
@@ -361,7 +372,10 @@ fn mismatch(sig: &Signature, p: &Param, o: &Bound<'_, PyAny>) -> PyErr {
     {
         return PyTypeError::new_err(format!(
             "{}(): argument '{}' must be {}, but found element of type {} at pos 0",
-            sig.name, shown_name(p), expected(p.kind), type_name(&first)
+            sig.name,
+            shown_name(p),
+            expected(p.kind),
+            type_name(&first)
         ));
     }
     PyTypeError::new_err(format!(
@@ -519,6 +533,12 @@ impl<'a> Args<'a> {
             Value::Format(f) => Some(*f),
             _ => None,
         }
+    }
+    /// The generator given, or the default one.
+    pub fn generator(&self, i: usize) -> corten_core::ops::random::Shared {
+        let shared =
+            |o: &Py<PyAny>| Python::attach(|py| o.bind(py).cast::<PyGenerator>().ok().map(|g| g.get().0.clone()));
+        corten_core::ops::random::or_default(self.object(i).and_then(shared))
     }
     pub fn object(&self, i: usize) -> Option<&'a Py<PyAny>> {
         match &self.0[i] {

@@ -4,7 +4,8 @@ use crate::error::{IntoPy, from_py};
 use crate::tensor::PyTensor;
 use corten_core::error::Result as CoreResult;
 use corten_core::grad::{
-    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, PreHook, Rule, Saved, Vjp, modes, next_hook_id, set_modes,
+    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, PreHook, Rule, Saved, Vjp, modes, next_hook_id,
+    set_modes,
 };
 use corten_core::tensor::{Tensor, WeakTensor, any_requires_grad};
 use corten_core::transform::autograd::{Request, run};
@@ -278,7 +279,8 @@ fn node_hook(hook: Py<PyAny>) -> NodeHook {
             let out = hook.call1(py, (grads_tuple(py, inputs)?, grads_tuple(py, outputs)?))?;
             let out = out.bind(py);
             if !out.is_none() {
-                let list = if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
+                let list =
+                    if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
                 *inputs = optional_tensors(&list)?.into_iter().collect();
             }
             Ok(())
@@ -293,7 +295,8 @@ fn pre_hook(hook: Py<PyAny>) -> PreHook {
             let out = hook.call1(py, (grads_tuple(py, grads)?,))?;
             let out = out.bind(py);
             if !out.is_none() {
-                let list = if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
+                let list =
+                    if out.is_instance_of::<PyTensor>() { PyTuple::new(py, [out])?.into_any() } else { out.clone() };
                 *grads = optional_tensors(&list)?;
             }
             Ok(())
@@ -376,7 +379,12 @@ impl SavedValues {
     #[new]
     fn new(list: &Bound<'_, PyAny>, name: String) -> PyResult<Self> {
         let values = tensors(list)?.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
-        let node = Arc::new(GradNode::new(intern(name), Rule::Fn(Box::new(|_| Ok(Grads::new()))), Default::default(), Default::default()));
+        let node = Arc::new(GradNode::new(
+            intern(name),
+            Rule::Fn(Box::new(|_| Ok(Grads::new()))),
+            Default::default(),
+            Default::default(),
+        ));
         Ok(SavedValues { values: Mutex::new(Some(values)), node })
     }
     fn unpack(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -411,4 +419,3 @@ pub fn gradient_edge(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<(Py<Py
     let node = node_object(py, Some(edge))?;
     Ok((node.unwrap_or_else(|| py.None()), nr))
 }
-

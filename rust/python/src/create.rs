@@ -57,7 +57,9 @@ impl Flat {
         let n = o.len()?;
         if depth == self.shape.len() {
             if !self.values.is_empty() {
-                return Err(PyTypeError::new_err(format!("only number or tensor elements are expected at dim {depth}")));
+                return Err(PyTypeError::new_err(format!(
+                    "only number or tensor elements are expected at dim {depth}"
+                )));
             }
             self.shape.push(n);
         } else if self.shape[depth] != n {
@@ -112,7 +114,9 @@ impl Flat {
 }
 
 fn ragged(depth: usize, expected: usize) -> PyErr {
-    PyValueError::new_err(format!("expected sequence of length {expected} at dim {depth} (got a number or another shape)"))
+    PyValueError::new_err(format!(
+        "expected sequence of length {expected} at dim {depth} (got a number or another shape)"
+    ))
 }
 
 /// The data of `o` in a new tensor.
@@ -126,7 +130,11 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor>
     }
     if o.hasattr("__array_interface__")? {
         let array = o.py().import("numpy")?.call_method1("ascontiguousarray", (o,))?;
-        let array = if o.getattr("shape")?.len()? == 0 { array.call_method1("reshape", (PyTuple::empty(o.py()),))? } else { array };
+        let array = if o.getattr("shape")?.len()? == 0 {
+            array.call_method1("reshape", (PyTuple::empty(o.py()),))?
+        } else {
+            array
+        };
         let t = crate::memory::from_numpy(o.py(), &array)?;
         let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();
         let copy = t.copy_contiguous().py()?;
@@ -182,7 +190,13 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     }
     let sizes: Option<Vec<i64>> = args
         .iter()
-        .map(|a| if a.is_instance_of::<PyTensor>() || extract_number(&a).is_some_and(|s| s.category() == 2) { None } else { crate::args::extract_int(&a) })
+        .map(|a| {
+            if a.is_instance_of::<PyTensor>() || extract_number(&a).is_some_and(|s| s.category() == 2) {
+                None
+            } else {
+                crate::args::extract_int(&a)
+            }
+        })
         .collect();
     if let Some(sizes) = sizes {
         return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype).py();

@@ -3,10 +3,10 @@
 use crate::error::IntoPy;
 use crate::tensor::SIZE;
 use crate::types::{PyDType, dtype_object, extract_dtype};
+use corten_core::cpu::{simd, threads};
 use corten_core::exec::{COUNTERS, HOOKS, Hooks, OPTIONS};
 use corten_core::graph::{LIVE_BYTES, PEAK_BYTES};
 use corten_core::ops::elementwise::{self, Operand};
-use corten_core::cpu::{simd, threads};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -174,15 +174,18 @@ pub fn promote_types(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>)
 /// The dtype of arithmetic on two tensors or numbers.
 #[pyfunction]
 pub fn result_type(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<Py<PyDType>> {
-    let get = |o: &Bound<'_, PyAny>| -> PyResult<(Option<corten_core::tensor::Tensor>, Option<corten_core::dtype::Scalar>)> {
-        match o.cast::<crate::tensor::PyTensor>() {
-            Ok(t) => Ok((Some(t.get().tensor()), None)),
-            Err(_) => match crate::args::extract_number(o) {
-                Some(s) => Ok((None, Some(s))),
-                None => Err(pyo3::exceptions::PyTypeError::new_err("result_type(): arguments must be Tensors or Numbers")),
-            },
-        }
-    };
+    let get =
+        |o: &Bound<'_, PyAny>| -> PyResult<(Option<corten_core::tensor::Tensor>, Option<corten_core::dtype::Scalar>)> {
+            match o.cast::<crate::tensor::PyTensor>() {
+                Ok(t) => Ok((Some(t.get().tensor()), None)),
+                Err(_) => match crate::args::extract_number(o) {
+                    Some(s) => Ok((None, Some(s))),
+                    None => Err(pyo3::exceptions::PyTypeError::new_err(
+                        "result_type(): arguments must be Tensors or Numbers",
+                    )),
+                },
+            }
+        };
     let (x, y) = (get(a)?, get(b)?);
     fn operand(v: &(Option<corten_core::tensor::Tensor>, Option<corten_core::dtype::Scalar>)) -> Operand<'_> {
         match v {

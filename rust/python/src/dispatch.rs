@@ -2,8 +2,8 @@
 //! an entry tries the overloads of its name in order and runs the first that fits.
 
 use crate::args::{Args, Signature, Value, Values, bind};
-use crate::error::{IntoPy, InternalError, to_py};
-use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
+use crate::error::{InternalError, IntoPy, to_py};
+use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
 use corten_core::grad::modes;
 use corten_core::ops::elementwise::{Operand, apply, cast};
@@ -134,15 +134,24 @@ unsafe fn enter(
 type Keywords<'py> = smallvec::SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]>;
 
 impl Entry {
-    fn call<'py>(&self, py: Python<'py>, positional: &[Bound<'py, PyAny>], keywords: &mut Keywords<'py>) -> PyResult<Py<PyAny>> {
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        positional: &[Bound<'py, PyAny>],
+        keywords: &mut Keywords<'py>,
+    ) -> PyResult<Py<PyAny>> {
         let out = take_keyword(keywords, "out");
+        if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
+            adopt_dtype(out.as_ref(), keywords)?;
+        }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
             match bind(&overload.signature, positional, keywords) {
                 Ok(values) => return self.run(py, overload, &values, out),
                 Err(e) => {
-                    // With one overload its own complaint is the best; among several the first is kept.
-                    if first_error.is_none() {
+                    // With one overload its own complaint is the best; among several the first is kept, unless another
+                    // says more than that the types do not fit (a device that is not there).
+                    if first_error.as_ref().is_none_or(|f| is_type_error(py, f) && !is_type_error(py, &e)) {
                         first_error = Some(e);
                     }
                 }
@@ -182,9 +191,15 @@ impl Entry {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
             inplace::check_writable(target).py()?;
-            let Ret::Tensor(new) = compute(&overload.row, values)? else {
+            // What the gradient keeps is the value before the write.
+            let mut old = values.clone();
+            if modes().grad && values.iter().any(|v| matches!(v, Value::Tensor(t) if t.requires_grad())) {
+                old[0] = Value::Tensor(target.snapshot().py()?);
+            }
+            let Ret::Tensor(new) = compute(&overload.row, &old)? else {
                 return Err(PyTypeError::new_err(format!("{} has no in-place form", overload.signature.name)));
             };
+            drop(old);
             inplace::replace(target, &new, overload.signature.name).py()?;
             return PyTensor::wrap(py, target.clone());
         }
@@ -201,12 +216,38 @@ fn take_keyword<'py>(keywords: &mut Keywords<'py>, name: &str) -> Option<Bound<'
     Some(keywords.remove(at).1)
 }
 
+fn is_type_error(py: Python<'_>, e: &PyErr) -> bool {
+    e.is_instance_of::<PyTypeError>(py)
+}
+
+/// Creation into `out=`: numbers are made in its dtype.
+fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py>) -> PyResult<()> {
+    let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
+    let (py, dtype) = (target.py(), target.get().get().dtype());
+    let given = keywords.iter().find(|(k, v)| k.to_cow().is_ok_and(|k| k == "dtype") && !v.is_none());
+    match given.map(|(_, v)| crate::types::extract_dtype(v)) {
+        Some(Ok(d)) if d != dtype => Err(PyRuntimeError::new_err(format!(
+            "dtype {} does not match dtype of out parameter ({})",
+            d.scalar_name(),
+            dtype.scalar_name()
+        ))),
+        Some(_) => Ok(()),
+        None => {
+            keywords.retain(|(k, _)| k.to_cow().is_ok_and(|k| k != "dtype"));
+            keywords
+                .push((PyString::new(py, "dtype"), crate::types::dtype_object(py, dtype)?.into_bound(py).into_any()));
+            Ok(())
+        }
+    }
+}
+
 fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
     match row.call {
         Call::Fn(f) => f(&Args(values)).map_err(to_py),
         Call::Py(f) => f(&Args(values)),
         Call::Ew(op) => {
-            let operands: smallvec::SmallVec<[Operand; 4]> = (0..values.len()).map(|i| Args(values).operand(i)).collect();
+            let operands: smallvec::SmallVec<[Operand; 4]> =
+                (0..values.len()).map(|i| Args(values).operand(i)).collect();
             if operands.len() == 2 {
                 let dividend = corten_core::ops::elementwise::result_type(&operands[..1]);
                 crate::checks::divisor(op, operands[1], dividend)?;
@@ -321,7 +362,12 @@ pub fn install(py: Python<'_>, module: &Bound<'_, PyModule>, rows: Vec<Row>) -> 
             let index = push(&mut entries, name.to_string(), Style::Function, pick(FUNCTION))?;
             let def = definition(name, index, &doc(&pick(FUNCTION)))?;
             // SAFETY: the definition lives as long as the process.
-            let f = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(def, std::ptr::null_mut(), std::ptr::null_mut()))? };
+            let f = unsafe {
+                Bound::from_owned_ptr_or_err(
+                    py,
+                    ffi::PyCFunction_NewEx(def, std::ptr::null_mut(), std::ptr::null_mut()),
+                )?
+            };
             module.add(name, f)?;
         }
         if flags & METHOD != 0 {
@@ -345,7 +391,13 @@ fn push(entries: &mut Vec<Entry>, name: String, style: Style, overloads: Vec<&'s
     Ok(entries.len() - 1)
 }
 
-fn add_method(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>, name: &str, index: usize, doc: &str) -> PyResult<()> {
+fn add_method(
+    py: Python<'_>,
+    class: &Bound<'_, pyo3::types::PyType>,
+    name: &str,
+    index: usize,
+    doc: &str,
+) -> PyResult<()> {
     let def = definition(name, index, doc)?;
     // SAFETY: the type object and the definition are valid; the definition lives as long as the process.
     let method = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), def))? };

@@ -83,8 +83,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         _ => return Err(PyTypeError::new_err("can't assign this value to a tensor")),
     };
     if let Some(mask) = lone_mask(t, key)
-        && matches!(operand, Operand::Number(_))
-            | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
+        && matches!(operand, Operand::Number(_)) | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
     {
         return fill(t, &mask, operand);
     }

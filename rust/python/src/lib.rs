@@ -10,6 +10,8 @@ mod error;
 mod indexing;
 mod memory;
 mod ops;
+mod random;
+mod storage;
 mod table;
 mod tensor;
 mod types;
@@ -30,7 +32,8 @@ mod _core {
     #[pymodule_export]
     use crate::debug::{
         after_fork_in_child, build_profile, counters, empty_cache, get_default_dtype, get_num_threads, get_option,
-        promote_types, reset_peak, result_type, set_default_dtype, set_num_threads, set_option, set_size_class, simd_level,
+        promote_types, reset_peak, result_type, set_default_dtype, set_num_threads, set_option, set_size_class,
+        simd_level,
     };
     #[pymodule_export]
     use crate::dispatch::{op_names, op_signatures, set_named_results};
@@ -41,6 +44,10 @@ mod _core {
         alias_tensor, from_dlpack_capsule, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes,
         to_dlpack, to_numpy,
     };
+    #[pymodule_export]
+    use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
+    #[pymodule_export]
+    use crate::storage::{buffer_tensor, is_shared, move_storage, resize_storage};
     #[pymodule_export]
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
@@ -57,6 +64,7 @@ mod _core {
             m.add(f.get().0.name(), f.clone_ref(py))?;
         }
         m.add("strided", Py::new(py, PyLayout)?)?;
+        m.add("default_generator", random::default_object(py)?)?;
         let ops = PyModule::new(py, "ops")?;
         dispatch::install(py, &ops, table::rows())?;
         m.add_submodule(&ops)

@@ -396,9 +396,12 @@ impl Drop for Imported {
 #[pyfunction]
 pub fn from_dlpack_capsule(py: Python<'_>, capsule: &Bound<'_, PyCapsule>) -> PyResult<Py<PyAny>> {
     // SAFETY: the name is checked by the call; the structure is the exporter's.
-    let managed = unsafe { pyo3::ffi::PyCapsule_GetPointer(capsule.as_ptr(), UNUSED_NAME.as_ptr()) }.cast::<DlManaged>();
+    let managed =
+        unsafe { pyo3::ffi::PyCapsule_GetPointer(capsule.as_ptr(), UNUSED_NAME.as_ptr()) }.cast::<DlManaged>();
     if managed.is_null() {
-        return Err(PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("from_dlpack: the capsule was used already")));
+        return Err(
+            PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("from_dlpack: the capsule was used already"))
+        );
     }
     // SAFETY: a valid capsule holds a valid structure.
     let d = unsafe { &(*managed).tensor };
@@ -408,7 +411,12 @@ pub fn from_dlpack_capsule(py: Python<'_>, capsule: &Bound<'_, PyCapsule>) -> Py
     let dtype = DType::ALL
         .into_iter()
         .find(|&t| dl_code(t) == d.dtype.code && t.size() * 8 == d.dtype.bits as usize && d.dtype.lanes == 1)
-        .ok_or_else(|| PyTypeError::new_err(format!("from_dlpack: unsupported type code {} with {} bits", d.dtype.code, d.dtype.bits)))?;
+        .ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "from_dlpack: unsupported type code {} with {} bits",
+                d.dtype.code, d.dtype.bits
+            ))
+        })?;
     let rank = d.ndim.max(0) as usize;
     let list = |p: *mut i64| -> Vec<i64> {
         // SAFETY: arrays of `ndim` entries, by the protocol.

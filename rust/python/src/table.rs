@@ -39,6 +39,8 @@ pub const FUNCTION: u8 = 1;
 pub const METHOD: u8 = 2;
 pub const INPLACE: u8 = 4;
 pub const OUT: u8 = 8;
+/// Makes a tensor from nothing: the dtype of `out=` is the result's.
+pub const CREATES: u8 = 16;
 
 /// One overload of an operator.
 pub struct Row {
@@ -48,7 +50,8 @@ pub struct Row {
     pub call: Call,
 }
 
-/// `rows! { "name(Tensor self)" fmio "Doc." |a| expression; … }`: f function, m method, i in-place, o out=.
+/// `rows! { "name(Tensor self)" fmio "Doc." |a| expression; … }`: f function, m method, i in-place, o out=,
+/// c creation (`out=` decides the dtype).
 #[macro_export]
 macro_rules! rows {
     ($($signature:literal $flags:ident $doc:literal |$a:ident| $e:expr;)*) => {
@@ -72,6 +75,7 @@ pub const fn flags(letters: &str) -> u8 {
             b'm' => METHOD,
             b'i' => INPLACE,
             b'o' => OUT,
+            b'c' => CREATES,
             _ => 0,
         };
         i += 1;
@@ -85,6 +89,9 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::shape::rows());
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());
+    all.extend(crate::ops::create::rows());
+    all.extend(crate::ops::random::rows());
+    all.extend(crate::ops::window::rows());
     all.extend(crate::ops::index::rows());
     all.extend(crate::ops::sort::rows());
     all

@@ -5,6 +5,7 @@ use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::exec;
+use corten_core::grad::modes;
 use corten_core::op::Ew;
 use corten_core::ops::elementwise::{Operand, apply};
 use corten_core::ops::{self, inplace, matmul, view};
@@ -137,7 +138,11 @@ fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyRe
     };
     let t = slf.get().tensor();
     inplace::check_writable(&t).py()?;
-    let value = apply(op, &[(&t).into(), o.operand()]).py()?;
+    // What the gradient keeps is the value before the write.
+    let tracked = matches!(&o, Other::Tensor(v) if v.requires_grad()) || t.requires_grad();
+    let old = if tracked && modes().grad { t.snapshot().py()? } else { t.clone() };
+    let value = apply(op, &[(&old).into(), o.operand()]).py()?;
+    drop(old);
     inplace::replace(&t, &value, op.name()).py()
 }
 
@@ -168,7 +173,11 @@ impl PyTensor {
     /// A tensor of class `cls` sharing the storage of `data`, a leaf.
     #[staticmethod]
     #[pyo3(signature = (cls, data, require_grad=false))]
-    fn _make_subclass<'py>(cls: &Bound<'py, pyo3::types::PyType>, data: &Bound<'py, PyTensor>, require_grad: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn _make_subclass<'py>(
+        cls: &Bound<'py, pyo3::types::PyType>,
+        data: &Bound<'py, PyTensor>,
+        require_grad: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let object = cls.call_method1("__new__", (cls, data))?;
         let wrapped = object.cast::<PyTensor>()?;
         let fresh = data.get().get().detach();
@@ -271,7 +280,9 @@ impl PyTensor {
     fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyTensor>) -> PyResult<()> {
         let (this, new) = (slf.get().tensor(), value.get().tensor());
         if this.requires_grad() && !new.dtype().is_float() {
-            return Err(PyRuntimeError::new_err("data set to a tensor that requires gradients must be floating point or complex dtype"));
+            return Err(PyRuntimeError::new_err(
+                "data set to a tensor that requires gradients must be floating point or complex dtype",
+            ));
         }
         let t = Tensor::assemble(new.cell().clone(), new.layout().clone(), new.dtype(), this.meta().cloned(), None);
         // The accumulator knows the old metadata; the next backward pass makes a new one.
@@ -364,7 +375,9 @@ impl PyTensor {
         let l = self.get().layout();
         match memory_format.map_or(Format::Contiguous, |f| f.get().0) {
             Format::Contiguous => Ok(l.is_contiguous()),
-            Format::Preserve => Err(PyRuntimeError::new_err("preserve memory format is unsupported by the is_contiguous operator")),
+            Format::Preserve => {
+                Err(PyRuntimeError::new_err("preserve memory format is unsupported by the is_contiguous operator"))
+            }
             f => Ok(l.rank() == if f == Format::ChannelsLast { 4 } else { 5 } && is_channels_last(l)),
         }
     }
@@ -419,7 +432,8 @@ impl PyTensor {
     /// Shares the storage of `source`: this object becomes an alias of it.
     fn _set_alias(slf: &Bound<'_, Self>, source: &Bound<'_, PyTensor>) {
         let s = source.get().tensor();
-        let t = Tensor::assemble(s.cell().clone(), s.layout().clone(), s.dtype(), slf.get().get().meta().cloned(), None);
+        let t =
+            Tensor::assemble(s.cell().clone(), s.layout().clone(), s.dtype(), slf.get().get().meta().cloned(), None);
         PyTensor::replace(slf, t);
     }
     /// Changes the object's window on its storage (`t_`, `squeeze_`, …), keeping identity and history of `view`.
@@ -704,9 +718,7 @@ pub fn shape_of(op: &str, sizes: &[i64]) -> PyResult<Dims> {
         .iter()
         .map(|&s| {
             usize::try_from(s).map_err(|_| {
-                PyRuntimeError::new_err(format!(
-                    "{op}: Trying to create tensor with negative dimension {s}: {sizes:?}"
-                ))
+                PyRuntimeError::new_err(format!("{op}: Trying to create tensor with negative dimension {s}: {sizes:?}"))
             })
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use corten_core::device::Device;
 use corten_core::dtype::DType;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,8 @@ static DTYPES: PyOnceLock<Vec<Py<PyDType>>> = PyOnceLock::new();
 
 /// The one object for a dtype, so that `is` works.
 pub fn dtype_object(py: Python<'_>, d: DType) -> PyResult<Py<PyDType>> {
-    let all = DTYPES.get_or_try_init(py, || DType::ALL.iter().map(|&d| Py::new(py, PyDType(d))).collect::<PyResult<_>>())?;
+    let all =
+        DTYPES.get_or_try_init(py, || DType::ALL.iter().map(|&d| Py::new(py, PyDType(d))).collect::<PyResult<_>>())?;
     Ok(all[d as usize].clone_ref(py))
 }
 
@@ -131,7 +132,9 @@ impl PyDevice {
             None => (text, None),
         };
         if number.is_some() && index.is_some() {
-            return Err(PyRuntimeError::new_err(format!("type (string) must not include an index because index was passed explicitly: {text}")));
+            return Err(PyRuntimeError::new_err(format!(
+                "type (string) must not include an index because index was passed explicitly: {text}"
+            )));
         }
         if !KINDS.contains(&kind) {
             return Err(PyRuntimeError::new_err(format!(
@@ -258,5 +261,5 @@ pub fn extract_device(o: &Bound<'_, PyAny>) -> PyResult<Device> {
     if let Ok(i) = o.extract::<i64>() {
         return PyDevice { kind: "cuda".into(), index: Some(i) }.resolve();
     }
-    Err(PyValueError::new_err(format!("device must be a corten.device, str or int, not {}", type_name(o))))
+    Err(PyTypeError::new_err(format!("device must be a corten.device, str or int, not {}", type_name(o))))
 }

@@ -102,7 +102,7 @@ class DataLoader:
             here with their own class and the worker's traceback.
     """
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: classmethod = classmethod(GenericAlias)
     _initialized = False
 
     def __init__(

@@ -31,7 +31,7 @@ def _check_positive(name, value):
 class Sampler:
     """Base class: subclasses write ``__iter__``, which yields indices, and usually ``__len__``."""
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: classmethod = classmethod(GenericAlias)
 
     def __iter__(self):
         raise NotImplementedError("Subclasses of Sampler should implement __iter__.")

@@ -111,7 +111,7 @@ def dtype_of_storage(storage_type):
 
 # -- names that users allow ------------------------------------------------------------------------------------------
 
-_user_names = {}
+_user_names: dict = {}
 
 
 def _path_of(entry):

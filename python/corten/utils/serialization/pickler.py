@@ -2,6 +2,8 @@
 
 import pickle
 from collections import OrderedDict
+from types import FunctionType
+from typing import ClassVar
 
 import corten
 
@@ -114,7 +116,9 @@ class Pickler(pickle._Pickler):
     def _save_function(self, value):
         self.save_global(value)
 
-    dispatch = {**pickle._Pickler.dispatch, type: _save_type, type(short_name): _save_function}
+    dispatch: ClassVar[dict] = {**pickle._Pickler.dispatch}
+    dispatch[type] = _save_type
+    dispatch[FunctionType] = _save_function
 
 
 def _foreign_name(value):
@@ -129,5 +133,6 @@ def _foreign_name(value):
         return "torch.nn.parameter", "Parameter"
     module = getattr(value, "__module__", None) or ""
     if module == "corten" or module.startswith("corten."):
-        return "torch" + module.removeprefix("corten"), value.__qualname__
+        # What the engine itself defines stands in PyTorch's top module.
+        return "torch" + module.removeprefix("corten").removeprefix("._core"), value.__qualname__
     return None, None

@@ -221,14 +221,20 @@ pub fn masked_select(x: &In, mask: &In, out: &mut Out) {
             for c in range {
                 let mut at = starts[c];
                 axes.for_each_run(c * CHUNK..total.min((c + 1) * CHUNK), |[x, m], n| {
-                    for i in 0..n {
-                        // SAFETY: runs lie inside the windows; every chosen element owns one output.
-                        unsafe {
-                            if *chosen.at(m + i * m_step) {
-                                *target.at(at) = *src.at(x + i * x_step);
-                                at += 1;
+                    let mut chosen_here = [0; 64];
+                    for first in (0..n).step_by(64) {
+                        let mut count = 0;
+                        for i in first..n.min(first + 64) {
+                            // SAFETY: the run lies inside both windows.
+                            unsafe {
+                                // Always written and counted only when chosen: masks defeat branch prediction.
+                                chosen_here[count] = *src.at(x + i * x_step);
+                                count += *chosen.at(m + i * m_step) as usize;
                             }
                         }
+                        // SAFETY: every chosen element owns one output.
+                        unsafe { std::ptr::copy_nonoverlapping(chosen_here.as_ptr(), target.at(at), count) };
+                        at += count;
                     }
                 });
             }

@@ -4,7 +4,7 @@
 //! matrix of scores never exists (online softmax: Milakov and Gimelshein, 2018; blocks: Dao et al., 2022).
 
 use crate::cpu::math::Real;
-use crate::cpu::rows::{self, Acc, Shared, Storage};
+use crate::cpu::rows::{self, Acc, LANES, Shared, Storage};
 use crate::cpu::threads::{num_threads, parallel_for};
 use crate::cpu::tiles::{self, Left, Matrix, ROWS, panel, product};
 use crate::cpu::view::{In, Out};
@@ -14,8 +14,9 @@ use crate::{dispatch, simd_dispatch};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Scores are `scale`·q·k; with `causal` query i sees keys 0..=i. With `dropout` p over 0, a probability is kept where the
-/// uniform number of its element, at index ((b·H + h)·L + i)·S + j of the stream (`seed`, `offset`), is below 1 - p.
+/// Scores are `scale`·q·k; with `causal` query i sees keys 0..=i. With `dropout` p over 0, a probability is kept where
+/// the uniform number of its element, at index ((b·H + h)·L + i)·S + j of the stream (`seed`, `offset`), is below 1 -
+/// p.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct AttentionParams {
     pub scale: f64,
@@ -29,11 +30,14 @@ pub struct AttentionParams {
 pub type Uniform = fn(seed: u64, offset: u64, first: u64, out: &mut [f32]);
 
 /// Keys per block of scores.
-pub(super) const KEYS: usize = 128;
+pub(super) const KEYS: usize = 256;
 /// Queries per block of scores.
-pub(super) const QUERIES: usize = 64;
+pub(super) const QUERIES: usize = 32;
 /// Queries of one task: keys are packed once for all of them.
 const TASK_QUERIES: usize = 512;
+
+/// Up to this many queries are multiplied row by row.
+const FEW: usize = 3;
 
 /// (B, heads, rows, columns) with contiguous rows.
 #[derive(Clone, Copy)]
@@ -79,7 +83,9 @@ unsafe impl<T: Send> Sync for HeadsMut<T> {}
 
 impl<T: Storage> HeadsMut<T> {
     pub(super) fn new(window: &mut Out) -> Result<Self> {
-        let &[_, _, _, columns] = window.shape else { return Err(Error::Internal(format!("{OP}: outputs have rank 4"))) };
+        let &[_, _, _, columns] = window.shape else {
+            return Err(Error::Internal(format!("{OP}: outputs have rank 4")));
+        };
         if window.strides[3] != 1 && columns > 1 {
             return Err(Error::Internal(format!("{OP}: rows of outputs must be contiguous")));
         }
@@ -119,7 +125,8 @@ impl Sizes {
                 Ok(Sizes { b, h, hkv, l, s, e, ev })
             }
             (q, k, v) => Err(Error::Runtime(format!(
-                "{OP}: query {q:?}, key {k:?} and value {v:?} must be (B, H, L, E), (B, Hkv, S, E) and (B, Hkv, S, Ev) with H a multiple of Hkv"
+                "{OP}: query {q:?}, key {k:?} and value {v:?} must be (B, H, L, E), (B, Hkv, S, E) and \
+                 (B, Hkv, S, Ev) with H a multiple of Hkv"
             ))),
         }
     }
@@ -324,7 +331,11 @@ fn attend<T: Storage>(
     let z = scores.sizes;
     let count = queries.len();
     let padded = count.next_multiple_of(ROWS);
-    tiles::pack_left(q.head(b, h).part(queries.start, count), T::Acc::from_f64(scores.params.scale), &mut space.q[..padded * z.e]);
+    tiles::pack_left(
+        q.head(b, h).part(queries.start, count),
+        T::Acc::from_f64(scores.params.scale),
+        &mut space.q[..padded * z.e],
+    );
     space.acc.fill(T::Acc::ZERO);
     space.max.fill(-T::Acc::INFINITY);
     space.sum.fill(T::Acc::ZERO);
@@ -334,6 +345,10 @@ fn attend<T: Storage>(
             break;
         }
         let keys = KEYS.min(z.s - k0);
+        if count <= FEW {
+            attend_few(scores, [b, h, queries.start], count, k0, [k.part(k0, keys), v.part(k0, keys)], space);
+            continue;
+        }
         let (k_len, v_len) = (tiles::padded(keys, space.nr) * z.e, keys * space.acc_pitch);
         tiles::pack_right_transposed(k.part(k0, keys), space.nr, &mut space.k[..k_len]);
         tiles::pack_right(v.part(k0, keys), space.nr, &mut space.v[..v_len]);
@@ -353,25 +368,45 @@ fn attend<T: Storage>(
     }
 }
 
+/// One block of keys for so few queries that packing it would cost more than the products.
+fn attend_few<T: Storage>(
+    scores: &Scores,
+    first: [usize; 3],
+    count: usize,
+    k0: usize,
+    [k, v]: [Matrix<T>; 2],
+    space: &mut Space<T::Acc>,
+) {
+    let e = k.columns;
+    for r in 0..count {
+        tiles::dots(k, &space.q[r * e..(r + 1) * e], &mut space.scores[r * KEYS..][..k.rows]);
+    }
+    online_softmax(scores, first, k0, k.rows, 0..count, space);
+    for r in 0..count {
+        let acc = &mut space.acc[r * space.acc_pitch..][..v.columns];
+        tiles::combine(v, &space.scores[r * KEYS..][..k.rows], acc);
+    }
+}
+
 simd_dispatch! {
-    /// Turns a block of scores into numerators against the new maxima, and rescales the sums so far. `first` is the batch,
-    /// the head and the first query; `rows` are the block's rows in the task.
+    /// Turns a block of scores into numerators against the new maxima, and rescales the sums so far. `first` is the
+    /// batch, the head and the first query; `rows` are the block's rows in the task.
     fn online_softmax<A: Acc>(
         scores: &Scores, first: [usize; 3], k0: usize, keys: usize, rows: Range<usize>, space: &mut Space<A>
     ) {
         let mut factors = [A::ONE; KEYS];
         for (n, r) in rows.enumerate() {
             let place = [first[0], first[1], first[2] + n];
-            let row = &mut space.scores[n * KEYS..][..keys];
-            let (row, unseen) = row.split_at_mut(scores.seen(place[2], k0, keys));
-            unseen.fill(A::ZERO);
-            scores.apply_mask(row, place, k0);
+            let row = &mut space.scores[n * KEYS..][..keys.next_multiple_of(LANES)];
+            let (seen, unseen) = row.split_at_mut(scores.seen(place[2], k0, keys));
+            unseen.fill(-A::INFINITY);
+            scores.apply_mask(seen, place, k0);
             let old = space.max[r];
             let max = rows::max_of(old, rows::max(row));
             // Without a key seen so far every exponent is -inf: any finite shift gives zeros.
             let shift = if max == -A::INFINITY { A::ZERO } else { max };
             let sum = rows::exp_sum_in_place::<A, S>(row, shift);
-            let decay = (old - shift).exp::<S>();
+            let decay = (old - shift).exp_small::<S>();
             space.max[r] = max;
             space.sum[r] = space.sum[r] * decay + sum;
             if decay != A::ONE {
@@ -380,9 +415,10 @@ simd_dispatch! {
                 }
             }
             if scores.params.dropout > 0.0 {
-                let factors = &mut factors[..row.len()];
+                let seen = &mut row[..keys];
+                let factors = &mut factors[..keys];
                 scores.dropout(factors, place, k0);
-                for (v, &f) in row.iter_mut().zip(factors.iter()) {
+                for (v, &f) in seen.iter_mut().zip(factors.iter()) {
                     *v *= f;
                 }
             }

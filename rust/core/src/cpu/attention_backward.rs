@@ -1,13 +1,15 @@
 //! The gradient of scaled dot-product attention: probabilities are computed again from the scores and their saved
 //! log-sum-exp, block by block.
 //!
-//! A task owns what it writes. Where there are enough key heads one task makes all gradients of a key head; otherwise the
-//! queries' gradients and those of keys and values are separate tasks. Either way a sum runs over the same blocks in the
-//! same order.
+//! A task owns what it writes. Where there are enough key heads one task makes all gradients of a key head; otherwise
+//! the queries' gradients and those of keys and values are separate tasks. Either way a sum runs over the same blocks
+//! in the same order.
 
-use crate::cpu::attention::{AttentionParams, Heads, HeadsMut, KEYS, OP, QUERIES, Scores, Sizes, Uniform, checked_mask, task_rows};
+use crate::cpu::attention::{
+    AttentionParams, Heads, HeadsMut, KEYS, OP, QUERIES, Scores, Sizes, Uniform, checked_mask, task_rows,
+};
 use crate::cpu::math::Real;
-use crate::cpu::rows::{self, Acc, Storage};
+use crate::cpu::rows::{self, Acc, LANES, Storage};
 use crate::cpu::threads::{num_threads, parallel_for};
 use crate::cpu::tiles::{self, Left, ROWS, panel, product};
 use crate::cpu::view::{In, Out};
@@ -212,7 +214,11 @@ impl<T: Storage> Problem<'_, T> {
                 let to = &mut head.q_right[r0 * e_pitch..(r0 + block) * e_pitch];
                 tiles::pack_right(q.part(r0, block), nr, to);
                 to.iter_mut().for_each(|v| *v *= scale);
-                tiles::pack_right(dout.part(r0, block), nr, &mut head.dout_right[r0 * ev_pitch..(r0 + block) * ev_pitch]);
+                tiles::pack_right(
+                    dout.part(r0, block),
+                    nr,
+                    &mut head.dout_right[r0 * ev_pitch..(r0 + block) * ev_pitch],
+                );
             }
         }
         for r in 0..count {
@@ -236,7 +242,16 @@ impl<T: Storage> Problem<'_, T> {
         let (count, whole, n) = (rows.len(), rows.len().next_multiple_of(ROWS), keys.len());
         let by_rows = |data, row_step| Left { data, row_step, depth_step: 1 };
         product(by_rows(&head.q[rows.start * z.e..], z.e), &space.k_columns, z.e, &mut space.ds, KEYS, whole, n, false);
-        product(by_rows(&head.dout[rows.start * z.ev..], z.ev), &space.v_columns, z.ev, &mut space.dp, KEYS, whole, n, false);
+        product(
+            by_rows(&head.dout[rows.start * z.ev..], z.ev),
+            &space.v_columns,
+            z.ev,
+            &mut space.dp,
+            KEYS,
+            whole,
+            n,
+            false,
+        );
         let first = [task.batch, h, task.queries.start + rows.start];
         softmax_gradient(&self.scores, first, keys.clone(), &head.lse[rows.clone()], &head.dot[rows.clone()], space);
         if let Some(dmask) = self.dmask.filter(|_| task.for_queries) {
@@ -296,7 +311,18 @@ impl<A: Acc> Space<A> {
         let zeros = |n: usize| vec![A::ZERO; n];
         let [ds, p, dp] = [(); 3].map(|_| zeros(QUERIES * KEYS));
         let (k_columns, v_columns, k_rows) = (zeros(KEYS * z.e), zeros(KEYS * z.ev), zeros(KEYS * e_pitch));
-        Space { k_columns, v_columns, k_rows, ds, p, dp, dk: zeros(KEYS * e_pitch), dv: zeros(KEYS * ev_pitch), e_pitch, ev_pitch }
+        Space {
+            k_columns,
+            v_columns,
+            k_rows,
+            ds,
+            p,
+            dp,
+            dk: zeros(KEYS * e_pitch),
+            dv: zeros(KEYS * ev_pitch),
+            e_pitch,
+            ev_pitch,
+        }
     }
     /// Packs a block of keys and values and clears its gradients.
     fn load_keys<T: Storage<Acc = A>>(&mut self, k: tiles::Matrix<T>, v: tiles::Matrix<T>, nr: usize) {
@@ -315,25 +341,23 @@ simd_dispatch! {
     fn softmax_gradient<A: Acc>(
         scores: &Scores, first: [usize; 3], keys: Range<usize>, lse: &[A], dot: &[A], space: &mut Space<A>
     ) {
-        let whole = keys.len().next_multiple_of(ROWS);
+        let whole = keys.len().next_multiple_of(LANES);
         let mut factors = [A::ONE; KEYS];
         for (n, (&lse, &dot)) in lse.iter().zip(dot).enumerate() {
             let place = [first[0], first[1], first[2] + n];
-            let seen = scores.seen(place[2], keys.start, keys.len());
+            let count = scores.seen(place[2], keys.start, keys.len());
             let part = n * KEYS..n * KEYS + whole;
-            let (ds, unseen) = space.ds[part.clone()].split_at_mut(seen);
-            unseen.fill(A::ZERO);
-            let (p, unseen) = space.p[part.clone()].split_at_mut(seen);
-            unseen.fill(A::ZERO);
-            let dp = &mut space.dp[part][..seen];
-            scores.apply_mask(ds, place, keys.start);
+            let (ds, p, dp) = (&mut space.ds[part.clone()], &mut space.p[part.clone()], &space.dp[part]);
+            let (seen, unseen) = ds.split_at_mut(count);
+            unseen.fill(-A::INFINITY);
+            scores.apply_mask(seen, place, keys.start);
             // A query that sees no key has no probabilities: exp(s - inf) = 0.
             let shift = if lse == -A::INFINITY { A::INFINITY } else { lse };
-            rows::map1(ds, p, |s| (s - shift).exp::<S>());
+            rows::map1(ds, p, |s| (s - shift).exp_small::<S>());
             if scores.params.dropout > 0.0 {
-                let factors = &mut factors[..seen];
+                let factors = &mut factors[..count];
                 scores.dropout(factors, place, keys.start);
-                for j in 0..seen {
+                for j in 0..count {
                     ds[j] = p[j] * (dp[j] * factors[j] - dot);
                     p[j] *= factors[j];
                 }
@@ -342,6 +366,173 @@ simd_dispatch! {
                     *d = p * (g - dot);
                 }
             }
+            ds[count..].fill(A::ZERO);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::attention::forward;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+    use crate::cpu::threads::set_num_threads;
+    use half::{bf16, f16};
+
+    /// Any deterministic stream does.
+    fn uniform(seed: u64, offset: u64, first: u64, out: &mut [f32]) {
+        for (i, u) in out.iter_mut().enumerate() {
+            let x = (seed ^ offset << 20).wrapping_add(first + i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            *u = (x >> 40) as f32 / (1u64 << 24) as f32;
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    struct Case {
+        z: Sizes,
+        p: AttentionParams,
+    }
+
+    fn case([b, h, hkv, l, s, e, ev]: [usize; 7], causal: bool, dropout: f64) -> Case {
+        let p = AttentionParams { scale: 0.7, causal, dropout, seed: 3, offset: 5 };
+        Case { z: Sizes { b, h, hkv, l, s, e, ev }, p }
+    }
+
+    impl Case {
+        fn inputs<T: Storage>(&self) -> [Tensor<T>; 4] {
+            let Sizes { b, h, hkv, l, s, e, ev } = self.z;
+            let shapes = [[b, h, l, e], [b, hkv, s, e], [b, hkv, s, ev], [b, h, l, s]];
+            [0, 1, 2, 3].map(|i| Tensor::noise(i as u64 + 1, &shapes[i]))
+        }
+        fn forward<T: Storage>(&self, [q, k, v, mask]: [&Tensor<T>; 4]) -> (Tensor<T>, Tensor<T::Acc>) {
+            let z = self.z;
+            let (mut out, mut lse) = (Tensor::zeros(&[z.b, z.h, z.l, z.ev]), Tensor::zeros(&[z.b, z.h, z.l]));
+            let (q, k, v, mask, sum) = (q.input(), k.input(), v.input(), mask.input(), &mut lse.output());
+            forward(&self.p, &q, &k, &v, Some(&mask), uniform, &mut out.output(), Some(sum)).expect("valid shapes");
+            (out, lse)
+        }
+        /// The definition, in float64.
+        fn naive(&self, [q, k, v, mask]: [Vec<f64>; 4]) -> Vec<f64> {
+            let Sizes { b, h, hkv, l, s, e, ev } = self.z;
+            let mut out = Vec::new();
+            for (bh, i) in (0..b * h).flat_map(|bh| (0..l).map(move |i| (bh, i))) {
+                let kv = bh / h * hkv + bh % h / (h / hkv);
+                let query = bh * l + i;
+                let score = |j: usize| {
+                    let dot: f64 = (0..e).map(|c| q[query * e + c] * k[(kv * s + j) * e + c]).sum();
+                    let hidden = self.p.causal && j > i;
+                    if hidden { f64::NEG_INFINITY } else { dot * self.p.scale + mask[query * s + j] }
+                };
+                let weights: Vec<f64> = (0..s).map(|j| score(j).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                let mut factors = vec![0.0; s];
+                uniform(3, 5, (query * s) as u64, &mut factors);
+                let kept = |j: usize| {
+                    let keep = 1.0 - self.p.dropout;
+                    if self.p.dropout == 0.0 {
+                        1.0
+                    } else if f64::from(factors[j]) < keep {
+                        1.0 / keep
+                    } else {
+                        0.0
+                    }
+                };
+                let value =
+                    |c: usize| (0..s).map(|j| weights[j] / sum * kept(j) * v[(kv * s + j) * ev + c]).sum::<f64>();
+                out.extend((0..ev).map(value));
+            }
+            out
+        }
+    }
+
+    fn forward_matches<T: Storage>(tolerance: f64) {
+        for (sizes, causal, dropout) in [
+            ([1, 1, 1, 1, 1, 1, 1], false, 0.0),
+            ([2, 4, 2, 5, 7, 8, 3], false, 0.0),
+            ([1, 2, 2, 40, 40, 16, 16], true, 0.0),
+            ([1, 2, 1, 70, 300, 9, 33], false, 0.3),
+            ([1, 2, 1, 2, 300, 9, 33], true, 0.2),
+        ] {
+            let case = case(sizes, causal, dropout);
+            let inputs = case.inputs::<T>();
+            let (out, _) = case.forward(inputs.each_ref());
+            assert_close(&out.values(), &case.naive(inputs.map(|t| t.values())), tolerance, "attention");
+        }
+    }
+
+    #[test]
+    fn forward_matches_its_definition_for_every_dtype() {
+        at_every_level(|| {
+            forward_matches::<f64>(1e-12);
+            forward_matches::<f32>(5e-6);
+            forward_matches::<f16>(2e-3);
+            forward_matches::<bf16>(1.6e-2);
+        });
+    }
+
+    #[test]
+    fn gradients_match_differences_however_tasks_are_cut() {
+        at_every_level(|| {
+            for (sizes, causal, dropout) in [
+                ([1, 1, 1, 1, 1, 1, 1], false, 0.0),
+                ([1, 2, 1, 4, 5, 3, 2], false, 0.0),
+                ([2, 2, 2, 5, 4, 2, 3], true, 0.0),
+                ([1, 2, 1, 3, 6, 2, 2], false, 0.4),
+            ] {
+                let case = case(sizes, causal, dropout);
+                let [q, k, v, mask] = case.inputs::<f64>();
+                let (out, lse) = case.forward([&q, &k, &v, &mask]);
+                let Sizes { b, h, l, s, .. } = case.z;
+                let g = Tensor::<f64>::noise(9, &[b, h, l, case.z.ev]);
+                let (mut dq, mut dk, mut dv, mut dm) = (q.clone(), k.clone(), v.clone(), Tensor::zeros(&[b, h, l, s]));
+                let ins = [&g, &q, &k, &v, &mask, &out, &lse].map(Tensor::input);
+                let [dout, q_in, k_in, v_in, m_in, out_in, lse_in] = &ins;
+                let (q_in, k_in, v_in, mask_in) = (q_in, k_in, v_in, Some(m_in));
+                let saved = Saved { dout, q: q_in, k: k_in, v: v_in, mask: mask_in, out: out_in, lse: lse_in };
+                let outs = (&mut dq.output(), &mut dk.output(), &mut dv.output(), &mut dm.output());
+                let gradients = Gradients { dq: Some(outs.0), dk: Some(outs.1), dv: Some(outs.2), dmask: Some(outs.3) };
+                backward(&case.p, saved, uniform, gradients).expect("valid shapes");
+                assert_gradient(|x| case.forward([x, &k, &v, &mask]).0, &q, &g, &dq, "dq");
+                assert_gradient(|x| case.forward([&q, x, &v, &mask]).0, &k, &g, &dk, "dk");
+                assert_gradient(|x| case.forward([&q, &k, x, &mask]).0, &v, &g, &dv, "dv");
+                assert_gradient(|x| case.forward([&q, &k, &v, x]).0, &mask, &g, &dm, "dmask");
+            }
+        });
+    }
+
+    #[test]
+    fn thread_count_does_not_change_a_bit() {
+        at_every_level(|| {
+            let case = case([1, 2, 1, 300, 300, 16, 16], true, 0.0);
+            let [q, k, v, mask] = case.inputs::<f32>();
+            let before = num_threads();
+            let results = [1, 4].map(|n| {
+                set_num_threads(n);
+                let (out, lse) = case.forward([&q, &k, &v, &mask]);
+                let ins = [&out, &q, &k, &v, &mask, &out, &lse].map(Tensor::input);
+                let [dout, q_in, k_in, v_in, m_in, out_in, lse_in] = &ins;
+                let saved = Saved { dout, q: q_in, k: k_in, v: v_in, mask: Some(m_in), out: out_in, lse: lse_in };
+                let (mut dq, mut dk, mut dv) = (q.clone(), k.clone(), v.clone());
+                let outs = (&mut dq.output(), &mut dk.output(), &mut dv.output());
+                let gradients = Gradients { dq: Some(outs.0), dk: Some(outs.1), dv: Some(outs.2), dmask: None };
+                backward(&case.p, saved, uniform, gradients).expect("valid shapes");
+                [dq.data, dk.data, dv.data, out.data.clone()].concat()
+            });
+            set_num_threads(before);
+            assert!(results[0] == results[1]);
+        });
+    }
+
+    #[test]
+    fn a_query_that_sees_nothing_gives_zeros() {
+        at_every_level(|| {
+            let case = case([1, 1, 1, 2, 3, 4, 4], false, 0.0);
+            let [q, k, v, mut mask] = case.inputs::<f32>();
+            mask.data[..3].fill(f32::NEG_INFINITY);
+            let (out, lse) = case.forward([&q, &k, &v, &mask]);
+            assert_eq!(out.data[..4], [0.0; 4]);
+            assert_eq!(lse.data[0], f32::NEG_INFINITY);
+            assert!(out.data[4..].iter().all(|v| v.is_finite() && *v != 0.0));
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) of (N, C, …): training and evaluation forward, and both gradients.
 //!
-//! Memory is seen as (n, c, s). With a long spatial extent the unit of work is one run of `s` elements of one sample and
-//! channel; otherwise samples are rows of c·s columns and the unit is a tile of rows and columns. Tensors in
+//! Memory is seen as (n, c, s). With a long spatial extent the unit of work is one run of `s` elements of one sample
+//! and channel; otherwise samples are rows of c·s columns and the unit is a tile of rows and columns. Tensors in
 //! channels-last order are rows of c columns. Statistics of units merge in a fixed order.
 
 use crate::cpu::math::Real;
@@ -26,8 +26,8 @@ const SHORT: usize = 64;
 const TILE_ROWS: usize = 64;
 const TILE: usize = 64;
 
-/// A dense layout of (n, c, s). With `fold` over 1 (and s = 1), that many samples make one row of columns, so that rows of
-/// few channels still fill the lanes.
+/// A dense layout of (n, c, s). With `fold` over 1 (and s = 1), that many samples make one row of columns, so that rows
+/// of few channels still fill the lanes.
 #[derive(Clone, Copy, PartialEq)]
 struct Sizes {
     n: usize,
@@ -132,8 +132,9 @@ fn dense_mut<'a, T: Storage>(window: &mut Out<'a>) -> Result<(Sizes, &'a mut [T]
     }
 }
 
-/// Training: y from the statistics of this batch. `mean` and `rstd` are saved for the gradient and `variance` is unbiased,
-/// for the running statistics; each has C elements of any floating dtype. `y` may be contiguous or channels-last.
+/// Training: y from the statistics of this batch. `mean` and `rstd` are saved for the gradient and `variance` is
+/// unbiased, for the running statistics; each has C elements of any floating dtype. `y` may be contiguous or
+/// channels-last.
 pub fn forward_training(
     p: &BatchNormParams,
     x: &In,
@@ -248,7 +249,6 @@ pub fn backward(
         Ok(())
     }, else Err(rows::unsupported(OP, x.dtype)))
 }
-
 
 fn running<A: Acc>(p: &BatchNormParams, mean: &In, variance: &In) -> Result<(Vec<A>, Vec<A>)> {
     let rstd = |v: f64| A::from_f64(1.0 / (v + p.eps).sqrt());
@@ -533,5 +533,122 @@ simd_dispatch! {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+
+    const P: BatchNormParams = BatchNormParams { eps: 1e-3 };
+    const SHAPES: [&[usize]; 6] = [&[6, 5], &[130, 3], &[3, 2, 4], &[2, 3, 70], &[70, 65, 2], &[8, 2, 1, 1]];
+
+    fn train<T: Storage>(x: &Tensor<T>, shape: &[usize], w: &Tensor<T>, b: &Tensor<T>) -> [Tensor<T>; 4] {
+        let c = &shape[1..2];
+        let [mut y, mut mean, mut rstd, mut variance] = [shape, c, c, c].map(Tensor::zeros);
+        let (m, r, v) = (&mut mean.output(), &mut rstd.output(), &mut variance.output());
+        let (w, b) = (w.input(), b.input());
+        forward_training(&P, &x.input(), Some(&w), Some(&b), &mut y.output(), Some(m), Some(r), Some(v))
+            .expect("a float");
+        [y, mean, rstd, variance]
+    }
+
+    /// The elements of channel `c`, in memory order.
+    fn channel(x: &[f64], shape: &[usize], c: usize) -> Vec<f64> {
+        let s: usize = shape[2..].iter().product();
+        x.chunks_exact(s).enumerate().filter(|(i, _)| i % shape[1] == c).flat_map(|(_, run)| run.to_vec()).collect()
+    }
+
+    #[test]
+    fn training_matches_float64() {
+        at_every_level(|| {
+            for shape in SHAPES {
+                let x = Tensor::<f32>::noise(1, shape);
+                let [w, b] = [2, 3].map(|seed| Tensor::<f32>::noise(seed, &shape[1..2]));
+                let [y, mean, rstd, variance] = train(&x, shape, &w, &b);
+                for c in 0..shape[1] {
+                    let values = channel(&x.values(), shape, c);
+                    let n = values.len() as f64;
+                    let m = values.iter().sum::<f64>() / n;
+                    let m2: f64 = values.iter().map(|v| (v - m) * (v - m)).sum();
+                    let r = 1.0 / (m2 / n + P.eps).sqrt();
+                    let found = [mean.values()[c], rstd.values()[c], variance.values()[c]];
+                    assert_close(&found, &[m, r, m2 / (n - 1.0)], 2e-6, "statistics");
+                    let expected: Vec<f64> =
+                        values.iter().map(|v| (v - m) * r * w.values()[c] + b.values()[c]).collect();
+                    assert_close(&channel(&y.values(), shape, c), &expected, 4e-6, "batch_norm");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn channels_last_memory_gives_the_same_numbers() {
+        let shape = [3, 5, 4, 2];
+        let x = Tensor::<f64>::noise(1, &shape);
+        let [w, b] = [2, 3].map(|seed| Tensor::<f64>::noise(seed, &[5]));
+        let [expected, ..] = train(&x, &shape, &w, &b);
+        let to_last =
+            |v: &[f64]| -> Vec<f64> { (0..v.len()).map(|i| v[i / 40 * 40 + i % 5 * 8 + i % 40 / 5]).collect() };
+        let (memory, mut y) = (to_last(&x.data), vec![0.0f64; 120]);
+        let strides = [40, 1, 10, 5];
+        let dtype = crate::dtype::DType::F64;
+        let input = In { ptr: memory.as_ptr().cast(), dtype, shape: &shape, strides: &strides };
+        let mut output = Out { ptr: y.as_mut_ptr().cast(), dtype, shape: &shape, strides: &strides };
+        let (w, b) = (w.input(), b.input());
+        forward_training(&P, &input, Some(&w), Some(&b), &mut output, None, None, None).expect("float64");
+        assert_close(&y, &to_last(&expected.data), 1e-13, "channels-last");
+        // A contiguous input with a channels-last output is brought into order first.
+        y.fill(0.0);
+        let mut output = Out { ptr: y.as_mut_ptr().cast(), dtype, shape: &shape, strides: &strides };
+        forward_training(&P, &x.input(), Some(&w), Some(&b), &mut output, None, None, None).expect("float64");
+        assert_close(&y, &to_last(&expected.data), 1e-13, "mixed layouts");
+    }
+
+    #[test]
+    fn gradients_match_differences_in_both_modes() {
+        at_every_level(|| {
+            for shape in [&[6, 5][..], &[30, 2], &[3, 2, 4], &[2, 1, 70]] {
+                let [x, g] = [1, 2].map(|seed| Tensor::<f64>::noise(seed, shape));
+                let [w, b, running_mean] = [3, 4, 5].map(|seed| Tensor::<f64>::noise(seed, &shape[1..2]));
+                let running_var = Tensor::new(running_mean.data.iter().map(|v| v * v + 0.5).collect(), &shape[1..2]);
+                for training in [true, false] {
+                    let run = |x: &Tensor<f64>, w: &Tensor<f64>, b: &Tensor<f64>| {
+                        if training {
+                            let [y, ..] = train(x, shape, w, b);
+                            return y;
+                        }
+                        let mut y = Tensor::zeros(shape);
+                        let (m, v, w, b) = (running_mean.input(), running_var.input(), w.input(), b.input());
+                        forward_eval(&P, &x.input(), &m, &v, Some(&w), Some(&b), &mut y.output()).expect("float64");
+                        y
+                    };
+                    let [_, mean, rstd, _] = train(&x, shape, &w, &b);
+                    let (m, r) = if training { (&mean, &rstd) } else { (&running_mean, &running_var) };
+                    let (m, r, w_in) = (m.input(), r.input(), w.input());
+                    let saved = match training {
+                        true => Saved::Training { mean: &m, rstd: &r },
+                        false => Saved::Eval { mean: &m, variance: &r },
+                    };
+                    let [mut dx, mut dw, mut db] = [shape, &shape[1..2], &shape[1..2]].map(Tensor::<f64>::zeros);
+                    let outs = (&mut dx.output(), &mut dw.output(), &mut db.output());
+                    let (g_in, x_in) = (g.input(), x.input());
+                    backward(&P, &g_in, &x_in, saved, Some(&w_in), Some(outs.0), Some(outs.1), Some(outs.2))
+                        .expect("float64");
+                    assert_gradient(|x| run(x, &w, &b), &x, &g, &dx, "dx");
+                    assert_gradient(|w| run(&x, w, &b), &w, &g, &dw, "dweight");
+                    assert_gradient(|b| run(&x, &w, b), &b, &g, &db, "dbias");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn training_without_elements_is_refused() {
+        let x = Tensor::<f32>::zeros(&[0, 3, 2]);
+        let mut y = Tensor::<f32>::zeros(&[0, 3, 2]);
+        let error = forward_training(&P, &x.input(), None, None, &mut y.output(), None, None, None).expect_err("empty");
+        assert!(error.to_string().contains("at least one element"), "{error}");
     }
 }

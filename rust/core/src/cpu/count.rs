@@ -123,7 +123,12 @@ pub fn histc(x: &In, low: f64, high: f64, out: &mut Out) -> Result<()> {
     }
 }
 
-fn histogram<A: Acc + std::ops::Div<Output = A> + std::fmt::Display>(x: &In, low: f64, high: f64, out: &mut Out) -> Result<()> {
+fn histogram<A: Acc + std::ops::Div<Output = A> + std::fmt::Display>(
+    x: &In,
+    low: f64,
+    high: f64,
+    out: &mut Out,
+) -> Result<()> {
     let data: Vec<A> = dispatch!(x.dtype, T => x.to_vec_or_slice::<T>().iter().map(|&v| A::from_element(v)).collect());
     let (mut low, mut high) = (A::from_f64(low), A::from_f64(high));
     if low == high && !data.is_empty() {
@@ -136,7 +141,13 @@ fn histogram<A: Acc + std::ops::Div<Output = A> + std::fmt::Display>(x: &In, low
     }
     let name = |v: A| v.to_string().to_lowercase();
     let finite = |v: A| v.magnitude() < A::HIGHEST;
-    ensure!(finite(low) && finite(high), Runtime, "torch.histc: range of [{}, {}] is not finite", name(low), name(high));
+    ensure!(
+        finite(low) && finite(high),
+        Runtime,
+        "torch.histc: range of [{}, {}] is not finite",
+        name(low),
+        name(high)
+    );
     ensure!(low < high, Runtime, "torch.histc: max must be larger than min");
     let bins = out.numel();
     let mut counts = vec![0u64; bins];

@@ -1,14 +1,14 @@
 //! Samplers built on the sequential generator, draw for draw as PyTorch's CPU kernels: exponential, geometric, Cauchy,
 //! log-normal, Poisson, binomial, gamma, multinomial.
 
-use crate::cpu::random::{fill_from, fill_with};
+use crate::cpu::random::{fill_from, fill_from_doubles, fill_with};
 use crate::cpu::sort::key_of;
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::{DType, Element};
+use crate::ensure;
 use crate::error::Result;
 use crate::rng::Generator;
-use crate::ensure;
 
 fn check_continuous(name: &str, dtype: DType) -> Result<()> {
     ensure!(
@@ -24,7 +24,9 @@ fn check_continuous(name: &str, dtype: DType) -> Result<()> {
 pub fn exponential(generator: &mut Generator, out: &mut Out, lambda: f64) -> Result<()> {
     check_continuous("Exponential", out.dtype)?;
     ensure!(lambda > 0.0, Runtime, "exponential_ expects lambda > 0.0, but found lambda={lambda}");
-    dispatch!(out.dtype, T => fill_with(out, || T::from_f64(one_exponential(generator, lambda))));
+    dispatch!(out.dtype, T => {
+        fill_from_doubles::<T>(generator, out, |u| T::from_f64(-1.0 / lambda * (-u).ln_1p()));
+    });
     Ok(())
 }
 
@@ -36,15 +38,17 @@ fn one_exponential(generator: &mut Generator, lambda: f64) -> f64 {
 pub fn geometric(generator: &mut Generator, out: &mut Out, p: f64) -> Result<()> {
     ensure!(p > 0.0 && p < 1.0, Runtime, "geometric_ expects p to be in (0, 1), but got p={p}");
     let log_failure = (1.0 - p).ln();
-    dispatch!(out.dtype, T => fill_with(out, || T::from_f64((generator.uniform_f64().ln() / log_failure).ceil())));
+    dispatch!(out.dtype, T => {
+        fill_from_doubles::<T>(generator, out, |u| T::from_f64((u.ln() / log_failure).ceil()));
+    });
     Ok(())
 }
 
 pub fn cauchy(generator: &mut Generator, out: &mut Out, median: f64, sigma: f64) -> Result<()> {
     check_continuous("Cauchy", out.dtype)?;
     ensure!(sigma > 0.0, Runtime, "cauchy_ expects sigma > 0.0, but found sigma={sigma}");
-    dispatch!(out.dtype, T => fill_with(out, || {
-        T::from_f64(median + sigma * (std::f64::consts::PI * (generator.uniform_f64() - 0.5)).tan())
+    dispatch!(out.dtype, T => fill_from_doubles::<T>(generator, out, |u| {
+        T::from_f64(median + sigma * (std::f64::consts::PI * (u - 0.5)).tan())
     }));
     Ok(())
 }
@@ -212,7 +216,8 @@ fn one_gamma(generator: &mut Generator, mut alpha: f64) -> f64 {
         scale *= (1.0 - generator.uniform_f64()).powf(1.0 / alpha);
         alpha += 1.0;
     }
-    let d = alpha - 1.0 / 3.0;
+    // PyTorch takes the third in single precision.
+    let d = alpha - (1.0f32 / 3.0) as f64;
     let c = 1.0 / (9.0 * d).sqrt();
     loop {
         let (x, y) = loop {
@@ -271,19 +276,21 @@ pub fn multinomial(generator: &mut Generator, weights: &In, replacement: bool, o
 }
 
 fn draw_with_replacement<T: Element>(generator: &mut Generator, row: &[T], out: &mut [i64]) {
-    let mut sum = T::default();
-    let mut cumulative: Vec<T> = Vec::with_capacity(row.len());
+    // Weights of up to 32 bits are added and scaled in f32.
+    let round = |v: f64| if T::DTYPE == DType::F64 { v } else { v as f32 as f64 };
+    let mut sum = 0.0;
+    let mut cumulative: Vec<f64> = Vec::with_capacity(row.len());
     for w in row {
-        sum = T::from_f64(sum.to_f64() + w.to_f64());
+        sum = round(sum + w.to_f64());
         cumulative.push(sum);
     }
-    cumulative.iter_mut().for_each(|c| *c = T::from_f64(c.to_f64() / sum.to_f64()));
+    cumulative.iter_mut().for_each(|c| *c = round(*c / sum));
     if let Some(last) = cumulative.last_mut() {
-        *last = T::from_f64(1.0);
+        *last = 1.0;
     }
     for o in out {
         let u = generator.uniform_f64();
-        *o = cumulative.partition_point(|c| c.to_f64() < u) as i64;
+        *o = cumulative.partition_point(|&c| c < u) as i64;
     }
 }
 
@@ -317,7 +324,8 @@ mod tests {
     fn samples_have_their_means() {
         let mut g = Generator::new(1);
         let n = 20_000;
-        let mut mean = |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
+        let mut mean =
+            |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
         assert!((mean(Box::new(|g| one_poisson(g, 3.0) as f64)) - 3.0).abs() < 0.06);
         assert!((mean(Box::new(|g| one_poisson(g, 50.0) as f64)) - 50.0).abs() < 0.25);
         assert!((mean(Box::new(|g| one_binomial(g, 20.0, 0.7))) - 14.0).abs() < 0.1);

@@ -3,6 +3,7 @@
 
 use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
 use super::copy::Walk;
+use super::philox::Philox;
 use super::threads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -301,14 +302,14 @@ impl Frame<'_> {
                     }
                     Action::Philox(s, o) => {
                         let (seed, offset) = (self.numbers[s as usize], self.numbers[o as usize]);
-                        let wide = step.round == DType::F64;
-                        for i in 0..n {
-                            let u = crate::rng::philox_uniform(seed, offset, (at + i) as u64);
-                            if wide {
+                        if step.round == DType::F64 {
+                            for i in 0..n {
+                                let u = crate::rng::philox_uniform(seed, offset, (at + i) as u64);
                                 *own.cast::<f64>().add(i) = u as f64;
-                            } else {
-                                *own.cast::<f32>().add(i) = u;
                             }
+                        } else {
+                            Philox { seed, offset }
+                                .fill_uniform(at as u64, std::slice::from_raw_parts_mut(own.cast::<f32>(), n));
                         }
                         if step.round != register_dtype(step.round) {
                             round_block(step.round, std::slice::from_raw_parts_mut(own.cast::<f32>(), n));

@@ -3,8 +3,10 @@
 //! The tree is a property of the number of elements alone: element `i` goes to lane `i % LANES` of block `i / BLOCK`, lanes
 //! and then blocks are combined pairwise. Threads, tiles and memory layouts only decide who computes which part of it.
 
+use crate::cpu::gemm::Storage;
+use crate::cpu::simd::Simd;
 use crate::dtype::{DType, Element};
-use crate::simd_dispatch;
+use crate::{dispatch, simd_dispatch};
 
 /// Lanes of a block, each summed in order.
 pub const LANES: usize = 16;
@@ -82,7 +84,7 @@ impl Acc for i64 {
 /// An associative operator with an identity, applied to mapped elements; `p` is a parameter of the output being folded.
 pub trait Fold<A: Acc>: 'static {
     const IDENTITY: A;
-    fn map(x: A, p: A) -> A;
+    fn map<S: Simd>(x: A, p: A) -> A;
     fn combine(a: A, b: A) -> A;
 }
 
@@ -92,7 +94,7 @@ macro_rules! folds {
         pub struct $name;
         impl<$a: $bound> Fold<$a> for $name {
             const IDENTITY: $a = $identity;
-            #[inline(always)] fn map($x: $a, $p: $a) -> $a { let _ = $p; $map }
+            #[inline(always)] fn map<S: Simd>($x: $a, $p: $a) -> $a { let _ = $p; $map }
             #[inline(always)] fn combine($l: $a, $r: $a) -> $a { $combine }
         }
     )*};
@@ -127,28 +129,30 @@ fn fold_lanes<A: Acc, F: Fold<A>>(lanes: &mut [A; LANES]) -> A {
 }
 
 #[inline(always)]
-fn fold_block<A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
+fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
     let mut lanes = [F::IDENTITY; LANES];
-    let mut rows = x.chunks_exact(LANES);
-    for row in &mut rows {
-        for j in 0..LANES {
-            lanes[j] = F::combine(lanes[j], F::map(row[j], p));
+    let (rows, rest) = x.as_chunks::<LANES>();
+    for row in rows {
+        for (lane, &v) in lanes.iter_mut().zip(row) {
+            *lane = F::combine(*lane, F::map::<S>(v, p));
         }
     }
-    for (lane, &v) in lanes.iter_mut().zip(rows.remainder()) {
-        *lane = F::combine(*lane, F::map(v, p));
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = F::combine(*lane, F::map::<S>(v, p));
     }
+    // The lanes pass through memory: seeing the pairwise tree below, LLVM would cut the loop above into pairs as well.
+    std::hint::black_box(&mut lanes);
     fold_lanes::<A, F>(&mut lanes)
 }
 
 simd_dispatch! {
     fn fold_blocks<A: Acc, F>(x: &[A], p: A, tree: &mut Tree<A>) where [F: Fold<A>] {
         for block in x.chunks(BLOCK) {
-            tree.push::<F>(fold_block::<A, F>(block, p));
+            tree.push::<F>(fold_block::<S, A, F>(block, p));
         }
     }
     fn fold_short<A: Acc, F>(x: &[A], p: A) -> A where [F: Fold<A>] {
-        fold_block::<A, F>(x, p)
+        fold_block::<S, A, F>(x, p)
     }
 }
 
@@ -166,7 +170,7 @@ simd_dispatch! {
                 // SAFETY: rows lie back to back, so `n` elements follow; the caller vouches for all of them.
                 let x = unsafe { std::slice::from_raw_parts(x.add(row * width), n) };
                 for (a, &v) in acc[lane * width..][..n].iter_mut().zip(x) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
                 row += n / width;
             }
@@ -179,11 +183,11 @@ simd_dispatch! {
             let acc = &mut acc[lane * width..][..width];
             if let [p] = *params {
                 for (a, &v) in acc.iter_mut().zip(x) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
             } else {
                 for ((a, &v), &p) in acc.iter_mut().zip(x).zip(params) {
-                    *a = F::combine(*a, F::map(v, p));
+                    *a = F::combine(*a, F::map::<S>(v, p));
                 }
             }
         }
@@ -332,13 +336,10 @@ unsafe fn load<T: Element, A: Acc>(base: *const u8, offset: usize, stride: usize
         }
         return;
     }
-    if stride == 1 && !load_halves::<T, A>(src, dst) {
+    if stride == 1 {
         // SAFETY: as above.
-        let src = unsafe { std::slice::from_raw_parts(src, dst.len()) };
-        for (d, &s) in dst.iter_mut().zip(src) {
-            *d = A::from_element(s);
-        }
-    } else if stride != 1 {
+        load_dense(unsafe { std::slice::from_raw_parts(src, dst.len()) }, dst);
+    } else {
         for (i, d) in dst.iter_mut().enumerate() {
             *d = A::from_element(at(i));
         }
@@ -350,29 +351,47 @@ unsafe fn load<T: Element, A: Acc>(base: *const u8, offset: usize, stride: usize
     }
 }
 
-/// Contiguous 16-bit floats to f32 by the processor's conversion instructions; false for other types.
-#[inline(always)]
-fn load_halves<T: Element, A: Acc>(src: *const T, dst: &mut [A]) -> bool {
-    use half::slice::HalfFloatSliceExt;
-    if A::DTYPE != DType::F32 {
-        return false;
-    }
-    let n = dst.len();
-    // SAFETY: `A` is f32 by the test above, `T` the type that its dtype names, and the caller of `load` vouches for `src`.
+fn load_dense<T: Element, A: Acc>(src: &[T], dst: &mut [A]) {
+    // SAFETY: each arm's types are the ones that the dtypes name.
     unsafe {
-        let dst = std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast::<f32>(), n);
-        match T::DTYPE {
-            DType::F16 => std::slice::from_raw_parts(src.cast::<half::f16>(), n).convert_to_f32_slice(dst),
-            DType::BF16 => std::slice::from_raw_parts(src.cast::<half::bf16>(), n).convert_to_f32_slice(dst),
-            _ => return false,
+        match (T::DTYPE, A::DTYPE) {
+            (DType::F16, DType::F32) => widen::<half::f16>(same(src), same_mut(dst)),
+            (DType::BF16, DType::F32) => widen::<half::bf16>(same(src), same_mut(dst)),
+            _ => convert(src, dst),
         }
     }
-    true
+}
+
+/// # Safety
+/// Both types are the same.
+unsafe fn same<T, U>(x: &[T]) -> &[U] {
+    // SAFETY: the caller's contract.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
+}
+
+/// # Safety
+/// Both types are the same.
+unsafe fn same_mut<T, U>(x: &mut [T]) -> &mut [U] {
+    // SAFETY: the caller's contract.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
+}
+
+simd_dispatch! {
+    fn convert<T: Element, A: Acc>(src: &[T], dst: &mut [A]) {
+        for (d, &s) in dst.iter_mut().zip(src) {
+            *d = A::from_element(s);
+        }
+    }
+    fn widen<T>(src: &[T], dst: &mut [f32]) where [T: Storage<Acc = f32>] {
+        for (d, &s) in dst.iter_mut().zip(src) {
+            *d = s.widen();
+        }
+    }
 }
 
 /// The loader from `dtype` to `A`.
 pub fn loader<A: Acc>(dtype: DType) -> Loader<A> {
-    crate::dispatch!(dtype, T => load::<T, A>)
+    dispatch!(dtype, T => load::<T, A>)
 }
 
 #[cfg(test)]

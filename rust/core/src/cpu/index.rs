@@ -271,8 +271,20 @@ pub(super) fn meet<T: Element>(kind: ScatterKind, a: T, b: T) -> T {
         return match kind {
             ScatterKind::Sum | ScatterKind::Mean => T::from_f64(x + y),
             ScatterKind::Prod => T::from_f64(x * y),
-            ScatterKind::Amax => if x > y || x.is_nan() { a } else { b },
-            ScatterKind::Amin => if x < y || x.is_nan() { a } else { b },
+            ScatterKind::Amax => {
+                if x > y || x.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            ScatterKind::Amin => {
+                if x < y || x.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
         };
     }
     let (x, y) = (a.to_i64(), b.to_i64());
@@ -303,7 +315,15 @@ fn start_of<T: Element>(kind: ScatterKind) -> T {
 ///
 /// 16-bit floats accumulate in f32 and are rounded at the end. A mean divides by the values that met, itself counted when
 /// `include_self`; integers divide rounding down.
-pub fn scatter_reduce(out: &mut Out, kind: ScatterKind, include_self: bool, dim: usize, index: &In, source: &In, alpha: Scalar) {
+pub fn scatter_reduce(
+    out: &mut Out,
+    kind: ScatterKind,
+    include_self: bool,
+    dim: usize,
+    index: &In,
+    source: &In,
+    alpha: Scalar,
+) {
     if index.numel() == 0 || out.numel() == 0 {
         return;
     }
@@ -365,7 +385,8 @@ pub(super) fn in_f32(out: &mut Out, source: &In, kernel: impl FnOnce(&mut Out, &
     let dense = |shape: &[usize]| crate::shape::Dims::from_slice(shape).contiguous_strides();
     let (out_strides, source_strides) = (dense(out.shape), dense(source.shape));
     let mut wide_out = Out { ptr: result.as_mut_ptr().cast(), dtype: F32, shape: out.shape, strides: &out_strides };
-    let wide_source = In { ptr: source_wide.as_ptr().cast(), dtype: F32, shape: source.shape, strides: &source_strides };
+    let wide_source =
+        In { ptr: source_wide.as_ptr().cast(), dtype: F32, shape: source.shape, strides: &source_strides };
     kernel(&mut wide_out, &wide_source);
     dispatch!(out.dtype, T => {
         let (target, mut results) = (base_mut::<T>(out), result.iter());
@@ -391,8 +412,11 @@ fn divide_by_counts<T: Element>(out: &mut Out, include_self: bool, dim: usize, s
         // SAFETY: the offset lies inside the output.
         unsafe {
             let v = *target.at(o);
-            *target.at(o) =
-                if T::DTYPE.is_float() { T::from_f64(v.to_f64() / n as f64) } else { T::from_i64(v.to_i64().div_euclid(n)) };
+            *target.at(o) = if T::DTYPE.is_float() {
+                T::from_f64(v.to_f64() / n as f64)
+            } else {
+                T::from_i64(v.to_i64().div_euclid(n))
+            };
         }
     });
 }

@@ -127,15 +127,20 @@ fn interpolating_axis<A: Coordinate>(p: &ResizeParams, input: usize, output: usi
     let (mut sources, mut weights) = (Vec::with_capacity(output * taps), Vec::with_capacity(output * taps));
     for o in 0..output {
         let o = A::from_i64(o as i64);
-        let mut position =
-            if p.align_corners { scale.times(o) } else { scale.times(o.plus(half)).minus(half) };
+        let mut position = if p.align_corners { scale.times(o) } else { scale.times(o.plus(half)).minus(half) };
         if !cubic && position < zero {
             position = zero;
         }
         let base = position.floor().to_i64().min(last);
         let t = position.minus(A::from_i64(base));
         let one = A::from_i64(1);
-        let t = if t < zero { zero } else if t > one { one } else { t };
+        let t = if t < zero {
+            zero
+        } else if t > one {
+            one
+        } else {
+            t
+        };
         if cubic {
             sources.extend((base - 1..=base + 2).map(|i| i.clamp(0, last) as u32));
             weights.extend(cubic_weights(t, -0.75));

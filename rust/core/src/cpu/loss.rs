@@ -90,10 +90,20 @@ impl<A: Acc> Problem<A> {
         let targets = targets(target, sizes.classes, p.ignore_index)?;
         let weights = rows::read_optional::<A>("cross_entropy", weight)?;
         if targets.len() != sizes.samples() {
-            return Err(Error::Internal(format!("cross_entropy: {} targets, {} samples", targets.len(), sizes.samples())));
+            return Err(Error::Internal(format!(
+                "cross_entropy: {} targets, {} samples",
+                targets.len(),
+                sizes.samples()
+            )));
         }
         let total = weights.as_ref().map_or(sizes.classes as f64, |w| w.iter().map(|w| w.to_f64()).sum());
-        Ok(Problem { sizes, targets, weights, total_weight: A::from_f64(total), smoothing: A::from_f64(p.label_smoothing) })
+        Ok(Problem {
+            sizes,
+            targets,
+            weights,
+            total_weight: A::from_f64(total),
+            smoothing: A::from_f64(p.label_smoothing),
+        })
     }
     #[inline(always)]
     fn weight(&self, class: usize) -> A {
@@ -120,8 +130,8 @@ impl<A: Acc> Problem<A> {
 }
 
 /// Per-sample losses (0 where ignored), in float32 or float64 whatever the scores' dtype if `loss` has it. `stats` is
-/// (2, samples) of the accumulator's dtype (float64 for float64, else float32) for the gradient. `weight_sum` is a scalar,
-/// what a mean divides by.
+/// (2, samples) of the accumulator's dtype (float64 for float64, else float32) for the gradient. `weight_sum` is a
+/// scalar, what a mean divides by.
 pub fn cross_entropy(
     p: &CrossEntropyParams,
     x: &In,
@@ -174,7 +184,8 @@ fn forward<T: Storage>(x: &[T], problem: &Problem<T::Acc>, losses: &mut [T::Acc]
 simd_dispatch! {
     /// Samples `first ..`, one row each.
     fn forward_rows<T: Storage>(
-        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc], log_sum: &mut [T::Acc]
+        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc],
+        log_sum: &mut [T::Acc]
     ) {
         let n = problem.sizes.classes;
         let mut source = Row::new::<T>(n);
@@ -199,7 +210,8 @@ simd_dispatch! {
 
     /// Samples `first ..` of one outer index, side by side.
     fn forward_columns<T: Storage>(
-        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc], log_sum: &mut [T::Acc]
+        x: &[T], first: usize, problem: &Problem<T::Acc>, loss: &mut [T::Acc], max: &mut [T::Acc],
+        log_sum: &mut [T::Acc]
     ) {
         let (sizes, width, start) = (problem.sizes, loss.len(), problem.sizes.start(first));
         let class = |c: usize| &x[start + c * sizes.inner..][..width];
@@ -217,7 +229,7 @@ simd_dispatch! {
             let w = problem.weight(c);
             for j in 0..COLUMNS {
                 let shifted = row[j] - m[j];
-                sum[j] += shifted.exp::<S>();
+                sum[j] += shifted.exp_small::<S>();
                 weighted[j] += w * shifted;
             }
         }
@@ -307,9 +319,9 @@ simd_dispatch! {
             target_row.fill(dx, |dx| {
                 match &problem.weights {
                     Some(w) if share != T::Acc::ZERO => {
-                        rows::map2(row, w, dx, |v, w| ((v - m) - l).exp::<S>() * scale - share * w);
+                        rows::map2(row, w, dx, |v, w| ((v - m) - l).exp_small::<S>() * scale - share * w);
                     }
-                    _ => rows::map1(row, dx, |v| ((v - m) - l).exp::<S>() * scale - share),
+                    _ => rows::map1(row, dx, |v| ((v - m) - l).exp_small::<S>() * scale - share),
                 }
                 dx[target] -= hit;
             });
@@ -340,7 +352,7 @@ simd_dispatch! {
             T::widen(&x[at..at + width], &mut row[..width]);
             let w = problem.weight(c);
             for j in 0..COLUMNS {
-                let p = ((row[j] - m[j]) - l[j]).exp::<S>() * scale[j] - share[j] * w;
+                let p = ((row[j] - m[j]) - l[j]).exp_small::<S>() * scale[j] - share[j] * w;
                 row[j] = if target[j] == sizes.classes {
                     T::Acc::ZERO
                 } else if target[j] == c {
@@ -380,7 +392,8 @@ pub fn nll_loss(
     }, else Err(rows::unsupported(op, x.dtype)))
 }
 
-/// dx from the gradient of every sample's loss, or of all alike when `grad` has one element; `dx` gives the scores' shape.
+/// dx from the gradient of every sample's loss, or of all alike when `grad` has one element; `dx` gives the scores'
+/// shape.
 pub fn nll_loss_backward(p: &NllParams, grad: &In, target: &In, weight: Option<&In>, dx: &mut Out) -> Result<()> {
     let op = "nll_loss";
     let sizes = Sizes::of(dx.shape);
@@ -394,9 +407,136 @@ pub fn nll_loss_backward(p: &NllParams, grad: &In, target: &In, weight: Option<&
         for (i, t) in targets.iter().enumerate() {
             if let &Some(t) = t {
                 let weight = w.as_ref().map_or(A::from_f64(1.0), |w| w[t]);
-                dx[sizes.start(i) + t * sizes.inner] = <T as Storage>::down(-g[if g.len() == 1 { 0 } else { i }] * weight);
+                let g = g[if g.len() == 1 { 0 } else { i }];
+                dx[sizes.start(i) + t * sizes.inner] = <T as Storage>::down(-g * weight);
             }
         }
         Ok(())
     }, else Err(rows::unsupported(op, dx.dtype)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+
+    const IGNORED: i64 = -100;
+    const SHAPES: [&[usize]; 5] = [&[5], &[4, 7], &[3, 40], &[2, 5, 3], &[2, 3, 70]];
+
+    struct Case {
+        shape: Vec<usize>,
+        target: Tensor<i64>,
+        weight: Tensor<f64>,
+        p: CrossEntropyParams,
+    }
+
+    impl Case {
+        fn new(shape: &[usize], label_smoothing: f64) -> Case {
+            let z = Sizes::of(shape);
+            let pick = |i: usize| if i == 1 { IGNORED as f64 } else { (i * 7 % z.classes) as f64 };
+            let target = Tensor::new((0..z.samples()).map(pick).collect(), &[z.samples()]);
+            let weight = Tensor::new((0..z.classes).map(|c| 0.3 + (c % 5) as f64 / 4.0).collect(), &[z.classes]);
+            Case {
+                shape: shape.to_vec(),
+                target,
+                weight,
+                p: CrossEntropyParams { ignore_index: IGNORED, label_smoothing },
+            }
+        }
+        fn forward<T: Storage>(&self, x: &Tensor<T>) -> (Tensor<f64>, Tensor<T::Acc>, f64) {
+            let n = self.target.data.len();
+            let (mut loss, mut stats, mut total) =
+                (Tensor::zeros(&[n]), Tensor::zeros(&[2, n]), Tensor::<f64>::zeros(&[]));
+            let (target, weight) = (self.target.input(), self.weight.input());
+            let (loss_out, stats_out, sum) = (&mut loss.output(), &mut stats.output(), &mut total.output());
+            cross_entropy(&self.p, &x.input(), &target, Some(&weight), loss_out, stats_out, Some(sum))
+                .expect("valid targets");
+            (loss, stats, total.data[0])
+        }
+        /// The definition, in float64.
+        fn naive(&self, x: &[f64]) -> Vec<f64> {
+            let (z, smoothing) = (Sizes::of(&self.shape), self.p.label_smoothing);
+            let loss = |sample: usize| {
+                let t = self.target.data[sample];
+                if t == IGNORED {
+                    return 0.0;
+                }
+                let scores: Vec<f64> = (0..z.classes).map(|c| x[z.start(sample) + c * z.inner]).collect();
+                let lse = scores.iter().map(|v| v.exp()).sum::<f64>().ln();
+                let term = |c: usize| self.weight.data[c] * (lse - scores[c]);
+                (1.0 - smoothing) * term(t as usize)
+                    + smoothing / z.classes as f64 * (0..z.classes).map(term).sum::<f64>()
+            };
+            (0..z.samples()).map(loss).collect()
+        }
+    }
+
+    #[test]
+    fn cross_entropy_matches_its_definition() {
+        at_every_level(|| {
+            for shape in SHAPES {
+                for smoothing in [0.0, 0.1] {
+                    let case = Case::new(shape, smoothing);
+                    let x = Tensor::<f32>::noise(1, shape);
+                    let (loss, _, total) = case.forward(&x);
+                    assert_close(&loss.data, &case.naive(&x.values()), 2e-6, "cross_entropy");
+                    let counted = case.target.data.iter().filter(|&&t| t != IGNORED);
+                    assert_close(&[total], &[counted.map(|&t| case.weight.data[t as usize]).sum()], 1e-6, "weights");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn cross_entropy_gradients_match_differences() {
+        at_every_level(|| {
+            for shape in SHAPES {
+                for smoothing in [0.0, 0.1] {
+                    let case = Case::new(shape, smoothing);
+                    let x = Tensor::<f64>::noise(1, shape);
+                    let g = Tensor::<f64>::noise(2, &[case.target.data.len()]);
+                    let (_, stats, _) = case.forward(&x);
+                    let mut dx = Tensor::<f64>::zeros(shape);
+                    let (target, weight, stats) = (case.target.input(), case.weight.input(), stats.input());
+                    let (g_in, x_in) = (g.input(), x.input());
+                    cross_entropy_backward(&case.p, &g_in, &x_in, &target, Some(&weight), &stats, &mut dx.output())
+                        .expect("valid targets");
+                    assert_gradient(|x| case.forward(x).0, &x, &g, &dx, "cross_entropy");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn nll_loss_picks_scores_and_its_gradient_puts_them_back() {
+        for shape in SHAPES {
+            let case = Case::new(shape, 0.0);
+            let p = NllParams { ignore_index: IGNORED };
+            let (target, weight) = (case.target.input(), case.weight.input());
+            let x = Tensor::<f64>::noise(1, shape);
+            let run = |x: &Tensor<f64>| {
+                let mut loss = Tensor::zeros(&[case.target.data.len()]);
+                nll_loss(&p, &x.input(), &target, Some(&weight), &mut loss.output(), None).expect("valid targets");
+                loss
+            };
+            let z = Sizes::of(shape);
+            let first = case.target.data[0] as usize;
+            assert_eq!(run(&x).data[0], -x.data[first * z.inner] * case.weight.data[first]);
+            let g = Tensor::<f64>::noise(2, &[z.samples()]);
+            let mut dx = Tensor::<f64>::zeros(shape);
+            nll_loss_backward(&p, &g.input(), &target, Some(&weight), &mut dx.output()).expect("valid targets");
+            assert_gradient(run, &x, &g, &dx, "nll_loss");
+        }
+    }
+
+    #[test]
+    fn targets_out_of_range_are_an_index_error() {
+        let check = |t: f64| check_targets(&Tensor::<i64>::new(vec![0.0, t], &[2]).input(), 10, IGNORED);
+        assert!(check(9.0).is_ok() && check(IGNORED as f64).is_ok());
+        for bad in [10.0, -1.0] {
+            let error = check(bad).expect_err("out of range");
+            assert!(matches!(&error, Error::Index(m) if *m == format!("Target {bad} is out of bounds.")), "{error}");
+        }
+        assert!(check_targets(&Tensor::<i32>::zeros(&[2]).input(), 10, IGNORED).is_err());
+    }
 }

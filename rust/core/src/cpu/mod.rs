@@ -2,14 +2,24 @@
 
 pub mod advanced;
 pub mod blocks;
+pub mod conv;
 pub mod copy;
 pub mod count;
+pub mod distributions;
 pub mod elementwise;
 pub mod embedding;
 pub mod fold;
+pub mod gemm;
+pub mod im2col;
 pub mod index;
 mod indexing;
+pub mod interpolate;
 pub mod math;
+pub mod pad;
+pub mod philox;
+pub mod planes;
+pub mod pool;
+pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod reduce_index;
@@ -28,7 +38,7 @@ pub use crate::simd_dispatch;
 use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::op::{Op, Reduction, Scan};
+use crate::op::{Conv, Op, Reduction, Scan, Window};
 use view::{In, Out};
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
@@ -47,9 +57,18 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             cat(*dim as usize, ins, &mut outs[0]);
             Ok(())
         }
+        Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
+        Op::Conv(pass, p) => {
+            match pass {
+                Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0]),
+                Conv::InputGrad => conv::input_grad(p, ins[0], ins[1], &mut outs[0]),
+                Conv::WeightGrad => conv::weight_grad(p, ins[0], ins[1], &mut outs[0]),
+            }
+            Ok(())
+        }
+        Op::Window(w) => window(w, ins, outs),
         Op::Indexing(i) => indexing::execute(*i, ins, numbers, &mut outs[0]),
         Op::Sorting(s) => sorting::execute(*s, ins, numbers, outs),
-        Op::Matmul => Err(Error::Internal("matmul".into())),
     }
 }
 
@@ -120,6 +139,36 @@ fn cat(dim: usize, ins: &[In], out: &mut Out) {
         copy::copy_strided(dst, x.shape, out.strides, x, false);
         start += x.shape[dim];
     }
+}
+
+fn window(w: &Window, ins: &[In], outs: &mut [Out]) -> Result<()> {
+    let x = ins[0];
+    if let Window::MaxPool(_) | Window::AdaptiveMaxPool(_) = w {
+        let [values, indices] = outs else { return Err(Error::Internal("max_pool: two outputs expected".into())) };
+        match w {
+            Window::MaxPool(p) => pool::max_pool(p, x, values, Some(indices)),
+            Window::AdaptiveMaxPool(s) => pool::adaptive_max_pool(*s as usize, x, values, indices),
+            _ => {}
+        }
+        return Ok(());
+    }
+    let out = &mut outs[0];
+    match w {
+        Window::MaxPool(_) | Window::AdaptiveMaxPool(_) => {}
+        Window::SpreadPlanes(s) => pool::max_pool_grad(*s as usize, x, ins[1], out),
+        Window::TakePlanes(s) => pool::take_planes(*s as usize, x, ins[1], out),
+        Window::AvgPool(p) => pool::avg_pool(p, x, out),
+        Window::AvgPoolGrad(p) => pool::avg_pool_grad(p, x, out),
+        Window::AdaptiveAvgPool(s) => pool::adaptive_avg_pool(*s as usize, x, out),
+        Window::AdaptiveAvgPoolGrad(s) => pool::adaptive_avg_pool_grad(*s as usize, x, out),
+        Window::Pad(p) => pad::pad(p, x, out),
+        Window::PadGrad(p) => pad::pad_grad(p, x, out),
+        Window::Resize(p) => return interpolate::resize(p, x, out),
+        Window::ResizeGrad(p) => return interpolate::resize_grad(p, x, out),
+        Window::Im2col(p) => im2col::im2col(p, x, out),
+        Window::Col2im(p) => im2col::col2im(p, x, out),
+    }
+    Ok(())
 }
 
 /// The dtypes a window may have, for error messages.

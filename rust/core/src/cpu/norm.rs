@@ -1,7 +1,7 @@
 //! Layer, RMS and group normalisation, forward and gradient. Batch normalisation is in `batch_norm.rs`.
 //!
-//! Statistics are taken per row in two passes over blocks that stay in cache. Sums over rows (the gradients of weight and
-//! bias) go through partial sums of fixed row blocks, so they do not depend on the thread count.
+//! Statistics are taken per row in two passes over blocks that stay in cache. Sums over rows (the gradients of weight
+//! and bias) go through partial sums of fixed row blocks, so they do not depend on the thread count.
 
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, Moments, Row, Shared, Storage, grain, moments};
@@ -184,13 +184,7 @@ fn read_stats<A: Acc>(op: &str, mean: Option<&In>, rstd: &In, count: usize) -> R
     Ok(mean.into_iter().zip(rows::read(op, rstd)?).map(|(mean, rstd)| Stat { mean, rstd }).collect())
 }
 
-fn write_grads<A: Acc>(
-    op: &str,
-    dw: &[A],
-    db: &[A],
-    dweight: Option<&mut Out>,
-    dbias: Option<&mut Out>,
-) -> Result<()> {
+fn write_grads<A: Acc>(op: &str, dw: &[A], db: &[A], dweight: Option<&mut Out>, dbias: Option<&mut Out>) -> Result<()> {
     if let Some(out) = dweight {
         rows::write(op, dw, out)?;
     }
@@ -511,5 +505,116 @@ simd_dispatch! {
             let scale = w.map_or(one, |w| w[c]) * s.rstd;
             rows::map2_of(g, x, dx, |g, v| g * scale - shift - (v - s.mean) * slope);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+
+    const EPS: f64 = 1e-3;
+
+    fn layer<T: Storage>(x: &Tensor<T>, shape: &[usize], wb: [Option<&Tensor<T>>; 2], rms: bool) -> [Tensor<T>; 3] {
+        let n = shape[1];
+        let [mut y, mut mean, mut rstd] = [shape, &shape[..1], &shape[..1]].map(Tensor::zeros);
+        let [w, b] = wb.map(|t| t.map(Tensor::input));
+        let p = LayerNormParams { n, eps: EPS, rms };
+        let (m, r) = (&mut mean.output(), &mut rstd.output());
+        layer_norm(&p, &x.input(), w.as_ref(), b.as_ref(), &mut y.output(), Some(m), Some(r)).expect("a float");
+        [y, mean, rstd]
+    }
+
+    #[test]
+    fn layer_and_rms_norm_match_float64() {
+        at_every_level(|| {
+            for (shape, rms) in
+                [([3, 5], false), ([3, 5], true), ([2, 100], false), ([70, 33], true), ([1, 9000], false)]
+            {
+                let n = shape[1];
+                let [x, w, b] = [&shape[..], &shape[1..], &shape[1..]].map(|s| Tensor::<f32>::noise(n as u64, s));
+                let [y, ..] = layer(&x, &shape, [Some(&w), Some(&b)], rms);
+                let expected: Vec<f64> = x
+                    .values()
+                    .chunks_exact(n)
+                    .flat_map(|row| {
+                        let mean = if rms { 0.0 } else { row.iter().sum::<f64>() / n as f64 };
+                        let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n as f64;
+                        let scale = 1.0 / (variance + EPS).sqrt();
+                        let affine = w.values().into_iter().zip(b.values());
+                        row.iter().zip(affine).map(|(v, (w, b))| (v - mean) * scale * w + b).collect::<Vec<_>>()
+                    })
+                    .collect();
+                assert_close(&y.values(), &expected, 2e-6, "layer_norm");
+            }
+        });
+    }
+
+    #[test]
+    fn layer_norm_gradients_match_differences() {
+        at_every_level(|| {
+            for (shape, rms) in [([7, 5], false), ([7, 5], true), ([3, 40], false), ([3, 40], true)] {
+                let [x, g] = [1, 2].map(|seed| Tensor::<f64>::noise(seed, &shape));
+                let [w, b] = [3, 4].map(|seed| Tensor::<f64>::noise(seed, &shape[1..]));
+                let [_, mean, rstd] = layer(&x, &shape, [Some(&w), Some(&b)], rms);
+                let [mut dx, mut dw, mut db] = [&shape[..], &shape[1..], &shape[1..]].map(Tensor::<f64>::zeros);
+                let p = LayerNormParams { n: shape[1], eps: EPS, rms };
+                let saved = (mean.input(), rstd.input(), w.input());
+                let (dx_out, dw_out, db_out) = (&mut dx.output(), &mut dw.output(), &mut db.output());
+                let (g_in, x_in) = (g.input(), x.input());
+                let outs = (Some(dx_out), Some(dw_out), Some(db_out));
+                layer_norm_backward(&p, &g_in, &x_in, Some(&saved.0), &saved.1, Some(&saved.2), outs.0, outs.1, outs.2)
+                    .expect("float64");
+                let run = |x: &Tensor<f64>, w: &Tensor<f64>, b: &Tensor<f64>| {
+                    let [y, ..] = layer(x, &shape, [Some(w), Some(b)], rms);
+                    y
+                };
+                assert_gradient(|x| run(x, &w, &b), &x, &g, &dx, "dx");
+                assert_gradient(|w| run(&x, w, &b), &w, &g, &dw, "dweight");
+                assert_gradient(|b| run(&x, &w, b), &b, &g, &db, "dbias");
+            }
+        });
+    }
+
+    fn group(x: &Tensor<f64>, shape: &[usize], groups: usize, w: &Tensor<f64>, b: &Tensor<f64>) -> [Tensor<f64>; 3] {
+        let stats = [shape[0], groups];
+        let [mut y, mut mean, mut rstd] = [shape, &stats, &stats].map(Tensor::zeros);
+        let (m, r) = (&mut mean.output(), &mut rstd.output());
+        let p = GroupNormParams { groups, eps: EPS };
+        let (w, b) = (w.input(), b.input());
+        group_norm(&p, &x.input(), Some(&w), Some(&b), &mut y.output(), Some(m), Some(r)).expect("float64");
+        [y, mean, rstd]
+    }
+
+    #[test]
+    fn group_norm_normalises_groups_and_its_gradients_match_differences() {
+        at_every_level(|| {
+            for (shape, groups) in [(&[2, 6, 3][..], 2), (&[2, 4], 2), (&[2, 4, 5, 4], 2), (&[1, 2, 40], 1)] {
+                let [x, g] = [1, 2].map(|seed| Tensor::<f64>::noise(seed, shape));
+                let [w, b] = [3, 4].map(|seed| Tensor::<f64>::noise(seed, &shape[1..2]));
+                let (ones, zeros) = (Tensor::new(vec![1.0; shape[1]], &shape[1..2]), Tensor::zeros(&shape[1..2]));
+                let [plain, _, scale] = group(&x, shape, groups, &ones, &zeros);
+                for (part, r) in plain.data.chunks_exact(plain.data.len() / shape[0] / groups).zip(&scale.data) {
+                    let n = part.len() as f64;
+                    let (mean, square) = (part.iter().sum::<f64>() / n, part.iter().map(|v| v * v).sum::<f64>() / n);
+                    assert_close(&[mean, square], &[0.0, 1.0 - EPS * r * r], 1e-12, "the moments of a group");
+                }
+                let [_, mean, rstd] = group(&x, shape, groups, &w, &b);
+                let [mut dx, mut dw, mut db] = [shape, &shape[1..2], &shape[1..2]].map(Tensor::<f64>::zeros);
+                let p = GroupNormParams { groups, eps: EPS };
+                let ins = [g.input(), x.input(), mean.input(), rstd.input(), w.input()];
+                let outs = (&mut dx.output(), &mut dw.output(), &mut db.output());
+                let [g_in, x_in, m, r, w_in] = &ins;
+                group_norm_backward(&p, g_in, x_in, m, r, Some(w_in), Some(outs.0), Some(outs.1), Some(outs.2))
+                    .expect("float64");
+                let run = |x: &Tensor<f64>, w: &Tensor<f64>, b: &Tensor<f64>| {
+                    let [y, ..] = group(x, shape, groups, w, b);
+                    y
+                };
+                assert_gradient(|x| run(x, &w, &b), &x, &g, &dx, "dx");
+                assert_gradient(|w| run(&x, w, &b), &w, &g, &dw, "dweight");
+                assert_gradient(|b| run(&x, &w, b), &b, &g, &db, "dbias");
+            }
+        });
     }
 }

@@ -86,7 +86,7 @@ impl Philox {
 
     /// The uniform numbers in [0, 1) of the elements `first ..`.
     pub fn fill_uniform(self, first: u64, out: &mut [f32]) {
-        self.in_parts(first, out, |bits, part| floats_of(bits, part));
+        self.in_parts(first, out, floats_of);
     }
 
     /// Whether the uniform number of each element lies below `p`: a Bernoulli draw, or a dropout mask for keeping with

@@ -157,9 +157,7 @@ pub fn for_parts<T: Send>(out: &mut [T], len: usize, cost: usize, f: impl Fn(usi
 }
 
 /// As [`for_parts`], but `f` adds into accumulators that start at zero and are rounded to `T` once at the end.
-pub fn accumulate_parts<T: Widen>(
-    out: &mut [T], len: usize, cost: usize, f: impl Fn(usize, &mut [T::Acc]) + Sync,
-) {
+pub fn accumulate_parts<T: Widen>(out: &mut [T], len: usize, cost: usize, f: impl Fn(usize, &mut [T::Acc]) + Sync) {
     for_parts(out, len, cost + len, |i, part| match T::as_acc_mut(part) {
         Some(acc) => {
             acc.fill(Default::default());

@@ -33,7 +33,12 @@ pub struct AvgPoolParams {
 /// The output size of a window sliding over one dimension; with `ceil_mode` the last window must start inside the input
 /// or its left padding. Not positive when the window does not fit.
 pub fn output_size(
-    input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize, ceil_mode: bool,
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    ceil_mode: bool,
 ) -> i64 {
     let (input, stride, padding) = (input as i64, stride as i64, padding as i64);
     let reach = dilation as i64 * (kernel as i64 - 1) + 1;
@@ -264,7 +269,11 @@ pub fn max_unpool(spatial: usize, x: In, indices: In, out: &mut Out) -> Result<(
     if let Some(bad) = indices.iter().find(|&&i| i < 0 || i as usize >= plane) {
         let sizes: Vec<String> = osize[3 - spatial..].iter().map(usize::to_string).collect();
         let sizes = sizes.join("x");
-        ensure!(false, Runtime, "max_unpool{spatial}d: Found an invalid max index: {bad} (output volumes are of size {sizes})");
+        ensure!(
+            false,
+            Runtime,
+            "max_unpool{spatial}d: Found an invalid max index: {bad} (output volumes are of size {sizes})"
+        );
     }
     dispatch!(x.dtype, T => {
         let x = contiguous::<T>(&x);

@@ -2,8 +2,11 @@
 
 use crate::bail;
 use crate::cpu::fold::{
-    self, Acc, BLOCK, Fold, LANES, Load, Loader, RowFold, Tree, combine_rows, fold_row_lanes, fold_rows, fold_slice, loader,
+    self, Acc, BLOCK, Fold, LANES, Load, Loader, RowFold, Tree, combine_rows, fold_row_lanes, fold_rows, fold_slice,
+    loader,
 };
+use crate::cpu::math::Real;
+use crate::cpu::simd::Simd;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Axis, Shared, grain};
@@ -78,7 +81,7 @@ pub fn reduce(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Out) -> Result
 }
 
 /// The kinds that finish with float arithmetic, and those of [`reduce_as`].
-fn float_reduce<A: Real>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Out) -> Result<()> {
+fn float_reduce<A: Float>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Out) -> Result<()> {
     let n = dims.iter().map(|&d| x.shape[d]).product::<usize>();
     match kind {
         Mean => reduce_as::<A>(Sum, x, dims, out, |s| s / A::from_f64(n as f64)),
@@ -89,24 +92,29 @@ fn float_reduce<A: Real>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Out
         Var { correction } | Std { correction } => {
             let freedom = A::from_f64((n as f64 - correction).max(0.0));
             let plan = Plan::<A>::new(x, dims, load_for(x.dtype, out.dtype));
-            let mut mean = vec![A::ZERO; out.numel()];
-            plan.fold::<fold::Sum>(&[A::ZERO], &mut mean);
+            let mut mean = vec![<A as Acc>::ZERO; out.numel()];
+            plan.fold::<fold::Sum>(&[<A as Acc>::ZERO], &mut mean);
             mean.iter_mut().for_each(|m| *m = *m / A::from_f64(n as f64));
-            finish_into(&plan, out, |plan, acc| plan.fold::<fold::SquaredDeviation>(&mean, acc), |s| match kind {
-                Std { .. } => (s / freedom).root(2.0),
-                _ => s / freedom,
-            });
+            finish_into(
+                &plan,
+                out,
+                |plan, acc| plan.fold::<fold::SquaredDeviation>(&mean, acc),
+                |s| match kind {
+                    Std { .. } => (s / freedom).root(2.0),
+                    _ => s / freedom,
+                },
+            );
             Ok(())
         }
         LogSumExp => {
             let plan = Plan::<A>::new(x, dims, load_for(x.dtype, out.dtype));
-            let mut shift = vec![A::ZERO; out.numel()];
-            plan.fold::<fold::Max>(&[A::ZERO], &mut shift);
+            let mut shift = vec![<A as Acc>::ZERO; out.numel()];
+            plan.fold::<fold::Max>(&[<A as Acc>::ZERO], &mut shift);
             // exp(x - inf) would turn infinite maxima into NaN.
-            shift.iter_mut().filter(|m| m.magnitude() == A::HIGHEST).for_each(|m| *m = A::ZERO);
-            let mut sums = vec![A::ZERO; out.numel()];
+            shift.iter_mut().filter(|m| m.magnitude() == A::HIGHEST).for_each(|m| *m = <A as Acc>::ZERO);
+            let mut sums = vec![<A as Acc>::ZERO; out.numel()];
             plan.fold::<ExpShifted>(&shift, &mut sums);
-            sums.iter_mut().zip(&shift).for_each(|(s, &m)| *s = s.ln().add(m));
+            sums.iter_mut().zip(&shift).for_each(|(s, &m)| *s = Float::ln(*s) + m);
             store_all(&sums, out);
             Ok(())
         }
@@ -115,51 +123,47 @@ fn float_reduce<A: Real>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Out
 }
 
 /// Floats with the functions that finish a reduction.
-trait Real: Folds + std::ops::Div<Output = Self> {
+trait Float: Folds + Real {
     fn ln(self) -> Self;
-    fn exp(self) -> Self;
-    fn power(self, p: Self) -> Self;
     /// The `p`-th root.
     fn root(self, p: f64) -> Self;
 }
 
-macro_rules! real {
+macro_rules! float {
     ($($t:ty),*) => {$(
-        impl Real for $t {
-            #[inline(always)] fn ln(self) -> Self { self.ln() }
-            #[inline(always)] fn exp(self) -> Self { self.exp() }
-            #[inline(always)] fn power(self, p: Self) -> Self { self.powf(p) }
-            fn root(self, p: f64) -> Self { if p == 2.0 { self.sqrt() } else { self.powf((1.0 / p) as $t) } }
+        impl Float for $t {
+            fn ln(self) -> Self { <$t>::ln(self) }
+            fn root(self, p: f64) -> Self { if p == 2.0 { <$t>::sqrt(self) } else { self.powf((1.0 / p) as $t) } }
         }
     )*};
 }
-real!(f32, f64);
+float!(f32, f64);
 
 /// The sum of |x|ᵖ.
 struct PowerSum;
-impl<A: Real> Fold<A> for PowerSum {
-    const IDENTITY: A = A::ZERO;
+impl<A: Acc + Real> Fold<A> for PowerSum {
+    const IDENTITY: A = <A as Acc>::ZERO;
     #[inline(always)]
-    fn map(x: A, p: A) -> A {
-        x.magnitude().power(p)
+    fn map<S: Simd>(x: A, p: A) -> A {
+        x.magnitude().pow::<S>(p)
     }
     #[inline(always)]
     fn combine(a: A, b: A) -> A {
-        a.add(b)
+        a + b
     }
 }
 
 /// The sum of exp(x - p).
 struct ExpShifted;
-impl<A: Real> Fold<A> for ExpShifted {
-    const IDENTITY: A = A::ZERO;
+impl<A: Acc + Real> Fold<A> for ExpShifted {
+    const IDENTITY: A = <A as Acc>::ZERO;
     #[inline(always)]
-    fn map(x: A, p: A) -> A {
-        x.sub(p).exp()
+    fn map<S: Simd>(x: A, p: A) -> A {
+        (x - p).exp::<S>()
     }
     #[inline(always)]
     fn combine(a: A, b: A) -> A {
-        a.add(b)
+        a + b
     }
 }
 
@@ -254,6 +258,8 @@ fn store_all<A: Acc>(acc: &[A], out: &mut Out) {
 /// above them is the tree of the undivided reduction.
 const ROW_CHUNK: usize = 256 * BLOCK;
 const COLUMN_CHUNK: usize = 16 * BLOCK;
+/// Rows up to this long are folded side by side: alone, each would be mostly overhead.
+pub(super) const SHORT_ROW: usize = 32;
 /// Elements a task should have, about 10 µs of work.
 const TASK: usize = 32 * 1024;
 
@@ -298,7 +304,8 @@ impl<A: Acc> Plan<A> {
         Plan {
             base: x.ptr,
             direct: x.dtype == A::DTYPE && load == Load::Convert,
-            by_columns: kept_stride < reduced_stride && count > 1,
+            by_columns: count > 1
+                && (kept_stride < reduced_stride || (count <= SHORT_ROW && kept.inner().size >= SHORT_ROW)),
             kept,
             reduced,
             count,
@@ -341,7 +348,11 @@ impl<A: Acc> Plan<A> {
 
     /// Folds the reduced elements `start .. start + len` of every output.
     fn fold_part<F: Fold<A>>(&self, start: usize, len: usize, params: &[A], out: Shared<A>) {
-        if self.by_columns { self.fold_columns::<F>(start, len, params, out) } else { self.fold_rows::<F>(start, len, params, out) }
+        if self.by_columns {
+            self.fold_columns::<F>(start, len, params, out)
+        } else {
+            self.fold_rows::<F>(start, len, params, out)
+        }
     }
 
     fn fold_rows<F: Fold<A>>(&self, start: usize, len: usize, params: &[A], out: Shared<A>) {
@@ -422,7 +433,16 @@ impl<A: Acc> Plan<A> {
                 while done < len {
                     let rows = BLOCK.min(len - done);
                     let block = start + done;
-                    self.fold_block_of_rows::<F>(base, vector.strides[0], block, rows, width, params, &mut lanes, &mut stage);
+                    self.fold_block_of_rows::<F>(
+                        base,
+                        vector.strides[0],
+                        block,
+                        rows,
+                        width,
+                        params,
+                        &mut lanes,
+                        &mut stage,
+                    );
                     tree.push::<F>(&mut lanes[..width]);
                     done += rows;
                 }
@@ -455,7 +475,9 @@ impl<A: Acc> Plan<A> {
         self.reduced.for_each_run(start..start + rows, |[offset], run| {
             if self.direct && column_stride == 1 {
                 // SAFETY: `run` rows of `width` adjacent columns lie inside the input.
-                unsafe { fold_rows::<A, F>(self.ptr(base + offset), row_stride, run, width, lanes, row % LANES, params) };
+                unsafe {
+                    fold_rows::<A, F>(self.ptr(base + offset), row_stride, run, width, lanes, row % LANES, params)
+                };
                 row += run;
                 return;
             }
@@ -465,7 +487,9 @@ impl<A: Acc> Plan<A> {
                 for i in 0..n {
                     let at = base + offset + (done + i) * row_stride;
                     // SAFETY: the row's columns lie inside the input.
-                    unsafe { (self.loader)(self.base, at, column_stride, &mut stage[i * width..(i + 1) * width], self.load) };
+                    unsafe {
+                        (self.loader)(self.base, at, column_stride, &mut stage[i * width..(i + 1) * width], self.load)
+                    };
                 }
                 // SAFETY: the rows were just staged.
                 unsafe { fold_rows::<A, F>(stage.as_ptr(), width, n, width, lanes, row % LANES, params) };
@@ -478,7 +502,9 @@ impl<A: Acc> Plan<A> {
 
     /// The kept axis with the smallest stride, and the others.
     pub(super) fn split_vector_axis(&self) -> (Axis<2>, Axes<2>) {
-        let nearest = (0..self.kept.0.len()).filter(|&i| self.kept.0[i].strides[0] > 0).min_by_key(|&i| self.kept.0[i].strides[0]);
+        let nearest = (0..self.kept.0.len())
+            .filter(|&i| self.kept.0[i].strides[0] > 0)
+            .min_by_key(|&i| self.kept.0[i].strides[0]);
         let mut others = self.kept.clone();
         match nearest {
             Some(i) => (others.0.remove(i), others),

@@ -1,6 +1,7 @@
 //! Reductions that return where the extremum lies: argmax and argmin over any dimensions, max and min with indices.
 
 use crate::cpu::fold::{Acc, BLOCK, Fold, Load, Max, Min, fold_slice, loader};
+use crate::cpu::reduce::SHORT_ROW;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Axis, Shared, grain};
@@ -103,7 +104,8 @@ fn run<A: Acc, F: Fold<A>>(x: &In, dims: &[usize], values: Option<&mut Out>, ind
     let nearest = |it: &mut dyn Iterator<Item = usize>| it.filter(|&s| s > 0).min().unwrap_or(usize::MAX);
     let kept_stride = nearest(&mut walk.kept.0.iter().map(|a| a.strides[0]));
     let reduced_stride = nearest(&mut walk.reduced.0.iter().map(|a| a.strides[0]));
-    if kept_stride < reduced_stride && indices.len() >= 8 {
+    let short_rows = walk.reduced.numel() <= SHORT_ROW && walk.kept.inner().size >= SHORT_ROW;
+    if short_rows || (kept_stride < reduced_stride && indices.len() >= 8) {
         walk.columns::<A, F>(Shared(best.as_mut_ptr()), Shared(indices.as_mut_ptr()));
     } else {
         walk.rows::<A, F>(&mut best, indices);
@@ -186,13 +188,14 @@ impl Walk {
     fn columns<A: Acc, F: Fold<A>>(&self, values: Shared<A>, indices: Shared<i64>) {
         let load = loader::<A>(self.dtype);
         let mut others = self.kept.clone();
-        let nearest = (0..others.0.len()).filter(|&i| others.0[i].strides[0] > 0).min_by_key(|&i| others.0[i].strides[0]);
+        let nearest =
+            (0..others.0.len()).filter(|&i| others.0[i].strides[0] > 0).min_by_key(|&i| others.0[i].strides[0]);
         let vector = nearest.map_or(Axis { size: 1, strides: [1, 1] }, |i| others.0.remove(i));
         let tiles = vector.size.div_ceil(TILE);
         let (count, row_stride) = (self.reduced.numel(), self.reduced.inner().strides[0]);
         let direct = self.dtype == A::DTYPE && vector.strides[0] == 1;
         parallel_for(others.numel() * tiles, grain(TASK, count * TILE.min(vector.size)), |range| {
-            let mut stage = vec![A::ZERO; TILE];
+            let mut stage = [A::ZERO; TILE];
             for task in range {
                 let [base, o] = others.offsets(task / tiles);
                 let first = task % tiles * TILE;

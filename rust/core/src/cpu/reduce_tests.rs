@@ -69,7 +69,8 @@ fn any_dims_of_any_layout() {
             if got.iter().all(|v| !v.is_nan()) {
                 close(&got, &want);
             }
-            let (got, want) = both(LogSumExp, &data, shape, strides, &dims, |r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
+            let (got, want) =
+                both(LogSumExp, &data, shape, strides, &dims, |r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
             close(&got, &want);
         }
     }

@@ -92,7 +92,7 @@ pub fn lstm_step_backward(
     let (op, h) = ("lstm_cell", hidden(c.shape));
     expect(op, "saved", saved.numel(), 4 * c.numel())?;
     dispatch!(float c.dtype, T => {
-        let (saved, c, c_next) = (saved.to_vec_or_slice::<T>(), c.to_vec_or_slice::<T>(), c_next.to_vec_or_slice::<T>());
+        let [saved, c, c_next] = [saved, c, c_next].map(|w| w.to_vec_or_slice::<T>());
         let (dh, dc_next) = (dh.map(|d| d.to_vec_or_slice::<T>()), dc_next.map(|d| d.to_vec_or_slice::<T>()));
         let (dgates, dc) = (Shared::new(dgates.as_mut_slice::<T>()), Shared::new(dc.as_mut_slice::<T>()));
         parallel_for(c.len() / h.max(1), grain(h * LSTM_COST), |r| {
@@ -173,7 +173,7 @@ pub fn gru_step(gates_x: &In, gates_h: &In, h: &In, h_next: &mut Out, saved: Opt
     expect(op, "the input's gates", gates_x.numel(), 3 * h.numel())?;
     expect(op, "the hidden state's gates", gates_h.numel(), 3 * h.numel())?;
     dispatch!(float h.dtype, T => {
-        let (x, hidden_gates, h) = (gates_x.to_vec_or_slice::<T>(), gates_h.to_vec_or_slice::<T>(), h.to_vec_or_slice::<T>());
+        let [x, hidden_gates, h] = [gates_x, gates_h, h].map(|w| w.to_vec_or_slice::<T>());
         let h_next = Shared::new(h_next.as_mut_slice::<T>());
         let saved = saved.map(|s| Shared::new(s.as_mut_slice::<T>()));
         parallel_for(h.len() / size.max(1), grain(size * GRU_COST), |r| {
@@ -253,7 +253,8 @@ simd_dispatch! {
         let mut dx = vec![T::Acc::ZERO; 3 * size];
         let (mut dhid, mut dh_out) = (dx.clone(), vec![T::Acc::ZERO; size]);
         let one = T::Acc::ONE;
-        let outs = dgates_x.chunks_exact_mut(3 * size).zip(dgates_h.chunks_exact_mut(3 * size)).zip(dh.chunks_exact_mut(size));
+        let outs = dgates_x.chunks_exact_mut(3 * size).zip(dgates_h.chunks_exact_mut(3 * size));
+        let outs = outs.zip(dh.chunks_exact_mut(size));
         let inputs = grad.chunks_exact(size).zip(saved.chunks_exact(4 * size)).zip(h.chunks_exact(size));
         for (((grad, saved), h), ((dx_out, dhid_out), dh)) in inputs.zip(outs) {
             let (grad, saved, h) = (grad_row.load(grad), saved_row.load(saved), h_row.load(h));
@@ -272,5 +273,89 @@ simd_dispatch! {
             T::narrow(&dhid, dhid_out);
             T::narrow(&dh_out, dh);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+    use crate::dtype::Element;
+
+    const SIZES: [(usize, usize); 3] = [(1, 1), (3, 5), (2, 33)];
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    fn lstm<T: Element>(gates: &Tensor<T>, c: &Tensor<T>, [n, h]: [usize; 2]) -> [Tensor<T>; 3] {
+        let [mut h_next, mut c_next, mut saved] = [[n, h], [n, h], [n, 4 * h]].map(|s| Tensor::zeros(&s));
+        let outs = (&mut h_next.output(), &mut c_next.output(), &mut saved.output());
+        lstm_step(&gates.input(), &c.input(), outs.0, outs.1, Some(outs.2)).expect("a float");
+        [h_next, c_next, saved]
+    }
+
+    #[test]
+    fn lstm_matches_its_equations_and_differences() {
+        at_every_level(|| {
+            for (n, h) in SIZES {
+                let (gates, c) = (Tensor::<f32>::noise(1, &[n, 4 * h]), Tensor::<f32>::noise(2, &[n, h]));
+                let [h_next, c_next, _] = lstm(&gates, &c, [n, h]);
+                for (at, (row, j)) in (0..n).flat_map(|r| (0..h).map(move |j| (r, j))).enumerate() {
+                    let gate = |k: usize| gates.values()[row * 4 * h + k * h + j];
+                    let cell = sigmoid(gate(1)) * c.values()[at] + sigmoid(gate(0)) * gate(2).tanh();
+                    let found = [c_next.values()[at], h_next.values()[at]];
+                    assert_close(&found, &[cell, sigmoid(gate(3)) * cell.tanh()], 1e-6, "lstm");
+                }
+                let (gates, c) = (Tensor::<f64>::noise(1, &[n, 4 * h]), Tensor::<f64>::noise(2, &[n, h]));
+                let [_, c_next, saved] = lstm(&gates, &c, [n, h]);
+                let g = Tensor::<f64>::noise(3, &[n, h]);
+                for which in [0, 1] {
+                    let (mut dgates, mut dc) = (Tensor::<f64>::zeros(&[n, 4 * h]), Tensor::<f64>::zeros(&[n, h]));
+                    let ins = [saved.input(), c.input(), c_next.input(), g.input()];
+                    let (dh, dcn) = if which == 0 { (Some(&ins[3]), None) } else { (None, Some(&ins[3])) };
+                    lstm_step_backward(dh, dcn, &ins[0], &ins[1], &ins[2], &mut dgates.output(), &mut dc.output())
+                        .expect("float64");
+                    let run = |gates: &Tensor<f64>, c: &Tensor<f64>| lstm(gates, c, [n, h])[which].clone();
+                    assert_gradient(|x| run(x, &c), &gates, &g, &dgates, "lstm gates");
+                    assert_gradient(|x| run(&gates, x), &c, &g, &dc, "lstm cell");
+                }
+            }
+        });
+    }
+
+    fn gru<T: Element>(x: &Tensor<T>, hidden: &Tensor<T>, h: &Tensor<T>, [n, size]: [usize; 2]) -> [Tensor<T>; 2] {
+        let (mut h_next, mut saved) = (Tensor::zeros(&[n, size]), Tensor::zeros(&[n, 4 * size]));
+        let (out, save) = (&mut h_next.output(), &mut saved.output());
+        gru_step(&x.input(), &hidden.input(), &h.input(), out, Some(save)).expect("a float");
+        [h_next, saved]
+    }
+
+    #[test]
+    fn gru_matches_its_equations_and_differences() {
+        at_every_level(|| {
+            for (n, size) in SIZES {
+                let [x, hidden] = [1, 2].map(|seed| Tensor::<f64>::noise(seed, &[n, 3 * size]));
+                let [h, g] = [3, 4].map(|seed| Tensor::<f64>::noise(seed, &[n, size]));
+                let [h_next, saved] = gru(&x, &hidden, &h, [n, size]);
+                for (at, (row, j)) in (0..n).flat_map(|r| (0..size).map(move |j| (r, j))).enumerate() {
+                    let gate = |t: &Tensor<f64>, k: usize| t.data[row * 3 * size + k * size + j];
+                    let [r, z] = [0, 1].map(|k| sigmoid(gate(&x, k) + gate(&hidden, k)));
+                    let new = (gate(&x, 2) + r * gate(&hidden, 2)).tanh();
+                    assert_close(&[h_next.data[at]], &[(1.0 - z) * new + z * h.data[at]], 1e-13, "gru");
+                }
+                let [mut dx, mut dhid] = [(); 2].map(|_| Tensor::<f64>::zeros(&[n, 3 * size]));
+                let mut dh = Tensor::<f64>::zeros(&[n, size]);
+                let outs = (&mut dx.output(), &mut dhid.output(), &mut dh.output());
+                gru_step_backward(&g.input(), &saved.input(), &h.input(), outs.0, outs.1, outs.2).expect("float64");
+                let run = |x: &Tensor<f64>, hidden: &Tensor<f64>, h: &Tensor<f64>| {
+                    let [y, _] = gru(x, hidden, h, [n, size]);
+                    y
+                };
+                assert_gradient(|v| run(v, &hidden, &h), &x, &g, &dx, "gru input");
+                assert_gradient(|v| run(&x, v, &h), &hidden, &g, &dhid, "gru hidden");
+                assert_gradient(|v| run(&x, &hidden, v), &h, &g, &dh, "gru state");
+            }
+        });
     }
 }

@@ -1,8 +1,8 @@
-//! What the row kernels (softmax, normalisation, losses, cells, attention) share: element types and the type they compute
-//! in, sums and maps over rows in lanes, and windows read or written as accumulators.
+//! What the row kernels (softmax, normalisation, losses, cells, attention) share: element types and the type they
+//! compute in, sums and maps over rows in lanes, and windows read or written as accumulators.
 //!
-//! Sums have one shape whatever the thread count: element `i` of a block goes to lane `i % LANES`, lanes combine pairwise,
-//! blocks are added in order in float64.
+//! Sums have one shape whatever the thread count: element `i` of a block goes to lane `i % LANES`, lanes combine
+//! pairwise, blocks are added in order in float64.
 
 use crate::cpu::math::Real;
 use crate::cpu::simd::Simd;
@@ -22,9 +22,39 @@ const BLOCK: usize = 4096;
 const GRAIN: usize = 64 * 1024;
 
 /// The types in which rows are computed, f32 and f64.
-pub trait Acc: Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {}
-impl Acc for f32 {}
-impl Acc for f64 {}
+pub trait Acc: Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
+    /// e^x for x up to 80: the exponents of a softmax. What would be denormal is zero.
+    fn exp_small<S: Simd>(self) -> Self;
+}
+
+impl Acc for f32 {
+    #[inline(always)]
+    fn exp_small<S: Simd>(self) -> f32 {
+        // Adding it rounds to an integer, whose low bits are then those of the sum.
+        const MAGIC: f32 = 12_582_912.0;
+        const LOWEST: f32 = -87.336_54;
+        let t = Real::fma::<S>(self, std::f32::consts::LOG2_E, MAGIC);
+        let n = t - MAGIC;
+        // x - n·log 2, with log 2 in two parts, of which the first has few bits.
+        let r = Real::fma::<S>(n, 0.000_212_194_44, Real::fma::<S>(n, -0.693_359_4, self));
+        // (e^r - 1 - r)/r², a minimax fit on |r| ≤ log(2)/2.
+        let mut tail = 0.000_150_172_81;
+        for c in [0.001_393_054_4, 0.008_341_509, 0.041_666_51, 0.166_666_36, 0.5] {
+            tail = Real::fma::<S>(tail, r, c);
+        }
+        let e = 1.0 + Real::fma::<S>(r * r, tail, r);
+        let power = f32::from_bits((t.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+        // -inf and what underflows; NaN fails the comparison and passes through the product.
+        if self < LOWEST { 0.0 } else { e * power }
+    }
+}
+
+impl Acc for f64 {
+    #[inline(always)]
+    fn exp_small<S: Simd>(self) -> f64 {
+        Real::exp::<S>(self)
+    }
+}
 
 /// A floating element in memory and the type its kernels compute in: f32 for the halves, itself otherwise.
 pub trait Storage: Element {
@@ -277,7 +307,16 @@ pub fn sum1<A: Acc>(x: &[A], pad: A, f: impl Fn(A) -> A) -> A {
 #[inline(always)]
 fn block_sum<A: Acc>(block: &[A], pad: A, f: impl Fn(A) -> A) -> A {
     let mut lanes = [A::ZERO; LANES];
-    let mut chunks = block.chunks_exact(LANES);
+    // A second set of lanes, so that additions do not wait for each other.
+    let mut more = [A::ZERO; LANES];
+    let mut pairs = block.chunks_exact(2 * LANES);
+    for c in &mut pairs {
+        for j in 0..LANES {
+            lanes[j] += f(c[j]);
+            more[j] += f(c[LANES + j]);
+        }
+    }
+    let mut chunks = pairs.remainder().chunks_exact(LANES);
     for c in &mut chunks {
         for j in 0..LANES {
             lanes[j] += f(c[j]);
@@ -288,6 +327,9 @@ fn block_sum<A: Acc>(block: &[A], pad: A, f: impl Fn(A) -> A) -> A {
         for j in 0..LANES {
             lanes[j] += f(tail[j]);
         }
+    }
+    for j in 0..LANES {
+        lanes[j] += more[j];
     }
     fold(lanes, |a, b| a + b)
 }
@@ -323,6 +365,25 @@ fn block_sum2<A: Acc>(x: &[A], y: &[A], pad: [A; 2], f: impl Fn(A, A) -> (A, A))
         add(&padded(xs.remainder(), pad[0]), &padded(ys.remainder(), pad[1]));
     }
     (fold(first, |a, b| a + b), fold(second, |a, b| a + b))
+}
+
+/// Σ x·y.
+#[inline(always)]
+pub fn dot<A: Acc, S: Simd>(x: &[A], y: &[A]) -> A {
+    let mut lanes = [A::ZERO; LANES];
+    let (mut xs, mut ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    for (x, y) in (&mut xs).zip(&mut ys) {
+        for j in 0..LANES {
+            lanes[j] = x[j].fma::<S>(y[j], lanes[j]);
+        }
+    }
+    if !xs.remainder().is_empty() {
+        let (x, y) = (padded(xs.remainder(), A::ZERO), padded(ys.remainder(), A::ZERO));
+        for j in 0..LANES {
+            lanes[j] = x[j].fma::<S>(y[j], lanes[j]);
+        }
+    }
+    fold(lanes, |a, b| a + b)
 }
 
 /// As [`sum2`] over elements in memory, converted block by block.
@@ -476,7 +537,7 @@ pub fn exp_sum_into<A: Acc, S: Simd>(x: &[A], shift: A, out: &mut [A]) -> A {
         let (mut xs, mut os) = (xb.chunks_exact(LANES), ob.chunks_exact_mut(LANES));
         for (c, o) in (&mut xs).zip(&mut os) {
             for j in 0..LANES {
-                let e = (c[j] - shift).exp::<S>();
+                let e = (c[j] - shift).exp_small::<S>();
                 o[j] = e;
                 lanes[j] += e;
             }
@@ -485,7 +546,7 @@ pub fn exp_sum_into<A: Acc, S: Simd>(x: &[A], shift: A, out: &mut [A]) -> A {
         if !tail.is_empty() {
             let mut terms = padded(tail, -A::INFINITY);
             for j in 0..LANES {
-                terms[j] = (terms[j] - shift).exp::<S>();
+                terms[j] = (terms[j] - shift).exp_small::<S>();
                 lanes[j] += terms[j];
             }
             os.into_remainder().copy_from_slice(&terms[..tail.len()]);
@@ -504,7 +565,7 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
         let mut chunks = block.chunks_exact_mut(LANES);
         for c in &mut chunks {
             for j in 0..LANES {
-                c[j] = (c[j] - shift).exp::<S>();
+                c[j] = (c[j] - shift).exp_small::<S>();
                 lanes[j] += c[j];
             }
         }
@@ -512,7 +573,7 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
         if !tail.is_empty() {
             let mut terms = padded(tail, -A::INFINITY);
             for j in 0..LANES {
-                terms[j] = (terms[j] - shift).exp::<S>();
+                terms[j] = (terms[j] - shift).exp_small::<S>();
                 lanes[j] += terms[j];
             }
             tail.copy_from_slice(&terms[..tail.len()]);
@@ -525,20 +586,24 @@ pub fn exp_sum_in_place<A: Acc, S: Simd>(x: &mut [A], shift: A) -> A {
 /// Σ exp(x - shift).
 #[inline(always)]
 pub fn exp_sum<A: Acc, S: Simd>(x: &[A], shift: A) -> A {
-    sum1(x, -A::INFINITY, |v| (v - shift).exp::<S>())
+    sum1(x, -A::INFINITY, |v| (v - shift).exp_small::<S>())
 }
 
-/// The shift that keeps exp(x - shift) in range; zero for an infinite maximum, so that the logarithm of the sum is right.
-#[inline(always)]
-pub fn finite_shift<A: Acc>(max: A) -> A {
-    if max.abs() < A::INFINITY { max } else { A::ZERO }
+/// log Σ exp(x - max) + max for a maximum over elements that are not NaN: the cases in which the maximum is infinite.
+#[cold]
+pub fn infinite_logsumexp<A: Acc>(max: A, x: impl Iterator<Item = A>) -> A {
+    let mut x = x;
+    if x.any(|v| v.is_nan()) { A::NAN } else { max }
 }
 
 /// log Σ exp(x).
 #[inline(always)]
 pub fn logsumexp<A: Acc, S: Simd>(x: &[A]) -> A {
-    let shift = finite_shift(max(x));
-    shift + exp_sum::<A, S>(x, shift).log::<S>()
+    let max = max(x);
+    if max.abs() == A::INFINITY {
+        return infinite_logsumexp(max, x.iter().copied());
+    }
+    max + exp_sum::<A, S>(x, max).log::<S>()
 }
 
 /// Number, mean and sum of squared deviations of a set of values; two sets merge without loss (Chan et al., 1979).
@@ -559,11 +624,7 @@ impl Moments {
         let count = self.count + other.count;
         let delta = other.mean - self.mean;
         let share = other.count / count;
-        Moments {
-            count,
-            mean: self.mean + delta * share,
-            m2: self.m2 + other.m2 + delta * delta * self.count * share,
-        }
+        Moments { count, mean: self.mean + delta * share, m2: self.m2 + other.m2 + delta * delta * self.count * share }
     }
     /// The variance that divides by the count.
     #[inline(always)]
@@ -595,4 +656,147 @@ fn block_moments<A: Acc>(block: &[A]) -> Moments {
     let mean = block_sum(block, A::ZERO, |v| v) / A::from_f64(block.len() as f64);
     let m2 = block_sum(block, mean, |v| (v - mean) * (v - mean));
     Moments { count: block.len() as f64, mean: mean.to_f64(), m2: m2.to_f64() }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! What the tests of the row kernels share.
+
+    use crate::cpu::simd;
+    use crate::cpu::view::{In, Out};
+    use crate::dtype::Element;
+    use crate::shape::Dims;
+
+    /// A contiguous tensor.
+    #[derive(Clone)]
+    pub struct Tensor<T> {
+        pub data: Vec<T>,
+        shape: Dims,
+        strides: Dims,
+    }
+
+    impl<T: Element> Tensor<T> {
+        pub fn new(data: Vec<f64>, shape: &[usize]) -> Self {
+            let shape = Dims::from(shape);
+            assert_eq!(data.len(), shape.numel());
+            let strides = shape.contiguous_strides();
+            Tensor { data: data.into_iter().map(T::from_f64).collect(), shape, strides }
+        }
+        pub fn zeros(shape: &[usize]) -> Self {
+            Tensor::new(vec![0.0; shape.iter().product()], shape)
+        }
+        /// Numbers in (-2, 2) that depend on the seed.
+        pub fn noise(seed: u64, shape: &[usize]) -> Self {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let next = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f64 / (1u64 << 22) as f64 - 2.0
+            };
+            Tensor::new((0..shape.iter().product()).map(next).collect(), shape)
+        }
+        pub fn input(&self) -> In<'_> {
+            In { ptr: self.data.as_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn output(&mut self) -> Out<'_> {
+            Out { ptr: self.data.as_mut_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn values(&self) -> Vec<f64> {
+            self.data.iter().map(|v| v.to_f64()).collect()
+        }
+    }
+
+    /// Runs `f` at every instruction-set level this processor has.
+    pub fn at_every_level(f: impl Fn()) {
+        for level in simd::available() {
+            simd::with_level(level, &f).expect("the level is available");
+        }
+    }
+
+    /// Equal up to `tolerance` relative to 1 + |expected|; NaN equals NaN.
+    pub fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (i, (&a, &b)) in found.iter().zip(expected).enumerate() {
+            let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * (1.0 + b.abs());
+            assert!(close, "{what}: element {i} is {a}, not {b}");
+        }
+    }
+
+    /// Asserts that `gradient` is the derivative at `x` of the dot product of `f` with `weights`, by central
+    /// differences.
+    pub fn assert_gradient(
+        f: impl Fn(&Tensor<f64>) -> Tensor<f64>,
+        x: &Tensor<f64>,
+        weights: &Tensor<f64>,
+        gradient: &Tensor<f64>,
+        what: &str,
+    ) {
+        const STEP: f64 = 1e-5;
+        let value = |x: &Tensor<f64>| f(x).data.iter().zip(&weights.data).map(|(a, b)| a * b).sum::<f64>();
+        let numeric: Vec<f64> = (0..x.data.len())
+            .map(|i| {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up.data[i] += STEP;
+                down.data[i] -= STEP;
+                (value(&up) - value(&down)) / (2.0 * STEP)
+            })
+            .collect();
+        assert_close(&gradient.data, &numeric, 1e-7, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Tensor, assert_close, at_every_level};
+    use super::*;
+    use crate::simd_dispatch;
+
+    simd_dispatch! {
+        fn exponentials(x: &[f32], out: &mut [f32]) {
+            for (o, v) in out.iter_mut().zip(x) {
+                *o = v.exp_small::<S>();
+            }
+        }
+        fn sums(x: &[f32]) -> [f64; 3] {
+            let m = moments(x);
+            [sum1(x, 0.0, |v| v) as f64, m.mean, m.m2]
+        }
+    }
+
+    #[test]
+    fn exp_small_is_accurate_and_keeps_special_values() {
+        at_every_level(|| {
+            let x: Vec<f32> = (0..20_000).map(|i| -87.3 + i as f32 * 0.0048).collect();
+            let mut out = vec![0.0; x.len()];
+            exponentials(&x, &mut out);
+            for (x, e) in x.iter().zip(&out) {
+                let exact = (*x as f64).exp();
+                assert!((*e as f64 - exact).abs() <= 1.5e-7 * exact, "exp({x}) = {e}");
+            }
+            let special = [0.0, f32::NEG_INFINITY, f32::NAN, -1e30];
+            let mut out = [9.0; 4];
+            exponentials(&special, &mut out);
+            assert_eq!((out[0], out[1], out[3]), (1.0, 0.0, 0.0));
+            assert!(out[2].is_nan());
+        });
+    }
+
+    #[test]
+    fn sums_and_moments_match_float64_for_every_tail() {
+        at_every_level(|| {
+            for n in [1, 7, 31, 32, 33, 64, 95, BLOCK - 1, BLOCK, 2 * BLOCK + 5] {
+                let x = Tensor::<f32>::noise(n as u64, &[n]);
+                let (count, sum) = (n as f64, x.values().iter().sum::<f64>());
+                let m2: f64 = x.values().iter().map(|v| (v - sum / count) * (v - sum / count)).sum();
+                assert_close(&sums(&x.data), &[sum, sum / count, m2], 2e-6, "sums");
+            }
+        });
+    }
+
+    #[test]
+    fn bfloat16_rounds_to_nearest_even_and_keeps_nan() {
+        for v in [0.0f32, -0.0, 1.0, 1.003_906_2, 1.011_718_8, 3.4e38, f32::INFINITY, 1e-40, -2.718_281_7] {
+            assert_eq!(<bf16 as Storage>::down(v).to_bits(), bf16::from_f32(v).to_bits(), "{v}");
+        }
+        assert!(<bf16 as Storage>::down(f32::from_bits(0x7f80_0001)).is_nan());
+    }
 }

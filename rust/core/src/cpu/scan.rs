@@ -203,7 +203,8 @@ fn run<A: Acc, T: Element, F: Step<A>>(reverse: bool, x: &In, dim: usize, out: &
                 let i = if reverse { size - 1 - i } else { i };
                 space.load_inner(base + i * space.step, first, &mut row[..width]);
                 // SAFETY: tiles of columns are disjoint parts of the contiguous output.
-                let out = unsafe { std::slice::from_raw_parts_mut(target.at((line * size + i) * inner + first), width) };
+                let out =
+                    unsafe { std::slice::from_raw_parts_mut(target.at((line * size + i) * inner + first), width) };
                 step_rows::<A, T, F>(&mut state[..width], &row[..width], out);
             }
         }
@@ -275,14 +276,18 @@ mod tests {
     #[test]
     fn long_lines_continue_across_stages() {
         let x = vec![1.0f32; 1000];
-        let (up, down) = (scanned(ScanKind::Sum, false, &x, &[1000], &[1], 0), scanned(ScanKind::Sum, true, &x, &[1000], &[1], 0));
+        let (up, down) =
+            (scanned(ScanKind::Sum, false, &x, &[1000], &[1], 0), scanned(ScanKind::Sum, true, &x, &[1000], &[1], 0));
         assert!((0..1000).all(|i| up[i] == (i + 1) as f32 && down[i] == (1000 - i) as f32));
     }
 
     #[test]
     fn log_sum_exp_keeps_infinities() {
         let inf = f32::INFINITY;
-        assert_eq!(scanned(ScanKind::LogSumExp, false, &[-inf, -inf, 0.0, inf, inf], &[5], &[1], 0), [-inf, -inf, 0.0, inf, inf]);
+        assert_eq!(
+            scanned(ScanKind::LogSumExp, false, &[-inf, -inf, 0.0, inf, inf], &[5], &[1], 0),
+            [-inf, -inf, 0.0, inf, inf]
+        );
     }
 
     #[test]

@@ -160,12 +160,13 @@ macro_rules! simd_dispatch {
         #[inline]
         $vis unsafe fn $name $(<$($g $(: $b $(+ $bs)*)?,)* $($(const $c: $ct),*)?>)? ($($arg: $t),*) $(-> $r)? $(where $($w)*)? {
             $crate::simd_dispatch!(@copies ($(#[$meta])*) (unsafe) ($($($g $(: $b $(+ $bs)*)?,)* $($(const $c: $ct),*)?)?)
-                ($($($g,)* $($($c),*)?)?) ($($arg: $t),*) ($($arg),*) ($(-> $r)?) ($(where $($w)*)?) ({ unsafe { $body } }))
+                ($($($g,)* $($($c),*)?)?) ($($arg: $t),*) ($($arg),*) ($(-> $r)?) ($(where $($w)*)?) ($body))
         }
     )+};
     (@copies ($($meta:tt)*) ($($unsafe:tt)?) ($($gen:tt)*) ($($gname:tt)*) ($($params:tt)*) ($($args:tt)*) ($($ret:tt)*)
         ($($w:tt)*) ($body:block)) => {{
-        #[allow(non_camel_case_types, unused_unsafe, clippy::extra_unused_type_parameters)]
+        // The body of an `unsafe fn` is an unsafe context.
+        #[allow(unused_unsafe, unsafe_op_in_unsafe_fn, clippy::extra_unused_type_parameters)]
         #[inline(always)]
         $($unsafe)? fn body<S: $crate::cpu::simd::Simd, $($gen)*>($($params)*) $($ret)* $($w)* $body
         #[cfg(target_arch = "x86_64")]
@@ -206,7 +207,7 @@ mod tests {
 
     simd_dispatch! {
         fn which() -> Level { S::LEVEL }
-        fn axpy<T: Copy; const N: usize>(a: T, x: &[T; N], f: impl Fn(T, T) -> T) -> [T; N] where [T: std::ops::Add<Output = T>] {
+        fn axpy<T; const N: usize>(a: T, x: &[T; N], f: impl Fn(T, T) -> T) -> [T; N] where [T: Copy + std::ops::Add<Output = T>] {
             let mut y = *x;
             for v in y.iter_mut() { *v = f(a, *v) + a; }
             y

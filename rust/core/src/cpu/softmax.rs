@@ -1,7 +1,8 @@
 //! Softmax, log-softmax and logsumexp along one dimension, and the gradients of the first two.
 //!
-//! A contiguous tensor is seen as (outer, n, inner) around the dimension. With `inner` = 1 every row is read from memory
-//! once and stays in cache; otherwise blocks of neighbouring columns are gathered into a tile that stays in cache.
+//! A contiguous tensor is seen as (outer, n, inner) around the dimension. With `inner` = 1 every row is read from
+//! memory once and stays in cache; otherwise blocks of neighbouring columns are gathered into a tile that stays in
+//! cache.
 
 use crate::cpu::math::Real;
 use crate::cpu::rows::{self, Acc, Row, Shared, Storage, grain};
@@ -227,7 +228,7 @@ simd_dispatch! {
         for row in tile.chunks_exact_mut(COLUMNS) {
             for j in 0..COLUMNS {
                 let shifted = row[j] - max[j];
-                let e = shifted.exp::<S>();
+                let e = shifted.exp_small::<S>();
                 sum[j] += e;
                 row[j] = if log { shifted } else { e };
             }
@@ -258,7 +259,7 @@ simd_dispatch! {
             let log_sum = rows::exp_sum::<T::Acc, S>(row, max).log::<S>();
             row.iter_mut().for_each(|v| *v = (*v - max) - log_sum);
         } else {
-            rows::map1_in_place(row, |v| (v - max).exp::<S>());
+            rows::map1_in_place(row, |v| (v - max).exp_small::<S>());
             let scale = T::Acc::ONE / rows::sum1(row, T::Acc::ZERO, |v| v);
             row.iter_mut().for_each(|v| *v *= scale);
         }
@@ -339,18 +340,19 @@ simd_dispatch! {
                 max[j] = rows::max_of(max[j], row[j]);
             }
         }
-        for v in &mut max {
-            *v = rows::finite_shift(*v);
-        }
         let mut sum = [T::Acc::ZERO; COLUMNS];
         for d in 0..n {
             block.load(x, d, &mut row);
             for j in 0..COLUMNS {
-                sum[j] += (row[j] - max[j]).exp::<S>();
+                sum[j] += (row[j] - max[j]).exp_small::<S>();
             }
         }
         for j in 0..COLUMNS {
             sum[j] = max[j] + sum[j].log::<S>();
+        }
+        for j in (0..block.width).filter(|&j| max[j].abs() == T::Acc::INFINITY) {
+            let column = (0..n).map(|d| x[block.start + d * block.down + j * block.across].up());
+            sum[j] = rows::infinite_logsumexp(max[j], column);
         }
         T::narrow(&sum[..block.width], out);
     }
@@ -377,4 +379,126 @@ fn logsumexp_typed<T: Storage>(x: &[T], out: &mut [T], (outer, n, inner): (usize
             unsafe { logsumexp_columns(x, dst.range(at, block.width), block, n) };
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
+    use crate::cpu::threads;
+    use half::{bf16, f16};
+
+    /// (Log-)softmax and logsumexp in float64.
+    fn naive(x: &[f64], shape: &[usize], dim: usize, log: bool) -> (Vec<f64>, Vec<f64>) {
+        let (outer, n, inner) = around(shape, dim);
+        let (mut y, mut lse) = (vec![0.0; x.len()], Vec::new());
+        for (o, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))) {
+            let at = |d: usize| (o * n + d) * inner + i;
+            let max = (0..n).map(|d| x[at(d)]).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = (0..n).map(|d| (x[at(d)] - max).exp()).sum();
+            lse.push(max + sum.ln());
+            for d in 0..n {
+                let v = x[at(d)] - max - sum.ln();
+                y[at(d)] = if log { v } else { v.exp() };
+            }
+        }
+        (y, lse)
+    }
+
+    const SHAPES: [(&[usize], usize); 8] = [
+        (&[5, 7], 1),
+        (&[5, 7], 0),
+        (&[70, 3], 1),
+        (&[2, 40, 5], 1),
+        (&[2, 3, 70], 1),
+        (&[3, 100], 1),
+        (&[], 0),
+        (&[2, 6, 13, 1], 2),
+    ];
+
+    fn forward_matches<T: Storage>(tolerance: f64) {
+        for (shape, dim) in SHAPES {
+            let x = Tensor::<T>::noise(1, shape);
+            for log in [false, true] {
+                let (y, lse) = naive(&x.values(), shape, dim, log);
+                let mut out = Tensor::<T>::zeros(shape);
+                forward(&SoftmaxParams { dim, log }, &x.input(), &mut out.output()).expect("a floating dtype");
+                assert_close(&out.values(), &y, tolerance, "softmax");
+                let mut out = Tensor::<T>::zeros(&[lse.len()]);
+                logsumexp(dim, &x.input(), &mut out.output()).expect("a floating dtype");
+                assert_close(&out.values(), &lse, tolerance, "logsumexp");
+            }
+        }
+    }
+
+    #[test]
+    fn forward_matches_float64_for_every_dtype_and_layout() {
+        at_every_level(|| {
+            forward_matches::<f64>(1e-14);
+            forward_matches::<f32>(5e-7);
+            forward_matches::<f16>(1e-3);
+            forward_matches::<bf16>(8e-3);
+        });
+    }
+
+    #[test]
+    fn gradients_match_differences() {
+        at_every_level(|| {
+            for (shape, dim) in SHAPES {
+                for log in [false, true] {
+                    let p = SoftmaxParams { dim, log };
+                    let run = |x: &Tensor<f64>| {
+                        let mut y = Tensor::zeros(shape);
+                        forward(&p, &x.input(), &mut y.output()).expect("float64");
+                        y
+                    };
+                    let (x, g) = (Tensor::<f64>::noise(2, shape), Tensor::noise(3, shape));
+                    let mut dx = Tensor::zeros(shape);
+                    backward(&p, &g.input(), &run(&x).input(), &mut dx.output()).expect("float64");
+                    assert_gradient(run, &x, &g, &dx, "softmax");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn infinities_and_nan_give_what_pytorch_gives() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        let rows = [[-inf, -inf, -inf], [inf, 0.0, 1.0], [nan, 0.0, 1.0], [-inf, 0.0, 0.0]];
+        let x = Tensor::<f32>::new(rows.concat(), &[4, 3]);
+        let mut y = Tensor::<f32>::zeros(&[4, 3]);
+        forward(&SoftmaxParams { dim: 1, log: false }, &x.input(), &mut y.output()).expect("float32");
+        let expected = [[nan; 3], [nan; 3], [nan; 3], [0.0, 0.5, 0.5]].concat();
+        assert_close(&y.values(), &expected, 1e-7, "softmax");
+        let mut lse = Tensor::<f32>::zeros(&[4]);
+        logsumexp(1, &x.input(), &mut lse.output()).expect("float32");
+        assert_close(&lse.values(), &[-inf, inf, nan, 2.0f64.ln()], 1e-7, "logsumexp");
+        let wide: Vec<f64> = rows.iter().flat_map(|r| r.iter().cycle().take(33)).copied().collect();
+        logsumexp(1, &Tensor::<f32>::new(wide, &[4, 33]).input(), &mut lse.output()).expect("float32");
+        assert_close(&lse.values(), &[-inf, inf, nan, 22.0f64.ln()], 1e-6, "logsumexp of long rows");
+    }
+
+    #[test]
+    fn thread_count_does_not_change_a_bit() {
+        at_every_level(|| {
+            let x = Tensor::<f32>::noise(4, &[64, 3000]);
+            let before = threads::num_threads();
+            let results = [1, 2, 5].map(|n| {
+                threads::set_num_threads(n);
+                let mut y = Tensor::<f32>::zeros(&[64, 3000]);
+                forward(&SoftmaxParams { dim: 1, log: true }, &x.input(), &mut y.output()).expect("float32");
+                y.data
+            });
+            threads::set_num_threads(before);
+            assert!(results.iter().all(|r| *r == results[0]));
+        });
+    }
+
+    #[test]
+    fn integers_are_refused() {
+        let x = Tensor::<i64>::zeros(&[2]);
+        let mut y = Tensor::<i64>::zeros(&[2]);
+        let error = forward(&SoftmaxParams { dim: 0, log: false }, &x.input(), &mut y.output()).expect_err("int64");
+        assert!(error.to_string().contains("softmax: not implemented for 'Long'"), "{error}");
+    }
 }

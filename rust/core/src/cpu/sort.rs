@@ -27,7 +27,7 @@ pub fn key_of<T: Element>(v: T) -> u64 {
     };
     // Negative numbers are flipped whole, the others in the sign only; selections instead of branches, for SIMD.
     let negative = (bits & top != 0) as u64;
-    let ordered = bits ^ (top | mask * negative);
+    let ordered = bits ^ (top | (mask * negative));
     let ordered = if bits & (top - 1) == 0 { top } else { ordered };
     if v.is_nan() { mask } else { ordered }
 }
@@ -50,7 +50,13 @@ simd_dispatch! {
 ///
 /// # Safety
 /// The `n` elements, `stride` apart, are readable.
-unsafe fn for_each_keys<T: Element>(src: *const T, stride: usize, n: usize, descending: bool, mut f: impl FnMut(usize, &[u64])) {
+unsafe fn for_each_keys<T: Element>(
+    src: *const T,
+    stride: usize,
+    n: usize,
+    descending: bool,
+    mut f: impl FnMut(usize, &[u64]),
+) {
     let flip = if descending { u64::MAX >> (64 - size_of::<T>() * 8) } else { 0 };
     let (mut keys, mut stage) = ([0; KEYS], [T::default(); KEYS]);
     for start in (0..n).step_by(KEYS) {
@@ -72,7 +78,7 @@ pub trait Packed: Copy + Ord + Send + Sync + Default + 'static {
 impl Packed for u64 {
     #[inline(always)]
     fn pack(key: u64, position: usize) -> Self {
-        key << 32 | position as u64
+        (key << 32) | position as u64
     }
     #[inline(always)]
     fn key(self) -> u64 {
@@ -87,7 +93,7 @@ impl Packed for u64 {
 impl Packed for u128 {
     #[inline(always)]
     fn pack(key: u64, position: usize) -> Self {
-        (key as u128) << 64 | position as u128
+        ((key as u128) << 64) | position as u128
     }
     #[inline(always)]
     fn key(self) -> u64 {
@@ -124,7 +130,13 @@ macro_rules! dispatch_packed {
 ///
 /// # Safety
 /// The `n` elements, `stride` apart, are readable.
-pub unsafe fn pack_line<T: Element, P: Packed>(src: *const T, stride: usize, n: usize, descending: bool, line: &mut Vec<P>) {
+pub unsafe fn pack_line<T: Element, P: Packed>(
+    src: *const T,
+    stride: usize,
+    n: usize,
+    descending: bool,
+    line: &mut Vec<P>,
+) {
     line.clear();
     line.reserve(n);
     // SAFETY: the caller's contract.
@@ -249,7 +261,14 @@ fn line_length(x: &In, dim: usize, out: &Out) -> Option<usize> {
     (out.numel() > 0).then_some(n)
 }
 
-fn sort_lines<T: Element, P: Packed>(x: &In, dim: usize, n: usize, descending: bool, indices: &Out, values: Option<Shared<T>>) {
+fn sort_lines<T: Element, P: Packed>(
+    x: &In,
+    dim: usize,
+    n: usize,
+    descending: bool,
+    indices: &Out,
+    values: Option<Shared<T>>,
+) {
     let lines = Lines::new(x.shape, dim, [x.strides, indices.strides]);
     let (src, target) = (Shared(base::<T>(x).cast_mut()), base_mut::<i64>(indices));
     let [step, out_step] = lines.strides;
@@ -281,7 +300,15 @@ pub fn topk(x: &In, k: usize, dim: usize, largest: bool, values: &mut Out, indic
     Ok(())
 }
 
-fn topk_lines<T: Element, P: Packed>(x: &In, n: usize, k: usize, dim: usize, largest: bool, values: Shared<T>, indices: &Out) {
+fn topk_lines<T: Element, P: Packed>(
+    x: &In,
+    n: usize,
+    k: usize,
+    dim: usize,
+    largest: bool,
+    values: Shared<T>,
+    indices: &Out,
+) {
     let lines = Lines::new(x.shape, dim, [x.strides, indices.strides]);
     let (src, target) = (Shared(base::<T>(x).cast_mut()), base_mut::<i64>(indices));
     let [step, out_step] = lines.strides;
@@ -305,7 +332,14 @@ fn topk_lines<T: Element, P: Packed>(x: &In, n: usize, k: usize, dim: usize, lar
 ///
 /// # Safety
 /// The `n` elements, `stride` apart, are readable.
-unsafe fn best_of_line<T: Element, P: Packed>(src: *const T, stride: usize, n: usize, k: usize, largest: bool, best: &mut Vec<P>) {
+unsafe fn best_of_line<T: Element, P: Packed>(
+    src: *const T,
+    stride: usize,
+    n: usize,
+    k: usize,
+    largest: bool,
+    best: &mut Vec<P>,
+) {
     let capacity = 2 * k + 64;
     best.clear();
     // Later elements with the threshold's key lose to it by position, so keys alone decide.

@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn slices_compare_lexicographically() {
         let x = [2i64, 9, 1, 5, 2, 9, 1, 4];
-        let u = unique_dim(&In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[4, 2], strides: &[2, 1] }, 0, false);
+        let u =
+            unique_dim(&In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[4, 2], strides: &[2, 1] }, 0, false);
         assert_eq!((u.first, u.counts), (vec![3, 1, 0], vec![1, 1, 2]));
     }
 }

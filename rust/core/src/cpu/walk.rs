@@ -78,8 +78,8 @@ impl<const K: usize> Axes<K> {
         for axis in self.0.iter().rev() {
             let i = linear % axis.size;
             linear /= axis.size;
-            for k in 0..K {
-                offsets[k] += i * axis.strides[k];
+            for (o, stride) in offsets.iter_mut().zip(axis.strides) {
+                *o += i * stride;
             }
         }
         offsets
@@ -103,8 +103,8 @@ impl<const K: usize> Axes<K> {
         for (i, axis) in index.iter_mut().zip(outer).rev() {
             *i = row % axis.size;
             row /= axis.size;
-            for k in 0..K {
-                offsets[k] += *i * axis.strides[k];
+            for (o, stride) in offsets.iter_mut().zip(axis.strides) {
+                *o += *i * stride;
             }
         }
         loop {
@@ -118,11 +118,10 @@ impl<const K: usize> Axes<K> {
             for (i, axis) in index.iter_mut().zip(outer).rev() {
                 *i += 1;
                 let wrapped = *i == axis.size;
-                for k in 0..K {
-                    // Wrapping back subtracts the whole span but the step not taken.
-                    offsets[k] += axis.strides[k];
+                for (o, stride) in offsets.iter_mut().zip(axis.strides) {
+                    *o += stride;
                     if wrapped {
-                        offsets[k] -= axis.strides[k] * axis.size;
+                        *o -= stride * axis.size;
                     }
                 }
                 if !wrapped {

@@ -168,7 +168,10 @@ impl Fuser<'_> {
         let from_a: Vec<u32> = ua.after.iter().copied().filter(|&x| x != b).collect();
         let from_b: Vec<u32> = ub.after.iter().copied().filter(|&x| x != a).collect();
         let others: Vec<u32> = after.iter().copied().filter(|&x| x != a && x != b).collect();
-        !self.reaches(from_a, b) && !self.reaches(from_b, a) && !self.reaches(others.clone(), a) && !self.reaches(others, b)
+        !self.reaches(from_a, b)
+            && !self.reaches(from_b, a)
+            && !self.reaches(others.clone(), a)
+            && !self.reaches(others, b)
     }
 
     fn merge(&mut self, into: u32, from: u32) {

@@ -1,7 +1,8 @@
 //! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
 //! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
-//! and executes. `program` is the fused code that passes from `fuse` to the kernels.
+//! and executes. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call.
 
+pub mod draw;
 pub mod fuse;
 pub mod plan;
 pub mod program;
@@ -29,11 +30,8 @@ pub const NODE_BUDGET: usize = 2048;
 /// Bytes of pending results before a flush.
 pub const BYTE_BUDGET: usize = 512 << 20;
 
-pub static OPTIONS: Options = Options {
-    fusion: AtomicBool::new(true),
-    flush_every: AtomicUsize::new(NODE_BUDGET),
-    debug: AtomicUsize::new(0),
-};
+pub static OPTIONS: Options =
+    Options { fusion: AtomicBool::new(true), flush_every: AtomicUsize::new(NODE_BUDGET), debug: AtomicUsize::new(0) };
 
 /// What happened since the process began.
 pub struct Counters {

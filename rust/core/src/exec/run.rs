@@ -198,7 +198,12 @@ fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
         .outs
         .iter()
         .zip(&buffers)
-        .map(|(spec, b)| Out { ptr: b.ptr(), dtype: spec.dtype, shape: &spec.layout.shape, strides: &spec.layout.strides })
+        .map(|(spec, b)| Out {
+            ptr: b.ptr(),
+            dtype: spec.dtype,
+            shape: &spec.layout.shape,
+            strides: &spec.layout.strides,
+        })
         .collect();
     cpu::execute(&node.op, &ins, &numbers, &mut outs)?;
     Ok(buffers)

@@ -4,13 +4,32 @@ use crate::graph::{Input, Node};
 use crate::op::Op;
 use crate::shape::Layout;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
 
 /// The key of a plan: everything its structure depends on, in words, compared in full. Sizes, strides, numbers and offsets
 /// are not in it.
 pub type Key = Vec<u64>;
+
+/// Addresses spread well after one multiplication.
+#[derive(Default)]
+struct Addresses(u64);
+
+impl Hasher for Addresses {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_usize(b as usize);
+        }
+    }
+    fn write_usize(&mut self, v: usize) {
+        let h = (self.0 ^ (v as u64 >> 4)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = h ^ h >> 32;
+    }
+}
 
 /// Turns derived `Hash` calls into words, so that a payload's full content is part of the key.
 struct Words<'a>(&'a mut Key);
@@ -69,7 +88,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
     key.clear();
     live.clear();
     let mut inner_uses = vec![0usize; nodes.len()];
-    let mut externals: HashMap<*const Node, u64> = HashMap::new();
+    let mut externals: HashMap<*const Node, u64, BuildHasherDefault<Addresses>> = HashMap::default();
     for (i, node) in nodes.iter().enumerate() {
         node.slot.store(i as u32, Relaxed);
     }

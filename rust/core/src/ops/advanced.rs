@@ -151,7 +151,10 @@ fn iteration_order(shape: &[usize], operands: &[Vec<usize>]) -> Vec<usize> {
 
 fn mismatch(indices: &[Option<Tensor>]) -> Error {
     let shapes: Vec<String> = indices.iter().flatten().map(|i| i.shape_dims().to_string()).collect();
-    Error::Index(format!("shape mismatch: indexing tensors could not be broadcast together with shapes {}", shapes.join(", ")))
+    Error::Index(format!(
+        "shape mismatch: indexing tensors could not be broadcast together with shapes {}",
+        shapes.join(", ")
+    ))
 }
 
 /// The differentiable inputs, then the index tensors, and the positions of the latter for [`Keep`].
@@ -334,21 +337,27 @@ fn flat_put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Re
     let spec = OutSpec { dtype: t.dtype(), layout: super::elementwise::output_layout(t.layout()) };
     let inputs = SmallVec::from_iter([t.input(), index.input(), source.input()]);
     let out = record_one(Op::Indexing(Indexing::Put { accumulate }), inputs, spec)?;
-    attach("PutBackward0", &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let (g, index) = (v.grad()?, v.saved(0));
-            let base = match (v.needs(0), accumulate) {
-                (false, _) => None,
-                (_, true) => Some(g.clone()),
-                (_, false) => {
-                    let zeros = create::zeros(index.shape_dims().clone(), g.dtype())?;
-                    Some(flat_put(g, index, &zeros, false)?)
-                }
-            };
-            let source = if v.needs(1) { Some(take_known(g, index)?) } else { None };
-            Ok(Grads::from_iter([base, source]))
-        }))
-    });
+    attach(
+        "PutBackward0",
+        &[t, source, index],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[2], outputs: &[] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let (g, index) = (v.grad()?, v.saved(0));
+                let base = match (v.needs(0), accumulate) {
+                    (false, _) => None,
+                    (_, true) => Some(g.clone()),
+                    (_, false) => {
+                        let zeros = create::zeros(index.shape_dims().clone(), g.dtype())?;
+                        Some(flat_put(g, index, &zeros, false)?)
+                    }
+                };
+                let source = if v.needs(1) { Some(take_known(g, index)?) } else { None };
+                Ok(Grads::from_iter([base, source]))
+            }))
+        },
+    );
     Ok(out)
 }
 
@@ -411,12 +420,18 @@ fn select_masked(t: &Tensor, mask: &Tensor, n: usize) -> Result<Tensor> {
     let spec = OutSpec { dtype: t.dtype(), layout: contiguous(Dims::from([n])) };
     let out = record_one(Op::Indexing(Indexing::MaskedSelect), SmallVec::from_iter([t.input(), mask.input()]), spec)?;
     let shape = t.shape_dims().clone();
-    attach("MaskedSelectBackward0", &[t, mask], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let g = v.grad()?;
-            Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, n)?))
-        }))
-    });
+    attach(
+        "MaskedSelectBackward0",
+        &[t, mask],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[1], outputs: &[] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let g = v.grad()?;
+                Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, n)?))
+            }))
+        },
+    );
     Ok(out)
 }
 

@@ -25,12 +25,7 @@ fn vector(n: usize, dtype: DType) -> OutSpec {
 
 /// How often every value 0, 1, … occurs in a vector, or the sum of the weights at each; computes the vector.
 pub fn bincount(t: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
-    ensure!(
-        t.dtype().is_int(),
-        NotImplemented,
-        "\"bincount_cpu\" not implemented for '{}'",
-        t.dtype().scalar_name()
-    );
+    ensure!(t.dtype().is_int(), NotImplemented, "\"bincount_cpu\" not implemented for '{}'", t.dtype().scalar_name());
     ensure!(minlength >= 0, Runtime, "minlength should be >= 0");
     if t.rank() == 1 && t.numel() == 0 {
         return create::zeros(Dims::from([minlength as usize]), DType::I64);

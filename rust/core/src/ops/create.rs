@@ -1,14 +1,16 @@
 //! Creation: constants, ranges, identity, and tensors from memory.
 
+use super::elementwise::Operand;
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::record_one;
+use crate::grad::Rule;
 use crate::graph::{Buffer, Input, Node, OutSpec};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
-use crate::tensor::Tensor;
+use crate::tensor::{Keep, Tensor, attach};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -68,7 +70,8 @@ pub fn from_slice<T: Element>(values: &[T]) -> Result<Tensor> {
 pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType) -> Result<Tensor> {
     // Positions are computed in f64 or i64 and rounded once.
     let wide = if dtype.is_float() { DType::F64 } else { DType::I64 };
-    let inputs = SmallVec::from_iter([Input::Scalar(start.to_bits(wide), wide), Input::Scalar(step.to_bits(wide), wide)]);
+    let inputs =
+        SmallVec::from_iter([Input::Scalar(start.to_bits(wide), wide), Input::Scalar(step.to_bits(wide), wide)]);
     let layout = Arc::new(Layout::contiguous(Dims::from([len])));
     record_one(Op::Arange, inputs, OutSpec { dtype, layout })
 }
@@ -77,14 +80,7 @@ pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType) -> Result<Ten
 pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Tensor> {
     let all_int = [start, end, step].iter().all(|s| s.category() < 2);
     let dtype = dtype.unwrap_or(if all_int { DType::I64 } else { super::elementwise::default_dtype() });
-    let (a, b, s) = (start.to_f64(), end.to_f64(), step.to_f64());
-    ensure!(s != 0.0, Runtime, "arange: step must be nonzero");
-    ensure!(a.is_finite() && b.is_finite(), Runtime, "arange: unsupported range: {a} -> {b}");
-    ensure!(
-        (s > 0.0 && b >= a) || (s < 0.0 && b <= a),
-        Runtime,
-        "arange: upper bound and lower bound inconsistent with step sign"
-    );
+    let (a, b, s) = check_range("arange", start, end, step, dtype)?;
     let len = if all_int {
         let (a, b, s) = (start.to_i64() as i128, end.to_i64() as i128, step.to_i64() as i128);
         ((b - a + s - s.signum()) / s) as usize
@@ -92,4 +88,101 @@ pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) ->
         ((b - a) / s).ceil() as usize
     };
     ramp(start, step, len, dtype)
+}
+
+/// `torch.range`: as arange, with the end included.
+pub fn range(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Tensor> {
+    let dtype = dtype.unwrap_or(super::elementwise::default_dtype());
+    let (a, b, s) = check_range("range", start, end, step, dtype)?;
+    ramp(start, step, ((b - a) / s).floor() as usize + 1, dtype)
+}
+
+/// The bounds of a range as f64, checked.
+fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType) -> Result<(f64, f64, f64)> {
+    let (a, b, s) = (start.to_f64(), end.to_f64(), step.to_f64());
+    ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
+    ensure!(s != 0.0, Runtime, "{op}: step must be nonzero");
+    ensure!(a.is_finite() && b.is_finite(), Runtime, "{op}: unsupported range: {a} -> {b}");
+    ensure!(
+        (s > 0.0 && b >= a) || (s < 0.0 && b <= a),
+        Runtime,
+        "{op}: upper bound and lower bound inconsistent with step sign"
+    );
+    Ok((a, b, s))
+}
+
+/// `steps` evenly spaced float64 numbers from `start` to `end`, each half counted from its own end so that both are met.
+fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Result<Tensor> {
+    ensure!(steps >= 0, Runtime, "{op}: number of steps must be non-negative");
+    ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
+    // The ends count as numbers of the result's dtype.
+    let value = |s: Scalar| Scalar::from_bits(s.to_bits(dtype), dtype).to_f64();
+    let (a, b, n) = (value(start), value(end), steps as usize);
+    crate::os::check_allocation(n.saturating_mul(8), || format!("[{n}]"))?;
+    let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
+    let forward = ramp(Scalar::Float(a), Scalar::Float(step), n, DType::F64)?;
+    let backward = ramp(Scalar::Float(b - step * n.saturating_sub(1) as f64), Scalar::Float(step), n, DType::F64)?;
+    let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64)?.lt((n.max(2) / 2) as i64)?;
+    super::elementwise::where_(&first_half, &forward, &backward)
+}
+
+/// `steps` evenly spaced numbers from `start` to `end`.
+pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Result<Tensor> {
+    super::elementwise::cast(&spaced("linspace", start, end, steps, dtype)?, dtype)
+}
+
+/// Powers of `base` with evenly spaced exponents from `start` to `end`.
+pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType) -> Result<Tensor> {
+    let exponents = spaced("logspace", start, end, steps, dtype)?;
+    let powers = super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()])?;
+    super::elementwise::cast(&powers, dtype)
+}
+
+/// Ones on the diagonal of n rows and m columns.
+pub fn eye(n: i64, m: i64, dtype: DType) -> Result<Tensor> {
+    ensure!(n >= 0, Runtime, "eye: n must be greater or equal to 0, got {n}");
+    ensure!(m >= 0, Runtime, "eye: m must be greater or equal to 0, got {m}");
+    let index = |n: i64| ramp(Scalar::Int(0), Scalar::Int(1), n as usize, DType::I64);
+    let equal = super::view::unsqueeze(&index(n)?, 1)?.eq(&super::view::unsqueeze(&index(m)?, 0)?)?;
+    super::elementwise::cast(&equal, dtype)
+}
+
+/// `t` with every element replaced by one value (a number or a 0-d tensor); the old elements have gradient zero.
+pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
+    if let Operand::Tensor(v) = value {
+        ensure!(
+            v.rank() == 0,
+            Runtime,
+            "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.",
+            v.rank()
+        );
+    }
+    let layout = super::elementwise::output_layout(t.layout());
+    let out = match value {
+        Operand::Number(s) => full_with((*layout).clone(), s, t.dtype())?,
+        Operand::Tensor(v) => {
+            let v = super::elementwise::cast(&v.detach(), t.dtype())?;
+            super::copy_as(&super::view::expand(&v, t.shape())?, (*layout).clone())?
+        }
+    };
+    let (shape, dtype) = (t.shape_dims().clone(), t.dtype());
+    let value_tensor = if let Operand::Tensor(v) = value { v } else { &number(Scalar::Int(0), dtype)? };
+    attach("FillBackward0", &[t, value_tensor], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| {
+            let old = if v.needs(0) { Some(zeros(shape.clone(), dtype)?) } else { None };
+            let new = if v.needs(1) { Some(super::reduce::sum(v.grad()?, None, false, None)?) } else { None };
+            Ok(SmallVec::from_iter([old, new]))
+        }))
+    });
+    Ok(out)
+}
+
+/// [`fill`] in place.
+pub fn fill_into(t: &Tensor, value: Operand) -> Result<()> {
+    let history = t.requires_grad() || matches!(value, Operand::Tensor(v) if v.requires_grad());
+    if history || matches!(value, Operand::Tensor(_)) {
+        super::inplace::check_writable(t)?;
+        return super::inplace::replace(t, &fill(t, value)?, "fill");
+    }
+    super::inplace::copy_(t, value)
 }

@@ -11,8 +11,8 @@ use crate::shape::{Dims, Layout, broadcast_shapes};
 use crate::tensor::{Keep, Tensor, any_requires_grad, attach};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// An argument of an elementwise operator.
 #[derive(Clone, Copy)]
@@ -132,7 +132,11 @@ fn convert(op: Ew, operands: &[Operand], compute: DType) -> Result<SmallVec<[Opt
         .enumerate()
         .map(|(i, o)| match o {
             Operand::Tensor(t) if op == Ew::Where && i == 0 => {
-                if t.dtype() == DType::Bool { Ok(None) } else { cast(t, DType::Bool).map(Some) }
+                if t.dtype() == DType::Bool {
+                    Ok(None)
+                } else {
+                    cast(t, DType::Bool).map(Some)
+                }
             }
             Operand::Tensor(t) if t.dtype() != compute => cast(t, compute).map(Some),
             _ => Ok(None),
@@ -227,7 +231,8 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.dtype() == dtype {
         return Ok(t.clone());
     }
-    let out = record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
+    let out =
+        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
@@ -244,7 +249,7 @@ fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor
         return;
     }
     use crate::grad::{GradEdge, GradMeta, GradNode, Saved};
-    let edges = operands
+    let edges: SmallVec<[Option<GradEdge>; 3]> = operands
         .iter()
         .map(|o| match o {
             Operand::Tensor(t) if t.dtype().is_float() => t.gradient_edge(),
@@ -252,11 +257,16 @@ fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor
         })
         .collect();
     let meta = GradMeta { layout: result.layout().clone(), dtype: result.dtype() };
+    let mask = needed(op, &edges);
     let node = Arc::new(GradNode::new(grad_name(op), GradRule::Ew(op), edges, SmallVec::from_iter([meta])));
-    let mask = op.saves();
     let mut saved: SmallVec<[Saved; 3]> = SmallVec::new();
     for (i, o) in operands.iter().enumerate() {
-        if mask & (1 << i) != 0 {
+        if op.saves() & (1 << i) == 0 {
+            continue;
+        }
+        if mask & (1 << i) == 0 {
+            saved.push(Saved::input(&UNUSED));
+        } else {
             match o {
                 Operand::Tensor(t) => saved.push(Saved::input(t)),
                 Operand::Number(s) => {
@@ -267,11 +277,26 @@ fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor
             }
         }
     }
-    if mask & SAVE_OUTPUT != 0 {
-        saved.push(Saved::output(result, 0));
+    if op.saves() & SAVE_OUTPUT != 0 {
+        saved.push(if mask & SAVE_OUTPUT != 0 { Saved::output(result, 0) } else { Saved::input(&UNUSED) });
     }
     node.save(saved);
     result.meta_or_init().state().grad_fn = Some(GradEdge { node, output: 0 });
+}
+
+/// Stands where a saved value is not needed, so that the others keep their places.
+static UNUSED: LazyLock<Tensor> = LazyLock::new(|| {
+    super::create::from_slice(&[0u8]).unwrap_or_else(|e| panic!("one byte could not be allocated: {e}"))
+});
+
+/// Per operator and argument: which saved values the argument's gradient reads, found from the table's expressions.
+static USES: LazyLock<Vec<SmallVec<[u8; 4]>>> =
+    LazyLock::new(|| Ew::ALL.iter().map(|&op| op.gradient_uses()).collect());
+
+/// The saved values that the wanted gradients read. `x * 2` then does not keep x, which may be overwritten.
+fn needed(op: Ew, edges: &[Option<crate::grad::GradEdge>]) -> u8 {
+    let uses = &USES[op as usize];
+    edges.iter().zip(uses).filter(|(e, _)| e.is_some()).fold(0, |m, (_, u)| m | u)
 }
 
 /// PyTorch's names of backward nodes: the operator's in camel case, with `Backward0`.
@@ -334,6 +359,10 @@ fn compare(op: Ew, x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// c ? x : y.
 pub fn where_(c: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
     apply(Ew::Where, &[c.into(), x.into(), y.into()])
+}
+
+fn zeros_like(g: &Tensor) -> Result<Tensor> {
+    super::create::full_with((*output_layout(g.layout())).clone(), Scalar::Int(0), g.dtype())
 }
 
 fn one_minus_square(x: &Tensor) -> Result<Tensor> {

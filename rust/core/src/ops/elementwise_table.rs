@@ -19,7 +19,7 @@ macro_rules! elementwise_table {
         // Arithmetic.
         (Neg, "neg", same, (x), "−x.", cpu { f: -x, i: x.w_neg() }, wgsl "-x", grad (g;) [g.neg()?])
         (Abs, "abs", same, (x), "|x|.", cpu { f: x.abs(), i: x.w_abs() }, wgsl "abs(x)", grad (g; x) [g.mul(&x.sign()?)?])
-        (Sign, "sign", same, (x), "−1, 0 or 1 by the sign of x.", cpu { f: if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else if x.is_nan() { x } else { T::ZERO }, i: x.w_sign(), b: x }, wgsl "sign(x)", grad (g;) [nil])
+        (Sign, "sign", same, (x), "−1, 0 or 1 by the sign of x.", cpu { f: if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else if x.is_nan() { x } else { T::ZERO }, i: x.w_sign(), b: x }, wgsl "sign(x)", grad (g;) [zeros_like(g)?])
         (Reciprocal, "reciprocal", float, (x), "1 / x.", cpu { f: T::ONE / x }, wgsl "1.0 / x", grad (g; out) [g.mul(&out.mul(out)?)?.neg()?])
         (Sqrt, "sqrt", float, (x), "Square root.", cpu { f: x.sqrt() }, wgsl "sqrt(x)", grad (g; out) [g.div(&out.mul(2.0)?)?])
         (Rsqrt, "rsqrt", float, (x), "1 / √x.", cpu { f: T::ONE / x.sqrt() }, wgsl "inverseSqrt(x)", grad (g; out) [g.mul(&out.mul(out)?.mul(out)?.mul(-0.5)?)?])
@@ -85,12 +85,12 @@ macro_rules! elementwise_table {
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl "1.0 / (1.0 + exp(-x))", grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])
 
         // Rounding and signs.
-        (Floor, "floor", same, (x), "The largest integer not above x.", cpu { f: x.floor(), i: x }, wgsl "floor(x)", grad (g;) [nil])
-        (Ceil, "ceil", same, (x), "The smallest integer not below x.", cpu { f: x.ceil(), i: x }, wgsl "ceil(x)", grad (g;) [nil])
-        (Round, "round", same, (x), "The nearest integer, halves to even.", cpu { f: x.round(), i: x }, wgsl "round(x)", grad (g;) [nil])
-        (Trunc, "trunc", same, (x), "x without its fraction.", cpu { f: x.trunc(), i: x }, wgsl "trunc(x)", grad (g;) [nil])
+        (Floor, "floor", same, (x), "The largest integer not above x.", cpu { f: x.floor(), i: x }, wgsl "floor(x)", grad (g;) [zeros_like(g)?])
+        (Ceil, "ceil", same, (x), "The smallest integer not below x.", cpu { f: x.ceil(), i: x }, wgsl "ceil(x)", grad (g;) [zeros_like(g)?])
+        (Round, "round", same, (x), "The nearest integer, halves to even.", cpu { f: x.round(), i: x }, wgsl "round(x)", grad (g;) [zeros_like(g)?])
+        (Trunc, "trunc", same, (x), "x without its fraction.", cpu { f: x.trunc(), i: x }, wgsl "trunc(x)", grad (g;) [zeros_like(g)?])
         (Copysign, "copysign", quotient, (x, y), "|x| with the sign of y.", cpu { f: x.copysign(y) }, wgsl "select(abs(x), -abs(x), y < 0.0)",
-            grad (g; x, y) [copysign_grad(g, x, y)?, nil])
+            grad (g; x, y) [copysign_grad(g, x, y)?, zeros_like(g)?])
         (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl "nextafter(x, y)", grad none)
         (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x < T::ZERO { T::ZERO } else if x.is_nan() { x } else { T::ONE }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl "select(select(1.0, 0.0, x < 0.0), y, x == 0.0)", grad none)
 

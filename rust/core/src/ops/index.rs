@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
 use crate::graph::{Input, Inputs, OutSpec};
-use crate::op::{Ew, Op};
 use crate::op::index::{Indexing, ScatterMode};
+use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, wrap_dim};
 use crate::tensor::{Keep, Tensor, attach};
 use crate::{bail, ensure, exec};
@@ -30,8 +30,7 @@ pub(super) fn first_outside(t: &Tensor, low: i64, high: i64) -> Result<Option<i6
     }
     let buffer = exec::materialize(t)?;
     // SAFETY: the layout lies inside the storage and is contiguous; buffers are aligned for every element type.
-    let values =
-        unsafe { std::slice::from_raw_parts(buffer.ptr().cast::<i64>().add(t.layout().offset), t.numel()) };
+    let values = unsafe { std::slice::from_raw_parts(buffer.ptr().cast::<i64>().add(t.layout().offset), t.numel()) };
     // Without an early exit the common case is vectorised.
     let bad = values.iter().fold(false, |bad, &i| bad | (i < low) | (i >= high));
     Ok(if bad { values.iter().copied().find(|&i| i < low || i >= high) } else { None })
@@ -136,7 +135,8 @@ fn set_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, source: &
     attach(name, &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             let (g, index) = (v.grad()?, v.saved(0));
-            let base = if v.needs(0) { Some(fill_known("ScatterBackward1", g, d, index, Scalar::Int(0))?) } else { None };
+            let base =
+                if v.needs(0) { Some(fill_known("ScatterBackward1", g, d, index, Scalar::Int(0))?) } else { None };
             let source = if v.needs(1) { Some(gather_known(g, d, index)?) } else { None };
             Ok(Grads::from_iter([base, source]))
         }))
@@ -149,15 +149,20 @@ pub(super) fn fill_known(name: &'static str, t: &Tensor, d: usize, index: &Tenso
     let number = Input::Scalar(value.to_bits(t.dtype()), t.dtype());
     let out = record_scatter(plain(ScatterMode::Set, d), t, index, number, None)?;
     attach(name, &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
-            Ok(one(fill_known("ScatterBackward1", v.grad()?, d, v.saved(0), Scalar::Int(0))?))
-        }))
+        Rule::Fn(Box::new(move |v| Ok(one(fill_known("ScatterBackward1", v.grad()?, d, v.saved(0), Scalar::Int(0))?))))
     });
     Ok(out)
 }
 
 /// `t` with `source`, times `factor`, added at the indices.
-fn add_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, source: &Tensor, factor: Scalar) -> Result<Tensor> {
+fn add_known(
+    name: &'static str,
+    t: &Tensor,
+    d: usize,
+    index: &Tensor,
+    source: &Tensor,
+    factor: Scalar,
+) -> Result<Tensor> {
     let factor = if factor.to_f64() == 1.0 { None } else { Some(factor) };
     let out = record_scatter(plain(ScatterMode::Add, d), t, index, source.input(), factor)?;
     attach(name, &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
@@ -210,7 +215,12 @@ pub fn gather(t: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
 }
 
 /// The arguments of a scatter, checked and with at least one dim; `None` when nothing is written.
-fn scatter_arguments(t: &Tensor, dim: i64, index: &Tensor, source: Option<&Tensor>) -> Result<Option<(usize, Tensor, Tensor, Option<Tensor>)>> {
+fn scatter_arguments(
+    t: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: Option<&Tensor>,
+) -> Result<Option<(usize, Tensor, Tensor, Option<Tensor>)>> {
     let d = wrap_dim("scatter", dim, t.rank())?;
     if let Some(s) = source {
         ensure!(s.dtype() == t.dtype(), Runtime, "scatter(): Expected self.dtype to be equal to src.dtype");
@@ -297,7 +307,14 @@ pub fn parse_reduce(op: &str, text: &str) -> Result<ScatterMode> {
 }
 
 /// `t` with the source combined into it at the indices along a dim.
-pub fn scatter_reduce(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor, mode: ScatterMode, include_self: bool) -> Result<Tensor> {
+pub fn scatter_reduce(
+    t: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    mode: ScatterMode,
+    include_self: bool,
+) -> Result<Tensor> {
     let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy() };
     ensure!(
         mode != ScatterMode::Mean || t.dtype() != DType::Bool,
@@ -308,16 +325,32 @@ pub fn scatter_reduce(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor, mod
 }
 
 /// A combining scatter on arguments that fit.
-fn reduce_known(mode: ScatterMode, include_self: bool, t: &Tensor, d: usize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+fn reduce_known(
+    mode: ScatterMode,
+    include_self: bool,
+    t: &Tensor,
+    d: usize,
+    index: &Tensor,
+    source: &Tensor,
+) -> Result<Tensor> {
     let op = Indexing::Scatter { mode, dim: d as u8, include_self };
     let out = record_scatter(op, t, index, source.input(), None)?;
     let keep = Keep { inputs: &[0, 1, 2], outputs: &[0] };
     attach("ScatterReduceBackward0", &[t, source, index], std::slice::from_ref(&out), keep, || {
         Rule::Fn(Box::new(move |v| {
-            let call = Reduced { t: v.saved(0), source: v.saved(1), index: v.saved(2), out: v.saved(3), d, mode, include_self };
+            let call = Reduced {
+                t: v.saved(0),
+                source: v.saved(1),
+                index: v.saved(2),
+                out: v.saved(3),
+                d,
+                mode,
+                include_self,
+            };
             let (base, source) = call.grads(v.grad()?)?;
             // What takes no part in the result has no gradient.
-            let base = if include_self { base } else { fill_known("ScatterBackward1", &base, d, call.index, Scalar::Int(0))? };
+            let base =
+                if include_self { base } else { fill_known("ScatterBackward1", &base, d, call.index, Scalar::Int(0))? };
             Ok(Grads::from_iter([Some(base), Some(source)]))
         }))
     });
@@ -373,10 +406,7 @@ impl Reduced<'_> {
     /// The product of the other factors: by division where that is safe, else with the only zero replaced by one.
     fn product_grads(&self, g: &Tensor) -> Result<(Tensor, Tensor)> {
         let (d, index) = (self.d, self.index);
-        let one = |t: &Tensor, mask: &Tensor| apply(
-            Ew::Where,
-            &[mask.into(), Scalar::Int(1).into(), t.into()],
-        );
+        let one = |t: &Tensor, mask: &Tensor| apply(Ew::Where, &[mask.into(), Scalar::Int(1).into(), t.into()]);
         let base_zero = self.t.eq_zero()?;
         let safe = one(self.t, &base_zero)?;
         let others = reduce_known(ScatterMode::Prod, self.include_self, &safe, d, index, self.source)?;
@@ -387,7 +417,8 @@ impl Reduced<'_> {
         let how_many = self.gather(&add_known("ScatterAddBackward0", &none, d, index, &zeros, Scalar::Int(1))?)?;
         let only = zero.logical_and(&how_many.eq(1.0)?)?;
         let patched = one(self.source, &only)?;
-        let without = self.gather(&g.mul(&reduce_known(ScatterMode::Prod, self.include_self, self.t, d, index, &patched)?)?)?;
+        let without =
+            self.gather(&g.mul(&reduce_known(ScatterMode::Prod, self.include_self, self.t, d, index, &patched)?)?)?;
         let divided = self.gather(&g.mul(self.out)?)?.div(&one(self.source, &zero)?)?;
         Ok((base, super::elementwise::where_(&only, &without, &divided)?))
     }
@@ -451,7 +482,12 @@ fn check_lines(op: &str, t: &Tensor, d: usize, index: &Tensor, source: &Tensor) 
             index.shape_dims()
         ))
     })?;
-    ensure!(is_index(at.dtype()), Runtime, "{op}_(): Expected dtype int32/int64 for index but got: {}", at.dtype().scalar_name());
+    ensure!(
+        is_index(at.dtype()),
+        Runtime,
+        "{op}_(): Expected dtype int32/int64 for index but got: {}",
+        at.dtype().scalar_name()
+    );
     ensure!(
         t.dtype() == source.dtype(),
         Runtime,
@@ -491,7 +527,14 @@ pub fn index_add_scaled(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor, a
 }
 
 /// `t` with the rows of `source` combined into it at `index` along a dim.
-pub fn index_reduce(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor, mode: ScatterMode, include_self: bool) -> Result<Tensor> {
+pub fn index_reduce(
+    t: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    mode: ScatterMode,
+    include_self: bool,
+) -> Result<Tensor> {
     let d = wrap_dim("index_reduce", dim, t.rank())?;
     ensure!(
         t.dtype() != DType::Bool || (include_self && mode != ScatterMode::Mean),
@@ -510,7 +553,11 @@ pub fn index_copy(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Resu
         Error::Index(format!("index_copy_(): Index should have dimension 1 or 0 (got {})", index.rank()))
     })?;
     let n = at.numel();
-    ensure!(source.rank() > 0 || n == 1, Index, "index_copy_(): When source is scalar, index should have one element (got {n})");
+    ensure!(
+        source.rank() > 0 || n == 1,
+        Index,
+        "index_copy_(): When source is scalar, index should have one element (got {n})"
+    );
     ensure!(
         source.rank() == t.rank() || source.rank() == 0 || t.rank() == 0,
         Index,
@@ -518,7 +565,12 @@ pub fn index_copy(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Resu
         source.rank(),
         t.rank()
     );
-    ensure!(at.dtype() == DType::I64, Runtime, "index_copy_(): Expected a long tensor for index, but got {}", at.dtype().scalar_name());
+    ensure!(
+        at.dtype() == DType::I64,
+        Runtime,
+        "index_copy_(): Expected a long tensor for index, but got {}",
+        at.dtype().scalar_name()
+    );
     ensure!(
         t.dtype() == source.dtype(),
         Runtime,
@@ -608,7 +660,12 @@ fn wrapped(index: &Tensor, size: i64) -> Result<Tensor> {
 /// `t` read along a dim at indices that broadcast against it, or flattened where no dim is given.
 pub fn take_along_dim(t: &Tensor, index: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     let name = "torch.take_along_dim()";
-    ensure!(index.dtype() == DType::I64, Runtime, "{name}: dtype of indices should be Long but got {}", index.dtype().scalar_name());
+    ensure!(
+        index.dtype() == DType::I64,
+        Runtime,
+        "{name}: dtype of indices should be Long but got {}",
+        index.dtype().scalar_name()
+    );
     let Some(dim) = dim else {
         return gather(&view::reshape(t, &[t.numel()])?, 0, &view::reshape(index, &[index.numel()])?);
     };

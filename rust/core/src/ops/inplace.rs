@@ -61,7 +61,10 @@ fn expand_value(v: &Tensor, target: &Tensor) -> Result<Tensor> {
         bail!(
             Runtime,
             "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension: value of shape {} written to shape {}",
-            target.shape().last().copied().unwrap_or(1), v.shape().last().copied().unwrap_or(1), v.shape_dims(), target.shape_dims()
+            target.shape().last().copied().unwrap_or(1),
+            v.shape().last().copied().unwrap_or(1),
+            v.shape_dims(),
+            target.shape_dims()
         );
     }
     view::expand(&from, target.shape())
@@ -74,14 +77,16 @@ pub fn replace(target: &Tensor, value: &Tensor, op: &str) -> Result<()> {
         bail!(
             Runtime,
             "{op}_: output with shape {} doesn't match the broadcast shape {}",
-            target.shape_dims(), value.shape_dims()
+            target.shape_dims(),
+            value.shape_dims()
         );
     }
     if value.dtype().category() > target.dtype().category() {
         bail!(
             Runtime,
             "{op}_: result type {} can't be cast to the desired output type {}",
-            value.dtype().scalar_name(), target.dtype().scalar_name()
+            value.dtype().scalar_name(),
+            target.dtype().scalar_name()
         );
     }
     let value = cast(value, target.dtype())?;

@@ -94,7 +94,10 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             a.numel() == b.numel(),
             Runtime,
             "inconsistent tensor size, expected tensor {} and src {} to have the same number of elements, but got {} and {} elements respectively",
-            a.shape_dims(), b.shape_dims(), a.numel(), b.numel()
+            a.shape_dims(),
+            b.shape_dims(),
+            a.numel(),
+            b.numel()
         );
     }
     let left = if x { view::unsqueeze(a, 0)? } else { a.clone() };

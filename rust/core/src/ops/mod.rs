@@ -2,6 +2,7 @@
 //! knows how a kernel works; results are recorded, not computed.
 
 pub mod advanced;
+pub mod conv;
 pub mod count;
 pub mod create;
 pub mod elementwise;
@@ -11,11 +12,13 @@ pub mod index;
 pub mod inplace;
 pub mod join;
 pub mod matmul;
+pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod scan;
 pub mod sort;
 pub mod view;
+pub mod window;
 
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
@@ -53,12 +56,7 @@ impl Tensor {
 
 /// The only element of a tensor, as a number; computes what is pending.
 pub fn item(t: &Tensor) -> Result<Scalar> {
-    ensure!(
-        t.numel() == 1,
-        Runtime,
-        "a Tensor with {} elements cannot be converted to Scalar",
-        t.numel()
-    );
+    ensure!(t.numel() == 1, Runtime, "a Tensor with {} elements cannot be converted to Scalar", t.numel());
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
     // SAFETY: the layout lies inside the storage.

@@ -74,7 +74,13 @@ pub fn rot90(t: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
     ensure!(dims.len() == 2, Runtime, "expected total rotation dims == 2, but got dims = {}", dims.len());
     ensure!(t.rank() >= 2, Runtime, "expected total dims >= 2, but got total dims = {}", t.rank());
     let (a, b) = (wrap_dim("rot90", dims[0], t.rank())? as i64, wrap_dim("rot90", dims[1], t.rank())? as i64);
-    ensure!(a != b, Runtime, "expected rotation dims to be different, but got dim0 = {} and dim1 = {}", dims[0], dims[1]);
+    ensure!(
+        a != b,
+        Runtime,
+        "expected rotation dims to be different, but got dim0 = {} and dim1 = {}",
+        dims[0],
+        dims[1]
+    );
     match k.rem_euclid(4) {
         1 => view::transpose(&flip(t, &[b])?, a, b),
         2 => flip(t, &[a, b]),
@@ -142,11 +148,7 @@ pub fn repeat_interleave(t: &Tensor, count: i64, dim: Option<i64>, output_size: 
 /// Position `i` repeated `repeats[i]` times; computes the repeats.
 pub fn repeat_positions(repeats: &Tensor, output_size: Option<i64>) -> Result<Tensor> {
     ensure!(repeats.rank() == 1, Runtime, "repeat_interleave only accept 1D vector as repeat");
-    ensure!(
-        matches!(repeats.dtype(), DType::I64 | DType::I32),
-        Runtime,
-        "repeats has to be Long or Int tensor"
-    );
+    ensure!(matches!(repeats.dtype(), DType::I64 | DType::I32), Runtime, "repeats has to be Long or Int tensor");
     ensure!(first_outside(repeats, 0, i64::MAX)?.is_none(), Runtime, "repeats can not be negative");
     let total = super::item(&reduce::sum(repeats, None, false, None)?)?.to_i64();
     ensure!(output_size.is_none_or(|n| n == total), Runtime, "allocated size does not match required size");
@@ -156,7 +158,12 @@ pub fn repeat_positions(repeats: &Tensor, output_size: Option<i64>) -> Result<Te
 }
 
 /// Element `i` of a dim (or of the flattened tensor) repeated `repeats[i]` times; computes the repeats.
-pub fn repeat_interleave_by(t: &Tensor, repeats: &Tensor, dim: Option<i64>, output_size: Option<i64>) -> Result<Tensor> {
+pub fn repeat_interleave_by(
+    t: &Tensor,
+    repeats: &Tensor,
+    dim: Option<i64>,
+    output_size: Option<i64>,
+) -> Result<Tensor> {
     let Some(dim) = dim else {
         return repeat_interleave_by(&view::reshape(t, &[t.numel()])?, repeats, Some(0), output_size);
     };

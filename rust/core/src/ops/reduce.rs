@@ -43,7 +43,14 @@ impl Over {
 }
 
 /// Records a reduction without history; the result has the kept dims, or all with size 1.
-fn record_reduce(kind: Reduction, t: &Tensor, o: &Over, keepdim: bool, dtype: DType, parameter: Option<f64>) -> Result<Tensor> {
+fn record_reduce(
+    kind: Reduction,
+    t: &Tensor,
+    o: &Over,
+    keepdim: bool,
+    dtype: DType,
+    parameter: Option<f64>,
+) -> Result<Tensor> {
     let mut inputs: Inputs = SmallVec::from_iter([t.input()]);
     if let Some(p) = parameter {
         inputs.push(Input::Scalar(Scalar::Float(p).to_bits(DType::F64), DType::F64));
@@ -84,10 +91,8 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
         return Ok(t.clone());
     }
     let lead = t.rank().saturating_sub(shape.len());
-    let dims: SmallVec<[i64; 6]> = (0..t.rank())
-        .filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1))
-        .map(|d| d as i64)
-        .collect();
+    let dims: SmallVec<[i64; 6]> =
+        (0..t.rank()).filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1)).map(|d| d as i64).collect();
     let s = if dims.is_empty() { t.clone() } else { sum(t, Some(&dims), true, None)? };
     view::reshape(&s, shape)
 }

@@ -155,7 +155,11 @@ pub struct Search<'a> {
 pub fn searchsorted(sorted: &Tensor, values: &Tensor, options: Search) -> Result<Tensor> {
     let name = "torch.searchsorted()";
     if let Some(side) = options.side {
-        ensure!(side == "left" || side == "right", Runtime, "{name}: side can only be 'left' or 'right' but got {side}");
+        ensure!(
+            side == "left" || side == "right",
+            Runtime,
+            "{name}: side can only be 'left' or 'right' but got {side}"
+        );
         ensure!(
             side == "right" || !options.right,
             Runtime,
@@ -163,7 +167,11 @@ pub fn searchsorted(sorted: &Tensor, values: &Tensor, options: Search) -> Result
         );
     }
     let right = options.right || options.side == Some("right");
-    ensure!(sorted.rank() > 0, Runtime, "{name}: boundaries tensor should have positive dimension, but got 0 dimension");
+    ensure!(
+        sorted.rank() > 0,
+        Runtime,
+        "{name}: boundaries tensor should have positive dimension, but got 0 dimension"
+    );
     ensure!(
         values.rank() > 0 || sorted.rank() == 1,
         Runtime,
@@ -183,11 +191,7 @@ pub fn searchsorted(sorted: &Tensor, values: &Tensor, options: Search) -> Result
         None => sorted.clone(),
     };
     let dtype = result_type(&[(&sorted).into(), values.into()]);
-    ensure!(
-        dtype != DType::Bool,
-        NotImplemented,
-        "\"searchsorted_out_cpu\" not implemented for 'Bool'"
-    );
+    ensure!(dtype != DType::Bool, NotImplemented, "\"searchsorted_out_cpu\" not implemented for 'Bool'");
     let layout = Arc::new(Layout::contiguous(values.shape_dims().clone()));
     let spec = OutSpec { dtype: if options.out_int32 { DType::I32 } else { DType::I64 }, layout };
     let inputs = SmallVec::from_iter([cast(&sorted, dtype)?.input(), cast(values, dtype)?.input()]);
@@ -262,7 +266,8 @@ fn find_unique(t: &Tensor, dim: Option<usize>, consecutive: bool) -> Result<(Ten
     let n = dim.map_or(t.numel(), |d| t.shape()[d]);
     let list = |n: usize| OutSpec { dtype: DType::I64, layout: Arc::new(Layout::contiguous(Dims::from([n]))) };
     let op = Op::Sorting(Sorting::Unique { dim: dim.map(|d| d as u8), consecutive });
-    let outs = record(op, SmallVec::from_iter([t.input()]), [list(n), list(n), list(n), list(1)].into_iter().collect())?;
+    let outs =
+        record(op, SmallVec::from_iter([t.input()]), [list(n), list(n), list(n), list(1)].into_iter().collect())?;
     let len = super::item(&outs[3])?.to_i64() as usize;
     let head = |t: &Tensor| view::slice(t, 0, 0, len, 1)?.copy_contiguous();
     Ok((head(&outs[0])?, outs[1].clone(), head(&outs[2])?))
@@ -285,7 +290,11 @@ pub fn unique_dim(t: &Tensor, dim: i64, consecutive: bool) -> Result<Unique> {
     if t.shape()[d] == 0 {
         ensure!(empty == 0, Runtime, "Number of zero sized dimensions is more than one, so unique cannot be applied ");
     } else {
-        ensure!(empty == 0, Runtime, "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied");
+        ensure!(
+            empty == 0,
+            Runtime,
+            "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
+        );
     }
     let (first, inverse, counts) = find_unique(t, Some(d), consecutive)?;
     // The slices are laid out one after the other, as in PyTorch.

@@ -20,7 +20,12 @@ fn one(g: Tensor) -> Grads {
 }
 
 /// A view of `t` with this layout and gradient rule.
-pub fn make_view(t: &Tensor, layout: Layout, name: &'static str, rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static) -> Tensor {
+pub fn make_view(
+    t: &Tensor,
+    layout: Layout,
+    name: &'static str,
+    rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
+) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
     let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()));
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || Rule::Fn(Box::new(rule)));
@@ -44,7 +49,12 @@ pub fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
     let zeros = super::create::zeros(shape.clone(), g.dtype())?;
     let out = if overlapping(&target) {
         let offsets = offsets_of(&target)?;
-        let flat = super::index::index_add(&reshape(&zeros.detach(), &[shape.numel()])?, 0, &offsets, &reshape(&g.detach(), &[g.numel()])?)?;
+        let flat = super::index::index_add(
+            &reshape(&zeros.detach(), &[shape.numel()])?,
+            0,
+            &offsets,
+            &reshape(&g.detach(), &[g.numel()])?,
+        )?;
         reshape(&flat, shape)?.detach()
     } else {
         write(&zeros, target, g)?
@@ -96,7 +106,11 @@ pub fn scatter_into_zeros(g: &Tensor, base: &Layout, layout: &Layout) -> Result<
 /// The window `layout` expressed over a row-major copy of `base`; both address one storage, and base is dense.
 fn relative(base: &Layout, layout: &Layout) -> Result<Layout> {
     if base.is_contiguous() && layout.offset >= base.offset {
-        return Ok(Layout { shape: layout.shape.clone(), strides: layout.strides.clone(), offset: layout.offset - base.offset });
+        return Ok(Layout {
+            shape: layout.shape.clone(),
+            strides: layout.strides.clone(),
+            offset: layout.offset - base.offset,
+        });
     }
     bail!(NotImplemented, "gradients through in-place writes to views of a tensor that is not contiguous")
 }
@@ -113,9 +127,11 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
         let rel = rel.clone();
         let part = if v.needs(1) {
             let dense = super::contiguous(g)?;
-            Some(window(&dense, "AsStridedBackward0", Arc::new(move |l: &Layout| {
-                Ok(Layout { offset: l.offset + rel.offset, ..rel.clone() })
-            }))?)
+            Some(window(
+                &dense,
+                "AsStridedBackward0",
+                Arc::new(move |l: &Layout| Ok(Layout { offset: l.offset + rel.offset, ..rel.clone() })),
+            )?)
         } else {
             None
         };
@@ -173,7 +189,11 @@ pub fn expand(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
             bail!(
                 Runtime,
                 "expand({} of size {}, size={}): the number of sizes provided ({}) must be greater or equal to the number of dimensions in the tensor ({})",
-                t.dtype(), t.shape_dims(), Dims::from_slice(shape), shape.len(), t.rank()
+                t.dtype(),
+                t.shape_dims(),
+                Dims::from_slice(shape),
+                shape.len(),
+                t.rank()
             );
         }
         let lead = shape.len() - t.rank();
@@ -181,7 +201,11 @@ pub fn expand(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
         bail!(
             Runtime,
             "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  Target sizes: {}.  Tensor sizes: {}",
-            shape[lead + d], t.shape()[d], lead + d, Dims::from_slice(shape), t.shape_dims()
+            shape[lead + d],
+            t.shape()[d],
+            lead + d,
+            Dims::from_slice(shape),
+            t.shape_dims()
         )
     };
     let from = t.shape_dims().clone();
@@ -226,7 +250,9 @@ pub fn view(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
         None => bail!(
             Runtime,
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead. (size {} with strides {} viewed as {})",
-            t.shape_dims(), t.layout().strides, Dims::from_slice(shape)
+            t.shape_dims(),
+            t.layout().strides,
+            Dims::from_slice(shape)
         ),
     }
 }
@@ -250,16 +276,20 @@ pub fn reshape(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
 
 /// Elements `start, start + step, …` (`len` of them) of a dim.
 pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> Result<Tensor> {
-    window(t, "SliceBackward0", Arc::new(move |l: &Layout| {
-        let mut out = l.clone();
-        // An empty slice keeps an offset inside the storage.
-        if len > 0 {
-            out.offset += start * l.strides[dim];
-        }
-        out.shape[dim] = len;
-        out.strides[dim] = l.strides[dim] * step;
-        Ok(out)
-    }))
+    window(
+        t,
+        "SliceBackward0",
+        Arc::new(move |l: &Layout| {
+            let mut out = l.clone();
+            // An empty slice keeps an offset inside the storage.
+            if len > 0 {
+                out.offset += start * l.strides[dim];
+            }
+            out.shape[dim] = len;
+            out.strides[dim] = l.strides[dim] * step;
+            Ok(out)
+        }),
+    )
 }
 
 /// One element of a dim, which disappears.
@@ -267,19 +297,19 @@ pub fn select(t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     ensure!(t.rank() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim("select", dim, t.rank())?;
     let size = t.shape()[d] as i64;
-    ensure!(
-        index >= -size && index < size,
-        Index,
-        "index {index} is out of bounds for dimension {d} with size {size}"
-    );
+    ensure!(index >= -size && index < size, Index, "index {index} is out of bounds for dimension {d} with size {size}");
     let i = if index < 0 { index + size } else { index } as usize;
-    window(t, "SelectBackward0", Arc::new(move |l: &Layout| {
-        let mut out = l.clone();
-        out.offset += i * l.strides[d];
-        out.shape.remove(d);
-        out.strides.remove(d);
-        Ok(out)
-    }))
+    window(
+        t,
+        "SelectBackward0",
+        Arc::new(move |l: &Layout| {
+            let mut out = l.clone();
+            out.offset += i * l.strides[d];
+            out.shape.remove(d);
+            out.strides.remove(d);
+            Ok(out)
+        }),
+    )
 }
 
 pub fn unsqueeze(t: &Tensor, dim: i64) -> Result<Tensor> {
@@ -333,19 +363,23 @@ pub fn unfold(t: &Tensor, dim: i64, size: i64, step: i64) -> Result<Tensor> {
     ensure!(size >= 0, Runtime, "unfold: size is {size} but must be >= 0");
     ensure!(size <= have, Runtime, "unfold: maximum size for tensor at dimension {d} is {have} but size is {size}");
     ensure!(step > 0, Runtime, "unfold: step is {step} but must be > 0");
-    window(t, "UnfoldBackward0", Arc::new(move |l: &Layout| {
-        let mut out = l.clone();
-        if l.rank() == 0 {
+    window(
+        t,
+        "UnfoldBackward0",
+        Arc::new(move |l: &Layout| {
+            let mut out = l.clone();
+            if l.rank() == 0 {
+                out.shape.push(size as usize);
+                out.strides.push(1);
+                return Ok(out);
+            }
+            out.shape[d] = ((have - size) / step + 1) as usize;
+            out.strides[d] = l.strides[d] * step as usize;
             out.shape.push(size as usize);
-            out.strides.push(1);
-            return Ok(out);
-        }
-        out.shape[d] = ((have - size) / step + 1) as usize;
-        out.strides[d] = l.strides[d] * step as usize;
-        out.shape.push(size as usize);
-        out.strides.push(l.strides[d]);
-        Ok(out)
-    }))
+            out.strides.push(l.strides[d]);
+            Ok(out)
+        }),
+    )
 }
 
 /// Any window on the storage, checked to lie inside it.
@@ -376,7 +410,10 @@ pub fn check_bounds(t: &Tensor, layout: &Layout) -> Result<()> {
         end <= bytes || layout.numel() == 0,
         Runtime,
         "setStorage: sizes {}, strides {}, storage offset {}, and itemsize {} requiring a storage size of {end} are out of bounds for storage of size {bytes}",
-        layout.shape, layout.strides, layout.offset, t.dtype().size()
+        layout.shape,
+        layout.strides,
+        layout.offset,
+        t.dtype().size()
     );
     Ok(())
 }
@@ -398,20 +435,27 @@ pub fn view_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
     let (from, to) = (t.dtype().size(), dtype.size());
     let mut layout = (**t.layout()).clone();
     if from != to {
-        ensure!(t.rank() > 0, Runtime, "self.dim() cannot be 0 to view {} as {dtype} (different element sizes)", t.dtype());
+        ensure!(
+            t.rank() > 0,
+            Runtime,
+            "self.dim() cannot be 0 to view {} as {dtype} (different element sizes)",
+            t.dtype()
+        );
         let last = t.rank() - 1;
         ensure!(
             layout.strides[last] == 1 || layout.shape[last] == 1,
             Runtime,
             "self.stride(-1) must be 1 to view {} as {dtype} (different element sizes), but got {}",
-            t.dtype(), layout.strides[last]
+            t.dtype(),
+            layout.strides[last]
         );
         let scale = |v: usize, what: &str| -> Result<usize> {
             ensure!(
                 v * from % to == 0,
                 Runtime,
                 "{what} must be divisible by {} to view {} as {dtype} (different element sizes), but got {v}",
-                to / from.max(1), t.dtype()
+                to / from.max(1),
+                t.dtype()
             );
             Ok(v * from / to)
         };

@@ -163,7 +163,8 @@ impl Engine<'_> {
             order.sort_by_key(|n| (!matches!(n.rule, Rule::Accumulate(_)), n.sequence));
             for node in &order {
                 let here = needed.get(&Arc::as_ptr(node)) == Some(&true);
-                let wanted = here || node.edges.iter().flatten().any(|e| needed.get(&Arc::as_ptr(&e.node)) == Some(&true));
+                let wanted =
+                    here || node.edges.iter().flatten().any(|e| needed.get(&Arc::as_ptr(&e.node)) == Some(&true));
                 needed.insert(Arc::as_ptr(node), wanted);
             }
         }
@@ -260,6 +261,10 @@ impl Engine<'_> {
             }
             Rule::Ew(op) => ops::elementwise::vjp(*op, &Vjp::new(node, grads)?)?,
             Rule::Fn(f) => f(&Vjp::new(node, grads)?)?,
+            Rule::Window { base, view } => {
+                let v = Vjp::new(node, grads)?;
+                smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
+            }
             Rule::Custom(c) => c.backward(&Vjp::new(node, grads)?)?,
         };
         let post = crate::graph::lock(&node.hooks).post.clone();
@@ -275,7 +280,12 @@ impl Engine<'_> {
         Ok(inputs)
     }
 
-    fn forward_gradients(&mut self, node: &Arc<GradNode>, mut inputs: Grads, ready: &mut BinaryHeap<Ready>) -> Result<()> {
+    fn forward_gradients(
+        &mut self,
+        node: &Arc<GradNode>,
+        mut inputs: Grads,
+        ready: &mut BinaryHeap<Ready>,
+    ) -> Result<()> {
         inputs.resize(node.edges.len().max(inputs.len()), None);
         for (edge, g) in node.edges.iter().zip(inputs) {
             let Some(edge) = edge else { continue };

@@ -11,9 +11,30 @@ use corten_core::{bail, ensure};
 
 /// Operators whose Python form differs from "tensors in, tensor out"; their rows are below or in other files.
 const SPECIAL: &[Ew] = &[
-    Ew::Copy, Ew::Add, Ew::Sub, Ew::Div, Ew::TruncDiv, Ew::Pow, Ew::Clamp, Ew::Where, Ew::Addcmul, Ew::Addcdiv, Ew::NanToNum,
-    Ew::Softplus, Ew::Elu, Ew::LeakyRelu, Ew::Hardshrink, Ew::Softshrink, Ew::Threshold, Ew::Philox, Ew::GeluTanh, Ew::Gelu,
-    Ew::Trigamma, Ew::Lerp, Ew::Heaviside, Ew::Round,
+    Ew::Copy,
+    Ew::Add,
+    Ew::Sub,
+    Ew::Div,
+    Ew::TruncDiv,
+    Ew::Pow,
+    Ew::Clamp,
+    Ew::Where,
+    Ew::Addcmul,
+    Ew::Addcdiv,
+    Ew::NanToNum,
+    Ew::Softplus,
+    Ew::Elu,
+    Ew::LeakyRelu,
+    Ew::Hardshrink,
+    Ew::Softshrink,
+    Ew::Threshold,
+    Ew::Philox,
+    Ew::GeluTanh,
+    Ew::Gelu,
+    Ew::Trigamma,
+    Ew::Lerp,
+    Ew::Heaviside,
+    Ew::Round,
 ];
 
 /// Functions of `nn.functional` only.

@@ -78,7 +78,14 @@ fn repeat_positions(repeats: &Tensor, output_size: Option<i64>) -> Result<Tensor
 }
 
 /// `slice_scatter`, with a slice's defaults and clamping.
-fn slice_scatter(t: &Tensor, src: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i64) -> Result<Tensor> {
+fn slice_scatter(
+    t: &Tensor,
+    src: &Tensor,
+    dim: i64,
+    start: Option<i64>,
+    end: Option<i64>,
+    step: i64,
+) -> Result<Tensor> {
     ensure!(t.rank() > 0, Runtime, "slice() cannot be applied to a 0-dim tensor.");
     ensure!(step > 0, Runtime, "slice step must be positive");
     let d = wrap_dim("slice_scatter", dim, t.rank())?;

@@ -3,10 +3,10 @@
 use crate::rows;
 use crate::table::Row;
 use corten_core::dtype::Scalar;
+use corten_core::ensure;
 use corten_core::error::Result;
 use corten_core::ops::{matmul, view};
 use corten_core::tensor::Tensor;
-use corten_core::ensure;
 
 fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
     ensure!(t.rank() == rank, Runtime, "{op}: {name} must be {rank}-D, got a tensor of shape {}", t.shape_dims());
@@ -26,7 +26,10 @@ fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         a.shape()[0] == b.shape()[0],
         Runtime,
         "bmm: Expected size for first two dimensions of batch2 tensor to be: [{}, {}] but got: [{}, {}].",
-        a.shape()[0], a.shape()[2], b.shape()[0], b.shape()[1]
+        a.shape()[0],
+        a.shape()[2],
+        b.shape()[0],
+        b.shape()[1]
     );
     matmul::matmul(a, b)
 }

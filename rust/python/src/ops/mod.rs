@@ -1,8 +1,11 @@
 //! The rows of the operator table, by family; the functions behind them are the engine's.
 
+pub mod create;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod sort;
+pub mod window;

@@ -21,6 +21,22 @@ fn full_extremum(max: bool, t: &Tensor) -> Result<Tensor> {
     reduce::extremum(max, t, None, false)
 }
 
+/// Minimum and maximum, over everything or over a dim.
+fn both_extrema(t: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Ret> {
+    let reduced = match dim {
+        Some(d) if t.rank() > 0 => t.shape()[corten_core::shape::wrap_dim("aminmax", d, t.rank())?],
+        _ => t.numel(),
+    };
+    corten_core::ensure!(
+        reduced > 0,
+        Runtime,
+        "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+    );
+    let dims = dim.map(|d| [d]);
+    let one = |max: bool| reduce::extremum(max, t, dims.as_ref().map(|d| &d[..]), keepdim);
+    Ok(pair("aminmax", (one(false)?, one(true)?)))
+}
+
 /// The correction of var and std: `unbiased` is the old spelling.
 fn correction(unbiased: Option<bool>, correction: Option<f64>) -> f64 {
     correction.unwrap_or(if unbiased == Some(false) { 0.0 } else { 1.0 })
@@ -47,6 +63,7 @@ pub fn rows() -> Vec<Row> {
         "min(Tensor self)" fm "The minimum of everything, over a dim with its index, or of two tensors." |a| full_extremum(false, a.tensor(0))?;
         "min(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("min", reduce::extremum_with_index(false, a.tensor(0), a.int(1), a.bool(2))?);
         "min(Tensor self, Tensor other)" fmo "" |a| a.tensor(0).minimum(a.tensor(1))?;
+        "aminmax(Tensor self, *, int? dim=None, bool keepdim=False)" fmo "Minimum and maximum together; ties share the gradient." |a| both_extrema(a.tensor(0), a.opt_int(1), a.bool(2))?;
         "argmax(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the maximum." |a| reduce::arg_extremum(true, a.tensor(0), a.opt_int(1), a.bool(2))?;
         "argmin(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the minimum." |a| reduce::arg_extremum(false, a.tensor(0), a.opt_int(1), a.bool(2))?;
         "any(Tensor self)" fm "Whether an element is non-zero." |a| reduce::truth(false, a.tensor(0), None, false)?;

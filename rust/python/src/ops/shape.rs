@@ -77,7 +77,10 @@ fn unflatten(t: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
     let d = wrap_dim("unflatten", dim, t.rank())?;
     ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
     let inner = view::infer_shape("unflatten", sizes, t.shape()[d]).map_err(|_| {
-        Error::Runtime(format!("unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({}) in the input tensor", t.shape()[d]))
+        Error::Runtime(format!(
+            "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({}) in the input tensor",
+            t.shape()[d]
+        ))
     })?;
     let mut out: Vec<usize> = t.shape()[..d].to_vec();
     out.extend_from_slice(&inner);
@@ -128,7 +131,11 @@ fn split(t: &Tensor, size: i64, dim: i64) -> Result<Vec<Tensor>> {
     let d = wrap_dim("split", dim, t.rank())?;
     let n = t.shape()[d] as i64;
     ensure!(size >= 0, Runtime, "split expects split_size be non-negative, but got split_size={size}");
-    ensure!(size > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of {n}");
+    ensure!(
+        size > 0 || n == 0,
+        Runtime,
+        "split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+    );
     let count = if size == 0 { 1 } else { ((n + size - 1) / size).max(1) };
     let lengths: Vec<i64> = (0..count).map(|i| (n - i * size).min(size)).collect();
     split_sizes(t, &lengths, dim)
@@ -148,7 +155,11 @@ fn chunk(t: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
 
 fn tensor_split(t: &Tensor, sections: Option<i64>, indices: Option<&[i64]>, dim: i64) -> Result<Vec<Tensor>> {
     let d = wrap_dim("tensor_split", dim, t.rank())?;
-    ensure!(t.rank() > 0, Runtime, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
+    ensure!(
+        t.rank() > 0,
+        Runtime,
+        "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+    );
     let n = t.shape()[d] as i64;
     if let Some(k) = sections {
         ensure!(k > 0, Runtime, "number of sections must be larger than 0, got {k}");
@@ -208,7 +219,7 @@ fn contiguous(t: &Tensor, format: Option<Format>) -> Result<Tensor> {
 }
 
 /// The tensor converted, or itself where nothing changes.
-fn to(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
+pub fn to(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
     let converted = cast(t, dtype)?;
     match format {

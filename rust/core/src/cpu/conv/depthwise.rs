@@ -16,13 +16,81 @@ pub struct Correlation {
     size: [usize; 3],
     grid: [usize; 3],
     stride: [usize; 3],
-    /// Per axis, kernel elements and their shifts.
-    taps: [Vec<(usize, isize)>; 3],
+    /// Kernel columns and their shifts.
+    columns: Vec<(usize, isize)>,
     kernel: [usize; 3],
     place: Place,
+    rows: Vec<OutputRow>,
+    /// The input rows under each output row.
+    sources: Vec<SourceRow>,
+    /// Per kernel row, its offset and where it meets: offsets of gradient and input rows.
+    meetings: Vec<(usize, Vec<(usize, usize)>)>,
 }
 
-/// The kernels, compiled for every level; `W` columns of the kernel are unrolled, 0 stands for any number.
+struct OutputRow {
+    /// Offset in the output plane.
+    place: usize,
+    /// `sources[first..end]` lie under it.
+    first: usize,
+    end: usize,
+}
+
+struct SourceRow {
+    /// Offset in the input plane.
+    offset: usize,
+    /// Offset of the kernel row it meets.
+    kernel: usize,
+}
+
+impl Correlation {
+    fn new(
+        size: [usize; 3],
+        grid: [usize; 3],
+        stride: [usize; 3],
+        taps: [Vec<(usize, isize)>; 3],
+        kernel: [usize; 3],
+        place: Place,
+    ) -> Self {
+        let inside = |axis: usize, at: usize, shift: isize| {
+            let i = (at * stride[axis]) as isize + shift;
+            (0..size[axis] as isize).contains(&i).then_some(i as usize)
+        };
+        let (mut rows, mut sources) = (Vec::<OutputRow>::new(), Vec::<SourceRow>::new());
+        for row in 0..grid[0] * grid[1] {
+            let first = sources.len();
+            for &(d, shift) in &taps[0] {
+                let Some(id) = inside(0, row / grid[1], shift) else { continue };
+                for &(h, shift) in &taps[1] {
+                    let Some(ih) = inside(1, row % grid[1], shift) else { continue };
+                    let kernel = (d * kernel[1] + h) * kernel[2];
+                    sources.push(SourceRow { offset: (id * size[1] + ih) * size[2], kernel });
+                }
+            }
+            rows.push(OutputRow { place: place.offset(grid, row * grid[2]), first, end: sources.len() });
+        }
+        let mut meetings: Vec<_> = (0..kernel[0] * kernel[1]).map(|k| (k * kernel[2], Vec::new())).collect();
+        for (i, row) in rows.iter().enumerate() {
+            for source in &sources[row.first..row.end] {
+                meetings[source.kernel / kernel[2]].1.push((i * grid[2], source.offset));
+            }
+        }
+        let [_, _, columns] = taps;
+        Correlation { size, grid, stride, columns, kernel, place, rows, sources, meetings }
+    }
+
+    /// The lanes of the vector of points `from..from + lanes` whose tap with `shift` lies inside the row.
+    #[inline(always)]
+    fn mask(&self, from: usize, lanes: usize, shift: isize) -> u32 {
+        let (step, n) = (self.stride[2] as isize, lanes.min(self.grid[2] - from) as isize);
+        let first = from as isize * step + shift;
+        let up = |v: isize| if step == 1 { v.max(0) } else { (v.max(0) + step - 1) / step };
+        let hi = up(self.size[2] as isize - first).min(n);
+        let lo = up(-first).min(hi);
+        low_mask(hi as usize) & !low_mask(lo as usize)
+    }
+}
+
+/// The kernels, compiled for every level.
 pub trait DepthwiseKernels: Real {
     /// Lanes of the partial sums of [`DepthwiseKernels::dots`].
     fn lanes() -> usize;
@@ -103,93 +171,71 @@ macro_rules! levels {
 levels!(f32, __m512, __m256, 4);
 levels!(f64, __m512d, __m256d, 2);
 
-impl Correlation {
-    /// The lanes of the vector of points `from..from + lanes` whose tap with `shift` lies inside the row.
-    #[inline(always)]
-    fn mask(&self, from: usize, lanes: usize, shift: isize) -> u32 {
-        let (step, n) = (self.stride[2] as isize, lanes.min(self.grid[2] - from) as isize);
-        let first = from as isize * step + shift;
-        let up = |v: isize| if step == 1 { v.max(0) } else { (v.max(0) + step - 1) / step };
-        let hi = up(self.size[2] as isize - first).min(n);
-        let lo = up(-first).min(hi);
-        low_mask(hi as usize) & !low_mask(lo as usize)
-    }
-    fn taps(&self) -> usize {
-        self.kernel.iter().product()
-    }
-    /// The row of `size` that point `at` of an axis reads, if it is inside.
-    #[inline(always)]
-    fn inside(&self, axis: usize, at: usize, shift: isize) -> Option<usize> {
-        let i = (at * self.stride[axis]) as isize + shift;
-        (0..self.size[axis] as isize).contains(&i).then_some(i as usize)
-    }
-}
-
 #[inline(always)]
-unsafe fn load<V: Vector>(p: *const V::T, step: usize, mask: u32) -> V {
+unsafe fn load<V: Vector, const UNIT: bool>(p: *const V::T, step: usize, mask: u32) -> V {
     // SAFETY: the caller's.
-    unsafe { if step == 1 { V::load_masked(p, mask) } else { V::load_step(p, step, mask) } }
+    unsafe { if UNIT { V::load_masked(p, mask) } else { V::load_step(p, step, mask) } }
 }
 
 #[inline(always)]
 unsafe fn correlate<V: Vector>(
-    job: &Correlation, x: *const V::T, w: *const V::T, bias: V::T, add: bool, out: *mut V::T,
+    job: &Correlation,
+    x: *const V::T,
+    w: *const V::T,
+    bias: V::T,
+    add: bool,
+    out: *mut V::T,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        match job.taps[2].len() {
-            2 => correlate_columns::<V, 2>(job, x, w, bias, add, out),
-            3 => correlate_columns::<V, 3>(job, x, w, bias, add, out),
-            5 => correlate_columns::<V, 5>(job, x, w, bias, add, out),
-            7 => correlate_columns::<V, 7>(job, x, w, bias, add, out),
-            _ => correlate_columns::<V, 0>(job, x, w, bias, add, out),
+        match (job.columns.len(), job.stride[2]) {
+            (3, 1) => correlate_columns::<V, 3, true>(job, x, w, bias, add, out),
+            (3, _) => correlate_columns::<V, 3, false>(job, x, w, bias, add, out),
+            (5, 1) => correlate_columns::<V, 5, true>(job, x, w, bias, add, out),
+            (7, 1) => correlate_columns::<V, 7, true>(job, x, w, bias, add, out),
+            (_, 1) => correlate_columns::<V, 0, true>(job, x, w, bias, add, out),
+            _ => correlate_columns::<V, 0, false>(job, x, w, bias, add, out),
         }
     }
 }
 
-/// One vector of columns after another, down all rows.
+/// One vector of columns after another, down all rows. `W` columns of the kernel are unrolled, 0 stands for any number.
 #[inline(always)]
-unsafe fn correlate_columns<V: Vector, const W: usize>(
-    job: &Correlation, x: *const V::T, w: *const V::T, bias: V::T, add: bool, out: *mut V::T,
+unsafe fn correlate_columns<V: Vector, const W: usize, const UNIT: bool>(
+    job: &Correlation,
+    x: *const V::T,
+    w: *const V::T,
+    bias: V::T,
+    add: bool,
+    out: *mut V::T,
 ) {
-    let count = if W == 0 { job.taps[2].len() } else { W };
-    let columns = &job.taps[2][..count];
-    let (mut masks, mut offsets) = ([0u32; MOST_COLUMNS], [0isize; MOST_COLUMNS]);
-    let ([kd, kh, kw], step) = (job.kernel, job.stride[2]);
-    debug_assert!(kd * kh * kw > 0);
+    let count = if W == 0 { job.columns.len() } else { W };
+    let (mut masks, mut offsets, mut kernel) = ([0; MOST_COLUMNS], [0; MOST_COLUMNS], [0; MOST_COLUMNS]);
+    let (step, place_step) = (job.stride[2], job.place.step[2]);
     for from in (0..job.grid[2]).step_by(V::LANES) {
         let whole = low_mask(V::LANES.min(job.grid[2] - from));
-        for (j, &(_, shift)) in columns.iter().enumerate() {
+        for (j, &(column, shift)) in job.columns.iter().enumerate() {
             masks[j] = job.mask(from, V::LANES, shift);
             offsets[j] = (from * step) as isize + shift;
+            kernel[j] = column;
         }
-        for row in 0..job.grid[0] * job.grid[1] {
-            let (od, oh) = (row / job.grid[1], row % job.grid[1]);
-            let place = &job.place;
-            let at = (place.start[0] + od * place.step[0]) * place.size[1] + place.start[1] + oh * place.step[1];
-            let to = out.wrapping_add(at * place.size[2] + place.start[2] + from * place.step[2]);
+        let out = out.wrapping_add(from * place_step);
+        for row in &job.rows {
+            let to = out.wrapping_add(row.place);
             // SAFETY: masks keep every access inside its row.
             unsafe {
-                let mut sum = V::splat(bias);
-                if add {
-                    sum = load(to, place.step[2], whole);
-                }
-                for &(d, shift) in &job.taps[0] {
-                    let Some(id) = job.inside(0, od, shift) else { continue };
-                    for &(h, shift) in &job.taps[1] {
-                        let Some(ih) = job.inside(1, oh, shift) else { continue };
-                        let source = x.wrapping_add((id * job.size[1] + ih) * job.size[2]);
-                        let weights = w.wrapping_add((d * kh + h) * kw);
-                        for j in 0..count {
-                            let v: V = load(source.wrapping_offset(offsets[j]), step, masks[j]);
-                            sum = V::splat(*weights.add(columns[j].0)).fma(v, sum);
-                        }
+                let mut sum = if add { V::load_step(to, place_step, whole) } else { V::splat(bias) };
+                for source in &job.sources[row.first..row.end] {
+                    let (x, w) = (x.wrapping_add(source.offset), w.wrapping_add(source.kernel));
+                    for j in 0..count {
+                        let v: V = load::<V, UNIT>(x.wrapping_offset(offsets[j]), step, masks[j]);
+                        sum = V::splat(*w.add(kernel[j])).fma(v, sum);
                     }
                 }
-                if place.step[2] == 1 {
+                if place_step == 1 {
                     sum.store_masked(to, whole);
                 } else {
-                    sum.store_step(to, place.step[2], whole);
+                    sum.store_step(to, place_step, whole);
                 }
             }
         }
@@ -198,54 +244,44 @@ unsafe fn correlate_columns<V: Vector, const W: usize>(
 
 #[inline(always)]
 unsafe fn dots<V: Vector>(job: &Correlation, x: *const V::T, grad: *const V::T, sums: *mut V::T) {
-    let kw = job.kernel[2];
-    let mut first = 0;
-    while first < kw {
-        let count = (kw - first).min(8);
-        // SAFETY: the caller's.
-        unsafe {
-            match count {
-                3 => dots_columns::<V, 3>(job, x, grad, sums, first),
-                5 => dots_columns::<V, 5>(job, x, grad, sums, first),
-                7 => dots_columns::<V, 7>(job, x, grad, sums, first),
-                8 => dots_columns::<V, 8>(job, x, grad, sums, first),
-                _ => {
-                    for j in 0..count {
-                        dots_columns::<V, 1>(job, x, grad, sums, first + j);
-                    }
-                }
-            }
+    // SAFETY: the caller's.
+    unsafe {
+        match (job.kernel[2], job.stride[2]) {
+            (3, 1) => dots_columns::<V, 3, true>(job, x, grad, sums, 0),
+            (5, 1) => dots_columns::<V, 5, true>(job, x, grad, sums, 0),
+            (7, 1) => dots_columns::<V, 7, true>(job, x, grad, sums, 0),
+            (3, _) => dots_columns::<V, 3, false>(job, x, grad, sums, 0),
+            (n, 1) => (0..n).for_each(|j| dots_columns::<V, 1, true>(job, x, grad, sums, j)),
+            (n, _) => (0..n).for_each(|j| dots_columns::<V, 1, false>(job, x, grad, sums, j)),
         }
-        first += count;
     }
 }
 
-/// The sums of the `W` kernel columns from `first`, in registers while the plane is walked.
+/// The sums of the `W` kernel columns from `first`, for one kernel row after another.
 #[inline(always)]
-unsafe fn dots_columns<V: Vector, const W: usize>(
-    job: &Correlation, x: *const V::T, grad: *const V::T, sums: *mut V::T, first: usize,
+unsafe fn dots_columns<V: Vector, const W: usize, const UNIT: bool>(
+    job: &Correlation,
+    x: *const V::T,
+    grad: *const V::T,
+    sums: *mut V::T,
+    first: usize,
 ) {
-    let ([_, kh, kw], step) = (job.kernel, job.stride[2]);
-    for (d, &(_, shift_d)) in job.taps[0].iter().enumerate() {
-        for (h, &(_, shift_h)) in job.taps[1].iter().enumerate() {
-            let sums = sums.wrapping_add(((d * kh + h) * kw + first) * V::LANES);
+    let step = job.stride[2];
+    for from in (0..job.grid[2]).step_by(V::LANES) {
+        let whole = low_mask(V::LANES.min(job.grid[2] - from));
+        let offsets: [isize; W] = std::array::from_fn(|j| (from * step) as isize + job.columns[first + j].1);
+        let masks: [u32; W] = std::array::from_fn(|j| job.mask(from, V::LANES, job.columns[first + j].1));
+        for (kernel, pairs) in &job.meetings {
+            let sums = sums.wrapping_add((kernel + first) * V::LANES);
             // SAFETY: `sums` holds every tap; masks keep every access inside its row.
             unsafe {
                 let mut acc: [V; W] = std::array::from_fn(|j| V::load(sums.add(j * V::LANES)));
-                for from in (0..job.grid[2]).step_by(V::LANES) {
-                    let whole = low_mask(V::LANES.min(job.grid[2] - from));
-                    let shifts: [isize; W] = std::array::from_fn(|j| job.taps[2][first + j].1);
-                    let masks = shifts.map(|s| job.mask(from, V::LANES, s));
-                    for row in 0..job.grid[0] * job.grid[1] {
-                        let (od, oh) = (row / job.grid[1], row % job.grid[1]);
-                        let Some(id) = job.inside(0, od, shift_d) else { continue };
-                        let Some(ih) = job.inside(1, oh, shift_h) else { continue };
-                        let source = x.wrapping_add((id * job.size[1] + ih) * job.size[2] + from * step);
-                        let g = V::load_masked(grad.wrapping_add(row * job.grid[2] + from), whole);
-                        for j in 0..W {
-                            let v: V = load(source.wrapping_offset(shifts[j]), step, masks[j]);
-                            acc[j] = g.fma(v, acc[j]);
-                        }
+                for &(row, source) in pairs {
+                    let g = V::load_masked(grad.wrapping_add(row + from), whole);
+                    let x = x.wrapping_add(source);
+                    for j in 0..W {
+                        let v: V = load::<V, UNIT>(x.wrapping_offset(offsets[j]), step, masks[j]);
+                        acc[j] = g.fma(v, acc[j]);
                     }
                 }
                 for (j, acc) in acc.into_iter().enumerate() {
@@ -263,7 +299,7 @@ fn plane(size: [usize; 3]) -> usize {
 fn over_input(g: &Geometry) -> Correlation {
     let taps = [0, 1, 2].map(|a| (0..g.kernel[a]).map(|k| (k, g.shift(a, k))).collect());
     let place = Place::dense(g.output);
-    Correlation { size: g.input, grid: g.output, stride: g.stride, taps, kernel: g.kernel, place }
+    Correlation::new(g.input, g.output, g.stride, taps, g.kernel, place)
 }
 
 /// `out[n, m] = bias[m] + w[m] ⋆ x[n, m / multiplier]`
@@ -284,12 +320,11 @@ pub fn input_grad<T: DepthwiseKernels>(g: &Geometry, grad: &[T], w: &[T], bias: 
     let (input, output, kernels) = (plane(g.input), plane(g.output), g.group_rows());
     let jobs: Vec<Correlation> = g
         .phases()
-        .map(|phase| {
+        .filter_map(|phase| {
             let (grid, taps) = g.phase(phase);
             let place = Place { size: g.input, start: phase, step: g.stride };
-            Correlation { size: g.output, grid, stride: [1; 3], taps, kernel: g.kernel, place }
+            (!grid.contains(&0)).then(|| Correlation::new(g.output, grid, [1; 3], taps, g.kernel, place))
         })
-        .filter(|job| !job.grid.contains(&0))
         .collect();
     for_parts(out, input, input + output * g.taps() * kernels / 8 + 64, |i, part| {
         let (n, c) = (i / g.channels, i % g.channels);
@@ -309,7 +344,6 @@ pub fn input_grad<T: DepthwiseKernels>(g: &Geometry, grad: &[T], w: &[T], bias: 
 /// The weight gradient: for every kernel one sum over the batch, in order.
 pub fn weight_grad<T: DepthwiseKernels>(g: &Geometry, x: &[T], grad: &[T], out: &mut [T]) {
     let (job, input, output, taps) = (over_input(g), plane(g.input), plane(g.output), g.taps());
-    debug_assert_eq!(job.taps(), taps);
     let (lanes, out) = (T::lanes(), Shared::new(out));
     threads::parallel_for(g.rows, grain(g.batch * output * taps / 8), |range| {
         let mut sums = vec![T::default(); taps * lanes];

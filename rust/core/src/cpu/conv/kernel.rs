@@ -1,10 +1,11 @@
 //! The register tile of convolution: a few rows of packed weights times one panel of packed pixels.
 //!
-//! `a` is packed as `[k][rows]`, `b` as `[k][columns]` with two vectors of columns, and the tile is accumulated in
-//! registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
+//! Rows of `a` and two vectors of columns of `b` lie next to each other, and the tile is accumulated in registers: up to
+//! 14×32 float32 with AVX-512, 6×16 with AVX2.
 
-use crate::cpu::planes::Widen;
+use crate::cpu::conv::scratch::Plain;
 use crate::cpu::conv::vector::{Lanes, Vector};
+use crate::cpu::planes::Widen;
 use crate::cpu::simd::{Level, level};
 
 /// How a tile begins.
@@ -18,7 +19,20 @@ pub enum Start<T> {
     Add,
 }
 
-type TileFn<T> = unsafe fn(usize, usize, *const T, *const T, *mut T, usize, Start<T>);
+/// The operands of a tile: `c[r·c_stride + j] = start + Σ a[k·a_stride + r] · b[k·b_stride + j]`.
+#[derive(Clone, Copy)]
+pub struct Operands<T> {
+    pub k: usize,
+    pub a: *const T,
+    pub a_stride: usize,
+    pub b: *const T,
+    pub b_stride: usize,
+    pub c: *mut T,
+    pub c_stride: usize,
+    pub start: Start<T>,
+}
+
+type TileFn<T> = unsafe fn(usize, &Operands<T>);
 
 /// The tile kernel of one element type at one instruction-set level.
 #[derive(Clone, Copy)]
@@ -31,50 +45,50 @@ pub struct Tile<T> {
 }
 
 impl<T> Tile<T> {
-    /// `c[r·ldc + j] = start + Σ a[k·rows + r] · b[k·columns + j]`.
+    /// One tile of `rows` rows and all columns.
     ///
     /// # Safety
-    /// `1 ≤ rows ≤ self.rows`; `a`, `b`, `c` and the bias hold what the formula reads and writes.
+    /// `1 ≤ rows ≤ self.rows`; the operands hold what their formula reads and writes.
     #[inline(always)]
-    pub unsafe fn run(&self, rows: usize, k: usize, a: *const T, b: *const T, c: *mut T, ldc: usize, start: Start<T>) {
+    pub unsafe fn run(&self, rows: usize, operands: &Operands<T>) {
         debug_assert!((1..=self.rows).contains(&rows));
         // SAFETY: the caller's contract; the level was available when the tile was chosen.
-        unsafe { (self.run)(rows, k, a, b, c, ldc, start) }
+        unsafe { (self.run)(rows, operands) }
     }
 }
 
 /// float32 and float64.
-pub trait Real: Widen<Acc = Self> + Default + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
+pub trait Real: Plain + Widen<Acc = Self> + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
     /// The tile of the level in use.
     fn tile() -> Tile<Self>;
 }
 
 /// One tile of `M` rows and two vectors of columns.
 #[inline(always)]
-unsafe fn tile<V: Vector, const M: usize>(
-    k: usize, mut a: *const V::T, mut b: *const V::T, c: *mut V::T, ldc: usize, start: Start<V::T>,
-) {
+unsafe fn tile<V: Vector, const M: usize>(o: &Operands<V::T>) {
     // SAFETY: the contract of `Tile::run`.
     unsafe {
         // The output arrives while the products are summed.
         for i in 0..M {
-            V::prefetch(c.wrapping_add(i * ldc));
-            V::prefetch(c.wrapping_add(i * ldc + V::LANES));
+            V::prefetch(o.c.wrapping_add(i * o.c_stride));
+            V::prefetch(o.c.wrapping_add(i * o.c_stride + V::LANES));
         }
         let mut acc = [[V::splat(V::T::default()); 2]; M];
-        for _ in 0..k {
+        let (mut a, mut b) = (o.a, o.b);
+        for _ in 0..o.k {
             let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
             for (i, acc) in acc.iter_mut().enumerate() {
                 let s = V::splat(*a.add(i));
                 acc[0] = s.fma(b0, acc[0]);
                 acc[1] = s.fma(b1, acc[1]);
             }
-            a = a.add(M);
-            b = b.add(2 * V::LANES);
+            a = a.wrapping_add(o.a_stride);
+            b = b.wrapping_add(o.b_stride);
         }
         for (i, acc) in acc.into_iter().enumerate() {
-            let (c0, c1) = (c.add(i * ldc), c.add(i * ldc + V::LANES));
-            let (s0, s1) = match start {
+            let c0 = o.c.add(i * o.c_stride);
+            let c1 = c0.add(V::LANES);
+            let (s0, s1) = match o.start {
                 Start::Zero => {
                     acc[0].store(c0);
                     acc[1].store(c1);
@@ -93,13 +107,11 @@ unsafe fn tile<V: Vector, const M: usize>(
 macro_rules! tile_fn {
     ($(#[$meta:meta])* $name:ident, $v:ty, $t:ty, $($m:literal)*) => {
         $(#[$meta])*
-        pub(super) unsafe fn $name(
-            rows: usize, k: usize, a: *const $t, b: *const $t, c: *mut $t, ldc: usize, start: Start<$t>,
-        ) {
+        pub(super) unsafe fn $name(rows: usize, operands: &Operands<$t>) {
             // SAFETY: the contract of `Tile::run`.
             unsafe {
                 match rows {
-                    $($m => tile::<$v, $m>(k, a, b, c, ldc, start),)*
+                    $($m => tile::<$v, $m>(operands),)*
                     _ => unreachable!("a tile has at most its kernel's rows"),
                 }
             }

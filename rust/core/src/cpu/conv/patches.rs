@@ -5,7 +5,7 @@
 
 use crate::cpu::conv::kernel::Real;
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::conv::vector::spread;
+use crate::cpu::conv::vector::{low_mask, spread};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Level, level};
 
@@ -35,11 +35,15 @@ pub struct Panel {
     pieces: Vec<Piece>,
     /// `pieces[ends[t - 1]..ends[t]]` belong to tap `t`.
     ends: Vec<u32>,
-    /// The same as masked loads, `most` for every 16 lanes of a tap.
+    /// Instead of pieces, masked loads: `most` for every 16 lanes of a tap.
     #[cfg(target_arch = "x86_64")]
     loads: Vec<Load>,
     #[cfg(target_arch = "x86_64")]
     most: usize,
+    #[cfg(target_arch = "x86_64")]
+    taps: usize,
+    #[cfg(target_arch = "x86_64")]
+    ahead: isize,
 }
 
 /// Columns of one panel that lie in one row of the output grid.
@@ -52,18 +56,6 @@ struct Run {
 }
 
 impl Patches {
-    /// The plain matrix `x[n, c, :]`: one tap, every point of the plane a column.
-    pub fn plain(batches: usize, batch_stride: usize, points: usize) -> Patches {
-        Patches {
-            size: [1, 1, points],
-            grid: [1, 1, points],
-            stride: [1; 3],
-            taps: vec![[0; 3]],
-            batch_stride,
-            batches,
-        }
-    }
-
     /// Output points of one sample.
     pub fn points(&self) -> usize {
         self.grid.iter().product()
@@ -77,6 +69,17 @@ impl Patches {
     /// Elements of one channel.
     pub fn plane(&self) -> usize {
         self.size.iter().product()
+    }
+
+    /// Whether the patches are the input itself.
+    pub fn is_plain(&self) -> bool {
+        self.taps == [[0; 3]] && self.stride == [1; 3] && self.size == self.grid
+    }
+
+    /// Whether a panel lies in memory as it would be packed, rows a plane apart: where it begins in channel 0.
+    pub fn plain_columns(&self, from: usize, width: usize) -> Option<usize> {
+        let (sample, point) = (from / self.points(), from % self.points());
+        (self.is_plain() && point + width <= self.points()).then_some(sample * self.batch_stride + point)
     }
 
     /// Plans the panel of the columns `from..from + width` (fewer at the end of the batch).
@@ -96,15 +99,64 @@ impl Patches {
             count += 1;
             q += len;
         }
+        #[cfg(target_arch = "x86_64")]
+        if masked(width, self.stride[2]) {
+            self.plan_loads(&runs[..count], panel);
+            return;
+        }
         for tap in &self.taps {
-            for run in &runs[..count] {
-                panel.pieces.extend(self.piece(run, tap));
-            }
+            panel.pieces.extend(runs[..count].iter().filter_map(|run| self.piece(run, tap)));
             panel.ends.push(panel.pieces.len() as u32);
         }
-        #[cfg(target_arch = "x86_64")]
-        if width == 32 && self.stride[2] <= 2 && level() == Level::Avx512 {
-            plan_loads(panel, self.stride[2]);
+    }
+
+    /// As many masked loads for every half row as its lanes have runs, and at least two for stride 1.
+    #[cfg(target_arch = "x86_64")]
+    fn plan_loads(&self, runs: &[Run], panel: &mut Panel) {
+        let step = self.stride[2];
+        let of_half = |lane: usize| move |r: &&Run| r.lane < lane + 16 && r.lane + r.len > lane;
+        let most = runs.iter().filter(of_half(0)).count().max(runs.iter().filter(of_half(16)).count());
+        panel.most = if step == 1 { most.max(2) } else { most.max(1) };
+        panel.taps = self.taps.len();
+        // The next panel lies about this far ahead; its first touch would miss every cache.
+        panel.ahead = (32 * self.stride[1] * self.size[2] / self.grid[2] + 16) as isize;
+        panel.loads.clear();
+        for tap in &self.taps {
+            for lane in [0, 16] {
+                let start = panel.loads.len();
+                for run in runs.iter().filter(of_half(lane)) {
+                    let Some(p) = self.piece(run, tap) else { continue };
+                    let (lo, hi) = ((p.lo as usize).max(lane), (p.hi as usize).min(lane + 16));
+                    if lo < hi {
+                        let mask = low_mask(hi - lane) & !low_mask(lo - lane);
+                        let mask = if step == 1 { mask } else { spread(mask) | spread(mask >> 8) << 16 };
+                        panel.loads.push(Load { offset: p.offset + (lane * step) as isize, mask });
+                    }
+                }
+                // A load of no lanes has an address that another one touches, lest it be slow.
+                let filler = Load { mask: 0, ..panel.loads.get(start).copied().unwrap_or_default() };
+                panel.loads.resize(start + panel.most, filler);
+            }
+        }
+    }
+
+    /// The point of the input, counted over the batch, that each of some columns reads for one tap.
+    pub fn places(&self, columns: std::ops::Range<usize>, tap: &[isize; 3], to: &mut Vec<Option<u32>>) {
+        to.clear();
+        let mut q = columns.start;
+        while q < columns.end {
+            let (row, w) = (q / self.grid[2], q % self.grid[2]);
+            let len = (self.grid[2] - w).min(columns.end - q);
+            let at = [row / self.grid[1] % self.grid[0], row % self.grid[1], w];
+            let [d, h, w] = [0, 1, 2].map(|a| (at[a] * self.stride[a]) as isize + tap[a]);
+            let inside = (0..self.size[0] as isize).contains(&d) && (0..self.size[1] as isize).contains(&h);
+            let sample = row / (self.grid[1] * self.grid[0]) * self.plane();
+            let row = sample as isize + (d * self.size[1] as isize + h) * self.size[2] as isize;
+            to.extend((0..len as isize).map(|i| {
+                let w = w + i * self.stride[2] as isize;
+                (inside && (0..self.size[2] as isize).contains(&w)).then_some((row + w) as u32)
+            }));
+            q += len;
         }
     }
 
@@ -134,13 +186,18 @@ impl Patches {
     /// # Safety
     /// `x` addresses channel 0 of the first sample of this panel's group, and `to` holds the rows.
     pub unsafe fn pack<T: Real>(
-        &self, panel: &Panel, x: *const T, channels: std::ops::Range<usize>, to: *mut T, width: usize,
+        &self,
+        panel: &Panel,
+        x: *const T,
+        channels: std::ops::Range<usize>,
+        to: *mut T,
+        width: usize,
     ) {
         let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]
-        if T::DTYPE == crate::dtype::DType::F32 && width == 32 && step <= 2 && level() == Level::Avx512 {
+        if masked(width, step) {
             let x = x.wrapping_add(channels.start * plane).cast();
-            // SAFETY: T is f32, the level is available, the caller's contract covers the rest.
+            // SAFETY: only f32 has panels of 32 columns; the caller's contract covers the rest.
             unsafe { pack_avx512(panel, x, plane, step, channels.len(), to.cast()) };
             return;
         }
@@ -190,7 +247,7 @@ unsafe fn pack_pieces<T: Real>(rows: &Rows<T>, pieces: &[Piece], width: usize) {
     }
 }
 
-/// A masked load of 16 lanes.
+/// A masked load of 16 lanes; for stride 2 of twice as many, of which the even ones are kept.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Default)]
 struct Load {
@@ -198,45 +255,11 @@ struct Load {
     mask: u32,
 }
 
-/// The loads of every half row of a panel: two of them where that is enough for all, so that no loop is needed.
+/// Whether panels are packed by masked loads: 32 float32 columns, strides 1 and 2.
 #[cfg(target_arch = "x86_64")]
-fn plan_loads(panel: &mut Panel, step: usize) {
-    let overlaps = |lane: u8| move |p: &&Piece| p.lo < lane + 16 && p.hi > lane;
-    let mut most = if step == 1 { 2 } else { 1 };
-    let mut first = 0;
-    for &end in &panel.ends {
-        let pieces = &panel.pieces[first as usize..end as usize];
-        first = end;
-        for lane in [0, 16] {
-            most = most.max(pieces.iter().filter(overlaps(lane)).count());
-        }
-    }
-    panel.most = most;
-    let to = &mut panel.loads;
-    to.clear();
-    let mut first = 0;
-    for &end in &panel.ends {
-        let pieces = &panel.pieces[first as usize..end as usize];
-        first = end;
-        for lane in [0, 16] {
-            let start = to.len();
-            for p in pieces {
-                let (lo, hi) = (p.lo.max(lane), p.hi.min(lane + 16));
-                if lo < hi {
-                    let mask = ((1u32 << (hi - lane)) - 1) & !((1u32 << (lo - lane)) - 1);
-                    to.push(Load { offset: p.offset + lane as isize * step as isize, mask });
-                }
-            }
-            // A load of no lanes has an address that another one touches, lest it be slow.
-            let filler = Load { mask: 0, ..to.get(start).copied().unwrap_or_default() };
-            to.resize(start + most, filler);
-        }
-    }
+fn masked(width: usize, step: usize) -> bool {
+    width == 32 && step <= 2 && level() == Level::Avx512
 }
-
-/// How far ahead of a load its row is prefetched: the next panel, whose first touch would miss every cache.
-#[cfg(target_arch = "x86_64")]
-const AHEAD: isize = 48;
 
 /// Packs panels of 32 float32 with masked loads; strides 1 and 2.
 #[cfg(target_arch = "x86_64")]
@@ -244,8 +267,8 @@ const AHEAD: isize = 48;
 unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, channels: usize, to: *mut f32) {
     use std::arch::x86_64::*;
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    let halves = 2 * panel.ends.len();
-    let (most, loads) = (panel.most, &panel.loads[..]);
+    let halves = 2 * panel.taps;
+    let (most, ahead, loads) = (panel.most, panel.ahead, &panel.loads[..]);
     for c in 0..channels {
         let (x, to) = (x.wrapping_add(c * plane), to.wrapping_add(c * halves * 16));
         // SAFETY: masked lanes lie inside the input, the rest is not touched; `to` holds all halves.
@@ -253,7 +276,7 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
             if step == 1 && most == 2 {
                 for (i, l) in loads.chunks_exact(2).enumerate() {
                     let v = _mm512_maskz_loadu_ps(l[0].mask as u16, x.wrapping_offset(l[0].offset));
-                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + AHEAD).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + ahead).cast());
                     let v = _mm512_mask_loadu_ps(v, l[1].mask as u16, x.wrapping_offset(l[1].offset));
                     _mm512_store_ps(to.wrapping_add(i * 16), v);
                 }
@@ -261,6 +284,7 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
                 for (i, l) in loads.chunks_exact(most).enumerate() {
                     let mut v = _mm512_setzero_ps();
                     for l in l {
+                        _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l.offset + ahead).cast());
                         v = _mm512_mask_loadu_ps(v, l.mask as u16, x.wrapping_offset(l.offset));
                     }
                     _mm512_store_ps(to.wrapping_add(i * 16), v);
@@ -268,11 +292,11 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
             } else {
                 for (i, l) in loads.chunks_exact(most).enumerate() {
                     let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-                    _mm_prefetch::<_MM_HINT_T0>(x.wrapping_offset(l[0].offset + 2 * AHEAD).cast());
                     for l in l {
                         let p = x.wrapping_offset(l.offset);
-                        low = _mm512_mask_loadu_ps(low, spread(l.mask), p);
-                        high = _mm512_mask_loadu_ps(high, spread(l.mask >> 8), p.wrapping_add(16));
+                        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_offset(ahead).cast());
+                        low = _mm512_mask_loadu_ps(low, l.mask as u16, p);
+                        high = _mm512_mask_loadu_ps(high, (l.mask >> 16) as u16, p.wrapping_add(16));
                     }
                     _mm512_store_ps(to.wrapping_add(i * 16), _mm512_permutex2var_ps(low, even, high));
                 }
@@ -281,48 +305,60 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
     }
 }
 
-/// Turns a packed panel `[row][width]` into `[column][to_width]` for the rows `from..from + count`, where
-/// `count ≤ to_width`; lanes beyond `count` stay as they are.
+/// `to[j·to_stride + r] = rows[r·stride + j]` for `count` rows and `width` columns; nothing else is written.
 ///
 /// # Safety
-/// `panel` holds the rows and `to` holds `width · to_width` elements.
-pub unsafe fn transpose<T: Real>(panel: *const T, width: usize, count: usize, to: *mut T, to_width: usize) {
+/// Both hold what is read and written.
+pub unsafe fn transpose<T: Real>(
+    rows: *const T,
+    stride: usize,
+    count: usize,
+    width: usize,
+    to: *mut T,
+    to_stride: usize,
+) {
     #[cfg(target_arch = "x86_64")]
-    if T::DTYPE == crate::dtype::DType::F32 && width == 32 && level() == Level::Avx512 {
+    if T::DTYPE == crate::dtype::DType::F32 && width % 16 == 0 && level() == Level::Avx512 {
         // SAFETY: T is f32 and the level is available.
-        unsafe { transpose_avx512(panel.cast(), width, count, to.cast(), to_width) };
+        unsafe { transpose_avx512(rows.cast(), stride, count, width, to.cast(), to_stride) };
         return;
     }
     for j in 0..width {
         for r in 0..count {
             // SAFETY: the caller's contract.
-            unsafe { *to.add(j * to_width + r) = *panel.add(r * width + j) };
+            unsafe { *to.add(j * to_stride + r) = *rows.add(r * stride + j) };
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn transpose_avx512(panel: *const f32, width: usize, count: usize, to: *mut f32, to_width: usize) {
+unsafe fn transpose_avx512(
+    rows: *const f32,
+    stride: usize,
+    count: usize,
+    width: usize,
+    to: *mut f32,
+    to_stride: usize,
+) {
     use std::arch::x86_64::*;
-    let mut row = 0;
-    while row < count {
-        let rows = (count - row).min(16);
+    for row in (0..count).step_by(16) {
+        let n = (count - row).min(16);
         for column in (0..width).step_by(16) {
             // SAFETY: rows beyond `count` are neither read nor written.
             unsafe {
                 let mut v = [_mm512_setzero_ps(); 16];
-                for (i, v) in v.iter_mut().enumerate().take(rows) {
-                    *v = _mm512_loadu_ps(panel.add((row + i) * width + column));
+                for (i, v) in v.iter_mut().enumerate().take(n) {
+                    // The next columns; rows are too short for the processor to guess.
+                    _mm_prefetch::<_MM_HINT_T0>(rows.wrapping_add((row + i) * stride + column + 2 * width).cast());
+                    *v = _mm512_loadu_ps(rows.add((row + i) * stride + column));
                 }
                 let v = transpose_16(v);
-                let mask = ((1u32 << rows) - 1) as u16;
                 for (j, v) in v.into_iter().enumerate() {
-                    _mm512_mask_storeu_ps(to.add((column + j) * to_width + row), mask, v);
+                    _mm512_mask_storeu_ps(to.add((column + j) * to_stride + row), low_mask(n) as u16, v);
                 }
             }
         }
-        row += 16;
     }
 }
 

@@ -1,9 +1,9 @@
 //! Packed weights times patches: the forward pass of a convolution and, phase by phase, its input gradient.
 
-use crate::cpu::conv::kernel::{Real, Start, Tile};
+use crate::cpu::conv::kernel::{Operands, Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches};
 use crate::cpu::conv::scratch::Scratch;
-use crate::cpu::planes::{Shared, for_parts};
+use crate::cpu::planes::{Shared, for_parts, grain};
 use crate::cpu::threads;
 use std::ops::Range;
 
@@ -49,21 +49,18 @@ impl<T: Real> PackedWeights<T> {
         let mut data = Scratch::new(sizes.groups * sizes.rows * depth);
         let tiles: Vec<_> = tile_rows(sizes.rows, T::tile().rows).collect();
         let shared = Shared::new(data.as_mut_slice());
-        let grain = (16 * 1024 / (depth * T::tile().rows).max(1)).max(1);
-        threads::parallel_for(sizes.groups * tiles.len(), grain, |range| {
+        let (taps, per_channel) = (layout.taps.len(), layout.taps.len() * sizes.rows);
+        threads::parallel_for(sizes.groups * sizes.channels, grain(per_channel), |range| {
             for i in range {
-                let (g, rows) = (i / tiles.len(), tiles[i % tiles.len()].clone());
-                let source = &weights[g * layout.group_stride..];
-                // SAFETY: the tiles of all groups are disjoint.
-                let to = unsafe { shared.range((g * sizes.rows + rows.start) * depth, rows.len() * depth) };
-                let mut to = to.chunks_exact_mut(rows.len());
-                for c in 0..sizes.channels {
-                    for &tap in &layout.taps {
-                        let Some(column) = to.next() else { return };
-                        let base = c * layout.channel_stride + tap;
-                        for (w, r) in column.iter_mut().zip(rows.clone()) {
-                            *w = source[base + r * layout.row_stride];
-                        }
+                let (g, c) = (i / sizes.channels, i % sizes.channels);
+                let source = &weights[g * layout.group_stride + c * layout.channel_stride..];
+                for rows in &tiles {
+                    let at = (g * sizes.rows + rows.start) * depth + c * taps * rows.len();
+                    // SAFETY: the parts of a channel in all tiles belong to this iteration alone.
+                    let to = unsafe { shared.range(at, taps * rows.len()) };
+                    for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
+                        let source = source[tap..].iter().skip(rows.start * layout.row_stride);
+                        column.iter_mut().zip(source.step_by(layout.row_stride)).for_each(|(w, &v)| *w = v);
                     }
                 }
             }
@@ -90,7 +87,8 @@ impl Place {
     fn plane(&self) -> usize {
         self.size.iter().product()
     }
-    fn offset(&self, grid: [usize; 3], point: usize) -> usize {
+    /// The offset of the grid's point in the output plane.
+    pub fn offset(&self, grid: [usize; 3], point: usize) -> usize {
         let at = [point / (grid[1] * grid[2]), point / grid[2] % grid[1], point % grid[2]];
         let [d, h, w] = [0, 1, 2].map(|a| self.start[a] + at[a] * self.step[a]);
         (d * self.size[1] + h) * self.size[2] + w
@@ -219,8 +217,14 @@ impl<'a, T: Real> Worker<'a, T> {
         let depth = p.sizes.channels * taps;
         let (panel, segments) = &self.panels[j];
         let x = p.x[task.group * p.sizes.channels * p.patches.plane()..].as_ptr();
-        // SAFETY: the scratch holds one panel of the block; `x` is channel 0 of the group.
-        unsafe { p.patches.pack(panel, x, block.clone(), self.packed.as_mut_ptr(), width) };
+        let (b, b_stride) = match p.patches.plain_columns((task.panels.start + j) * width, width) {
+            Some(offset) => (x.wrapping_add(block.start * p.patches.plane() + offset), p.patches.plane()),
+            None => {
+                // SAFETY: the scratch holds one panel of the block; `x` is channel 0 of the group.
+                unsafe { p.patches.pack(panel, x, block.clone(), self.packed.as_mut_ptr(), width) };
+                (self.packed.as_ptr(), width)
+            }
+        };
         let direct = match &segments[..] {
             [one] if one.len == width && p.place.is_dense() => Some(one.offset),
             _ => None,
@@ -241,8 +245,10 @@ impl<'a, T: Real> Worker<'a, T> {
             };
             let a = &p.weights.data.as_slice()[(task.group * p.sizes.rows + rows.start) * depth..];
             let a = a[block.start * taps * rows.len()..].as_ptr();
-            // SAFETY: `a` holds the block of this tile, the packed panel its patches, `c` a tile of this task.
-            unsafe { tile.run(rows.len(), block.len() * taps, a, self.packed.as_ptr(), c, ldc, start) };
+            let k = block.len() * taps;
+            let operands = Operands { k, a, a_stride: rows.len(), b, b_stride, c, c_stride: ldc, start };
+            // SAFETY: `a` holds the block of this tile, `b` its patches, `c` a tile of this task.
+            unsafe { tile.run(rows.len(), &operands) };
         }
         if direct.is_none() && block.end == p.sizes.channels {
             let step = p.place.step[2];

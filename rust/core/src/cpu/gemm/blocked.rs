@@ -2,6 +2,7 @@
 //!
 //! Every element of C is summed in an order that depends on k and the level alone: tasks split rows and columns, never k.
 
+use super::RowFn;
 use super::kernel::{Compute, Kernels, Tile};
 use super::pack::Operand;
 use super::scratch::with_scratch;
@@ -15,16 +16,16 @@ const SHARED_B: usize = 4 << 20;
 /// Elements of A that a task packs for all of k, instead of block by block.
 const WHOLE_A: usize = 32 << 10;
 /// Elements of B that stay in L2 while the panels of a task pass over them.
-const L2_B: usize = 128 << 10;
+const L2_B: usize = 64 << 10;
 /// Block of k when B is read where it lies: each row of B is another page, and the first-level TLB has 64 to 96 entries.
-const DIRECT_KC: usize = 64;
+const DIRECT_KC: usize = 32;
 
 /// Where the tiles of C go.
 pub(super) enum Target<'a, T> {
     /// Rows of C in memory, and what remains to be done to each finished row segment (row, first column, values).
-    Rows { c: *mut T, stride: usize, alpha: T, beta: T, finish: Option<&'a (dyn Fn(usize, usize, &mut [T]) + Sync)> },
+    Rows { c: *mut T, stride: usize, alpha: T, beta: T, finish: Option<&'a RowFn<'a, T>> },
     /// A task's block is computed in a buffer and handed over row by row.
-    Staged(&'a (dyn Fn(usize, usize, &mut [T]) + Sync)),
+    Staged(&'a RowFn<'a, T>),
 }
 
 // SAFETY: tasks write disjoint parts of C.
@@ -87,19 +88,24 @@ pub(super) unsafe fn run<T: Compute>(m: usize, n: usize, k: usize, a: Operand<T>
     let size = std::mem::size_of::<T>();
     let b_mode = match b.direct {
         // Packing pays when several panels of rows read B again, and B is large enough to need order.
-        Some((_, 1, _)) if m <= 2 * mr || k * n * size <= (64 << 10) || (m <= 8 * mr && k * n * size <= (512 << 10)) => {
+        Some((_, 1, _))
+            if m <= 2 * mr || k * n * size <= (64 << 10) || (m <= 8 * mr && k * n * size <= (512 << 10)) =>
+        {
             BMode::Direct
         }
         _ if m <= kernels.mc || k * nr > SHARED_B => BMode::Local,
         _ => BMode::Shared,
     };
-    let kc_limit = if b_mode == BMode::Direct && k * n * size > (64 << 10) && m <= 2 * mr { DIRECT_KC } else { kernels.kc };
+    let kc_limit =
+        if b_mode == BMode::Direct && k * n * size > (64 << 10) && m <= 2 * mr { DIRECT_KC } else { kernels.kc };
     // Equal blocks of k; up to a quarter more than the limit is better than a second visit of C.
     let blocks = if k <= kc_limit + kc_limit / 4 { 1 } else { k.div_ceil(kc_limit) };
     let kc = k.div_ceil(blocks).next_multiple_of(8).min(k);
     let a_direct = match a.direct {
-        // Rows a multiple of 1 KiB apart would compete for the same sets of L1.
-        Some((_, lane, _)) => blocks == 1 && (n <= 4 * nr || lane <= kc || lane * size % 1024 != 0),
+        // With few columns packing never pays; with many, rows a multiple of 1 KiB apart would compete for sets of L1.
+        Some((_, lane, _)) => {
+            n <= 2 * nr || (blocks == 1 && (n <= 4 * nr || lane <= kc || !(lane * size).is_multiple_of(1024)))
+        }
         None => false,
     };
     let rows = Panels { m, count: m.div_ceil(mr) };

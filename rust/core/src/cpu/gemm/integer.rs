@@ -110,7 +110,8 @@ pub unsafe fn gemm_integer<T: WrappingMul>(
                 let ks = depth.min(k - p);
                 // SAFETY: all offsets are inside the matrices; tasks write disjoint blocks of C.
                 unsafe {
-                    let mut rows_of_b = (b.get().cast_const().add(p * b_strides.0 + cols.start * b_strides.1), b_strides.0);
+                    let mut rows_of_b =
+                        (b.get().cast_const().add(p * b_strides.0 + cols.start * b_strides.1), b_strides.0);
                     if !packed.is_empty() {
                         for (q, row) in packed.chunks_mut(COLS).enumerate().take(ks) {
                             for (l, v) in row.iter_mut().enumerate().take(cols.len()) {

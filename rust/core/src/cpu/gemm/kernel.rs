@@ -1,5 +1,8 @@
 //! The micro-kernels and the table that picks one by type, instruction-set level and tile size.
 
+// Loops over constant ranges unroll completely, which keeps the accumulators in registers.
+#![allow(clippy::needless_range_loop)]
+
 use super::vector::{Array, Vector};
 use crate::cpu::math::Real;
 use crate::cpu::simd::{Level, Simd, level};
@@ -138,11 +141,7 @@ where
                     let old = if edge { V::load_masked(c, last) } else { V::load(c) };
                     r = old.mul_add(beta, r);
                 }
-                if edge {
-                    r.store_masked(c, last)
-                } else {
-                    r.store(c)
-                }
+                if edge { r.store_masked(c, last) } else { r.store(c) }
             }
         }
     }
@@ -198,14 +197,7 @@ unsafe fn dots<V: Vector, const MR: usize, const NC: usize>(
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn combine<V: Vector>(
-    k: usize,
-    x: *const V::T,
-    x_step: usize,
-    b: *const V::T,
-    b_depth: usize,
-    y: &mut [V::T],
-) {
+unsafe fn combine<V: Vector>(k: usize, x: *const V::T, x_step: usize, b: *const V::T, b_depth: usize, y: &mut [V::T]) {
     // SAFETY: the caller's contract.
     unsafe {
         let whole = y.len() / V::LANES * V::LANES;
@@ -297,9 +289,9 @@ mod x86 {
     use super::super::vector::x86::*;
     use super::*;
     kernels!(avx512_f32, f32, F32x16, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma", 2,
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 336);
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 112);
     kernels!(avx512_f64, f64, F64x8, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma", 2,
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 336);
+        [1 2 3 4 5 6 7 8 9 10 11 12 13 14], kc 512, mc 112);
     kernels!(avx2_f32, f32, F32x8, "avx2,fma", 2, [1 2 3 4 5 6], kc 320, mc 144);
     kernels!(avx2_f64, f64, F64x4, "avx2,fma", 2, [1 2 3 4 5 6], kc 256, mc 96);
     kernels!(portable_f32, f32, Array<f32, 4>, "sse2", 2, [1 2 3 4], kc 256, mc 64);

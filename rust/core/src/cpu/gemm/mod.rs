@@ -29,14 +29,17 @@ use half::{bf16, f16};
 use scratch::with_scratch;
 use smallvec::SmallVec;
 
+/// What is called with row, first column and the finished values of that row segment.
+pub type RowFn<'a, T> = dyn Fn(usize, usize, &mut [T]) + Sync + 'a;
+
 /// What happens to finished elements while they are in cache: first the biases, then the activation.
 pub struct Epilogue<'a, T> {
     /// One value per row of C.
     pub row_bias: Option<&'a [T]>,
     /// One value per column of C.
     pub col_bias: Option<&'a [T]>,
-    /// Called with row, first column and the finished values of that row segment, possibly from several threads.
-    pub activation: Option<&'a (dyn Fn(usize, usize, &mut [T]) + Sync)>,
+    /// Called for every row segment, possibly from several threads at once.
+    pub activation: Option<&'a RowFn<'a, T>>,
 }
 
 impl<'a, T> Epilogue<'a, T> {
@@ -174,8 +177,7 @@ unsafe fn oriented<E: Storage>(
         let (a, b) = (Operand::matrix(&rows_a), Operand::matrix(&cols_b));
         if E::DIRECT && (c.col == 1 || n == 1) {
             let f = |row: usize, col: usize, values: &mut [E::Acc]| epilogue.apply(row, col, values);
-            let then: Option<&(dyn Fn(usize, usize, &mut [E::Acc]) + Sync)> =
-                if epilogue.is_none() { None } else { Some(&f) };
+            let then: Option<&RowFn<E::Acc>> = if epilogue.is_none() { None } else { Some(&f) };
             let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta, finish: then };
             return blocked::run(m, n, k, a, b, &target);
         }
@@ -248,7 +250,7 @@ impl<E: Storage> Finish<'_, E> {
 ///
 /// # Safety
 /// As for [`gemm`].
-pub unsafe fn gemm_with_packers<T: Compute>(
+pub unsafe fn gemm_with_packers<T: Compute + Storage<Acc = T>>(
     (m, n, k): (usize, usize, usize),
     alpha: T,
     a: Operand<T>,
@@ -257,9 +259,7 @@ pub unsafe fn gemm_with_packers<T: Compute>(
     c: *mut T,
     c_row: usize,
     epilogue: &Epilogue<T>,
-) where
-    T: Storage<Acc = T>,
-{
+) {
     if m == 0 || n == 0 {
         return;
     }
@@ -268,7 +268,7 @@ pub unsafe fn gemm_with_packers<T: Compute>(
         return Finish::<T> { alpha, beta, c, epilogue }.whole(m, n, |out| out.fill(T::ZERO));
     }
     let f = |row: usize, col: usize, values: &mut [T]| epilogue.apply(row, col, values);
-    let then: Option<&(dyn Fn(usize, usize, &mut [T]) + Sync)> = if epilogue.is_none() { None } else { Some(&f) };
+    let then: Option<&RowFn<T>> = if epilogue.is_none() { None } else { Some(&f) };
     // SAFETY: passed on.
     unsafe { blocked::run(m, n, k, a, b, &Target::Rows { c, stride: c_row, alpha, beta, finish: then }) }
 }

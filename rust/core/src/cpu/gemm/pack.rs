@@ -91,7 +91,7 @@ impl Storage for bf16 {
         let bits = v.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
         // A NaN must not round up to infinity.
-        bf16::from_bits(if v != v { (bits >> 16) | 0x40 } else { rounded } as u16)
+        bf16::from_bits(if v.is_nan() { (bits >> 16) | 0x40 } else { rounded } as u16)
     }
 }
 

@@ -58,12 +58,20 @@ pub(super) unsafe fn dot_products<E: Storage>(
                                 kernels.dots(is, true)(k, x, x_row, y.0, y.1, sums.as_mut_ptr());
                             } else {
                                 for j in 0..js.len() {
-                                    kernels.dots(is, false)(k, x, x_row, y.0.add(j * y.1), y.1, sums.as_mut_ptr().add(j));
+                                    kernels.dots(is, false)(
+                                        k,
+                                        x,
+                                        x_row,
+                                        y.0.add(j * y.1),
+                                        y.1,
+                                        sums.as_mut_ptr().add(j),
+                                    );
                                 }
                             }
                             for r in 0..is {
                                 for j in js.clone() {
-                                    *out.get().add((i + r) * out_few + j * out_many) = sums[r * DOT_COLS + j - js.start];
+                                    *out.get().add((i + r) * out_few + j * out_many) =
+                                        sums[r * DOT_COLS + j - js.start];
                                 }
                             }
                         }

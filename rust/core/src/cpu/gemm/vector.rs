@@ -170,10 +170,34 @@ pub(super) mod x86 {
             }
         };
     }
-    avx512!(F32x16, f32, __mmask16, 16, _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
-        _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps);
-    avx512!(F64x8, f64, __mmask8, 8, _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd,
-        _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd);
+    avx512!(
+        F32x16,
+        f32,
+        __mmask16,
+        16,
+        _mm512_setzero_ps,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_maskz_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_mask_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_mul_ps
+    );
+    avx512!(
+        F64x8,
+        f64,
+        __mmask8,
+        8,
+        _mm512_setzero_pd,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_maskz_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_mask_storeu_pd,
+        _mm512_fmadd_pd,
+        _mm512_mul_pd
+    );
 
     macro_rules! avx2 {
         ($name:ident, $t:ty, $int:ty, $lanes:literal, $zero:ident, $set:ident, $load:ident, $maskload:ident, $store:ident,
@@ -232,10 +256,34 @@ pub(super) mod x86 {
             }
         };
     }
-    avx2!(F32x8, f32, i32, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_storeu_ps,
-        _mm256_maskstore_ps, _mm256_fmadd_ps, _mm256_mul_ps);
-    avx2!(F64x4, f64, i64, 4, _mm256_setzero_pd, _mm256_set1_pd, _mm256_loadu_pd, _mm256_maskload_pd, _mm256_storeu_pd,
-        _mm256_maskstore_pd, _mm256_fmadd_pd, _mm256_mul_pd);
+    avx2!(
+        F32x8,
+        f32,
+        i32,
+        8,
+        _mm256_setzero_ps,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_maskload_ps,
+        _mm256_storeu_ps,
+        _mm256_maskstore_ps,
+        _mm256_fmadd_ps,
+        _mm256_mul_ps
+    );
+    avx2!(
+        F64x4,
+        f64,
+        i64,
+        4,
+        _mm256_setzero_pd,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_maskload_pd,
+        _mm256_storeu_pd,
+        _mm256_maskstore_pd,
+        _mm256_fmadd_pd,
+        _mm256_mul_pd
+    );
 
     #[inline(always)]
     fn halving_sum<T: Copy + std::ops::Add<Output = T>, const N: usize>(mut a: [T; N]) -> T {

@@ -184,7 +184,8 @@ fn lgamma_positive(x: f64) -> f64 {
             - i * (1.0 / 360.0
                 - i * (1.0 / 1260.0
                     - i * (1.0 / 1680.0
-                        - i * (1.0 / 1188.0 - i * (691.0 / 360_360.0 - i * (1.0 / 156.0 - i * (3617.0 / 122_400.0)))))));
+                        - i * (1.0 / 1188.0
+                            - i * (691.0 / 360_360.0 - i * (1.0 / 156.0 - i * (3617.0 / 122_400.0)))))));
         let half_log_two_pi = 0.918_938_533_204_672_7;
         (x - 0.5) * (x.ln() - 1.0) + (half_log_two_pi - 0.5) + series / x
     }
@@ -202,7 +203,11 @@ pub fn lgamma<S: Simd>(x: f64) -> f64 {
     }
     // Γ(x)·Γ(1 − x) = π/sin πx
     let distance = (x - x.round()).abs();
-    if x > -0.5 { lgamma_positive(1.0 + x) - (-x).ln() } else { (PI / (PI * distance).sin()).ln() - lgamma_positive(1.0 - x) }
+    if x > -0.5 {
+        lgamma_positive(1.0 + x) - (-x).ln()
+    } else {
+        (PI / (PI * distance).sin()).ln() - lgamma_positive(1.0 - x)
+    }
 }
 
 pub fn digamma<S: Simd>(x: f64) -> f64 {
@@ -225,7 +230,8 @@ pub fn digamma<S: Simd>(x: f64) -> f64 {
     let series = i
         * (1.0 / 12.0
             - i * (1.0 / 120.0
-                - i * (1.0 / 252.0 - i * (1.0 / 240.0 - i * (1.0 / 132.0 - i * (691.0 / 32_760.0 - i * (1.0 / 12.0)))))));
+                - i * (1.0 / 252.0
+                    - i * (1.0 / 240.0 - i * (1.0 / 132.0 - i * (691.0 / 32_760.0 - i * (1.0 / 12.0)))))));
     y.ln() - 0.5 / y - series - shift
 }
 

@@ -21,8 +21,7 @@ macro_rules! poly {
 use poly;
 
 macro_rules! real {
-    (constants { $($(#[$cm:meta])* $c:ident = $cv:expr;)* }
-     leveled { $($(#[$m:meta])* $f:ident($($a:ident),*);)* }
+    (leveled { $($(#[$m:meta])* $f:ident($($a:ident),*);)* }
      plain { $($(#[$pm:meta])* $p:ident($($pa:ident),*);)* }) => {
         /// A floating-point type with the functions of a tensor library. `S` is the level marker that
         /// `simd_dispatch!` passes to its bodies. On a concrete type write `Real::exp::<S>(x)`: the standard library has
@@ -31,17 +30,36 @@ macro_rules! real {
             Element + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
             + Rem<Output = Self> + Neg<Output = Self>
         {
-            $($(#[$cm])* const $c: Self;)*
+            const ZERO: Self;
+            const ONE: Self;
+            const HALF: Self;
+            const PI: Self;
+            const INFINITY: Self;
+            const NAN: Self;
+            /// The spacing at 1.
+            const EPSILON: Self;
+            /// The smallest normal number.
+            const TINY: Self;
+            /// The largest finite number.
+            const MAX: Self;
             $($(#[$m])* fn $f<S: Simd>(self $(, $a: Self)*) -> Self;)*
             $($(#[$pm])* fn $p(self $(, $pa: Self)*) -> Self;)*
         }
-        real!(@impl f32, single, { $($c = $cv;)* } { $($f($($a),*);)* } { $($p($($pa),*);)* });
-        real!(@impl f64, double, { $($c = $cv;)* } { $($f($($a),*);)* } { $($p($($pa),*);)* });
+        real!(@impl f32, single, { $($f($($a),*);)* } { $($p($($pa),*);)* });
+        real!(@impl f64, double, { $($f($($a),*);)* } { $($p($($pa),*);)* });
     };
-    (@impl $t:ident, $module:ident, { $($c:ident = $cv:expr;)* } { $($f:ident($($a:ident),*);)* }
+    (@impl $t:ident, $module:ident, { $($f:ident($($a:ident),*);)* }
      { $($p:ident($($pa:ident),*);)* }) => {
         impl Real for $t {
-            $(const $c: $t = { #[allow(unused_imports)] use std::$t::*; $cv as $t };)*
+            const ZERO: $t = 0.0;
+            const ONE: $t = 1.0;
+            const HALF: $t = 0.5;
+            const PI: $t = std::$t::consts::PI;
+            const INFINITY: $t = $t::INFINITY;
+            const NAN: $t = $t::NAN;
+            const EPSILON: $t = $t::EPSILON;
+            const TINY: $t = $t::MIN_POSITIVE;
+            const MAX: $t = $t::MAX;
             $(#[inline(always)] fn $f<S: Simd>(self $(, $a: $t)*) -> $t { $module::$f::<S>(self $(, $a)*) })*
             $(#[inline(always)] fn $p(self $(, $pa: $t)*) -> $t { $module::$p(self $(, $pa)*) })*
         }
@@ -49,20 +67,6 @@ macro_rules! real {
 }
 
 real! {
-    constants {
-        ZERO = 0.0;
-        ONE = 1.0;
-        HALF = 0.5;
-        PI = std::f64::consts::PI;
-        INFINITY = INFINITY;
-        NAN = NAN;
-        /// The spacing at 1.
-        EPSILON = EPSILON;
-        /// The smallest normal number.
-        TINY = MIN_POSITIVE;
-        /// The largest finite number.
-        MAX = MAX;
-    }
     leveled {
         /// self·b + c, rounded once where the level has FMA, twice elsewhere.
         fma(b, c);
@@ -239,5 +243,5 @@ simd_dispatch! {
 fn all_small<T: Real>(x: &[T]) -> bool {
     let limit = T::from_f64(single::SMALL_ANGLE as f64);
     // A count instead of an early exit, so that the loop vectorises; NaN counts as large.
-    x.iter().map(|&v| !(v.abs() <= limit) as u32).sum::<u32>() == 0
+    x.iter().map(|&v| ((v.abs() > limit) | v.is_nan()) as u32).sum::<u32>() == 0
 }

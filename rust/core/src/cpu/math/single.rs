@@ -11,7 +11,7 @@ const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -0.000_212_194_44;
 /// π/2 in three parts.
 const PIO2: [f32; 3] = [1.570_796_4, -4.371_139e-8, -1.715_124_5e-15];
-const LOG10_2_HI: f32 = 0.301_025_39;
+const LOG10_2_HI: f32 = 0.301_025_4;
 const LOG10_2_LO: f32 = 4.605_039e-6;
 /// Up to here the three parts of π/2 suffice to reduce an angle.
 pub const SMALL_ANGLE: f32 = 65536.0;
@@ -99,11 +99,10 @@ pub fn expm1<S: Simd>(x: f32) -> f32 {
 #[inline(always)]
 fn log_split(x: f32) -> (f32, f32) {
     let tiny = x < f32::MIN_POSITIVE;
-    let bits = (if tiny { x * 8_388_608.0 } else { x }).to_bits() as i32;
+    let bits = (x * if tiny { 8_388_608.0 } else { 1.0 }).to_bits() as i32;
     let k = bits.wrapping_sub(0x3f35_04f3) >> 23;
     let m = f32::from_bits(bits.wrapping_sub(k << 23) as u32);
-    let k = k as f32;
-    (if tiny { k - 23.0 } else { k }, m - 1.0)
+    (k as f32 - if tiny { 23.0 } else { 0.0 }, m - 1.0)
 }
 
 /// log(1 + f) − f for 1 + f in [√½, √2).
@@ -118,9 +117,11 @@ fn log1p_tail<S: Simd>(f: f32) -> f32 {
 /// The logarithm's values at 0, ∞, below 0 and for NaN; `r` elsewhere.
 #[inline(always)]
 fn log_edges(x: f32, r: f32) -> f32 {
-    let r = if x == f32::INFINITY { x } else { r };
-    let r = if x == 0.0 { f32::NEG_INFINITY } else { r };
-    if x >= 0.0 { r } else { f32::NAN }
+    // On bits, because LLVM makes a long classification of the same comparisons on floats.
+    let bits = x.to_bits();
+    let edge = if bits as i32 >= 0 { x } else { f32::NAN };
+    let edge = if bits << 1 == 0 { f32::NEG_INFINITY } else { edge };
+    if bits.wrapping_sub(1) < 0x7f7f_ffff { r } else { edge }
 }
 
 #[inline(always)]
@@ -159,6 +160,7 @@ pub fn log1p<S: Simd>(x: f32) -> f32 {
 }
 
 /// 2^(16g)·2/π modulo 4 for g = 0, 1, …, each in three f64 parts.
+#[allow(clippy::approx_constant)]
 const TWO_OVER_PI: [[f64; 8]; 3] = [
     [
         0.6366197723675814,
@@ -352,7 +354,7 @@ pub fn atan2<S: Simd>(y: f32, x: f32) -> f32 {
     let p = atan_reduced::<S>(t);
     let p = if steep { PIO2[0] - (p - PIO2[1]) } else { p };
     let p = if x.to_bits() & SIGN != 0 { 2.0 * PIO2[0] - (p - 2.0 * PIO2[1]) } else { p };
-    if x != x || y != y { f32::NAN } else { with_sign_of(p, y) }
+    if x.is_nan() || y.is_nan() { f32::NAN } else { with_sign_of(p, y) }
 }
 
 /// e^a/2 for 0 ≤ a.
@@ -398,10 +400,10 @@ pub fn sigmoid<S: Simd>(x: f32) -> f32 {
     let (e, e_low) = (scale(e, t, 0), scale(e_low, t, 0));
     let d = 1.0 + e;
     let d_low = (e - (d - 1.0)) + e_low;
-    let negative = x < 0.0;
-    let (num, num_low) = if negative { (e, e_low) } else { (1.0, 0.0) };
-    let q = num / d;
-    let reciprocal = if negative { 1.0 - q } else { q };
+    // The numerator is e or 1 without a branch, which would make LLVM divide once for each.
+    let floor = f32::from_bits(!(x.to_bits() as i32 >> 31) as u32 & 1.0f32.to_bits());
+    let q = if e > floor { e } else { floor } / d;
+    let (num_low, reciprocal) = if x < 0.0 { (e_low, 1.0 - q) } else { (0.0, q) };
     fma::<S>(fma::<S>(-q, d_low, num_low), reciprocal, q)
 }
 
@@ -462,7 +464,7 @@ pub fn pow<S: Simd>(x: f32, y: f32) -> f32 {
     let a = x.abs();
     let r = double::exp::<S>(y as f64 * double::log::<S>(a as f64)) as f32;
     // 1 to any number, and −1 to ±∞, although log 1 · ∞ is NaN.
-    let r = if a == 1.0 && y == y { 1.0 } else { r };
+    let r = if a == 1.0 && !y.is_nan() { 1.0 } else { r };
     let integral = y.floor() == y;
     let odd = integral && (0.5 * y).floor() != 0.5 * y;
     let r = if x.to_bits() & SIGN != 0 && odd { -r } else { r };
@@ -536,17 +538,17 @@ macro_rules! plain_functions {
         #[inline(always)]
         pub fn sign(x: $t) -> $t {
             let r = if x == 0.0 { 0.0 } else { (1.0 as $t).copysign(x) };
-            if x != x { x } else { r }
+            if x.is_nan() { x } else { r }
         }
         #[inline(always)]
         pub fn minimum(a: $t, b: $t) -> $t {
             let r = if a < b { a } else { b };
-            if a != a { a } else { r }
+            if a.is_nan() { a } else { r }
         }
         #[inline(always)]
         pub fn maximum(a: $t, b: $t) -> $t {
             let r = if a > b { a } else { b };
-            if a != a { a } else { r }
+            if a.is_nan() { a } else { r }
         }
         #[inline(always)]
         pub fn fmod(a: $t, b: $t) -> $t {

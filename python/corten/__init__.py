@@ -1,0 +1,107 @@
+"""corten: deep learning with PyTorch's names on any CPU and GPU.
+
+`import corten as torch` runs PyTorch programs: tensors, autograd, `nn`, `optim`, `utils.data`, `save` and `load`.
+"""
+
+import math as _math
+import sys as _sys
+
+from . import _core
+from ._core import (
+    InternalError,
+    OutOfMemoryError,
+    Tensor,
+    bfloat16,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    device,
+    dtype,
+    flush,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    get_num_threads,
+    int8,
+    int16,
+    int32,
+    int64,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    layout,
+    memory_format,
+    preserve_format,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    set_num_threads,
+    strided,
+    tensor,
+    uint8,
+)
+
+__version__ = "0.1.0"
+
+bool = _core.bool
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+newaxis = None
+legacy_contiguous_format = contiguous_format
+
+
+class Size(tuple):
+    """The shape of a tensor: a tuple of ints."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"corten.Size([{', '.join(map(str, self))}])"
+
+    def numel(self):
+        """The product of the sizes."""
+        return _math.prod(self)
+
+    def __getitem__(self, index):
+        item = tuple.__getitem__(self, index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other):
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other):
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, count):
+        return Size(tuple.__mul__(self, count))
+
+    __rmul__ = __mul__
+
+    def __reduce__(self):
+        return (Size, (tuple(self),))
+
+
+_core.set_size_class(Size)
+
+from . import _ops, autograd  # noqa: E402
+from ._surface import install as _install  # noqa: E402
+from .autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
+
+_install(_sys.modules[__name__])
+
+from . import nn, optim, utils  # noqa: E402
+from ._tensor_repr import set_printoptions  # noqa: E402
+from .serialization import load, save  # noqa: E402
+
+
+def __getattr__(name):
+    """Sub-packages that few programs need are imported on first access."""
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_LAZY = ("vision", "cpu", "backends", "cuda", "version", "random", "testing")

@@ -1,0 +1,68 @@
+"""Functions and tensor methods that are written in other operators, by topic; `corten._surface` attaches them.
+
+``FUNCTIONS`` go into the package, ``METHODS`` onto ``Tensor``.
+"""
+
+from .. import _core
+from . import arrange, creation, methods, pointwise, products, statistics
+from ._common import in_place
+from .einsum import einsum
+
+_BY_MODULE = {
+    arrange: "meshgrid cartesian_prod combinations broadcast_shapes broadcast_tensors atleast_1d atleast_2d atleast_3d "
+    "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
+    creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
+    "blackman_window hamming_window hann_window kaiser_window",
+    pointwise: "logit sinc rad2deg deg2rad frac float_power ldexp positive isreal isclose allclose equal is_same_size "
+    "is_nonzero",
+    products: "tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm",
+    statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
+    "cumulative_trapezoid",
+    _core: "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state",
+}
+
+FUNCTIONS = {name: getattr(module, name) for module, names in _BY_MODULE.items() for name in names.split()}
+FUNCTIONS["einsum"] = einsum
+
+# PyTorch has these as methods too.
+METHODS = {
+    name: FUNCTIONS[name]
+    for name in (
+        "hsplit vsplit dsplit logit sinc rad2deg deg2rad frac float_power ldexp positive isreal isclose allclose equal "
+        "is_same_size is_nonzero kron vdot matrix_power cross dist renorm norm nansum nanmean quantile nanquantile cov "
+        "corrcoef diff"
+    ).split()
+}
+METHODS.update(
+    {
+        name + "_": in_place(FUNCTIONS[name])
+        for name in "logit sinc rad2deg deg2rad frac float_power ldexp renorm".split()
+    }
+)
+METHODS.update(
+    {
+        name: getattr(methods, name)
+        for name in (
+            "type cuda numpy __array__ __array_wrap__ __dlpack__ __dlpack_device__ __format__ __reversed__ __deepcopy__ "
+            "__reduce_ex__ t_ transpose_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ resize_ resize_as_ set_ "
+            "untyped_storage storage storage_type is_shared share_memory_ pin_memory is_pinned sum_to_size dim_order "
+            "apply_ map_ new get_device"
+        ).split()
+    }
+)
+METHODS["_typed_storage"] = METHODS["storage"]
+METHODS["__array_priority__"] = 1000
+METHODS.update(
+    {
+        # Facts about where tensors can live here.
+        "is_cuda": property(lambda self: self.device.type == "cuda"),
+        "is_cpu": property(lambda self: self.device.type == "cpu"),
+        "is_meta": property(lambda self: self.device.type == "meta"),
+        "is_sparse": property(lambda self: False),
+        "is_quantized": property(lambda self: False),
+        "layout": property(lambda self: _core.strided),
+        "real": property(lambda self: self),
+        "mH": property(lambda self: self.mT),
+        "H": property(lambda self: self.mT if self.dim() == 2 else self.T),
+    }
+)

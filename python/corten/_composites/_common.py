@@ -1,0 +1,46 @@
+"""What the composites share: results into ``out=``, and in-place forms."""
+
+from .. import _core
+
+Tensor = _core.Tensor
+ops = _core.ops
+
+
+def result(value, out):
+    """The value, written into ``out`` where one is given, with the checks of the native operators."""
+    return value if out is None else ops._result(value, out=out)
+
+
+def in_place(function):
+    """The method ``name_`` of a function of one tensor and more."""
+    name = function.__name__
+
+    def method(self, *args, **kwargs):
+        return self._replace(function(self._snapshot(), *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = f"In-place form of :func:`{name}`."
+    return method
+
+
+def tensors_of(args):
+    """The tensors of ``f(a, b)`` and of ``f([a, b])``."""
+    if len(args) == 1 and isinstance(args[0], (list, tuple)):
+        return list(args[0])
+    return list(args)
+
+
+def wrapped(dim, rank):
+    """``dim`` counted from 0, or IndexError."""
+    if rank == 0:
+        if dim in (-1, 0):
+            return 0
+        raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got {dim})")
+    if not -rank <= dim < rank:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
+    return dim % rank
+
+
+def floating(x):
+    """The tensor, integers as the default dtype."""
+    return x if x.is_floating_point() else x.to(_core.get_default_dtype())

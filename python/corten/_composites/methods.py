@@ -1,0 +1,365 @@
+"""Methods of ``Tensor`` in Python: conversions to and from the outside, copies, storages, metadata changed in place."""
+
+from .. import _core
+from ._common import Tensor, ops
+
+_TYPE_NAMES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "float32": "Float",
+    "float64": "Double",
+}
+
+
+def type(self, dtype=None, non_blocking=False):
+    """The name of the tensor's type, or the tensor in another dtype (a dtype or such a name)."""
+    if dtype is None:
+        return f"corten.{_TYPE_NAMES[self.dtype._name]}Tensor"
+    if isinstance(dtype, str):
+        module, _, name = dtype.rpartition(".")
+        found = [d for d, title in _TYPE_NAMES.items() if name == title + "Tensor"]
+        if module not in ("torch", "corten") or not found:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = getattr(_core, found[0])
+    return self.to(dtype)
+
+
+def cuda(self, device=None, non_blocking=False, memory_format=None):
+    """The tensor on a GPU.
+
+    Raises:
+        RuntimeError: where there is none.
+    """
+    target = "cuda" if device is None else device
+    return self.to(target, non_blocking=non_blocking)
+
+
+def numpy(self, *, force=False):
+    """The tensor as an array on the same memory.
+
+    Args:
+        force: detaches and copies where that is needed.
+
+    Raises:
+        RuntimeError: for tensors that require grad.
+        TypeError: for bfloat16, which numpy does not have.
+    """
+    if force:
+        return _core.to_numpy(self.detach().cpu())
+    if self.requires_grad:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    return _core.to_numpy(self)
+
+
+def __array__(self, dtype=None, copy=None):
+    array = numpy(self)
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise ValueError("a copy is needed to convert the tensor to another dtype")
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+def __array_wrap__(self, array, context=None, return_scalar=False):
+    """The result of a numpy function of this tensor, as a tensor."""
+    from .creation import from_numpy
+
+    return from_numpy(array.astype("uint8") if array.dtype == bool else array)
+
+
+def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+    """The tensor as a DLPack capsule, on the same memory unless ``copy``."""
+    if self.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if dl_device is not None and tuple(map(int, dl_device)) != (1, 0):
+        raise BufferError(f"cannot export a CPU tensor to DLPack device {dl_device}")
+    return _core.to_dlpack(self.clone() if copy else self)
+
+
+def __dlpack_device__(self):
+    """The DLPack device: the CPU is (1, 0)."""
+    return (1, 0)
+
+
+def __format__(self, spec):
+    if self.dim() == 0 and self.__class__ is Tensor:
+        return self.item().__format__(spec)
+    return object.__format__(self, spec)
+
+
+def __reversed__(self):
+    return self if self.dim() == 0 else self.flip(list(range(self.dim())))
+
+
+# -- copies ----------------------------------------------------------------------------------------------------------
+
+
+def _whole(tensor):
+    """Whether the tensor is all of its storage, in some order of dims."""
+    size = tensor.numel() * tensor.element_size()
+    return size == _core.storage_nbytes(tensor) and _is_dense(tensor)
+
+
+def _is_dense(tensor):
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return tensor.numel() == 0
+            expected *= size
+    return tensor.storage_offset() == 0
+
+
+def __deepcopy__(self, memo):
+    """A copy with its own storage; tensors that share one share the copy too.
+
+    Raises:
+        RuntimeError: for tensors that have a history.
+    """
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+        )
+    import copy
+
+    # Originals stay alive in the memo, so that identities are not reused.
+    storages = memo.setdefault("corten storages", {})
+    key = _core.storage_id(self)
+    if key not in storages:
+        plain = self.detach()
+        if not _whole(plain):
+            count = _core.storage_nbytes(plain) // plain.element_size()
+            plain = _core.alias_tensor(plain, plain.dtype, 0, (count,), (1,))
+        storages[key] = (plain.clone(), self)
+    storage = storages[key][0]
+    if storage.shape == self.shape and storage.stride() == self.stride() and storage.dtype == self.dtype:
+        result = storage.detach()
+    else:
+        result = _core.alias_tensor(storage, self.dtype, self.storage_offset(), tuple(self.shape), self.stride())
+    if self.__class__ is not Tensor:
+        result = Tensor._make_subclass(self.__class__, result, self.requires_grad)
+    elif self.requires_grad:
+        result.requires_grad_()
+    memo[id(self)] = result
+    if self.grad is not None:
+        result.grad = copy.deepcopy(self.grad, memo)
+    if self.__dict__:
+        result.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    return result
+
+
+def __reduce_ex__(self, protocol):
+    plain = self.detach()
+    if not _whole(plain):
+        plain = plain.clone()
+    rebuild = (
+        self.__class__,
+        _core.storage_bytes(plain),
+        self.dtype,
+        tuple(self.shape),
+        plain.stride(),
+        self.requires_grad,
+    )
+    return _rebuild, rebuild, dict(self.__dict__) or None
+
+
+def _rebuild(cls, data, dtype, size, stride, requires_grad):
+    """A tensor out of a pickle."""
+    plain = _core.tensor_from_bytes(data, dtype, 0, size, stride)
+    if cls is not Tensor:
+        return Tensor._make_subclass(cls, plain, requires_grad)
+    return plain.requires_grad_() if requires_grad else plain
+
+
+# -- metadata and storage, in place ----------------------------------------------------------------------------------
+
+
+def _check_leaf(self):
+    if _core.is_grad_enabled() and self.requires_grad and self.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _view_in_place(name, doc):
+    def method(self, *args, **kwargs):
+        _check_leaf(self)
+        self._become(getattr(self, name)(*args, **kwargs))
+        return self
+
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = doc
+    return method
+
+
+t_ = _view_in_place("t", "Transposes a matrix in place.")
+transpose_ = _view_in_place("transpose", "Swaps two dims in place.")
+swapaxes_ = _view_in_place("swapaxes", "Swaps two dims in place.")
+swapdims_ = _view_in_place("swapdims", "Swaps two dims in place.")
+squeeze_ = _view_in_place("squeeze", "Drops dims of size 1 in place.")
+unsqueeze_ = _view_in_place("unsqueeze", "Inserts a dim of size 1 in place.")
+as_strided_ = _view_in_place("as_strided", "Turns the tensor into any window on its storage.")
+
+
+def resize_(self, *sizes, memory_format=None):
+    """Gives the tensor another size on its storage, which grows where that is needed; new elements are zero."""
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    sizes = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    if any(size < 0 for size in sizes):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {list(sizes)}")
+    if sizes == tuple(self.shape) and memory_format is None:
+        return self
+    model = ops.empty(0).expand(0) if 0 in sizes else ops.empty(1).expand(sizes)
+    stride = ops.empty_like(model, memory_format=memory_format or _core.contiguous_format).stride() if model.numel() else (
+        _row_major(sizes)
+    )
+    reach = 1 + sum((n - 1) * s for n, s in zip(sizes, stride, strict=True)) if 0 not in sizes else 0
+    _core.resize_storage(self, (self.storage_offset() + reach) * self.element_size())
+    self._become(_core.alias_tensor(self, self.dtype, self.storage_offset(), sizes, stride))
+    return self
+
+
+def _row_major(sizes):
+    strides, step = [], 1
+    for size in reversed(sizes):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def resize_as_(self, the_template, *, memory_format=None):
+    """`resize_` to the size of another tensor."""
+    return resize_(self, tuple(the_template.shape), memory_format=memory_format)
+
+
+def set_(self, source=None, storage_offset=0, size=None, stride=None):
+    """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor."""
+    if source is None:
+        source = ops.empty(0, dtype=self.dtype)
+    if isinstance(source, Tensor):
+        if source.dtype != self.dtype:
+            raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
+        if size is None:
+            self._become(source.detach())
+            return self
+        base = source
+    else:
+        base = source._tensor
+    if size is None:
+        size = ((base.numel() * base.element_size()) // self.element_size() - storage_offset,)
+    size = (size,) if isinstance(size, int) else tuple(size)
+    stride = _row_major(size) if stride is None else tuple(stride)
+    self._become(_core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
+    return self
+
+
+def untyped_storage(self):
+    """The tensor's memory as bytes."""
+    from ..storage import UntypedStorage
+
+    return UntypedStorage._of(self)
+
+
+def storage(self):
+    """The tensor's memory as elements."""
+    from ..storage import TypedStorage
+
+    return TypedStorage._of(self)
+
+
+def storage_type(self):
+    """The class of the tensor's storage."""
+    from ..storage import TypedStorage
+
+    return TypedStorage
+
+
+def is_shared(self):
+    """Whether other processes see the tensor's memory."""
+    return _core.is_shared(self)
+
+
+def share_memory_(self):
+    """Moves the tensor's storage into memory that is shared with processes forked from this one; returns the tensor."""
+    if not _core.is_shared(self):
+        import mmap
+
+        _core.move_storage(self, mmap.mmap(-1, max(_core.storage_nbytes(self), 1)))
+    return self
+
+
+def pin_memory(self, device=None):
+    """The tensor itself: there is no memory that has to be pinned for transfers."""
+    return self
+
+
+def is_pinned(self, device=None):
+    """False: memory is never pinned for transfers."""
+    return False
+
+
+# -- sizes, elements -------------------------------------------------------------------------------------------------
+
+
+def sum_to_size(self, *size):
+    """The sum over the dims in which ``size`` has 1 or nothing."""
+    size = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    shape = tuple(self.shape)
+    lead = len(shape) - len(size)
+    fits = lead >= 0 and all(n == m or n == 1 for n, m in zip(size, shape[lead:], strict=True))
+    if not fits:
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
+    dims = list(range(lead)) + [lead + d for d, n in enumerate(size) if n == 1 and shape[lead + d] != 1]
+    total = self.sum(dims, keepdim=True, dtype=self.dtype) if dims else self
+    return total.reshape(size) if lead else total
+
+
+def dim_order(self, *, ambiguity_check=False):
+    """The dims in the order of their strides, outermost first."""
+    strides, sizes = self.stride(), self.shape
+    return tuple(sorted(range(self.dim()), key=lambda d: (-strides[d], -sizes[d] if strides[d] else 0)))
+
+
+def apply_(self, callable):
+    """Replaces every element by ``callable(element)``; slow, for the CPU only."""
+    return _from_values(self, [callable(x) for x in self.detach().flatten().tolist()])
+
+
+def map_(self, tensor, callable):
+    """Replaces every element by ``callable(own, other)`` of two tensors of one shape (after broadcasting)."""
+    other = tensor.expand(self.shape)
+    pairs = zip(self.detach().flatten().tolist(), other.detach().flatten().tolist(), strict=True)
+    return _from_values(self, [callable(x, y) for x, y in pairs])
+
+
+def _from_values(self, values):
+    if self.requires_grad and _core.is_grad_enabled():
+        raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
+    return self.copy_(_core.tensor(values, dtype=self.dtype).reshape(self.shape))
+
+
+def new(self, *args, device=None):
+    """A tensor of this dtype: of the given sizes, with the given data, or on the memory of another tensor."""
+    if not args:
+        return ops.empty(0, dtype=self.dtype)
+    if all(isinstance(arg, int) for arg in args):
+        return ops.empty(args, dtype=self.dtype)
+    (source,) = args
+    if isinstance(source, Tensor):
+        return source.detach()
+    if hasattr(source, "numel") and isinstance(source, tuple):
+        return ops.empty(tuple(source), dtype=self.dtype)
+    return _core.tensor(source, dtype=self.dtype)
+
+
+def get_device(self):
+    """The number of the tensor's GPU, −1 for the CPU."""
+    index = self.device.index
+    return -1 if index is None or self.device.type == "cpu" else index

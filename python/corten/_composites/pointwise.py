@@ -1,0 +1,108 @@
+"""Elementwise functions made of others, and comparisons of whole tensors."""
+
+import math
+
+from .. import _core
+from ._common import Tensor, floating, ops, result
+
+
+def logit(input, eps=None, *, out=None):
+    """log(x / (1 − x)), x being limited to ``[eps, 1 − eps]`` where ``eps`` is given."""
+    x = floating(input)
+    if eps is not None:
+        # NaN outside the limits' order stays what the comparison leaves.
+        x = x.clamp(eps, 1 - eps)
+    return result((x / (1 - x)).log(), out)
+
+
+def sinc(input, *, out=None):
+    """sin(πx) / (πx), 1 at 0."""
+    x = floating(input)
+    zero = x == 0
+    angle = ops.where(zero, 1, x) * math.pi
+    return result(ops.where(zero, 1, angle.sin() / angle), out)
+
+
+def rad2deg(input, *, out=None):
+    """Radians in degrees."""
+    return result(floating(input) * (180 / math.pi), out)
+
+
+def deg2rad(input, *, out=None):
+    """Degrees in radians."""
+    return result(floating(input) * (math.pi / 180), out)
+
+
+def frac(input, *, out=None):
+    """What truncation cuts off, with the sign of x."""
+    if not input.is_floating_point():
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{input.type()[7:-6]}'")
+    return result(input - input.trunc(), out)
+
+
+def float_power(input, exponent, *, out=None):
+    """The power, computed in float64."""
+    base = input.double() if isinstance(input, Tensor) else float(input)
+    power = exponent.double() if isinstance(exponent, Tensor) else float(exponent)
+    return result(ops.pow(base, power), out)
+
+
+def ldexp(input, other, *, out=None):
+    """x · 2^other."""
+    return result(input * ops.pow(2.0, other), out)
+
+
+def positive(input):
+    """The tensor itself."""
+    if input.dtype == _core.bool:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def isreal(input):
+    """True everywhere: no dtype here is complex."""
+    return ops.ones_like(input, dtype=_core.bool)
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Where |x − y| ≤ atol + rtol · |y|."""
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"{input.type()[7:-6]} did not match {other.type()[7:-6]}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
+    close = input == other
+    if equal_nan and input.is_floating_point():
+        close = close | (input.isnan() & other.isnan())
+    if rtol == 0 and atol == 0:
+        return close
+    y = floating(other)
+    allowed = atol + (rtol * y).abs()
+    difference = (input - y).abs()
+    return close | (difference.isfinite() & (difference <= allowed))
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether every element of one tensor is close to that of the other."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input, other):
+    """Whether two tensors have the same size and elements."""
+    if input.shape != other.shape:
+        return False
+    return input is other and not input.is_floating_point() or bool((input == other).all())
+
+
+def is_same_size(input, other):
+    """Whether two tensors have the same size."""
+    return input.shape == other.shape
+
+
+def is_nonzero(input):
+    """Whether the only element of a tensor is not zero."""
+    if input.numel() == 0:
+        raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+    if input.numel() > 1:
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+    return bool(input)

@@ -1,0 +1,359 @@
+"""Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
+
+from .. import _core
+from ._common import Tensor, floating, ops, result, wrapped
+
+
+def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    """The p-norm of a tensor, or over dims.
+
+    Args:
+        p: the order, ``"fro"`` for the Frobenius norm (order 2 over all dims), ``"nuc"`` for the nuclear norm.
+
+    Raises:
+        RuntimeError: for integers and unknown orders.
+        NotImplementedError: for the nuclear norm, which needs singular values.
+    """
+    if not input.is_floating_point() and dtype is None:
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got " + input.type()[7:-6]
+        )
+    if isinstance(p, str):
+        p = _matrix_order(p, dim)
+    x = input if dtype is None else input.to(dtype)
+    dims = [dim] if isinstance(dim, int) else dim
+    return result(ops._vector_norm(x, 2.0 if p is None else float(p), dims, keepdim), out)
+
+
+def _matrix_order(p, dim):
+    if p == "nuc":
+        raise NotImplementedError("norm: the nuclear norm needs singular values, which are not available")
+    if p != "fro":
+        raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+    if isinstance(dim, (tuple, list)) and len(dim) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}")
+    return 2.0
+
+
+def _spread_and_mean(spread, input, args, kwargs):
+    names = ("dim", "unbiased", "keepdim")
+    if args and isinstance(args[0], bool):
+        names = ("unbiased",)
+    given = dict(zip(names, args, strict=False))
+    given.update(kwargs)
+    dim = given.get("dim", given.pop("axis", None))
+    keepdim = given.get("keepdim", False)
+    return spread(input, **given), input.mean(dim, keepdim)
+
+
+def std_mean(input, *args, **kwargs):
+    """The standard deviation, with the arguments of ``std``, and the mean over the same dims."""
+    return _spread_and_mean(ops.std, input, args, kwargs)
+
+
+def var_mean(input, *args, **kwargs):
+    """The variance, with the arguments of ``var``, and the mean over the same dims."""
+    return _spread_and_mean(ops.var, input, args, kwargs)
+
+
+def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The sum of the elements that are not NaN."""
+    x = ops.where(input.isnan(), 0, input) if input.is_floating_point() else input
+    if dim is None and not keepdim:
+        return result(x.sum(dtype=dtype), out)
+    return result(x.sum(dim, keepdim, dtype=dtype), out)
+
+
+def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The mean of the elements that are not NaN."""
+    if not input.is_floating_point():
+        raise RuntimeError(
+            f"nanmean(): expected input to have floating point or complex dtype but got {input.type()[7:-6]}"
+        )
+    present = input.isnan().logical_not()
+    count = present.sum(dim, keepdim) if dim is not None or keepdim else present.sum()
+    return result(nansum(input, dim, keepdim, dtype=dtype) / count, out)
+
+
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
+    """The q-quantiles of a tensor, or along a dim; a vector ``q`` gives the result a first dim.
+
+    Args:
+        q: numbers in [0, 1].
+        interpolation: between the two nearest elements: ``linear``, ``lower``, ``higher``, ``midpoint``, ``nearest``.
+    """
+    return result(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
+
+
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
+    """The quantiles of the elements that are not NaN; NaN where there is none."""
+    return result(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
+
+
+def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
+    if input.numel() == 0:
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if input.dtype not in (_core.float32, _core.float64):
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+    q = _check_q(name, input, q)
+    if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
+    if dim is None:
+        lines, kept = input.flatten(), [1] * input.dim() if keepdim else []
+    else:
+        at = wrapped(dim, input.dim())
+        lines = input.movedim(at, -1) if input.dim() else input.reshape(1)
+        kept = [1 if d == at else n for d, n in enumerate(input.shape) if keepdim or d != at]
+    ordered = lines.sort(-1)[0]
+    value = _interpolate(ordered, q.reshape(-1), interpolation, ignore_nan)
+    value = value.movedim(-1, 0)
+    return value.reshape([q.numel(), *kept] if q.dim() else kept)
+
+
+def _check_q(name, input, q):
+    if not isinstance(q, Tensor):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
+        return _core.tensor(float(q), dtype=input.dtype)
+    if q.dim() > 1:
+        raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
+    if q.dtype != input.dtype:
+        raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+    if not bool(((q >= 0) & (q <= 1)).all()):
+        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    return q
+
+
+def _interpolate(ordered, q, interpolation, ignore_nan):
+    """Values at the ranks ``q`` of sorted lines, ``(*, N)`` and ``(Q,)`` to ``(*, Q)``."""
+    last = ordered.size(-1) - 1
+    missing = ordered.isnan()
+    if ignore_nan:
+        count = missing.logical_not().sum(-1, keepdim=True)
+        ranks = q * (count - 1).clamp(min=0).to(q.dtype)
+    else:
+        # A line with a NaN has it at its end, and only that.
+        ranks = (q * last).expand([*ordered.shape[:-1], q.numel()])
+        ranks = ops.where(missing.any(-1, True), last, ranks)
+    if interpolation == "lower":
+        ranks = ranks.floor()
+    elif interpolation == "higher":
+        ranks = ranks.ceil()
+    elif interpolation == "nearest":
+        ranks = ranks.round()
+    below = ranks.to(_core.int64)
+    value = ordered.gather(-1, below)
+    if interpolation in ("linear", "midpoint"):
+        weight = ops.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - below
+        above = ranks.ceil().to(_core.int64)
+        value = value.lerp(ordered.gather(-1, above), weight)
+    return value
+
+
+def cov(input, *, correction=1, fweights=None, aweights=None):
+    """The covariance matrix of variables in rows and observations in columns.
+
+    Args:
+        correction: subtracted from the number of observations.
+        fweights: how often each observation is counted, integers.
+        aweights: the importance of each observation.
+    """
+    if input.dim() > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions"
+        )
+    if input.dtype == _core.bool:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
+    x = input.reshape(1, -1) if input.dim() < 2 else input
+    count = x.size(1)
+    weights = _observation_weights(count, fweights, aweights)
+    total = count if weights is None else weights.sum()
+    if weights is not None and count and not bool(total != 0):
+        raise RuntimeError("cov(): weights sum to zero, can't be normalized")
+    mean = (x.sum(1) / total) if weights is None else (x * weights).sum(1) / total
+    if weights is not None and aweights is not None and correction != 0:
+        norm_factor = total - correction * (weights * aweights).sum() / total
+    else:
+        norm_factor = total - correction
+    negative = not isinstance(norm_factor, Tensor) and norm_factor <= 0
+    if negative or (isinstance(norm_factor, Tensor) and bool(norm_factor <= 0)):
+        import warnings
+
+        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.", stacklevel=2)
+        norm_factor = norm_factor * 0
+    centred = x - mean.unsqueeze(1)
+    weighted = centred if weights is None else centred * weights
+    return (centred.matmul(weighted.to(centred.dtype).mT) / norm_factor).squeeze()
+
+
+def _observation_weights(count, fweights, aweights):
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        if weights is None:
+            continue
+        if weights.dim() > 1:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} with {weights.dim()} dimensions"
+            )
+        if (name == "fweights") == weights.is_floating_point():
+            kind = "integral" if name == "fweights" else "floating point"
+            raise RuntimeError(
+                f"cov(): expected {name} to have {kind} dtype but got {name} with {weights.type()[7:-6]} dtype"
+            )
+        if weights.numel() != count:
+            raise RuntimeError(
+                f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+                f"{weights.numel()} != {count}"
+            )
+        if count and bool((weights < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+    if fweights is None or aweights is None:
+        return aweights if fweights is None else fweights
+    return fweights * aweights
+
+
+def corrcoef(input):
+    """The matrix of Pearson correlation coefficients of variables in rows."""
+    if input.dim() > 2:
+        raise RuntimeError(
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions"
+        )
+    matrix = cov(input)
+    if matrix.dim() == 0:
+        return matrix / matrix
+    deviation = matrix.diagonal().sqrt()
+    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
+    """The ``n``-th differences of neighbours along a dim, between what is prepended and appended."""
+    if input.dim() == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    parts = [x for x in (prepend, input, append) if x is not None]
+    x = ops.cat(parts, dim) if len(parts) > 1 and n > 0 else input
+    at = wrapped(dim, x.dim())
+    if n == 0:
+        return result(x.clone(), out)
+    n = min(n, x.size(at))
+    for _ in range(n):
+        length = max(x.size(at) - 1, 0)
+        later, earlier = x.narrow(at, x.size(at) - length, length), x.narrow(at, 0, length)
+        x = later.logical_xor(earlier) if x.dtype == _core.bool else later - earlier
+    return result(x, out)
+
+
+def gradient(input, *, spacing=1, dim=None, edge_order=1):
+    """The derivative along dims by second-order central differences, a tensor for each dim.
+
+    Args:
+        spacing: the distance of samples, one for all or each dim, or the samples' coordinates as vectors.
+        dim: the dims; all when omitted.
+        edge_order: 1 or 2, the order of the one-sided differences at both ends.
+    """
+    dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+    dims = [wrapped(d, input.dim()) for d in dims]
+    single = isinstance(spacing, (int, float)) or (isinstance(spacing, Tensor) and spacing.dim() == 0)
+    if isinstance(spacing, Tensor) and not single:
+        spacing = [spacing]
+    steps = [spacing] * len(dims) if single else list(spacing)
+    if len(steps) != len(dims):
+        length = "self.dim()" if dim is None else "dim"
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to '{length} = "
+            f"{len(dims)}', since dim argument was {'not ' if dim is None else ''}given, but got a list of length "
+            f"{len(steps)}"
+        )
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    for d in dims:
+        if input.size(d) < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    x = floating(input)
+    return tuple(_derivative(x, d, step, edge_order) for d, step in zip(dims, steps, strict=True))
+
+
+def _derivative(x, dim, step, edge_order):
+    n = x.size(dim)
+
+    def part(start, length):
+        return x.narrow(dim, start, length)
+
+    if isinstance(step, Tensor) and step.dim() == 1:
+        if step.numel() != n:
+            raise RuntimeError(
+                f"torch.gradient expected each element of spacing to have the same length as the corresponding dimension of 'self', but got {step.numel()} and {n}"
+            )
+        distance = diff(step).reshape([-1 if d == dim else 1 for d in range(x.dim())])
+
+        def gap(i):
+            return distance.narrow(dim, i, 1)
+
+        before, after = distance.narrow(dim, 0, max(n - 2, 0)), distance.narrow(dim, min(1, n - 1), max(n - 2, 0))
+    else:
+
+        def gap(i):
+            return step
+
+        before = after = step
+    pieces = []
+    if n > 2:
+        a = -after / (before * (before + after))
+        b = (after - before) / (before * after)
+        c = before / (after * (before + after))
+        pieces.append(part(0, n - 2) * a + part(1, n - 2) * b + part(2, n - 2) * c)
+    if edge_order == 1:
+        first = (part(1, 1) - part(0, 1)) / gap(0)
+        last = (part(n - 1, 1) - part(n - 2, 1)) / gap(n - 2)
+    else:
+        h, k = gap(0), gap(1)
+        first = part(0, 1) * (-(2 * h + k) / (h * (h + k))) + part(1, 1) * ((h + k) / (h * k))
+        first = first + part(2, 1) * (-h / (k * (h + k)))
+        h, k = gap(n - 3), gap(n - 2)
+        last = part(n - 3, 1) * (k / (h * (h + k))) + part(n - 2, 1) * (-(k + h) / (h * k))
+        last = last + part(n - 1, 1) * ((2 * k + h) / (k * (h + k)))
+    return ops.cat([first, *pieces, last], dim)
+
+
+def _panels(name, y, x, dx, dim):
+    """Twice the area between neighbouring samples."""
+    if x is not None and dx is not None:
+        raise TypeError(f"{name}() received an invalid combination of arguments: either x or dx can be given")
+    if y.dim() == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    at = wrapped(dim, y.dim())
+    n = y.size(at)
+    if n == 0:
+        return None, at
+    sums = y.narrow(at, 1, n - 1) + y.narrow(at, 0, n - 1)
+    if x is None:
+        return sums * (1 if dx is None else dx), at
+    if x.dim() == 1:
+        if x.size(0) != n:
+            raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
+        gaps = diff(x).reshape([-1 if d == at else 1 for d in range(y.dim())])
+    else:
+        wide = x if x.dim() == y.dim() else x.reshape([1] * (y.dim() - x.dim()) + list(x.shape))
+        gaps = diff(wide, dim=at)
+    return sums * gaps, at
+
+
+def trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The integral along a dim by the trapezoidal rule, over points ``x`` or with spacing ``dx``."""
+    panels, at = _panels("trapezoid", y, x, dx, dim)
+    if panels is None:
+        return y.sum(at) * 0
+    return panels.sum(at) / 2
+
+
+trapz = trapezoid
+
+
+def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The running integral along a dim by the trapezoidal rule."""
+    panels, at = _panels("cumulative_trapezoid", y, x, dx, dim)
+    if panels is None:
+        return y.clone()
+    return panels.cumsum(at) / 2

@@ -1,0 +1,159 @@
+"""Printing tensors as PyTorch does, and `set_printoptions`."""
+
+import math
+
+from . import _core
+
+_DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+_options = dict(_DEFAULTS)
+_PROFILES = {
+    "default": dict(_DEFAULTS),
+    "short": dict(_DEFAULTS, precision=2, edgeitems=2),
+    "full": dict(_DEFAULTS, threshold=math.inf),
+}
+
+
+def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
+    """Sets how tensors print; arguments and profiles ("default", "short", "full") as `torch.set_printoptions`."""
+    if profile is not None:
+        _options.update(_PROFILES[profile])
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    _options.update({k: v for k, v in given.items() if v is not None})
+    _options["sci_mode"] = sci_mode
+
+
+def get_printoptions():
+    """The options in force, as a dict."""
+    return dict(_options)
+
+
+class _Formatter:
+    """The common format of all printed elements: integers, fixed or scientific, and their width."""
+
+    def __init__(self, values, floating, boolean):
+        self.floating = floating
+        self.boolean = boolean
+        self.integral = self.scientific = False
+        self.width = 1
+        if not floating:
+            self.width = max((len(str(v)) for v in values), default=1)
+            return
+        finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
+        if not finite:
+            self.integral = all(v == 0 or not math.isfinite(v) for v in values) and any(True for _ in values)
+            self.width = max((len(self(v, False)) for v in values), default=1)
+            return
+        low, high = min(finite), max(finite)
+        self.integral = all(v == math.ceil(v) for v in finite)
+        if self.integral:
+            self.scientific = high / low > 1000.0 or high > 1.0e8
+        else:
+            self.scientific = high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4
+        if _options["sci_mode"] is not None:
+            self.scientific = _options["sci_mode"]
+        shown = [v for v in values if math.isfinite(v) and v != 0]
+        self.width = max(len(self(v, False)) for v in shown)
+        # Infinity and NaN are padded to the width of the numbers, which they widen only when longer.
+        self.width = max([self.width] + [len(str(v)) for v in values if not math.isfinite(v)])
+
+    def __call__(self, value, pad=True):
+        if not self.floating:
+            text = str(value)
+        elif self.scientific and math.isfinite(value):
+            text = f"{value:.{_options['precision']}e}"
+        elif self.integral:
+            text = f"{value:.0f}" + ("." if math.isfinite(value) else "")
+        else:
+            text = f"{value:.{_options['precision']}f}"
+        return text.rjust(self.width) if pad else text
+
+
+def _summarised(shape, edge):
+    """Per dim the indices shown, with `None` for the dots."""
+    for size in shape:
+        if size > 2 * edge:
+            yield [*range(edge), None, *range(size - edge, size)]
+        else:
+            yield list(range(size))
+
+
+def _shown_values(tensor, summarise):
+    """The elements that will be printed, nested like the tensor, `None` where dots stand."""
+    if not summarise:
+        return tensor.tolist()
+    picks = list(_summarised(tensor.shape, _options["edgeitems"]))
+
+    def walk(part, depth):
+        if depth == len(picks):
+            return part.item()
+        return [None if i is None else walk(part[i], depth + 1) for i in picks[depth]]
+
+    return walk(tensor, 0)
+
+
+def _flat(nested):
+    if isinstance(nested, list):
+        for part in nested:
+            yield from _flat(part)
+    elif nested is not None:
+        yield nested
+
+
+def _lines(nested, dims, indent, formatter):
+    """The text of one (sub-)tensor, broken as PyTorch breaks it."""
+    if dims == 0:
+        return formatter(nested)
+    if dims == 1:
+        per_line = max(1, int((_options["linewidth"] - indent) / (formatter.width + 2)))
+        if formatter.boolean:
+            per_line = max(1, int((_options["linewidth"] - indent) / (formatter.width + 2)))
+        cells = [" ..." if v is None else formatter(v) for v in nested]
+        rows = [cells[i : i + per_line] for i in range(0, len(cells), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(", ".join(row) for row in rows) + "]"
+    parts = ["..." if p is None else _lines(p, dims - 1, indent + 1, formatter) for p in nested]
+    gap = ",\n" * 1 + "\n" * (dims - 2) + " " * (indent + 1)
+    return "[" + gap.join(parts) + "]"
+
+
+def _suffixes(tensor, default_dtype, printed):
+    """What follows the data: size, dtype, grad_fn or requires_grad."""
+    out = []
+    if tensor.numel() == 0 and tensor.dim() != 1:
+        out.append(f"size={tuple(tensor.shape)}")
+    dtype = tensor.dtype
+    usual = (default_dtype, _core.int64, _core.bool)
+    if dtype not in usual or (tensor.numel() == 0 and dtype != default_dtype):
+        out.append(f"dtype={dtype!r}")
+    grad_fn = tensor.grad_fn
+    if grad_fn is not None:
+        name = grad_fn.name() if hasattr(grad_fn, "name") else type(grad_fn).__name__
+        out.append(f"grad_fn=<{name}>")
+    elif tensor.requires_grad:
+        out.append("requires_grad=True")
+    return out
+
+
+def tensor_repr(self, *, tensor_contents=None):
+    """`repr(tensor)` in PyTorch's format."""
+    prefix = "tensor("
+    values = self.detach()
+    floating = values.is_floating_point()
+    if tensor_contents is not None:
+        body = tensor_contents
+    elif self.numel() == 0:
+        body = "[]"
+    else:
+        summarise = self.numel() > _options["threshold"]
+        nested = _shown_values(values, summarise)
+        formatter = _Formatter(list(_flat(nested)), floating, self.dtype == _core.bool)
+        body = _lines(nested, self.dim(), len(prefix), formatter)
+    text = prefix + body
+    last_line = len(text) - (text.rfind("\n") + 1) + 1
+    for suffix in _suffixes(self, _core.get_default_dtype(), body):
+        if last_line + len(suffix) + 2 > _options["linewidth"]:
+            text += ",\n" + " " * len(prefix) + suffix
+            last_line = len(prefix) + len(suffix)
+        else:
+            text += ", " + suffix
+            last_line += len(suffix) + 2
+    return text + ")"

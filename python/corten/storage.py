@@ -1,0 +1,189 @@
+"""Storages: the memory of tensors, as bytes or as elements."""
+
+import corten
+
+__all__ = ["UntypedStorage", "TypedStorage"]
+
+
+class _Storage:
+    """What both kinds share: one flat tensor over the whole memory."""
+
+    def __init__(self, *args, **kwargs):
+        raise TypeError(f"{type(self).__name__} objects come from Tensor.untyped_storage() and Tensor.storage()")
+
+    @classmethod
+    def _on(cls, tensor, dtype):
+        self = object.__new__(cls)
+        count = corten._core.storage_nbytes(tensor) // dtype.itemsize
+        self._tensor = corten._core.alias_tensor(tensor.detach(), dtype, 0, (count,), (1,))
+        return self
+
+    @property
+    def _cdata(self):
+        """A number that two storages share when they are the same memory."""
+        return corten._core.storage_id(self._tensor)
+
+    @property
+    def device(self):
+        """Where the memory is."""
+        return self._tensor.device
+
+    @property
+    def is_cuda(self):
+        """Whether the memory is a GPU's."""
+        return self.device.type == "cuda"
+
+    def nbytes(self):
+        """The number of bytes."""
+        return corten._core.storage_nbytes(self._tensor)
+
+    def element_size(self):
+        """Bytes per element."""
+        return self._tensor.element_size()
+
+    def size(self):
+        """The number of elements."""
+        return self.nbytes() // self.element_size()
+
+    def __len__(self):
+        return self.size()
+
+    def data_ptr(self):
+        """The address of the first byte; the memory stays there from now on."""
+        return self._tensor.data_ptr()
+
+    def get_device(self):
+        """The number of the memory's GPU, −1 for the CPU."""
+        return self._tensor.get_device()
+
+    def tolist(self):
+        """The elements as Python numbers."""
+        return self._tensor.tolist()
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self._slice(index)
+        return self._tensor[index].item()
+
+    def _slice(self, index):
+        part = object.__new__(type(self))
+        part._tensor = self._tensor[index]
+        return part
+
+    def __setitem__(self, index, value):
+        self._tensor[index] = value
+
+    def fill_(self, value):
+        """Overwrites every element."""
+        self._tensor.fill_(value)
+        return self
+
+    def copy_(self, source, non_blocking=False):
+        """Overwrites the elements with those of another storage."""
+        self._tensor.copy_(source._tensor)
+        return self
+
+    def clone(self):
+        """A copy in memory of its own."""
+        return type(self)._on(self._tensor.clone(), self._tensor.dtype)
+
+    def __copy__(self):
+        return self.clone()
+
+    def __deepcopy__(self, memo):
+        copied = self._tensor.__deepcopy__(memo)
+        return type(self)._on(copied, self._tensor.dtype)
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self._tensor)
+
+    def __eq__(self, other):
+        return isinstance(other, _Storage) and self._cdata == other._cdata
+
+    def __hash__(self):
+        return hash(self._cdata)
+
+    def cpu(self):
+        """The storage on the CPU."""
+        return self
+
+    def to(self, device):
+        """The storage on a device."""
+        return type(self)._on(self._tensor.to(device), self._tensor.dtype)
+
+    def is_shared(self):
+        """Whether other processes see the memory."""
+        return self._tensor.is_shared()
+
+    def share_memory_(self):
+        """Moves the memory to where forked processes see it."""
+        self._tensor.share_memory_()
+        return self
+
+    def is_pinned(self, device=None):
+        """False: memory is never pinned for transfers."""
+        return False
+
+    def pin_memory(self, device=None):
+        """The storage itself."""
+        return self
+
+    def resize_(self, size):
+        """Lengthens the storage to ``size`` elements.
+
+        Raises:
+            NotImplementedError: for fewer elements than there are: tensors may look at them.
+        """
+        if size < self.size():
+            raise NotImplementedError("resize_: a storage that tensors may look at cannot be made shorter")
+        corten._core.resize_storage(self._tensor, size * self.element_size())
+        self._tensor = type(self)._on(self._tensor, self._tensor.dtype)._tensor
+        return self
+
+    def __repr__(self):
+        elements = "".join(f" {value}\n" for value in self.tolist())
+        return f"{elements}[corten.storage.{self._describe()}]"
+
+
+class UntypedStorage(_Storage):
+    """The bytes of a tensor's memory: ``tensor.untyped_storage()``."""
+
+    @classmethod
+    def _of(cls, tensor):
+        return cls._on(tensor, corten.uint8)
+
+    def untyped(self):
+        """The storage itself."""
+        return self
+
+    def _describe(self):
+        return f"UntypedStorage(device={self.device}) of size {self.nbytes()}"
+
+
+class TypedStorage(_Storage):
+    """The elements of a tensor's memory: ``tensor.storage()``."""
+
+    @classmethod
+    def _of(cls, tensor):
+        return cls._on(tensor, tensor.dtype)
+
+    @property
+    def dtype(self):
+        """The elements' dtype."""
+        return self._tensor.dtype
+
+    def untyped(self):
+        """The same memory as bytes."""
+        return UntypedStorage._of(self._tensor)
+
+    _untyped_storage = property(untyped)
+
+    def _describe(self):
+        return f"TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}"
+
+
+def _rebuild(cls, tensor):
+    return cls._on(tensor, tensor.dtype)

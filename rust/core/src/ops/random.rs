@@ -1,0 +1,378 @@
+//! Random numbers. Creation and in-place sampling draw from a sequential generator at the call, number for number as
+//! PyTorch on the CPU; noise inside the network (dropout, rrelu) is counter-based: a recorded kernel whose seed and offset
+//! are reserved in program order, computed again in the backward pass instead of kept.
+
+use super::elementwise::{Operand, apply, cast, output_layout};
+use super::{create, inplace, item, reduce, view};
+use crate::dtype::{DType, Scalar};
+use crate::error::Result;
+use crate::exec::draw;
+pub use crate::exec::draw::Draw;
+use crate::exec::record::record_one;
+use crate::grad::{Grads, Rule, with_grad_mode};
+use crate::graph::{Input, OutSpec, lock};
+use crate::op::{Ew, Op};
+use crate::rng::Generator;
+use crate::shape::{Dims, Layout, broadcast_shapes};
+use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// A generator that several owners draw from.
+pub type Shared = Arc<Mutex<Generator>>;
+
+static DEFAULT: LazyLock<Shared> = LazyLock::new(Shared::default);
+
+/// The generator used where none is given.
+pub fn default_generator() -> &'static Shared {
+    &DEFAULT
+}
+
+/// The given generator, or the default one.
+pub fn or_default(generator: Option<Shared>) -> Shared {
+    generator.unwrap_or_else(|| DEFAULT.clone())
+}
+
+/// A new tensor with numbers drawn now.
+pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout) -> Result<Tensor> {
+    let buffer = draw::draw(generator, what, dtype, &layout)?;
+    Ok(create::from_buffer(buffer, dtype, layout))
+}
+
+/// Overwrites `target` with numbers drawn now, in the order of its addresses.
+pub fn draw_into(target: &Tensor, generator: &Shared, what: Draw) -> Result<()> {
+    inplace::check_writable(target)?;
+    let layout = Layout { offset: 0, ..(**target.layout()).clone() };
+    let values = drawn(generator, what, target.dtype(), layout)?;
+    inplace::copy_(target, Operand::Tensor(&values))
+}
+
+/// Makes the result of a sampler differentiable with gradient zero, as PyTorch defines it.
+fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor {
+    let shapes: SmallVec<[(Dims, DType); 2]> = inputs.iter().map(|t| (t.shape_dims().clone(), t.dtype())).collect();
+    attach(name, inputs, std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |_| shapes.iter().map(|(s, d)| create::zeros(s.clone(), *d).map(Some)).collect()))
+    });
+    out
+}
+
+/// Integers in `[low, high)`.
+pub fn randint(generator: &Shared, low: i64, high: i64, shape: Dims, dtype: DType) -> Result<Tensor> {
+    drawn(generator, Draw::Range { from: low, to: Some(high) }, dtype, Layout::contiguous(shape))
+}
+
+/// A random permutation of `0 .. n`.
+pub fn randperm(generator: &Shared, n: i64, dtype: DType) -> Result<Tensor> {
+    ensure!(n >= 0, Runtime, "Trying to create tensor with negative dimension {n}: [{n}]");
+    let (limit, text) = match dtype {
+        DType::Bool => bail!(NotImplemented, "\"randperm\" not implemented for 'Bool'"),
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {
+            let limit = exact_integers(dtype);
+            (limit, format!("n cannot be greater than {limit} for {} type.", dtype.scalar_name()))
+        }
+        d => {
+            let bits = d.size() as u32 * 8 - d.is_signed() as u32;
+            (
+                (1i128 << bits).min(i64::MAX as i128) as i64 - 1,
+                format!("value cannot be converted to type {d}_t without overflow"),
+            )
+        }
+    };
+    ensure!(n <= limit, Runtime, "{text}");
+    drawn(generator, Draw::Permutation, dtype, Layout::contiguous(Dims::from([n as usize])))
+}
+
+/// One more than the end of the range in which a float dtype represents every integer.
+fn exact_integers(dtype: DType) -> i64 {
+    match dtype {
+        DType::F16 => (1 << 11) + 1,
+        DType::BF16 => (1 << 8) + 1,
+        DType::F32 => (1 << 24) + 1,
+        _ => (1 << 53) + 1,
+    }
+}
+
+/// `random_(from, to)`; without `to`, up to the largest integer of the dtype.
+pub fn random_range(target: &Tensor, generator: &Shared, from: i64, to: Option<i64>) -> Result<()> {
+    let end = match target.dtype() {
+        DType::I64 => None,
+        DType::Bool => Some(2),
+        d if d.is_float() => Some(exact_integers(d)),
+        d => Some(1i64 << (d.size() as u32 * 8 - d.is_signed() as u32)),
+    };
+    draw_into(target, generator, Draw::Range { from, to: to.or(end) })
+}
+
+/// `torch.normal` for a mean or a standard deviation per element.
+pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor> {
+    let (shape, dtype, layout) = match (mean, std) {
+        (Operand::Tensor(m), Operand::Tensor(s)) => {
+            let shape = broadcast_shapes("normal", m.shape(), s.shape())?;
+            (shape.clone(), m.dtype(), Layout::contiguous(shape))
+        }
+        (Operand::Tensor(t), _) | (_, Operand::Tensor(t)) => {
+            (t.shape_dims().clone(), t.dtype(), (*output_layout(t.layout())).clone())
+        }
+        _ => bail!(Internal, "normal: numbers need a size"),
+    };
+    let spread = match std {
+        Operand::Number(s) => s.to_f64(),
+        Operand::Tensor(s) => {
+            let valid = s.numel() == 0 || item(&reduce::extremum(false, &s.detach(), None, false)?)?.to_f64() >= 0.0;
+            ensure!(valid, Runtime, "normal expects all elements of std >= 0.0");
+            1.0
+        }
+    };
+    let mut out = drawn(generator, Draw::Normal { mean: 0.0, std: spread }, dtype, layout)?;
+    let inputs: SmallVec<[&Tensor; 2]> =
+        [mean, std].into_iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(t) } else { None }).collect();
+    out = with_grad_mode(false, || {
+        if let Operand::Tensor(s) = std {
+            out = apply(Ew::Mul, &[(&out).into(), s.into()])?;
+        }
+        let moved = apply(Ew::Add, &[(&out).into(), mean])?;
+        cast(&moved, dtype)
+    })?;
+    debug_assert_eq!(out.shape(), &shape[..]);
+    Ok(without_slope("NormalBackward0", &inputs, out))
+}
+
+/// 0 or 1 with the probability that each element gives.
+pub fn bernoulli(generator: &Shared, p: &Tensor) -> Result<Tensor> {
+    ensure!(
+        p.dtype().is_float(),
+        NotImplemented,
+        "\"bernoulli_tensor_cpu_p_\" not implemented for '{}'",
+        p.dtype().scalar_name()
+    );
+    let out = drawn(generator, Draw::BernoulliOf(p), p.dtype(), (*output_layout(p.layout())).clone())?;
+    Ok(without_slope("BernoulliBackward0", &[p], out))
+}
+
+/// 0 or 1 with one probability, in the shape of `t`.
+pub fn bernoulli_number(generator: &Shared, t: &Tensor, p: f64) -> Result<Tensor> {
+    let out = drawn(generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone())?;
+    Ok(without_slope("BernoulliBackward0", &[t], out))
+}
+
+/// `bernoulli_` with a probability per element, which is broadcast to the target.
+pub fn bernoulli_into(target: &Tensor, generator: &Shared, p: &Tensor) -> Result<()> {
+    inplace::check_writable(target)?;
+    let p = if p.dtype().is_float() { p.detach() } else { cast(&p.detach(), DType::F32)? };
+    let p = if p.shape() == target.shape() { p } else { view::expand(&p, target.shape())? };
+    draw_into(target, generator, Draw::BernoulliOf(&p))
+}
+
+/// Counts with Poisson rates per element.
+pub fn poisson(generator: &Shared, rates: &Tensor) -> Result<Tensor> {
+    ensure!(
+        rates.dtype().is_float(),
+        NotImplemented,
+        "\"poisson_cpu\" not implemented for '{}'",
+        rates.dtype().scalar_name()
+    );
+    let out = drawn(generator, Draw::Poisson(rates), rates.dtype(), Layout::contiguous(rates.shape_dims().clone()))?;
+    Ok(without_slope("PoissonBackward0", &[rates], out))
+}
+
+/// Successes among `count` trials of probability `prob`, which broadcast.
+pub fn binomial(generator: &Shared, count: &Tensor, prob: &Tensor) -> Result<Tensor> {
+    let shape = broadcast_shapes("binomial", count.shape(), prob.shape())?;
+    let wide = |t: &Tensor| view::expand(&t.detach(), &shape);
+    let layout = Layout::contiguous(shape.clone());
+    let out = drawn(generator, Draw::Binomial(&wide(count)?, &wide(prob)?), count.dtype(), layout)?;
+    Ok(without_slope("BinomialBackward0", &[count, prob], out))
+}
+
+/// Standard gamma numbers with a concentration per element.
+pub fn standard_gamma(generator: &Shared, concentrations: &Tensor) -> Result<Tensor> {
+    let layout = Layout::contiguous(concentrations.shape_dims().clone());
+    drawn(generator, Draw::Gamma(concentrations), concentrations.dtype(), layout)
+}
+
+/// PyTorch counts categories in single precision.
+const MAX_CATEGORIES: usize = 1 << 24;
+
+/// `samples` categories from every row of `weights`, int64.
+pub fn multinomial(generator: &Shared, weights: &Tensor, samples: i64, replacement: bool) -> Result<Tensor> {
+    ensure!(
+        weights.dtype().is_float(),
+        Runtime,
+        "multinomial only supports floating-point dtypes for input, got: {}",
+        weights.dtype().scalar_name()
+    );
+    ensure!((1..=2).contains(&weights.rank()), Runtime, "prob_dist must be 1 or 2 dim");
+    ensure!(samples > 0, Runtime, "cannot sample n_sample <= 0 samples");
+    let categories = weights.shape()[weights.rank() - 1];
+    ensure!(
+        replacement || samples as usize <= categories,
+        Runtime,
+        "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+    );
+    ensure!(categories <= MAX_CATEGORIES, Runtime, "number of categories cannot exceed 2^24");
+    let mut shape = weights.shape_dims().clone();
+    let last = shape.len() - 1;
+    shape[last] = samples as usize;
+    ensure!(
+        categories > 0 || shape[..last].contains(&0),
+        Runtime,
+        "multinomial: cannot sample from an empty set of categories (weights of shape {})",
+        weights.shape_dims()
+    );
+    drawn(generator, Draw::Multinomial(&weights.detach(), replacement), DType::I64, Layout::contiguous(shape))
+}
+
+/// A stretch of the counter-based generator: the same numbers whenever it is recorded.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    seed: u64,
+    offset: u64,
+    layout: Arc<Layout>,
+}
+
+impl Stream {
+    /// Reserves the default generator's next stretch for a tensor of this layout.
+    pub fn reserve(layout: Arc<Layout>) -> Stream {
+        Stream::from(&DEFAULT, layout)
+    }
+
+    fn from(generator: &Shared, layout: Arc<Layout>) -> Stream {
+        let (seed, offset) = lock(generator).reserve_philox();
+        Stream { seed, offset, layout }
+    }
+
+    /// Uniform float32 numbers in [0, 1).
+    pub fn uniform(&self) -> Result<Tensor> {
+        let inputs = [self.seed, self.offset].map(|n| Input::Scalar(n, DType::I64));
+        let out = OutSpec { dtype: DType::F32, layout: self.layout.clone() };
+        record_one(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out)
+    }
+
+    /// True with probability `keep`.
+    pub fn mask(&self, keep: f64) -> Result<Tensor> {
+        self.uniform()?.lt(keep)
+    }
+}
+
+/// The negative limit of selu, α·λ (Klambauer et al. 2017): what alpha dropout sets elements to.
+const SELU_LIMIT: f64 = 1.758_099_340_847_376_6;
+
+/// What dropout does to a kept element and, for alpha dropout, to all of them.
+#[derive(Clone)]
+struct Noise {
+    stream: Stream,
+    dtype: DType,
+    p: f64,
+    alpha: bool,
+}
+
+impl Noise {
+    fn mask(&self) -> Result<Tensor> {
+        cast(&self.stream.mask(1.0 - self.p)?, self.dtype)
+    }
+
+    /// The scale of alpha dropout that keeps the variance.
+    fn gain(&self) -> f64 {
+        1.0 / ((SELU_LIMIT * SELU_LIMIT * self.p + 1.0) * (1.0 - self.p)).sqrt()
+    }
+
+    /// The factor by which elements, and their gradients, are multiplied.
+    fn factor(&self) -> Result<Tensor> {
+        let mask = self.mask()?;
+        if self.alpha { mask.mul(self.gain()) } else { mask.div(1.0 - self.p) }
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let scaled = x.mul(&self.factor()?)?;
+        if !self.alpha {
+            return Ok(scaled);
+        }
+        let a = self.gain();
+        scaled.add(&self.mask()?.add(-1.0)?.mul(SELU_LIMIT * a)?.add(SELU_LIMIT * a * self.p)?)
+    }
+}
+
+/// Which variant of dropout.
+#[derive(Clone, Copy, Default)]
+pub struct Dropout {
+    /// Whole channels at a time.
+    pub feature: bool,
+    /// Keeps mean and variance of selu's activations.
+    pub alpha: bool,
+}
+
+/// Zeroes elements (or channels) with probability `p` and scales the rest; the input itself when there is nothing to do.
+pub fn dropout(x: &Tensor, p: f64, train: bool, kind: Dropout) -> Result<Tensor> {
+    ensure!((0.0..=1.0).contains(&p), Runtime, "dropout probability has to be between 0 and 1, but got {p}");
+    if p == 0.0 || !train || x.numel() == 0 {
+        return Ok(x.clone());
+    }
+    if p == 1.0 {
+        return x.mul(0.0);
+    }
+    let layout = if kind.feature { feature_layout(x)? } else { output_layout(x.layout()) };
+    let noise = Noise { stream: Stream::reserve(layout), dtype: x.dtype(), p, alpha: kind.alpha };
+    let out = with_grad_mode(false, || noise.apply(x))?;
+    let name = if kind.alpha { "AlphaDropoutBackward0" } else { "DropoutBackward0" };
+    attach(name, &[x], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&noise.factor()?)?))))
+    });
+    Ok(out)
+}
+
+fn one(g: Tensor) -> Grads {
+    SmallVec::from_iter([Some(g)])
+}
+
+/// One number per channel: the shape (N, C, 1, …).
+fn feature_layout(x: &Tensor) -> Result<Arc<Layout>> {
+    ensure!(x.rank() >= 2, Runtime, "Feature dropout requires at least 2 dimensions in the input");
+    let shape = (0..x.rank()).map(|d| if d < 2 { x.shape()[d] } else { 1 }).collect();
+    Ok(Arc::new(Layout::contiguous(shape)))
+}
+
+/// Dropout with its mask (true where an element was kept).
+pub fn native_dropout(x: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor, Tensor)> {
+    ensure!((0.0..=1.0).contains(&p), Runtime, "dropout probability has to be between 0 and 1, but got {p}");
+    let layout = output_layout(x.layout());
+    if train == Some(false) || x.numel() == 0 {
+        return Ok((x.copy()?, create::full_with((*layout).clone(), Scalar::Bool(true), DType::Bool)?));
+    }
+    let stream = Stream::reserve(layout);
+    let scale = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
+    let mask = stream.mask(1.0 - p)?;
+    let out = with_grad_mode(false, || x.mul(&mask)?.mul(scale))?;
+    attach("NativeDropoutBackward0", &[x], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&stream.mask(1.0 - p)?)?.mul(scale)?))))
+    });
+    Ok((out, mask))
+}
+
+/// Leaky relu whose slope below zero is drawn from `[lower, upper)` for every element; their mean outside training.
+pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Option<Shared>) -> Result<Tensor> {
+    ensure!(
+        lower <= upper,
+        Runtime,
+        "Lower bound should be less than or equal to the upper bound: got {lower} and {upper}"
+    );
+    ensure!(
+        x.dtype().is_float(),
+        NotImplemented,
+        "\"rrelu_with_noise_out_cpu\" not implemented for '{}'",
+        x.dtype().scalar_name()
+    );
+    if !training {
+        return apply(Ew::LeakyRelu, &[x.into(), ((lower + upper) / 2.0).into()]);
+    }
+    let stream = Stream::from(&or_default(generator), output_layout(x.layout()));
+    let factor = move |x: &Tensor| -> Result<Tensor> {
+        let slope = cast(&stream.uniform()?.mul(upper - lower)?.add(lower)?, x.dtype())?;
+        apply(Ew::Where, &[(&x.le(0.0)?).into(), (&slope).into(), Scalar::Int(1).into()])
+    };
+    let out = with_grad_mode(false, || x.mul(&factor(x)?))?;
+    attach("RreluWithNoiseBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&factor(&v.saved(0).detach())?)?))))
+    });
+    Ok(out)
+}

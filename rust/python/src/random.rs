@@ -1,0 +1,139 @@
+//! `corten.Generator` and the default generator's functions.
+
+use crate::error::IntoPy;
+use crate::tensor::PyTensor;
+use crate::types::{PyDevice, device_object, extract_device, type_name};
+use corten_core::device::Device;
+use corten_core::dtype::DType;
+use corten_core::graph::lock;
+use corten_core::ops::{self, create, random};
+use corten_core::rng::Generator;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+use std::sync::{Arc, Mutex};
+
+/// A source of random numbers with a state of its own.
+#[pyclass(frozen, name = "Generator", module = "corten")]
+pub struct PyGenerator(pub random::Shared);
+
+/// The one object for the default generator.
+pub fn default_object(py: Python<'_>) -> PyResult<Py<PyGenerator>> {
+    Py::new(py, PyGenerator(random::default_generator().clone()))
+}
+
+/// A seed as PyTorch takes it: −2⁶³ to 2⁶⁴ − 1, negative ones counted from the top.
+fn seed_of(o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if !o.is_instance_of::<PyInt>() && !o.hasattr("__index__")? {
+        return Err(PyRuntimeError::new_err(format!("manual_seed expected a long, but got {}", type_name(o))));
+    }
+    if let Ok(u) = o.extract::<u64>() {
+        return Ok(u);
+    }
+    o.extract::<i64>().map(|i| i as u64).map_err(|_| PyValueError::new_err("Overflow when unpacking long long"))
+}
+
+fn state_tensor(py: Python<'_>, g: &Mutex<Generator>) -> PyResult<Py<PyAny>> {
+    let bytes = lock(g).state();
+    PyTensor::wrap(py, create::from_slice::<u8>(&bytes).py()?)
+}
+
+fn restore(g: &Mutex<Generator>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+    let t = match state.cast::<PyTensor>() {
+        Ok(t) => t.get().tensor(),
+        Err(_) => {
+            return Err(PyTypeError::new_err(format!("expected a torch.ByteTensor, but got {}", type_name(state))));
+        }
+    };
+    if t.dtype() != DType::U8 {
+        return Err(PyTypeError::new_err("RNG state must be a torch.ByteTensor"));
+    }
+    let bytes: Vec<u8> = ops::to_vec_i64(&t).py()?.iter().map(|&b| b as u8).collect();
+    lock(g).set_state(&bytes).py()
+}
+
+#[pymethods]
+impl PyGenerator {
+    #[new]
+    #[pyo3(signature = (device=None))]
+    fn new(device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
+        Ok(PyGenerator(Arc::default()))
+    }
+    /// Where the numbers are made.
+    #[getter]
+    fn device(&self) -> PyDevice {
+        device_object(Device::Cpu)
+    }
+    /// Restarts the generator from `seed`; returns the generator.
+    fn manual_seed<'py>(slf: Bound<'py, Self>, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let seed = seed_of(seed)?;
+        lock(&slf.get().0).manual_seed(seed);
+        Ok(slf)
+    }
+    /// Restarts the generator from the system's entropy and returns the seed.
+    fn seed(&self) -> u64 {
+        lock(&self.0).seed()
+    }
+    /// The seed it was last started from.
+    fn initial_seed(&self) -> u64 {
+        lock(&self.0).initial_seed()
+    }
+    /// The state as a uint8 tensor, in PyTorch's format.
+    fn get_state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        state_tensor(py, &self.0)
+    }
+    /// Continues from a state of `get_state`, here or in PyTorch.
+    fn set_state<'py>(slf: Bound<'py, Self>, new_state: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        restore(&slf.get().0, new_state)?;
+        Ok(slf)
+    }
+    /// Another generator in the same state.
+    fn clone_state(&self) -> PyGenerator {
+        let copy = lock(&self.0).clone();
+        PyGenerator(Arc::new(Mutex::new(copy)))
+    }
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<corten.Generator object at {:#x}>", slf.as_ptr() as usize)
+    }
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let state = (slf.get().initial_seed(), py.None(), slf.get().get_state(py)?);
+        (slf.get_type(), (slf.get().device(),), state).into_pyobject(py)
+    }
+    fn __setstate__(&self, state: (Py<PyAny>, Py<PyAny>, Py<PyAny>), py: Python<'_>) -> PyResult<()> {
+        restore(&self.0, state.2.bind(py))
+    }
+}
+
+/// Restarts the default generator from `seed` and returns it.
+#[pyfunction]
+pub fn manual_seed(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let whole = py.get_type::<PyInt>().call1((seed,))?;
+    lock(random::default_generator()).manual_seed(seed_of(&whole)?);
+    Ok(py.import("corten._core")?.getattr("default_generator")?.unbind())
+}
+
+/// Restarts the default generator from the system's entropy and returns the seed.
+#[pyfunction]
+pub fn seed() -> u64 {
+    lock(random::default_generator()).seed()
+}
+
+/// The seed of the default generator.
+#[pyfunction]
+pub fn initial_seed() -> u64 {
+    lock(random::default_generator()).initial_seed()
+}
+
+/// The default generator's state as a uint8 tensor, in PyTorch's format.
+#[pyfunction]
+pub fn get_rng_state(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    state_tensor(py, random::default_generator())
+}
+
+/// Continues the default generator from a state of `get_rng_state`, here or in PyTorch.
+#[pyfunction]
+pub fn set_rng_state(new_state: &Bound<'_, PyAny>) -> PyResult<()> {
+    restore(random::default_generator(), new_state)
+}

@@ -1,0 +1,98 @@
+//! Storages as memory: on foreign bytes, moved to shared memory, made larger or smaller.
+
+use crate::error::IntoPy;
+use crate::memory::outside;
+use crate::tensor::PyTensor;
+use crate::types::extract_dtype;
+use corten_core::exec;
+use corten_core::graph::{Buffer, Node, Value};
+use corten_core::os::check_allocation;
+use corten_core::shape::{Dims, Layout};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// A flat tensor on the memory of an object with the buffer protocol; `offset` in bytes, `count` in elements.
+#[pyfunction]
+pub fn buffer_tensor(
+    py: Python<'_>,
+    buffer: &Bound<'_, PyAny>,
+    dtype: &Bound<'_, PyAny>,
+    offset: usize,
+    count: usize,
+) -> PyResult<Py<PyAny>> {
+    let dtype = extract_dtype(dtype)?;
+    let view = PyBuffer::<u8>::get(buffer)?;
+    let end = count.saturating_mul(dtype.size()).saturating_add(offset);
+    if !view.is_c_contiguous() || end > view.len_bytes() {
+        return Err(PyValueError::new_err(format!(
+            "{count} elements of {dtype} from byte {offset} do not lie in a buffer of {} bytes",
+            view.len_bytes()
+        )));
+    }
+    let start = view.buf_ptr() as usize + offset;
+    PyTensor::wrap(py, outside(start as *mut u8, dtype, Layout::contiguous(Dims::from([count])), Box::new(view)))
+}
+
+/// Keeps memory that processes share, and marks it as such.
+struct Shared(#[allow(dead_code)] PyBuffer<u8>);
+
+/// Moves a tensor's storage into the memory of `target`, which other processes see; every alias follows.
+#[pyfunction]
+pub fn move_storage(tensor: &Bound<'_, PyTensor>, target: &Bound<'_, PyAny>) -> PyResult<()> {
+    let t = tensor.get().tensor();
+    exec::flush().py()?;
+    let old = exec::materialize(&t).py()?;
+    let view = PyBuffer::<u8>::get(target)?;
+    if view.readonly() || !view.is_c_contiguous() || view.len_bytes() < old.bytes() {
+        return Err(PyValueError::new_err("move_storage: the target must be writable and as large as the storage"));
+    }
+    let ptr = view.buf_ptr().cast::<u8>();
+    // SAFETY: the target holds at least `old.bytes()` bytes, is distinct, and lives as long as its buffer view.
+    let buffer = unsafe {
+        std::ptr::copy_nonoverlapping(old.ptr(), ptr, old.bytes());
+        Buffer::outside(ptr, old.bytes(), Box::new(Shared(view)))
+    };
+    let value = t.cell().value();
+    let spec = value.node.outs[value.out as usize].clone();
+    let node = Node::data(Arc::new(buffer), spec.dtype, spec.layout);
+    t.cell().set(Value { node: Arc::new(node), out: 0 });
+    t.cell().pin();
+    Ok(())
+}
+
+/// Whether the storage lies in memory that processes share.
+#[pyfunction]
+pub fn is_shared(tensor: &Bound<'_, PyTensor>) -> bool {
+    let value = tensor.get().get().cell().value();
+    value.node.buffer(value.out).is_some_and(|b| b.owner::<Shared>().is_some())
+}
+
+/// Lengthens a storage to a number of bytes, the new ones zero. Tensors on it keep their windows, so it is never shortened.
+#[pyfunction]
+pub fn resize_storage(tensor: &Bound<'_, PyTensor>, nbytes: usize) -> PyResult<()> {
+    let t = tensor.get().tensor();
+    exec::flush().py()?;
+    let old = exec::materialize(&t).py()?;
+    if nbytes <= old.bytes() {
+        return Ok(());
+    }
+    if old.is_outside() {
+        return Err(PyRuntimeError::new_err("Trying to resize storage that is not resizable"));
+    }
+    check_allocation(nbytes, || format!("{nbytes} bytes")).py()?;
+    let fresh = Buffer::new(nbytes).py()?;
+    let kept = old.bytes();
+    // SAFETY: the old buffer holds `kept` bytes, the new one `nbytes`, which are more.
+    unsafe {
+        std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), kept);
+        std::ptr::write_bytes(fresh.ptr().add(kept), 0, nbytes - kept);
+    }
+    let value = t.cell().value();
+    let dtype = value.node.outs[value.out as usize].dtype;
+    let layout = Layout::contiguous(Dims::from([nbytes / dtype.size()]));
+    t.cell().set(Value { node: Arc::new(Node::data(Arc::new(fresh), dtype, Arc::new(layout))), out: 0 });
+    t.cell().bump_version();
+    Ok(())
+}
