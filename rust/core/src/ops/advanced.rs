@@ -93,7 +93,12 @@ impl Indices {
         let (before, after) = self.kept_dims(t);
         let (lead, block) = (before.len(), self.block().len());
         let kept = |d: usize| t.layout().strides[d];
-        let own = before.into_iter().map(kept).chain(std::iter::repeat_n(0, block)).chain(after.into_iter().map(kept)).collect();
+        let own = before
+            .into_iter()
+            .map(kept)
+            .chain(std::iter::repeat_n(0, block))
+            .chain(after.into_iter().map(kept))
+            .collect();
         let mut operands: Vec<Vec<usize>> = vec![own];
         for i in &self.tensors {
             let mut strides = vec![0; shape.len()];
