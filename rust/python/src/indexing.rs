@@ -124,10 +124,24 @@ fn consumes(o: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(1)
 }
 
+/// A short list that holds sequences, tensors, slices, an ellipsis or None is read as a tuple, as numpy once did.
+fn acts_as_tuple(list: &Bound<'_, PyList>) -> bool {
+    list.len() < 32
+        && list.iter().any(|o| {
+            o.is_none()
+                || o.is_instance_of::<PyTensor>()
+                || o.is_instance_of::<PyList>()
+                || o.is_instance_of::<PyTuple>()
+                || o.is_instance_of::<PySlice>()
+                || o.is_instance_of::<PyEllipsis>()
+        })
+}
+
 fn resolve(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
-    let parts: Vec<Bound<'_, PyAny>> = match key.cast::<PyTuple>() {
-        Ok(tuple) => tuple.iter().collect(),
-        Err(_) => vec![key.clone()],
+    let parts: Vec<Bound<'_, PyAny>> = match (key.cast::<PyTuple>(), key.cast::<PyList>()) {
+        (Ok(tuple), _) => tuple.iter().collect(),
+        (_, Ok(list)) if acts_as_tuple(list) => list.iter().collect(),
+        _ => vec![key.clone()],
     };
     let mut used = 0;
     let mut dots = 0;

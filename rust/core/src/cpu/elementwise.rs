@@ -66,6 +66,8 @@ pub struct Kernel {
     scalars: Vec<DType>,
     stores: Vec<(u16, DType)>,
     registers: usize,
+    /// Per load: the last step that reads it; stores read after all steps.
+    last_read: Vec<usize>,
     /// Bytes of the widest register element.
     width: usize,
     tile: usize,
@@ -112,6 +114,7 @@ impl Kernel {
             steps.push(Step { action, dst: instr.dst, src: instr.src.clone(), round, store: None });
         }
         mark_direct_stores(&mut steps, &program.stores);
+        let last_read = last_reads(&steps, &program);
         let tile = (SCRATCH / (program.registers.max(1) * width)).clamp(MIN_TILE, MAX_TILE) & !15;
         Ok(Kernel {
             steps,
@@ -119,6 +122,7 @@ impl Kernel {
             scalars: program.scalars,
             stores: program.stores,
             registers: program.registers,
+            last_read,
             width,
             tile,
         })
@@ -131,7 +135,8 @@ impl Kernel {
             return;
         }
         let space = Space::new(shape, strides, operands);
-        let frame = Frame { kernel: self, space: &space, operands, numbers, targets };
+        let direct = self.direct_stores(operands, targets);
+        let frame = Frame { kernel: self, space: &space, operands, numbers, targets, direct };
         let tile = self.tile;
         if n * self.steps.len() <= SERIAL_WORK {
             frame.run_tiles(0, n, tile);
@@ -153,6 +158,37 @@ fn mark_direct_stores(steps: &mut [Step], stores: &[(u16, DType)]) {
         if matches!(step.action, Action::Block(_)) && step.store.is_none() {
             step.store = Some(k as u16);
         }
+    }
+}
+
+/// For every load the last step that reads it.
+fn last_reads(steps: &[Step], program: &Program) -> Vec<usize> {
+    let mut last = vec![0; program.loads.len()];
+    let mut holds: Vec<Option<u16>> = vec![None; program.registers];
+    for (at, step) in steps.iter().enumerate() {
+        for load in step.src.iter().filter_map(|&r| holds[r as usize]) {
+            last[load as usize] = at;
+        }
+        holds[step.dst as usize] = if let Action::Load(i) = step.action { Some(i) } else { None };
+    }
+    for load in program.stores.iter().filter_map(|&(r, _)| holds[r as usize]) {
+        last[load as usize] = usize::MAX;
+    }
+    last
+}
+
+impl Kernel {
+    /// Per store, whether its step may write the target at once. A donated target is an operand's memory, which a later
+    /// step may still read.
+    fn direct_stores(&self, operands: &[Operand], targets: &[Target]) -> SmallVec<[bool; 4]> {
+        let mut direct = SmallVec::from_elem(false, targets.len());
+        for (at, step) in self.steps.iter().enumerate() {
+            let Some(store) = step.store else { continue };
+            let target = targets[store as usize].ptr.cast_const();
+            let read_later = |(o, &last): (&Operand, &usize)| std::ptr::eq(o.ptr, target) && last >= at;
+            direct[store as usize] = !operands.iter().zip(&self.last_read).any(read_later);
+        }
+        direct
     }
 }
 
@@ -205,6 +241,7 @@ struct Frame<'a> {
     operands: &'a [Operand],
     numbers: &'a [u64],
     targets: &'a [Target],
+    direct: SmallVec<[bool; 4]>,
 }
 
 thread_local! {
@@ -254,12 +291,8 @@ impl Frame<'_> {
                             *s = regs[r as usize];
                         }
                         let mut dst = own;
-                        if let Some(store) = step.store {
-                            let direct = self.target(store as usize, at);
-                            // A donated buffer is read and written at the same place: then compute aside.
-                            if !src.contains(&direct.cast_const()) {
-                                dst = direct;
-                            }
+                        if let Some(store) = step.store.filter(|&s| self.direct[s as usize]) {
+                            dst = self.target(store as usize, at);
                         }
                         f(dst, &src, n);
                         if step.round != register_dtype(step.round) {

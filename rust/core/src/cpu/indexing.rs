@@ -5,6 +5,7 @@ use super::{advanced, copy, count, embedding, index, rearrange};
 use crate::dtype::Scalar;
 use crate::error::{Error, Result};
 use crate::op::index::{Indexing, ScatterMode};
+use crate::shape::Dims;
 use index::{ScatterKind, Source};
 use rearrange::Reading;
 use smallvec::SmallVec;
@@ -18,7 +19,7 @@ pub fn execute(op: Indexing, ins: &[In], numbers: &[u64], out: &mut Out) -> Resu
     match op {
         Indexing::Gather(dim) => index::gather(x, dim as usize, &ins[1], out),
         Indexing::Scatter { mode, dim, include_self } => scatter(mode, dim as usize, include_self, ins, numbers, out),
-        Indexing::Index(dims) => return advanced::index(x, &by_dim(dims, &ins[1..]), out),
+        Indexing::Index(dims) => return index_into(x, &by_dim(dims, &ins[1..]), out),
         Indexing::IndexPut { dims, accumulate } => {
             return advanced::index_put(out, &by_dim(dims, &ins[2..]), &ins[1], accumulate);
         }
@@ -68,6 +69,20 @@ fn scatter(mode: ScatterMode, dim: usize, include_self: bool, ins: &[In], number
         Some(&bits) => Scalar::Int(bits as i64),
     };
     index::scatter_reduce(out, kind, include_self, dim, &ins[1], &ins[2], factor);
+}
+
+/// Advanced indexing into a dense output of any dim order.
+fn index_into(x: &In, indices: &[Option<In>], out: &mut Out) -> Result<()> {
+    if out.is_contiguous() {
+        return advanced::index(x, indices, out);
+    }
+    let strides = Dims::from_slice(out.shape).contiguous_strides();
+    let mut rows = vec![0u64; (out.numel() * out.dtype.size()).div_ceil(8)];
+    let ptr = rows.as_mut_ptr().cast::<u8>();
+    advanced::index(x, indices, &mut Out { ptr, dtype: out.dtype, shape: out.shape, strides: &strides })?;
+    let result = In { ptr, dtype: out.dtype, shape: out.shape, strides: &strides };
+    copy::copy_strided(out.ptr, out.shape, out.strides, &result, false);
+    Ok(())
 }
 
 /// Index windows at the dims they belong to.

@@ -63,22 +63,95 @@ impl Indices {
         Ok(Indices { dims, tensors })
     }
 
-    /// The shape of the selection: the index tensors' shape takes the place of the indexed dims when those are adjacent,
-    /// else it comes first.
-    fn result_shape(&self, t: &Tensor) -> Dims {
-        let block: &[usize] = self.tensors.first().map_or(&[], Tensor::shape);
+    /// Which dims of the tensor stay, in two parts: those before and those after the index tensors' own dims. These take the
+    /// place of the indexed dims when those are adjacent, else they come first.
+    fn kept_dims(&self, t: &Tensor) -> (Vec<usize>, Vec<usize>) {
         let first = self.dims.trailing_zeros() as usize;
         let run = self.dims.checked_shr(first as u32).unwrap_or(0);
         let place = if run & run.wrapping_add(1) == 0 { first } else { 0 };
-        let kept = |d: &usize| self.dims & (1 << d) == 0;
-        let before = (0..t.rank()).filter(kept).filter(|&d| d < place).map(|d| t.shape()[d]);
-        let after = (0..t.rank()).filter(kept).filter(|&d| d >= place).map(|d| t.shape()[d]);
-        before.chain(block.iter().copied()).chain(after).collect()
+        (0..t.rank()).filter(|d| self.dims & (1 << d) == 0).partition(|&d| d < place)
+    }
+
+    fn block(&self) -> &[usize] {
+        self.tensors.first().map_or(&[], Tensor::shape)
+    }
+
+    /// The shape of the selection.
+    fn result_shape(&self, t: &Tensor) -> Dims {
+        let (before, after) = self.kept_dims(t);
+        let sizes = |dims: Vec<usize>| dims.into_iter().map(|d| t.shape()[d]);
+        sizes(before).chain(self.block().iter().copied()).chain(sizes(after)).collect()
+    }
+
+    /// The selection's dense layout: dims ordered by the strides of the tensor and of the index tensors, as PyTorch's
+    /// iterator orders them.
+    fn result_layout(&self, t: &Tensor) -> Arc<Layout> {
+        let shape = self.result_shape(t);
+        if t.is_contiguous() {
+            return contiguous(shape);
+        }
+        let (before, after) = self.kept_dims(t);
+        let (lead, block) = (before.len(), self.block().len());
+        let kept = |d: usize| t.layout().strides[d];
+        let own = before
+            .into_iter()
+            .map(kept)
+            .chain(std::iter::repeat_n(0, block))
+            .chain(after.into_iter().map(kept))
+            .collect();
+        let mut operands: Vec<Vec<usize>> = vec![own];
+        for i in &self.tensors {
+            let mut strides = vec![0; shape.len()];
+            strides[lead..lead + block].copy_from_slice(&i.layout().strides);
+            operands.push(strides);
+        }
+        let order = iteration_order(&shape, &operands);
+        let (mut strides, mut step) = (Dims::filled(1, shape.len()), 1);
+        for d in order {
+            strides[d] = step;
+            step *= shape[d].max(1);
+        }
+        Arc::new(Layout { shape, strides, offset: 0 })
     }
 
     fn of(dims: u64, saved: &[Tensor]) -> Indices {
         Indices { dims, tensors: saved.to_vec() }
     }
+}
+
+/// Dims from the fastest to the slowest: an insertion sort by the operands' strides in which zeros (broadcast dims) decide
+/// nothing, and where nothing decides the last dim stays fastest.
+fn iteration_order(shape: &[usize], operands: &[Vec<usize>]) -> Vec<usize> {
+    use std::cmp::Ordering;
+    let compare = |a: usize, b: usize| {
+        for s in operands {
+            // A dim of size 1 is a broadcast dim too.
+            if s[a] == 0 || s[b] == 0 {
+                continue;
+            }
+            match s[a].cmp(&s[b]) {
+                Ordering::Equal if shape[a] > shape[b] => return Ordering::Greater,
+                Ordering::Equal => {}
+                decided => return decided,
+            }
+        }
+        Ordering::Equal
+    };
+    let mut order: Vec<usize> = (0..shape.len()).rev().collect();
+    for i in 1..order.len() {
+        let mut moving = i;
+        for j in (0..i).rev() {
+            match compare(order[j], order[moving]) {
+                Ordering::Greater => {
+                    order.swap(j, moving);
+                    moving = j;
+                }
+                Ordering::Less => break,
+                Ordering::Equal => {}
+            }
+        }
+    }
+    order
 }
 
 fn mismatch(indices: &[Option<Tensor>]) -> Error {
@@ -103,7 +176,7 @@ pub fn index(t: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
 
 fn index_known(t: &Tensor, at: &Indices) -> Result<Tensor> {
     let inputs: Inputs = std::iter::once(t).chain(&at.tensors).map(Tensor::input).collect();
-    let spec = OutSpec { dtype: t.dtype(), layout: contiguous(at.result_shape(t)) };
+    let spec = OutSpec { dtype: t.dtype(), layout: at.result_layout(t) };
     let out = record_one(Op::Indexing(Indexing::Index(at.dims)), inputs, spec)?;
     let (all, kept) = with_indices(&[t], at);
     let (shape, dims) = (t.shape_dims().clone(), at.dims);
@@ -378,11 +451,12 @@ pub fn masked_scatter(t: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     ensure!(
         t.dtype() == source.dtype(),
         Runtime,
-        "masked_scatter: expected self and source to have same dtypes but got {} and {}",
+        "masked_scatter: expected self and source to have same dtypes but got{} and {}",
         t.dtype().scalar_name(),
         source.dtype().scalar_name()
     );
     let (x, m) = broadcast_pair("masked_scatter", t, mask)?;
+    let x = super::contiguous(&x)?;
     let n = super::item(&reduce::count_nonzero(&m, None)?)?.to_i64() as usize;
     ensure!(source.numel() >= n, Runtime, "Number of elements of source < number of ones in mask");
     let flat = view::reshape(source, &[source.numel()])?;

@@ -81,7 +81,18 @@ fn row_major(t: &Tensor) -> Arc<Layout> {
 
 /// A scatter without history; `source` has the index's shape or is a number of the tensor's dtype.
 fn record_scatter(op: Indexing, t: &Tensor, index: &Tensor, source: Input, factor: Option<Scalar>) -> Result<Tensor> {
-    let layout = row_major(t);
+    record_scatter_as(row_major(t), op, t, index, source, factor)
+}
+
+/// [`record_scatter`] with a chosen dense layout of the result.
+fn record_scatter_as(
+    layout: Arc<Layout>,
+    op: Indexing,
+    t: &Tensor,
+    index: &Tensor,
+    source: Input,
+    factor: Option<Scalar>,
+) -> Result<Tensor> {
     let mut inputs: Inputs = SmallVec::from_iter([t.input(), index.input(), source]);
     if let Some(f) = factor {
         let wide = if t.dtype().is_float() { DType::F64 } else { DType::I64 };
@@ -305,6 +316,11 @@ pub fn scatter_reduce(
     include_self: bool,
 ) -> Result<Tensor> {
     let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy() };
+    ensure!(
+        mode != ScatterMode::Mean || t.dtype() != DType::Bool,
+        NotImplemented,
+        "\"scatter_gather_tensor_cpu_reduce_mean\" not implemented for 'Bool'"
+    );
     back_to_0d(t, reduce_known(mode, include_self, &x, d, &at, &s)?)
 }
 
@@ -357,22 +373,20 @@ impl Reduced<'_> {
         gather_known(t, self.d, self.index)
     }
 
-    /// A 0-or-1 tensor like `t`, cleared where it takes no part, plus the source's at their places.
+    /// How many elements, of those marked in `base` and `source`, meet at every place.
     fn count(&self, base: &Tensor, source: &Tensor) -> Result<Tensor> {
-        let base = if self.include_self {
-            base.clone()
-        } else {
-            fill_known("ScatterBackward1", base, self.d, self.index, Scalar::Int(0))?
-        };
-        add_known("ScatterAddBackward0", &base, self.d, self.index, source, Scalar::Int(1))
+        add_known("ScatterAddBackward0", base, self.d, self.index, source, Scalar::Int(1))
     }
 
     fn grads(&self, g: &Tensor) -> Result<(Tensor, Tensor)> {
         match self.mode {
             ScatterMode::Mean => {
                 let ones = |t: &Tensor| create::full(t.shape_dims().clone(), Scalar::Int(1), t.dtype());
-                // Places that nothing reached keep their value: they count as one.
-                let n = self.count(&ones(self.t)?, &ones(self.source)?)?.maximum(1.0)?;
+                let mut base = ones(self.t)?;
+                if !self.include_self {
+                    base = fill_known("ScatterBackward1", &base, self.d, self.index, Scalar::Int(0))?;
+                }
+                let n = self.count(&base, &ones(self.source)?)?;
                 let part = g.div(&n)?;
                 Ok((part.clone(), self.gather(&part)?))
             }
@@ -381,7 +395,7 @@ impl Reduced<'_> {
                 let is_best = |t: &Tensor, best: &Tensor| t.detach().eq(&best.detach())?.to_dtype(t.dtype());
                 let base = is_best(self.t, self.out)?;
                 let source = is_best(self.source, &self.gather(&self.out.detach())?)?;
-                // Ties share the gradient.
+                // Ties share the gradient; as in PyTorch the tensor counts as one of them even where it takes no part.
                 let part = g.div(&self.count(&base, &source)?.maximum(1.0)?)?;
                 Ok((part.mul(&base)?, self.gather(&part)?.mul(&source)?))
             }
@@ -522,6 +536,11 @@ pub fn index_reduce(
     include_self: bool,
 ) -> Result<Tensor> {
     let d = wrap_dim("index_reduce", dim, t.rank())?;
+    ensure!(
+        t.dtype() != DType::Bool || (include_self && mode != ScatterMode::Mean),
+        NotImplemented,
+        "\"index_reduce\" not implemented for 'Bool'"
+    );
     let at = check_lines("index_reduce", t, d, index, source)?;
     let (x, at, s) = lines(t, d, &at, source)?;
     back_to_0d(t, reduce_known(mode, include_self, &x, d, &at, &s)?)
@@ -597,8 +616,14 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
     let mut shape = x.shape_dims().clone();
     shape[d] = at.numel();
     let at = along(&wrapped(&at, size)?, d, &shape);
-    let out = match value {
-        Source::Number(n) => fill_known("IndexFillBackward0", &x, d, &at, n)?,
+    back_to_0d(t, fill_lines(&x, d, &at, value)?)
+}
+
+/// Fills and keeps the strides; the value's gradient counts every place once, however often it is named.
+fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Tensor> {
+    let converted;
+    let (source, tensor) = match value {
+        Source::Number(n) => (Input::Scalar(n.to_bits(t.dtype()), t.dtype()), None),
         Source::Tensor(v) => {
             ensure!(
                 v.rank() == 0,
@@ -606,10 +631,22 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
                 "index_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
                 v.rank()
             );
-            set_known("IndexFillBackward0", &x, d, &at, &view::expand(&cast(v, t.dtype())?, &shape)?)?
+            converted = cast(v, t.dtype())?;
+            (view::expand(&converted, index.shape())?.input(), Some(&converted))
         }
     };
-    back_to_0d(t, out)
+    let out = record_scatter_as(output_layout(t.layout()), plain(ScatterMode::Set, d), t, index, source, None)?;
+    let mut inputs: SmallVec<[&Tensor; 3]> = SmallVec::from_iter([t, index]);
+    inputs.extend(tensor);
+    attach("IndexFillBackward0", &inputs, std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| {
+            let g = v.grad()?;
+            let rest = fill_lines(g, d, v.saved(0), Source::Number(Scalar::Int(0)))?;
+            let value = if v.needs(2) { Some(super::reduce::sum(&g.sub(&rest)?, None, false, None)?) } else { None };
+            Ok(Grads::from_iter([Some(rest), None, value]))
+        }))
+    });
+    Ok(out)
 }
 
 /// Indices with negative ones counted from the end, themselves where there are none.

@@ -1,7 +1,7 @@
 //! Sorting along a dim, selection by rank, and searching in sorted sequences.
 
 use super::elementwise::{Operand, apply, cast, output_layout, result_type};
-use super::index::{at_least_1d, first_outside, gather_known, put_along};
+use super::index::{first_outside, gather_known, put_along};
 use super::{create, reduce, view};
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
@@ -117,8 +117,12 @@ pub fn select(rank: Rank, t: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result
 pub fn median(t: &Tensor, ignore_nan: bool) -> Result<Tensor> {
     ensure!(t.dtype() != DType::Bool, NotImplemented, "\"median_cpu\" not implemented for 'Bool'");
     if t.numel() == 0 {
-        // Integers have no NaN; PyTorch's is the least one.
-        let least = if t.dtype() == DType::U8 { 0 } else { -1i64 << (t.dtype().size() * 8 - 1) };
+        // Integers have no NaN: what PyTorch's conversion yields is the least wide one, or 0 for narrow types.
+        let least = match t.dtype() {
+            DType::I64 => i64::MIN,
+            DType::I32 => i32::MIN as i64,
+            _ => 0,
+        };
         let value = if t.dtype().is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(least) };
         return create::number(value, t.dtype());
     }
@@ -238,7 +242,7 @@ pub fn isin(elements: Operand, tests: Operand, invert: bool) -> Result<Tensor> {
     let (x, tests) = (tensor(elements)?, tensor(tests)?);
     let relation = if invert { Ew::Ne } else { Ew::Eq };
     if tests.numel() == 1 {
-        return apply(relation, &[(&x).into(), (&view::reshape(&tests, &[])?).into()]);
+        return super::contiguous(&apply(relation, &[(&x).into(), (&view::reshape(&tests, &[])?).into()])?);
     }
     if tests.numel() == 0 {
         return create::full(x.shape_dims().clone(), Scalar::Bool(invert), DType::Bool);
@@ -247,7 +251,7 @@ pub fn isin(elements: Operand, tests: Operand, invert: bool) -> Result<Tensor> {
     let (sorted, _) = sort(&flat, 0, false)?;
     let place = searchsorted(&sorted, &x, Search::default())?.minimum(tests.numel() as i64 - 1)?;
     let nearest = gather_known(&sorted, 0, &view::reshape(&place, &[x.numel()])?)?;
-    apply(relation, &[(&x).into(), (&view::reshape(&nearest, x.shape())?).into()])
+    super::contiguous(&apply(relation, &[(&x).into(), (&view::reshape(&nearest, x.shape())?).into()])?)
 }
 
 /// The distinct elements with, on demand, the place of every element and the counts.
@@ -279,8 +283,9 @@ pub fn unique(t: &Tensor, consecutive: bool) -> Result<Unique> {
 
 /// The distinct slices of a dim: in lexicographic order, or (`consecutive`) those that differ from the slice before.
 pub fn unique_dim(t: &Tensor, dim: i64, consecutive: bool) -> Result<Unique> {
+    ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
     let d = wrap_dim("unique_dim", dim, t.rank())?;
-    let t = &at_least_1d(&t.detach())?;
+    let t = &t.detach();
     let empty = (0..t.rank()).filter(|&k| k != d && t.shape()[k] == 0).count();
     if t.shape()[d] == 0 {
         ensure!(empty == 0, Runtime, "Number of zero sized dimensions is more than one, so unique cannot be applied ");
@@ -292,6 +297,12 @@ pub fn unique_dim(t: &Tensor, dim: i64, consecutive: bool) -> Result<Unique> {
         );
     }
     let (first, inverse, counts) = find_unique(t, Some(d), consecutive)?;
-    let values = super::index::select_known(t, d, &first)?;
-    Ok(Unique { values, inverse, counts })
+    // The slices are laid out one after the other, as in PyTorch.
+    let order: SmallVec<[usize; 6]> = std::iter::once(d).chain((0..t.rank()).filter(|&k| k != d)).collect();
+    let mut back = order.clone();
+    for (i, &k) in order.iter().enumerate() {
+        back[k] = i;
+    }
+    let slices = super::index::select_known(&view::permute(t, &order), 0, &first)?;
+    Ok(Unique { values: view::permute(&slices, &back).detach(), inverse, counts })
 }
