@@ -1,8 +1,11 @@
 //! `Op`: the closed list of primitive families, each a small payload deriving `Hash` and `Eq`. Sizes, scalars and offsets
 //! are never in a payload: they belong to the node, so plans are shared between shapes.
 
+pub mod fused;
+
 use crate::dtype::DType;
 use crate::elementwise_table;
+use fused::Fused;
 pub use crate::params::{
     AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
 };
@@ -278,6 +281,7 @@ pub enum Op {
     Matmul,
     Conv(Conv, ConvParams),
     Window(Window),
+    Fused(Fused),
 }
 
 impl Op {
@@ -298,6 +302,7 @@ impl Op {
             Op::Matmul => "matmul",
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
+            Op::Fused(f) => f.name(),
         }
     }
 }

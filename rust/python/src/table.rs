@@ -85,6 +85,8 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::shape::rows());
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());
+    all.extend(crate::ops::norm::rows());
+    all.extend(crate::ops::loss::rows());
     all.extend(crate::ops::window::rows());
     all
 }

@@ -1,22 +1,32 @@
 //! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
 
+pub mod attention;
+pub mod attention_backward;
+pub mod batch_norm;
 pub mod blocks;
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
 pub mod fold;
+pub mod fused;
 pub mod gemm;
 pub mod im2col;
 pub mod interpolate;
+pub mod loss;
 pub mod math;
+pub mod norm;
 pub mod pad;
+pub mod philox;
 pub mod planes;
 pub mod pool;
 pub mod reduce;
 pub mod reduce_index;
+pub mod rows;
 pub mod scan;
 pub mod simd;
+pub mod softmax;
 pub mod threads;
+pub mod tiles;
 pub mod view;
 pub mod walk;
 
@@ -56,6 +66,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             Ok(())
         }
         Op::Window(w) => window(w, ins, outs),
+        Op::Fused(f) => fused::execute(f, ins, numbers, outs),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Operators: for each family its public functions, shape rules, gradients and documentation, side by side. Nothing here
 //! knows how a kernel works; results are recorded, not computed.
 
+pub mod attention;
 pub mod conv;
 pub mod create;
 pub mod elementwise;
@@ -8,9 +9,14 @@ mod elementwise_table;
 pub mod index;
 pub mod inplace;
 pub mod join;
+pub mod loss;
 pub mod matmul;
+pub mod norm;
+pub mod parametric;
+pub mod philox;
 pub mod reduce;
 pub mod scan;
+pub mod softmax;
 pub mod view;
 pub mod window;
 

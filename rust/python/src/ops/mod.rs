@@ -2,6 +2,8 @@
 
 pub mod elementwise;
 pub mod linear;
+pub mod loss;
+pub mod norm;
 pub mod reduce;
 pub mod shape;
 pub mod window;
