@@ -1,6 +1,7 @@
 //! `Op`: the closed list of primitive families, each a small payload deriving `Hash` and `Eq`. Sizes, scalars and offsets
 //! are never in a payload: they belong to the node, so plans are shared between shapes.
 
+pub mod fused;
 pub mod index;
 
 use crate::dtype::DType;
@@ -8,6 +9,7 @@ use crate::elementwise_table;
 pub use crate::params::{
     AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
 };
+use fused::Fused;
 use index::{Indexing, Sorting};
 
 /// How an elementwise operator treats dtypes.
@@ -324,6 +326,7 @@ pub enum Op {
     /// Large payloads are boxed: nodes of small operators stay small.
     Conv(Conv, Box<ConvParams>),
     Window(Box<Window>),
+    Fused(Fused),
 }
 
 impl Op {
@@ -343,6 +346,7 @@ impl Op {
             Op::Matmul => "matmul",
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
+            Op::Fused(f) => f.name(),
         }
     }
     /// Whether the output is the first input with some elements replaced.

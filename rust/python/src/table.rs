@@ -91,6 +91,8 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::linear::rows());
     all.extend(crate::ops::create::rows());
     all.extend(crate::ops::random::rows());
+    all.extend(crate::ops::norm::rows());
+    all.extend(crate::ops::loss::rows());
     all.extend(crate::ops::window::rows());
     all.extend(crate::ops::index::rows());
     all.extend(crate::ops::sort::rows());

@@ -1,6 +1,9 @@
 //! CPU kernels. `execute` is the one door: an exhaustive match, so a family without a kernel does not compile.
 
 pub mod advanced;
+pub mod attention;
+pub mod attention_backward;
+pub mod batch_norm;
 pub mod blocks;
 pub mod conv;
 pub mod copy;
@@ -9,12 +12,15 @@ pub mod distributions;
 pub mod elementwise;
 pub mod embedding;
 pub mod fold;
+pub mod fused;
 pub mod gemm;
 pub mod im2col;
 pub mod index;
 mod indexing;
 pub mod interpolate;
+pub mod loss;
 pub mod math;
+pub mod norm;
 pub mod pad;
 pub mod philox;
 pub mod planes;
@@ -23,12 +29,15 @@ pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod reduce_index;
+pub mod rows;
 pub mod scan;
 pub mod select;
 pub mod simd;
+pub mod softmax;
 pub mod sort;
 mod sorting;
 pub mod threads;
+pub mod tiles;
 pub mod unique;
 pub mod view;
 pub mod walk;
@@ -69,6 +78,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
         Op::Window(w) => window(w, ins, outs),
         Op::Indexing(i) => indexing::execute(*i, ins, numbers, &mut outs[0]),
         Op::Sorting(s) => sorting::execute(*s, ins, numbers, outs),
+        Op::Fused(f) => fused::execute(f, ins, numbers, outs),
     }
 }
 

@@ -2,6 +2,7 @@
 //! knows how a kernel works; results are recorded, not computed.
 
 pub mod advanced;
+pub mod attention;
 pub mod conv;
 pub mod count;
 pub mod create;
@@ -11,11 +12,16 @@ pub mod embedding;
 pub mod index;
 pub mod inplace;
 pub mod join;
+pub mod loss;
 pub mod matmul;
+pub mod norm;
+pub mod parametric;
+pub mod philox;
 pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod scan;
+pub mod softmax;
 pub mod sort;
 pub mod view;
 pub mod window;

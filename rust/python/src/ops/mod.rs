@@ -4,6 +4,8 @@ pub mod create;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod loss;
+pub mod norm;
 pub mod random;
 pub mod reduce;
 pub mod shape;
