@@ -18,10 +18,24 @@ def _in_place(name):
     return function
 
 
-for _name in (
-    "relu hardtanh elu celu selu leaky_relu rrelu hardswish hardsigmoid silu mish threshold dropout alpha_dropout "
-    "feature_dropout feature_alpha_dropout"
-).split():
+for _name in [
+    "relu",
+    "hardtanh",
+    "elu",
+    "celu",
+    "selu",
+    "leaky_relu",
+    "rrelu",
+    "hardswish",
+    "hardsigmoid",
+    "silu",
+    "mish",
+    "threshold",
+    "dropout",
+    "alpha_dropout",
+    "feature_dropout",
+    "feature_alpha_dropout",
+]:  # noqa: E501
     if hasattr(_core.ops, _name) and _name + "_" not in globals():
         globals()[_name + "_"] = _in_place(_name)
 del _name

@@ -4,11 +4,45 @@ from . import _core
 
 # Operators that PyTorch has in `torch.nn.functional` (or `torch._C._nn`) only.
 _FUNCTIONAL_ONLY = frozenset(
-    """silu mish logsigmoid hardswish hardsigmoid elu leaky_relu hardtanh relu6 softshrink softplus gelu linear
-    glu mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy nll_loss_nd cross_entropy_loss one_hot im2col col2im
-    interpolate_nd scaled_dot_product_attention pad max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
-    avg_pool2d avg_pool3d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d
-    soft_margin_loss""".split()
+    [
+        "silu",
+        "mish",
+        "logsigmoid",
+        "hardswish",
+        "hardsigmoid",
+        "elu",
+        "leaky_relu",
+        "hardtanh",
+        "relu6",
+        "softshrink",
+        "softplus",
+        "gelu",
+        "linear",
+        "glu",
+        "mse_loss",
+        "l1_loss",
+        "smooth_l1_loss",
+        "huber_loss",
+        "binary_cross_entropy",
+        "nll_loss_nd",
+        "cross_entropy_loss",
+        "one_hot",
+        "im2col",
+        "col2im",
+        "interpolate_nd",
+        "scaled_dot_product_attention",
+        "pad",
+        "max_pool1d_with_indices",
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "avg_pool2d",
+        "avg_pool3d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "soft_margin_loss",
+    ]  # noqa: E501
 )
 
 _RESULTS = {
@@ -62,6 +96,20 @@ def _repr(self, *, tensor_contents=None):
     return tensor_repr(self, tensor_contents=tensor_contents)
 
 
+def _is_view(self):
+    """Whether the tensor is a differentiable view of another one."""
+    return self._base is not None
+
+
+def typename(obj):
+    """The name of an object's type: `corten.FloatTensor` for tensors, else the qualified class name."""
+    if isinstance(obj, _core.Tensor):
+        return obj.type()
+    module = getattr(obj, "__module__", "") or getattr(type(obj), "__module__", "")
+    name = getattr(obj, "__qualname__", type(obj).__qualname__)
+    return f"{module}.{name}" if module not in ("", "builtins", "__builtin__") else name
+
+
 def install(package):
     """Fills the package's namespace and the tensor type; called once, by `corten/__init__.py`."""
     namespace = package.__dict__
@@ -71,6 +119,13 @@ def install(package):
     _core.set_named_results({name: _result_class(name, fields) for name, fields in _RESULTS.items()})
     Tensor = _core.Tensor
     Tensor.backward = _backward
+    Tensor._is_view = _is_view
+    namespace["typename"] = typename
+    namespace["detach"] = Tensor.detach
+    namespace["sgn"] = namespace["sign"]
+    Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_
+    namespace["ger"] = namespace["outer"]
+    Tensor.ger = Tensor.outer
     Tensor.__repr__ = _repr
     Tensor.__str__ = _repr
     Tensor.__module__ = "corten"

@@ -27,27 +27,85 @@ FUNCTIONS["einsum"] = einsum
 # PyTorch has these as methods too.
 METHODS = {
     name: FUNCTIONS[name]
-    for name in (
-        "hsplit vsplit dsplit logit sinc rad2deg deg2rad frac float_power ldexp positive isreal isclose allclose equal "
-        "is_same_size is_nonzero kron vdot matrix_power cross dist renorm norm nansum nanmean quantile nanquantile cov "
-        "corrcoef diff"
-    ).split()
+    for name in [
+        "hsplit",
+        "vsplit",
+        "dsplit",
+        "logit",
+        "sinc",
+        "rad2deg",
+        "deg2rad",
+        "frac",
+        "float_power",
+        "ldexp",
+        "positive",
+        "isreal",
+        "isclose",
+        "allclose",
+        "equal",
+        "is_same_size",
+        "is_nonzero",
+        "kron",
+        "vdot",
+        "matrix_power",
+        "cross",
+        "dist",
+        "renorm",
+        "norm",
+        "nansum",
+        "nanmean",
+        "quantile",
+        "nanquantile",
+        "cov",
+        "corrcoef",
+        "diff",
+    ]  # noqa: E501
 }
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in "logit sinc rad2deg deg2rad frac float_power ldexp renorm".split()
+        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "float_power", "ldexp", "renorm"]
     }
 )
 METHODS.update(
     {
         name: getattr(methods, name)
-        for name in (
-            "type cuda numpy __array__ __array_wrap__ __dlpack__ __dlpack_device__ __format__ __reversed__ __deepcopy__ "
-            "__reduce_ex__ t_ transpose_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ resize_ resize_as_ set_ "
-            "untyped_storage storage storage_type is_shared share_memory_ pin_memory is_pinned sum_to_size dim_order "
-            "apply_ map_ new get_device"
-        ).split()
+        for name in [
+            "type",
+            "cuda",
+            "numpy",
+            "__array__",
+            "__array_wrap__",
+            "__dlpack__",
+            "__dlpack_device__",
+            "__format__",
+            "__reversed__",
+            "__deepcopy__",
+            "__reduce_ex__",
+            "t_",
+            "transpose_",
+            "swapaxes_",
+            "swapdims_",
+            "squeeze_",
+            "unsqueeze_",
+            "as_strided_",
+            "resize_",
+            "resize_as_",
+            "set_",
+            "untyped_storage",
+            "storage",
+            "storage_type",
+            "is_shared",
+            "share_memory_",
+            "pin_memory",
+            "is_pinned",
+            "sum_to_size",
+            "dim_order",
+            "apply_",
+            "map_",
+            "new",
+            "get_device",
+        ]  # noqa: E501
     }
 )
 METHODS["_typed_storage"] = METHODS["storage"]

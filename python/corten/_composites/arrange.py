@@ -110,8 +110,10 @@ def broadcast_tensors(*tensors):
     for x in tensors[1:]:
         # The native rule, for its message.
         if x.shape != shape:
-            shape = (ops.empty(1).expand(shape) + ops.empty(1).expand(x.shape)).shape if _clash(shape, x) else (
-                broadcast_shapes(shape, x.shape)
+            shape = (
+                (ops.empty(1).expand(shape) + ops.empty(1).expand(x.shape)).shape
+                if _clash(shape, x)
+                else (broadcast_shapes(shape, x.shape))
             )
     return tuple(x.expand(shape) for x in tensors)
 
@@ -184,7 +186,7 @@ def _splitter(name, rank, dim_of):
                 "dimensions!"
             )
         dim = dim_of(input)
-        if isinstance(indices_or_sections, int):
+        if isinstance(indices_or_sections, int):  # noqa: SIM102
             if indices_or_sections <= 0 or input.size(dim) % indices_or_sections:
                 raise RuntimeError(
                     f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "

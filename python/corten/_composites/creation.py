@@ -49,7 +49,9 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     moved = shared.to(device=device, dtype=dtype)
     if moved is not shared and copy is False:
         raise ValueError(
-            f"can't alias tensor with dtype '{shared.dtype}' into dtype '{dtype}'" if dtype else "can't alias this object"
+            f"can't alias tensor with dtype '{shared.dtype}' into dtype '{dtype}'"
+            if dtype
+            else "can't alias this object"
         )
     if copy and moved is shared:
         moved = shared.clone()
@@ -83,7 +85,7 @@ def _warn_read_only(kind):
     if kind not in _warned:
         _warned.add(kind)
         warnings.warn(
-            f"The given {kind} is not writable, and corten does not support non-writable tensors. This means writing to "
+            f"The given {kind} is not writable, and corten does not support non-writable tensors. This means writing to "  # noqa: E501
             f"this tensor will result in undefined behavior. You may want to copy the {kind} to protect its data or "
             "make it writable before converting it to a tensor.",
             stacklevel=3,
@@ -135,7 +137,9 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
         if hasattr(ext_tensor, "__dlpack_device__"):
             kind = int(ext_tensor.__dlpack_device__()[0])
             if kind != 1:
-                raise BufferError(f"from_dlpack: tensors of DLPack device type {kind} are not supported, only the CPU's (1)")
+                raise BufferError(
+                    f"from_dlpack: tensors of DLPack device type {kind} are not supported, only the CPU's (1)"
+                )
         found = _core.from_dlpack_capsule(ext_tensor.__dlpack__())
     else:
         found = _core.from_dlpack_capsule(ext_tensor)
@@ -217,7 +221,11 @@ def blackman_window(window_length, periodic=True, **options):
 def hamming_window(window_length, periodic=True, alpha=0.54, beta=0.46, **options):
     """The window α − β cos(2πx)."""
     return _window(
-        "hamming_window", window_length, periodic, options, lambda x, last: (x * (2 * math.pi / last)).cos() * -beta + alpha
+        "hamming_window",
+        window_length,
+        periodic,
+        options,
+        lambda x, last: (x * (2 * math.pi / last)).cos() * -beta + alpha,
     )
 
 

@@ -243,7 +243,9 @@ def _pair(first, second, needed):
             sizes.append(size)
         return x.reshape(sizes)
 
-    shape = [a.size(labels_a.index(label)) for label in batch + rows] + [b.size(labels_b.index(label)) for label in columns]
+    shape = [a.size(labels_a.index(label)) for label in batch + rows] + [
+        b.size(labels_b.index(label)) for label in columns
+    ]
     if batch:
         product = matrix(a, labels_a, (batch, rows, summed)).bmm(matrix(b, labels_b, (batch, summed, columns)))
     else:
@@ -261,9 +263,7 @@ def _drop_ones(term, other, needed):
     """A label of size 1 that the other term has with a larger size belongs to the other alone."""
     (x, labels), (y, others) = term, other
     ones = [
-        d
-        for d, label in enumerate(labels)
-        if x.size(d) == 1 and label in others and (y.size(others.index(label)) != 1)
+        d for d, label in enumerate(labels) if x.size(d) == 1 and label in others and (y.size(others.index(label)) != 1)
     ]
     if not ones:
         return x, labels

@@ -217,8 +217,10 @@ def resize_(self, *sizes, memory_format=None):
     if sizes == tuple(self.shape) and memory_format is None:
         return self
     model = ops.empty(0).expand(0) if 0 in sizes else ops.empty(1).expand(sizes)
-    stride = ops.empty_like(model, memory_format=memory_format or _core.contiguous_format).stride() if model.numel() else (
-        _row_major(sizes)
+    stride = (
+        ops.empty_like(model, memory_format=memory_format or _core.contiguous_format).stride()
+        if model.numel()
+        else (_row_major(sizes))
     )
     reach = 1 + sum((n - 1) * s for n, s in zip(sizes, stride, strict=True)) if 0 not in sizes else 0
     _core.resize_storage(self, (self.storage_offset() + reach) * self.element_size())

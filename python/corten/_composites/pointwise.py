@@ -91,7 +91,7 @@ def equal(input, other):
     """Whether two tensors have the same size and elements."""
     if input.shape != other.shape:
         return False
-    return input is other and not input.is_floating_point() or bool((input == other).all())
+    return (input is other and not input.is_floating_point()) or bool((input == other).all())
 
 
 def is_same_size(input, other):

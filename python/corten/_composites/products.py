@@ -127,7 +127,9 @@ def matrix_power(input, n, *, out=None):
     if n < 0:
         inverse = getattr(input, "inverse", None)
         if inverse is None:
-            raise NotImplementedError("matrix_power: negative powers need the inverse of a matrix, which is not available")
+            raise NotImplementedError(
+                "matrix_power: negative powers need the inverse of a matrix, which is not available"
+            )
         return matrix_power(inverse(), -n, out=out)
     if n == 0:
         identity = ops.eye(input.size(-1), dtype=input.dtype, device=input.device)

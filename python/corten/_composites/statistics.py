@@ -181,7 +181,10 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     if negative or (isinstance(norm_factor, Tensor) and bool(norm_factor <= 0)):
         import warnings
 
-        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.", stacklevel=2)
+        warnings.warn(
+            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
+            stacklevel=2,
+        )
         norm_factor = norm_factor * 0
     centred = x - mean.unsqueeze(1)
     weighted = centred if weights is None else centred * weights
@@ -284,7 +287,7 @@ def _derivative(x, dim, step, edge_order):
     if isinstance(step, Tensor) and step.dim() == 1:
         if step.numel() != n:
             raise RuntimeError(
-                f"torch.gradient expected each element of spacing to have the same length as the corresponding dimension of 'self', but got {step.numel()} and {n}"
+                f"torch.gradient expected each element of spacing to have the same length as the corresponding dimension of 'self', but got {step.numel()} and {n}"  # noqa: E501
             )
         distance = diff(step).reshape([-1 if d == dim else 1 for d in range(x.dim())])
 

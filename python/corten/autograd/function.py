@@ -19,7 +19,9 @@ class FunctionCtx:
         """Keeps inputs or outputs for the backward pass; they must not be modified in place meanwhile."""
         for t in tensors:
             if t is not None and not isinstance(t, _Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                )
         self._to_save = tensors
 
     save_for_forward = save_for_backward
@@ -87,7 +89,7 @@ class FunctionCtx:
         for r, tensor in zip(results, self._is_tensor, strict=False):
             if r is not None and not tensor:
                 raise RuntimeError(
-                    f"function {self.name()} returned a gradient different from None for an argument that is not a Tensor"
+                    f"function {self.name()} returned a gradient different from None for an argument that is not a Tensor"  # noqa: E501
                 )
         return tuple(r for r, tensor in zip(results, self._is_tensor, strict=False) if tensor)
 
@@ -116,7 +118,7 @@ class Function(metaclass=_FunctionMeta):
     @staticmethod
     def backward(ctx, *grad_outputs):
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."  # noqa: E501
         )
 
     @classmethod
@@ -155,7 +157,9 @@ def _attach(cls, ctx, args, outputs):
             outputs[i] = out.detach()
             if id(out) in fixed:
                 fixed.add(id(outputs[i]))
-            ctx._to_save = tuple(outputs[i] if s is out and not any(out is a for a in inputs) else s for s in ctx._to_save)
+            ctx._to_save = tuple(
+                outputs[i] if s is out and not any(out is a for a in inputs) else s for s in ctx._to_save
+            )
     tracked = [o for o in outputs if isinstance(o, _Tensor) and id(o) not in fixed]
     ctx._output_metas = [(tuple(o.shape), o.dtype) for o in tracked]
     _core.attach_function(ctx.name(), ctx, inputs, tracked)

@@ -147,7 +147,7 @@ class detect_anomaly:
         self.previous = _core.anomaly_mode()
         _core.set_anomaly_mode(True, self.check_nan)
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",  # noqa: E501
             stacklevel=2,
         )
 

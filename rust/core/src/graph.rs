@@ -193,6 +193,8 @@ pub struct Buffer {
     ptr: *mut u8,
     bytes: usize,
     owner: Owner,
+    /// Outsiders know the address and may write at any time: readers run before they return.
+    pinned: AtomicBool,
 }
 
 enum Owner {
@@ -217,7 +219,7 @@ impl Buffer {
             .ok_or_else(|| Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU")))?;
         let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
-        Ok(Buffer { ptr, bytes, owner: Owner::Engine })
+        Ok(Buffer { ptr, bytes, owner: Owner::Engine, pinned: AtomicBool::new(false) })
     }
 
     /// Memory owned elsewhere.
@@ -225,7 +227,7 @@ impl Buffer {
     /// # Safety
     /// `ptr` must stay valid for reads and writes of `bytes` bytes as long as `keep` lives.
     pub unsafe fn outside(ptr: *mut u8, bytes: usize, keep: Box<dyn std::any::Any + Send + Sync>) -> Buffer {
-        Buffer { ptr, bytes, owner: Owner::Outside(keep) }
+        Buffer { ptr, bytes, owner: Owner::Outside(keep), pinned: AtomicBool::new(true) }
     }
 
     #[inline]
@@ -242,6 +244,13 @@ impl Buffer {
             Owner::Outside(keep) => keep.downcast_ref(),
             Owner::Engine => None,
         }
+    }
+    #[inline]
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Acquire)
+    }
+    pub fn pin(&self) {
+        self.pinned.store(true, Ordering::Release);
     }
     pub fn is_outside(&self) -> bool {
         matches!(self.owner, Owner::Outside(_))

@@ -101,7 +101,11 @@ pub fn reset_peak() {
 pub fn set_option(name: &str, value: usize) -> PyResult<usize> {
     Ok(match name {
         "fusion" => OPTIONS.fusion.swap(value != 0, Relaxed) as usize,
-        "flush_every" => OPTIONS.flush_every.swap(value.clamp(1, corten_core::exec::NODE_BUDGET), Relaxed),
+        "flush_every" => {
+            let budget = corten_core::exec::NODE_BUDGET;
+            // 0 restores the engine's own budget.
+            OPTIONS.flush_every.swap(if value == 0 { budget } else { value.min(budget) }, Relaxed)
+        }
         "debug" => OPTIONS.debug.swap(value, Relaxed),
         _ => return Err(PyValueError::new_err(format!("unknown option '{name}'"))),
     })

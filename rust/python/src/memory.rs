@@ -38,6 +38,7 @@ pub fn pin(t: &Tensor) -> PyResult<Arc<Buffer>> {
         buffer
     };
     t.cell().pin();
+    buffer.pin();
     Ok(buffer)
 }
 

@@ -198,3 +198,67 @@ pub fn contiguous<'a, T: Element>(x: &In<'a>) -> Cow<'a, [T]> {
         }
     }
 }
+
+/// Windows over vectors, and numbers, for the tests of the spatial kernels.
+#[cfg(test)]
+pub mod testing {
+    use crate::cpu::view::{In, Out};
+    use crate::dtype::Element;
+    use crate::shape::Dims;
+
+    /// A contiguous tensor.
+    pub struct Tensor<T> {
+        pub data: Vec<T>,
+        shape: Dims,
+        strides: Dims,
+    }
+
+    impl<T: Element> Tensor<T> {
+        pub fn new(shape: &[usize], data: impl IntoIterator<Item = f64>) -> Self {
+            let shape = Dims::from_slice(shape);
+            let data: Vec<T> = data.into_iter().map(T::from_f64).take(shape.numel()).collect();
+            assert_eq!(data.len(), shape.numel());
+            Tensor { data, strides: shape.contiguous_strides(), shape }
+        }
+        /// Numbers between -1 and 1 that depend on the seed.
+        pub fn random(shape: &[usize], seed: u64) -> Self {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            Tensor::new(
+                shape,
+                std::iter::repeat_with(|| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+                }),
+            )
+        }
+        /// A tensor full of a value that no kernel should leave.
+        pub fn unset(shape: &[usize]) -> Self {
+            Tensor::new(shape, std::iter::repeat(77.0))
+        }
+        pub fn shape(&self) -> &[usize] {
+            &self.shape
+        }
+        pub fn input(&self) -> In<'_> {
+            In { ptr: self.data.as_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn output(&mut self) -> Out<'_> {
+            Out { ptr: self.data.as_mut_ptr().cast(), dtype: T::DTYPE, shape: &self.shape, strides: &self.strides }
+        }
+        pub fn floats(&self) -> Vec<f64> {
+            self.data.iter().map(|v| v.to_f64()).collect()
+        }
+    }
+
+    pub fn dot<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> f64 {
+        a.data.iter().zip(&b.data).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+    }
+
+    pub fn assert_close(got: &[f64], want: &[f64], tolerance: f64) {
+        assert_eq!(got.len(), want.len());
+        for (i, (g, w)) in got.iter().zip(want).enumerate() {
+            assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "element {i}: {g}, expected {w}");
+        }
+    }
+}

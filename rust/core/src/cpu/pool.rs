@@ -530,3 +530,7 @@ fn adaptive_max_pool_as<T: Widen>(spatial: usize, x: In, out: &mut Out, indices:
         }
     });
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

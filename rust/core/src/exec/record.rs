@@ -55,12 +55,13 @@ pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Sm
     count(&COUNTERS.nodes, 1);
     CURRENT.with(|own| {
         let recorder = &own.0;
+        let mut pinned = false;
         for input in &inputs {
-            if let Input::Tensor(e) = input
-                && e.node.owner != recorder.id
-                && e.node.is_pending()
-            {
-                flush_owner(e.node.owner)?;
+            let Input::Tensor(e) = input else { continue };
+            match e.node.buffer(e.out) {
+                Some(b) => pinned |= b.is_pinned(),
+                None if e.node.owner != recorder.id => flush_owner(e.node.owner)?,
+                None => {}
             }
         }
         let node = Arc::new(Node::pending(op, inputs, outs, recorder.id));
@@ -71,7 +72,7 @@ pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Sm
             pending.bytes = pending.bytes.saturating_add(bytes);
             pending.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed) || pending.bytes >= BYTE_BUDGET
         };
-        if full {
+        if full || pinned {
             flush_recorder(recorder)?;
         }
         Ok(tensors)

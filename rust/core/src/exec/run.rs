@@ -158,7 +158,7 @@ fn donate(spec: &OutSpec, edges: &[Edge], taken: &[*const Buffer]) -> Option<Arc
         let buffer = e.node.buffer(e.out)?;
         let free = Arc::strong_count(&e.node) == ours
             && Arc::strong_count(buffer) == 1
-            && !buffer.is_outside()
+            && !buffer.is_pinned()
             && buffer.bytes() == spec.layout.numel() * spec.dtype.size();
         if aligned && free && !taken.contains(&Arc::as_ptr(buffer)) {
             count(&COUNTERS.donations, 1);
@@ -217,7 +217,7 @@ fn take_over(spec: &OutSpec, input: Option<&Input>) -> Option<Arc<Buffer>> {
     let buffer = e.node.buffer(e.out)?;
     let alone = Arc::strong_count(&e.node) == 1 && Arc::strong_count(buffer) == 1;
     let sized = buffer.bytes() == spec.layout.numel() * spec.dtype.size();
-    if whole && alone && sized && !buffer.is_outside() {
+    if whole && alone && sized && !buffer.is_pinned() {
         count(&COUNTERS.donations, 1);
         return Some(buffer.clone());
     }
@@ -238,7 +238,7 @@ fn write_view(node: &Node) -> Result<Arc<Buffer>> {
     // Pinned storages keep their address whoever looks; their readers have run already.
     let pinned = matches!(inputs.get(2), Some(Input::Scalar(1, _)));
     let alone = Arc::strong_count(&base.node) == 1 && Arc::strong_count(old) == 1;
-    let buffer = if pinned || (alone && !old.is_outside()) {
+    let buffer = if pinned || (alone && !old.is_pinned()) {
         old.clone()
     } else {
         count(&COUNTERS.copies_on_write, 1);

@@ -44,7 +44,11 @@ struct SourceRow {
 
 impl Correlation {
     fn new(
-        size: [usize; 3], grid: [usize; 3], stride: [usize; 3], taps: [Vec<(usize, isize)>; 3], kernel: [usize; 3],
+        size: [usize; 3],
+        grid: [usize; 3],
+        stride: [usize; 3],
+        taps: [Vec<(usize, isize)>; 3],
+        kernel: [usize; 3],
         place: Place,
     ) -> Self {
         let inside = |axis: usize, at: usize, shift: isize| {
@@ -175,7 +179,12 @@ unsafe fn load<V: Vector, const UNIT: bool>(p: *const V::T, step: usize, mask: u
 
 #[inline(always)]
 unsafe fn correlate<V: Vector>(
-    job: &Correlation, x: *const V::T, w: *const V::T, bias: V::T, add: bool, out: *mut V::T,
+    job: &Correlation,
+    x: *const V::T,
+    w: *const V::T,
+    bias: V::T,
+    add: bool,
+    out: *mut V::T,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -193,7 +202,12 @@ unsafe fn correlate<V: Vector>(
 /// One vector of columns after another, down all rows. `W` columns of the kernel are unrolled, 0 stands for any number.
 #[inline(always)]
 unsafe fn correlate_columns<V: Vector, const W: usize, const UNIT: bool>(
-    job: &Correlation, x: *const V::T, w: *const V::T, bias: V::T, add: bool, out: *mut V::T,
+    job: &Correlation,
+    x: *const V::T,
+    w: *const V::T,
+    bias: V::T,
+    add: bool,
+    out: *mut V::T,
 ) {
     let count = if W == 0 { job.columns.len() } else { W };
     let (mut masks, mut offsets, mut kernel) = ([0; MOST_COLUMNS], [0; MOST_COLUMNS], [0; MOST_COLUMNS]);
@@ -246,7 +260,11 @@ unsafe fn dots<V: Vector>(job: &Correlation, x: *const V::T, grad: *const V::T, 
 /// The sums of the `W` kernel columns from `first`, for one kernel row after another.
 #[inline(always)]
 unsafe fn dots_columns<V: Vector, const W: usize, const UNIT: bool>(
-    job: &Correlation, x: *const V::T, grad: *const V::T, sums: *mut V::T, first: usize,
+    job: &Correlation,
+    x: *const V::T,
+    grad: *const V::T,
+    sums: *mut V::T,
+    first: usize,
 ) {
     let step = job.stride[2];
     for from in (0..job.grid[2]).step_by(V::LANES) {

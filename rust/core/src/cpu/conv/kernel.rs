@@ -3,8 +3,8 @@
 //! `a` is packed as `[k][rows]`, `b` as `[k][columns]` with two vectors of columns, and the tile is accumulated in
 //! registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
 
-use crate::cpu::planes::Widen;
 use crate::cpu::conv::vector::{Lanes, Vector};
+use crate::cpu::planes::Widen;
 use crate::cpu::simd::{Level, level};
 
 /// How a tile begins.
@@ -52,7 +52,12 @@ pub trait Real: Widen<Acc = Self> + Default + std::ops::Add<Output = Self> + std
 /// One tile of `M` rows and two vectors of columns.
 #[inline(always)]
 unsafe fn tile<V: Vector, const M: usize>(
-    k: usize, mut a: *const V::T, mut b: *const V::T, c: *mut V::T, ldc: usize, start: Start<V::T>,
+    k: usize,
+    mut a: *const V::T,
+    mut b: *const V::T,
+    c: *mut V::T,
+    ldc: usize,
+    start: Start<V::T>,
 ) {
     // SAFETY: the contract of `Tile::run`.
     unsafe {

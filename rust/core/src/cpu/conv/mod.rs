@@ -17,8 +17,8 @@ use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::DType;
-use half::{bf16, f16};
 use depthwise::DepthwiseKernels;
+use half::{bf16, f16};
 use kernel::Real;
 use patches::Patches;
 use product::{PackedWeights, Place, Product, Sizes, WeightLayout};
@@ -239,8 +239,7 @@ fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, 
         group_stride: sizes.rows * sizes.channels * g.taps(),
     };
     let weights = PackedWeights::new(w, &layout, sizes);
-    let product =
-        Product { patches: &g.patches(), x, weights: &weights, sizes, bias, place: &Place::dense(g.output) };
+    let product = Product { patches: &g.patches(), x, weights: &weights, sizes, bias, place: &Place::dense(g.output) };
     // SAFETY: `out` is ours alone.
     unsafe { product.run(Shared::new(out)) }
 }
@@ -291,9 +290,22 @@ pub fn tile_bench(rows: usize, k: usize, panels: usize) -> f64 {
     for _ in 0..50 {
         let s = std::time::Instant::now();
         for i in 0..20 * panels {
-            unsafe { t.run(rows, k, pa.add(i % panels * rows * k), pb, pc.add(i % panels * rows * t.columns), t.columns, kernel::Start::Add) }
+            unsafe {
+                t.run(
+                    rows,
+                    k,
+                    pa.add(i % panels * rows * k),
+                    pb,
+                    pc.add(i % panels * rows * t.columns),
+                    t.columns,
+                    kernel::Start::Add,
+                )
+            }
         }
         best = best.min(s.elapsed().as_secs_f64());
     }
     2.0 * (rows * k * t.columns * 20 * panels) as f64 / best / 1e9
 }
+
+#[cfg(test)]
+mod tests;

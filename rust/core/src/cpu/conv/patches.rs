@@ -167,7 +167,12 @@ impl Patches {
     /// # Safety
     /// `x` addresses channel 0 of the first sample of this panel's group, and `to` holds the rows.
     pub unsafe fn pack<T: Real>(
-        &self, panel: &Panel, x: *const T, channels: std::ops::Range<usize>, to: *mut T, width: usize,
+        &self,
+        panel: &Panel,
+        x: *const T,
+        channels: std::ops::Range<usize>,
+        to: *mut T,
+        width: usize,
     ) {
         let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]

@@ -99,7 +99,13 @@ impl<T: Real> WeightGrad<'_, T> {
 
     /// Sums one split for some channels of a group and writes it at `target[base..]`.
     unsafe fn task(
-        &self, tile: &Tile<T>, cut: &Cut, group: usize, split: usize, channels: Range<usize>, target: Shared<T>,
+        &self,
+        tile: &Tile<T>,
+        cut: &Cut,
+        group: usize,
+        split: usize,
+        channels: Range<usize>,
+        target: Shared<T>,
         base: usize,
     ) {
         let (s, taps, width) = (self.sizes, self.patches.taps.len(), tile.columns);
@@ -147,7 +153,11 @@ fn add_partials<T: Real>(out: &mut [T], partial: &[T], stride: usize) {
 
 /// `left · rightᵀ` over the columns of `panels`, as `[right tile][left row][lane]`.
 unsafe fn multiply<T: Real>(
-    tile: &Tile<T>, left: &Operand<T>, right: &Operand<T>, panels: Range<usize>, chunk: usize,
+    tile: &Tile<T>,
+    left: &Operand<T>,
+    right: &Operand<T>,
+    panels: Range<usize>,
+    chunk: usize,
 ) -> Scratch<T> {
     let width = tile.columns;
     let right_tiles = right.rows.div_ceil(width);

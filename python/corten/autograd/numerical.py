@@ -17,12 +17,12 @@ def _differentiable(args):
     found = [a for a in _tensors(args) if a.requires_grad]
     if not found:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."  # noqa: E501
         )
     for i, a in enumerate(found):
         if a.dtype != _core.float64:
             warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "  # noqa: E501
                 "likely fail if all the inputs are not of double precision floating point or complex. ",
                 stacklevel=3,
             )
@@ -49,7 +49,9 @@ def _numerical(function, args, target, eps):
                 moved[i] = moved[i].item() + sign
                 replaced = [moved.reshape(base.shape) if a is target else a for a in args]
                 sides.append([o.detach().clone() for o in _plain(function(*replaced))])
-            columns.append([((p.double() - m.double()) / (2 * eps)).reshape(-1).tolist() for p, m in zip(*sides, strict=True)])
+            columns.append(
+                [((p.double() - m.double()) / (2 * eps)).reshape(-1).tolist() for p, m in zip(*sides, strict=True)]
+            )
     finally:
         _core.set_grad_enabled(previous)
     return columns
@@ -101,7 +103,9 @@ def gradcheck(
     `torch.autograd.gradcheck`; forward mode and batched gradients are refused until they exist.
     """
     if check_forward_ad or check_batched_grad or check_batched_forward_grad:
-        raise NotImplementedError("gradcheck: forward mode and batched gradients are not supported; check backward mode")
+        raise NotImplementedError(
+            "gradcheck: forward mode and batched gradients are not supported; check backward mode"
+        )
     args = (inputs,) if isinstance(inputs, _core.Tensor) else tuple(inputs)
     try:
         targets = _differentiable(args)
@@ -138,7 +142,9 @@ def _check_no_gradient(func, args, targets, eps, atol):
         for column in _numerical(func, args, target, eps):
             for output in column:
                 if any(abs(v) > atol for v in output):
-                    raise GradcheckError(f"Numerical gradient for input {j} is not zero although no output requires grad")
+                    raise GradcheckError(
+                        f"Numerical gradient for input {j} is not zero although no output requires grad"
+                    )
 
 
 def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, **options):
