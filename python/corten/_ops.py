@@ -35,7 +35,7 @@ for _name in [
     "alpha_dropout",
     "feature_dropout",
     "feature_alpha_dropout",
-]:  # noqa: E501
+]:
     if hasattr(_core.ops, _name) and _name + "_" not in globals():
         globals()[_name + "_"] = _in_place(_name)
 del _name

@@ -42,7 +42,7 @@ _FUNCTIONAL_ONLY = frozenset(
         "adaptive_max_pool2d",
         "adaptive_max_pool3d",
         "soft_margin_loss",
-    ]  # noqa: E501
+    ]
 )
 
 _RESULTS = {

@@ -59,7 +59,7 @@ METHODS = {
         "cov",
         "corrcoef",
         "diff",
-    ]  # noqa: E501
+    ]
 }
 METHODS.update(
     {
@@ -105,7 +105,7 @@ METHODS.update(
             "map_",
             "new",
             "get_device",
-        ]  # noqa: E501
+        ]
     }
 )
 METHODS["_typed_storage"] = METHODS["storage"]
