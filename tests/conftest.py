@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests are deselected, not skipped: skips have to be in the committed list. Known gaps are expected to fail."""
+    """Slow tests are deselected, not skipped: skips must be in the committed list. Known gaps are expected to fail."""
     gaps = {line.strip() for line in GAP_LIST.read_text().splitlines() if line and not line.startswith("#")}
     for item in items:
         if item.nodeid.removeprefix("tests/") in gaps:
