@@ -306,6 +306,3 @@ pub fn tile_bench(rows: usize, k: usize, panels: usize) -> f64 {
     }
     2.0 * (rows * k * t.columns * 20 * panels) as f64 / best / 1e9
 }
-
-#[cfg(test)]
-mod tests;
