@@ -101,23 +101,15 @@ mod x86 {
         };
     }
 
-    vector!(
-        __m512,
-        f32,
-        16,
-        _mm512_loadu_ps,
-        _mm512_storeu_ps,
-        _mm512_set1_ps,
-        _mm512_add_ps,
-        _mm512_fmadd_ps,
+    vector! {__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, _mm512_fmadd_ps,
         #[inline(always)]
         unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
             unsafe { _mm512_maskz_loadu_ps(mask as u16, p) }
-        },
+        }
         #[inline(always)]
         unsafe fn store_masked(self, p: *mut f32, mask: u32) {
             unsafe { _mm512_mask_storeu_ps(p, mask as u16, self) }
-        },
+        }
         #[inline(always)]
         unsafe fn load_step(p: *const f32, step: usize, mask: u32) -> Self {
             unsafe {
@@ -131,7 +123,7 @@ mod x86 {
                 let high = _mm512_maskz_loadu_ps(spread(mask >> 8) as u16, p.wrapping_add(16));
                 _mm512_permutex2var_ps(low, even, high)
             }
-        },
+        }
         #[inline(always)]
         unsafe fn store_step(self, p: *mut f32, step: usize, mask: u32) {
             unsafe {
@@ -140,61 +132,37 @@ mod x86 {
                 _mm512_mask_i32scatter_ps::<4>(p, mask as u16, index, self)
             }
         }
-    );
-    vector!(
-        __m512d,
-        f64,
-        8,
-        _mm512_loadu_pd,
-        _mm512_storeu_pd,
-        _mm512_set1_pd,
-        _mm512_add_pd,
-        _mm512_fmadd_pd,
+    }
+    vector! {__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_add_pd, _mm512_fmadd_pd,
         #[inline(always)]
         unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
             unsafe { _mm512_maskz_loadu_pd(mask as u8, p) }
-        },
+        }
         #[inline(always)]
         unsafe fn store_masked(self, p: *mut f64, mask: u32) {
             unsafe { _mm512_mask_storeu_pd(p, mask as u8, self) }
         }
-    );
-    vector!(
-        __m256,
-        f32,
-        8,
-        _mm256_loadu_ps,
-        _mm256_storeu_ps,
-        _mm256_set1_ps,
-        _mm256_add_ps,
-        _mm256_fmadd_ps,
+    }
+    vector! {__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps, _mm256_fmadd_ps,
         #[inline(always)]
         unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
             unsafe { _mm256_maskload_ps(p, lanes_f32(mask)) }
-        },
+        }
         #[inline(always)]
         unsafe fn store_masked(self, p: *mut f32, mask: u32) {
             unsafe { _mm256_maskstore_ps(p, lanes_f32(mask), self) }
         }
-    );
-    vector!(
-        __m256d,
-        f64,
-        4,
-        _mm256_loadu_pd,
-        _mm256_storeu_pd,
-        _mm256_set1_pd,
-        _mm256_add_pd,
-        _mm256_fmadd_pd,
+    }
+    vector! {__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_add_pd, _mm256_fmadd_pd,
         #[inline(always)]
         unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
             unsafe { _mm256_maskload_pd(p, lanes_f64(mask)) }
-        },
+        }
         #[inline(always)]
         unsafe fn store_masked(self, p: *mut f64, mask: u32) {
             unsafe { _mm256_maskstore_pd(p, lanes_f64(mask), self) }
         }
-    );
+    }
 
     /// Mask bits as lanes of ones.
     #[inline(always)]
