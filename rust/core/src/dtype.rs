@@ -175,8 +175,8 @@ impl Scalar {
             I16 => self.to_i64() as i16 as i64 as u64,
             I32 => self.to_i64() as i32 as i64 as u64,
             I64 => self.to_i64() as u64,
-            F16 => f16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
-            BF16 => bf16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
+            F16 => f16::from_f64(self.to_f64()).to_f64().to_bits(),
+            BF16 => bf16::from_f64(self.to_f64()).to_f64().to_bits(),
             F32 => (self.to_f64() as f32 as f64).to_bits(),
             F64 => self.to_f64().to_bits(),
         }
@@ -242,8 +242,7 @@ macro_rules! half_element {
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             #[inline(always)] fn to_f64(self) -> f64 { self.to_f32() as f64 }
-            // Through f32, as PyTorch rounds; `half`'s own conversion drops low bits first.
-            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f32(v as f32) }
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f64(v) }
             #[inline(always)] fn to_i64(self) -> i64 { self.to_f32() as i64 }
             #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f32(v as f32) }
             #[inline(always)] fn is_nan(self) -> bool { <$t>::is_nan(self) }

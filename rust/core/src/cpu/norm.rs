@@ -460,12 +460,11 @@ impl Groups {
                 backward_group(self, &dy[span.clone()], &x[span], stats[i], w, dx, sums);
             }
         });
-        let total = |c: usize| {
-            let samples = sums.iter().skip(c).step_by(channels);
-            let (dw, db) = samples.fold((0.0, 0.0), |(dw, db), s| (dw + s.0.to_f64(), db + s.1.to_f64()));
-            (T::Acc::from_f64(dw), T::Acc::from_f64(db))
+        let total = |pick: fn(&(T::Acc, T::Acc)) -> T::Acc| -> Vec<T::Acc> {
+            let sample_sum = |c: usize| (0..self.n).map(|i| pick(&sums[i * channels + c]).to_f64()).sum();
+            (0..channels).map(|c| T::Acc::from_f64(sample_sum(c))).collect()
         };
-        (0..channels).map(total).unzip()
+        (total(|s| s.0), total(|s| s.1))
     }
 }
 

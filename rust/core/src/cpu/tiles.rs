@@ -232,7 +232,6 @@ unsafe fn rows_of_tiles<A: Acc, S: Simd, const MR: usize, const NR: usize>(
 /// # Safety
 /// `a` covers MR rows and the panel's depth with the given steps, `c` MR rows of NR columns `pitch` apart.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)] // LLVM keeps `acc` in registers when it is indexed
 unsafe fn tile<A: Acc, S: Simd, const MR: usize, const NR: usize>(
     a: *const A,
     (row_step, depth_step): (usize, usize),
