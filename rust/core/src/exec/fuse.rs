@@ -3,7 +3,8 @@
 //! A node joins the unit of a producer when
 //! * both are elementwise and the value passes whole: same dtype, same layout on both sides,
 //! * the unit stays small enough (`MAX_INSTRS`, `MAX_OPERANDS`),
-//! * none of the node's other inputs depends on the unit (that would be a cycle).
+//! * none of the node's other inputs depends on the unit (that would be a cycle) or is a value of the unit itself seen
+//!   through another layout.
 //!
 //! Two producer units of one node merge under the same rule. Numerics do not change: every operator rounds to its dtype.
 
@@ -56,6 +57,8 @@ impl Fuser<'_> {
         let elementwise = is_elementwise(node);
         let mut after: Vec<u32> = Vec::new();
         let mut candidates: Vec<u32> = Vec::new();
+        // Units of which this node reads a value through another layout: that value must be in memory first.
+        let mut windowed: Vec<u32> = Vec::new();
         let mut operands = 1;
         for input in node.inputs().iter() {
             let Input::Tensor(e) = input else { continue };
@@ -72,11 +75,13 @@ impl Fuser<'_> {
             let whole = e.dtype == produced.dtype
                 && same_layout(&e.layout, &produced.layout)
                 && same_layout(&e.layout, &node.outs[0].layout);
-            let fusable = self.fusion && elementwise && whole && self.units[unit as usize].elementwise;
-            if fusable && !candidates.contains(&unit) {
+            if !whole {
+                windowed.push(unit);
+            } else if self.units[unit as usize].elementwise && !candidates.contains(&unit) {
                 candidates.push(unit);
             }
         }
+        candidates.retain(|c| self.fusion && elementwise && !windowed.contains(c));
         if node.op.overwrites_first() {
             self.wait_for_readers(i, &mut after);
         }
