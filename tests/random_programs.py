@@ -95,6 +95,8 @@ class Interpreter:
         self.recorded: list[Any] = []
 
     def run(self) -> list[Outcome]:
+        # Whatever draws before the program's own seed: a program that lost that step while shrinking still repeats.
+        self.module.manual_seed(self.program.seed)
         space: dict[str, Any] = {"m": self.module, "np": np, "record": lambda v: self.recorded.append(snapshot(v))}
         if self.mode:
             self.module._core.set_option("flush_every", self.mode.flush_every)

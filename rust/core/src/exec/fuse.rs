@@ -26,6 +26,8 @@ pub struct Unit {
     pub nodes: Vec<u32>,
     pub after: Vec<u32>,
     pub elementwise: bool,
+    /// Those of `after` that this unit reads through another layout: they can never be one kernel.
+    windowed: Vec<u32>,
     operands: usize,
 }
 
@@ -100,11 +102,8 @@ impl Fuser<'_> {
                 Some(h) => {
                     if self.can_merge(h, c, &after) {
                         self.merge(h, c);
-                        for a in &mut after {
-                            if *a == c {
-                                *a = h;
-                            }
-                        }
+                        rename(&mut after, c, h);
+                        rename(&mut windowed, c, h);
                     }
                 }
             }
@@ -120,11 +119,8 @@ impl Fuser<'_> {
         let u = &mut self.units[unit as usize];
         u.nodes.push(i);
         u.operands += operands;
-        for a in after {
-            if a != unit && !u.after.contains(&a) {
-                u.after.push(a);
-            }
-        }
+        join(&mut u.after, after.into_iter().filter(|&a| a != unit));
+        join(&mut u.windowed, windowed.into_iter());
         self.unit_of.push(unit);
     }
 
@@ -165,6 +161,9 @@ impl Fuser<'_> {
         if ua.nodes.len() + ub.nodes.len() >= MAX_INSTRS || ua.operands + ub.operands > MAX_OPERANDS * 4 {
             return false;
         }
+        if ua.windowed.contains(&b) || ub.windowed.contains(&a) {
+            return false;
+        }
         // Index spaces must agree: compare through any two nodes.
         let (na, nb) = (&self.nodes[ua.nodes[0] as usize], &self.nodes[ub.nodes[0] as usize]);
         if !same_layout(&na.outs[0].layout, &nb.outs[0].layout) {
@@ -188,22 +187,13 @@ impl Fuser<'_> {
         u.nodes.extend(gone.nodes);
         u.nodes.sort_unstable();
         u.operands += gone.operands;
-        for a in gone.after {
-            if a != into && !u.after.contains(&a) {
-                u.after.push(a);
-            }
-        }
-        u.after.retain(|&a| a != from);
+        join(&mut u.after, gone.after.into_iter());
+        join(&mut u.windowed, gone.windowed.into_iter());
         for unit in &mut self.units {
-            if unit.after.contains(&from) {
-                unit.after.retain(|&a| a != from);
-                if !unit.after.contains(&into) {
-                    unit.after.push(into);
-                }
-            }
+            rename(&mut unit.after, from, into);
+            rename(&mut unit.windowed, from, into);
         }
-        let u = &mut self.units[into as usize];
-        u.after.retain(|&a| a != into);
+        self.units[into as usize].after.retain(|&a| a != into);
     }
 
     /// Whether one of `start` is `target` or waits for it. Units that ended before the target began cannot.
@@ -228,4 +218,20 @@ impl Fuser<'_> {
         }
         false
     }
+}
+
+/// Adds what is not there yet.
+fn join(set: &mut Vec<u32>, more: impl Iterator<Item = u32>) {
+    for m in more {
+        if !set.contains(&m) {
+            set.push(m);
+        }
+    }
+}
+
+/// Replaces `from` by `into`, keeping each entry once.
+fn rename(set: &mut Vec<u32>, from: u32, into: u32) {
+    let Some(at) = set.iter().position(|&u| u == from) else { return };
+    set.swap_remove(at);
+    join(set, std::iter::once(into));
 }

@@ -31,8 +31,8 @@ pub struct Fused {
     /// Per load: the node and input through which it is read, and how many inputs of the unit read that very node.
     pub loads: Vec<(u32, u8)>,
     pub scalars: Vec<(u32, u8)>,
-    /// Per store: the node whose output it is.
-    pub stores: Vec<u32>,
+    /// Per store: the node whose output it is, and the load that it copies unchanged, if it does.
+    pub stores: Vec<(u32, Option<u16>)>,
 }
 
 #[derive(Debug)]
@@ -210,7 +210,11 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
         register_of.insert(n, reg);
         if stored[n as usize] {
             program.stores.push((reg, node.outs[0].dtype));
-            stores.push(n);
+            let copied = match program.instrs[reg as usize].code {
+                Code::Load(k) => Some(k),
+                _ => None,
+            };
+            stores.push((n, copied));
         }
     }
     program.allocate_registers();

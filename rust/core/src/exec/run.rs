@@ -123,9 +123,9 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
     }
     let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
     let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
-    for &n in &f.stores {
+    for (k, &(n, _)) in f.stores.iter().enumerate() {
         let spec = &node_at(slots, n)?.outs[0];
-        let buffer = match donate(spec, &edges, &taken) {
+        let buffer = match donate(f, k, spec, &edges, &taken) {
             Some(b) => b,
             None => allocate(spec)?,
         };
@@ -135,7 +135,7 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
     let targets: SmallVec<[Target; 4]> = results.iter().map(|b| Target { ptr: b.ptr() }).collect();
     drop(edges);
     f.program.run(&layout.shape, &layout.strides, &operands, &numbers, &targets);
-    for (&n, buffer) in f.stores.iter().zip(results) {
+    for (&(n, _), buffer) in f.stores.iter().zip(results) {
         node_at(slots, n)?.finish(SmallVec::from_iter([buffer]));
     }
     for &n in &f.nodes {
@@ -144,11 +144,20 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
     Ok(())
 }
 
-/// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout.
-fn donate(spec: &OutSpec, edges: &[Edge], taken: &[*const Buffer]) -> Option<Arc<Buffer>> {
+/// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where
+/// another output is a copy of that very input, it would be copied too late.
+fn donate(
+    f: &Fused,
+    store: usize,
+    spec: &OutSpec,
+    edges: &[Edge],
+    taken: &[*const Buffer],
+) -> Option<Arc<Buffer>> {
     for e in edges {
         let same = e.dtype.size() == spec.dtype.size() && segment::same_layout(&e.layout, &spec.layout);
-        if !same || e.node.outs.len() != 1 {
+        let copies = |load: &Option<u16>| load.is_some_and(|l| Arc::ptr_eq(&edges[l as usize].node, &e.node));
+        let copied_elsewhere = f.stores.iter().enumerate().any(|(k, (_, load))| k != store && copies(load));
+        if !same || e.node.outs.len() != 1 || (copied_elsewhere && !copies(&f.stores[store].1)) {
             continue;
         }
         let mentions = edges.iter().filter(|o| Arc::ptr_eq(&o.node, &e.node));

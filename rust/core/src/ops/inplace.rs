@@ -1,7 +1,7 @@
 //! In-place operators: compute a new value, repoint the cell, and keep the gradient history.
 
 use super::elementwise::{Operand, cast};
-use super::view;
+use super::{create, view};
 use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::exec;
@@ -24,7 +24,8 @@ pub fn check_writable(target: &Tensor) -> Result<()> {
     if !modes().grad || !target.requires_grad() {
         return Ok(());
     }
-    if target.base().is_some_and(|b| b.is_leaf() && b.requires_grad()) {
+    // A leaf that is itself a view counts as a view of a leaf.
+    if target.base().is_some_and(Tensor::is_leaf) {
         bail!(Runtime, "a view of a leaf Variable that requires grad is being used in an in-place operation.");
     }
     if target.is_leaf() {
@@ -39,14 +40,14 @@ pub fn copy_(target: &Tensor, value: Operand) -> Result<()> {
     match value {
         Operand::Number(s) => {
             write_number(target, s)?;
-            history(target, None)
+            overwritten("FillBackward0", target, None)
         }
         Operand::Tensor(v) => {
             let converted = cast(v, target.dtype())?;
             let shaped =
                 if converted.shape() == target.shape() { converted } else { expand_value(&converted, target)? };
             write_tensor(target, &shaped)?;
-            history(target, Some(&shaped))
+            overwritten("CopyBackwards", target, Some(&shaped))
         }
     }
 }
@@ -91,7 +92,13 @@ pub fn replace(target: &Tensor, value: &Tensor, op: &str) -> Result<()> {
     }
     let value = cast(value, target.dtype())?;
     write_tensor(target, &value)?;
-    history(target, Some(&value))
+    if !modes().grad || !(value.requires_grad() || target.requires_grad()) {
+        return Ok(());
+    }
+    match target.base() {
+        Some(base) => view::rebase_history(base, target, Some(&value)),
+        None => set_history(target, value.gradient_edge()),
+    }
 }
 
 /// The write itself, without history: shapes and dtypes agree.
@@ -149,8 +156,8 @@ fn write_window(target: &Tensor, value: Input) -> Result<()> {
     Ok(())
 }
 
-/// After a write: the target (or, for a view, its base) takes over the value's history.
-fn history(target: &Tensor, value: Option<&Tensor>) -> Result<()> {
+/// The history of a target whose old values are gone: they get a gradient of zero, the value written gets all of it.
+fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> Result<()> {
     if !modes().grad {
         return Ok(());
     }
@@ -161,16 +168,18 @@ fn history(target: &Tensor, value: Option<&Tensor>) -> Result<()> {
     if let Some(base) = target.base() {
         return view::rebase_history(base, target, value);
     }
-    let edge = match value {
-        Some(v) => v.gradient_edge(),
-        None => {
-            // The old history ends here, but the tensor goes on requiring grad.
-            let meta = GradMeta { layout: target.layout().clone(), dtype: target.dtype() };
-            let rule = Rule::Fn(Box::new(|_| Ok(SmallVec::new())));
-            let node = GradNode::new("FillBackward0", rule, SmallVec::new(), SmallVec::from_iter([meta]));
-            Some(GradEdge { node: Arc::new(node), output: 0 })
-        }
-    };
+    let edges = SmallVec::from_iter([target.gradient_edge(), value.and_then(Tensor::gradient_edge)]);
+    let meta = GradMeta { layout: target.layout().clone(), dtype: target.dtype() };
+    let rule = Rule::Fn(Box::new(|v| {
+        let g = v.grad()?;
+        let old = if v.needs(0) { Some(create::zeros(g.shape_dims().clone(), g.dtype())?) } else { None };
+        Ok(SmallVec::from_iter([old, v.needs(1).then(|| g.clone())]))
+    }));
+    let node = GradNode::new(name, rule, edges, SmallVec::from_iter([meta]));
+    set_history(target, Some(GradEdge { node: Arc::new(node), output: 0 }))
+}
+
+fn set_history(target: &Tensor, edge: Option<GradEdge>) -> Result<()> {
     let mut state = target.meta_or_init().state();
     state.grad_fn = edge;
     state.view_version = target.cell().version();

@@ -96,46 +96,78 @@ fn write(base: &Tensor, target: Layout, value: &Tensor) -> Result<Tensor> {
     record_one(Op::WriteView, SmallVec::from_iter([Input::Tensor(edge), value.input()]), spec)
 }
 
-/// `g`, shaped as a window with `layout` over the storage of a tensor with `base` layout, as a gradient of that tensor.
-pub fn scatter_into_zeros(g: &Tensor, base: &Layout, layout: &Layout) -> Result<Tensor> {
-    let rel = relative(base, layout)?;
-    let shape = base.shape.clone();
-    scatter_through(g, &shape, Arc::new(move |_: &Layout| Ok(rel.clone())))
+/// A tensor's storage as a flat gradient: the common ground of a base and the windows on it.
+#[derive(Clone)]
+struct Flat {
+    base: Layout,
+    window: Layout,
+    len: usize,
 }
 
-/// The window `layout` expressed over a row-major copy of `base`; both address one storage, and base is dense.
-fn relative(base: &Layout, layout: &Layout) -> Result<Layout> {
-    if base.is_contiguous() && layout.offset >= base.offset {
-        return Ok(Layout {
-            shape: layout.shape.clone(),
-            strides: layout.strides.clone(),
-            offset: layout.offset - base.offset,
-        });
+impl Flat {
+    /// Both layouts address one storage.
+    fn new(base: &Layout, window: &Layout) -> Result<Flat> {
+        ensure!(
+            !overlapping(base),
+            NotImplemented,
+            "gradients through in-place writes to views of a tensor whose elements share memory: {:?}",
+            base
+        );
+        let origin = base.offset.min(window.offset);
+        let shifted = |l: &Layout| Layout { offset: l.offset - origin, ..l.clone() };
+        let (base, window) = (shifted(base), shifted(window));
+        let len = base.end().max(window.end());
+        Ok(Flat { base, window, len })
     }
-    bail!(NotImplemented, "gradients through in-place writes to views of a tensor that is not contiguous")
+
+    fn is_whole(&self) -> bool {
+        self.base.offset == 0 && self.base.is_contiguous() && self.base.numel() == self.len
+    }
+
+    /// A gradient of the base over the storage, zero in its gaps.
+    fn of_base(&self, g: &Tensor) -> Result<Tensor> {
+        if self.is_whole() {
+            return reshape(g, &[self.len]);
+        }
+        let base = self.base.clone();
+        scatter_through(g, &Dims::from_slice(&[self.len]), Arc::new(move |_: &Layout| Ok(base.clone())))
+    }
+
+    /// The part of a gradient of the storage that is the base's.
+    fn to_base(&self, flat: &Tensor) -> Result<Tensor> {
+        if self.is_whole() { reshape(flat, &self.base.shape) } else { look_through(flat, self.base.clone()) }
+    }
+}
+
+/// The window of a flat tensor; the layout counts from its first element.
+fn look_through(flat: &Tensor, layout: Layout) -> Result<Tensor> {
+    let dense = super::contiguous(flat)?;
+    window(
+        &dense,
+        "AsStridedBackward0",
+        Arc::new(move |l: &Layout| Ok(Layout { offset: l.offset + layout.offset, ..layout.clone() })),
+    )
+}
+
+/// `g`, shaped as a window with `layout` over the storage of a tensor with `base` layout, as a gradient of that tensor.
+pub fn scatter_into_zeros(g: &Tensor, base: &Layout, layout: &Layout) -> Result<Tensor> {
+    let flat = Flat::new(base, layout)?;
+    let target = flat.window.clone();
+    let spread = scatter_through(g, &Dims::from_slice(&[flat.len]), Arc::new(move |_: &Layout| Ok(target.clone())))?;
+    flat.to_base(&spread)
 }
 
 /// The gradient bookkeeping of a write into a view: `base` gets a node that sends the window's gradient to the value.
 pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) -> Result<()> {
     use crate::grad::{GradEdge, GradMeta, GradNode};
-    let rel = relative(base.layout(), target.layout())?;
+    let flat = Flat::new(base.layout(), target.layout())?;
     let edges = [base.gradient_edge(), value.and_then(|v| v.gradient_edge())].into_iter().collect();
     let meta = GradMeta { layout: base.layout().clone(), dtype: base.dtype() };
     let rule = Rule::Fn(Box::new(move |v: &Vjp| {
-        let g = v.grad()?;
-        let zeroed = if v.needs(0) { Some(zero_window(g, &rel)?) } else { None };
-        let rel = rel.clone();
-        let part = if v.needs(1) {
-            let dense = super::contiguous(g)?;
-            Some(window(
-                &dense,
-                "AsStridedBackward0",
-                Arc::new(move |l: &Layout| Ok(Layout { offset: l.offset + rel.offset, ..rel.clone() })),
-            )?)
-        } else {
-            None
-        };
-        Ok(SmallVec::from_iter([zeroed, part]))
+        let g = flat.of_base(v.grad()?)?;
+        let kept = if v.needs(0) { Some(flat.to_base(&zero_window(&g, &flat.window)?)?) } else { None };
+        let part = if v.needs(1) { Some(look_through(&g, flat.window.clone())?) } else { None };
+        Ok(SmallVec::from_iter([kept, part]))
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
     let mut state = base.meta_or_init().state();

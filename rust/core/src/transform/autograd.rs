@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::grad::{AutogradMeta, GradEdge, GradNode, Grads, Rule, Vjp, modes, with_grad_mode};
 use crate::ops;
+use crate::ops::elementwise::dense_like;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure, exec};
@@ -55,8 +56,17 @@ struct Engine<'a> {
     /// Captured inputs: (node, output) to position.
     captured: HashMap<(Key, u32), usize>,
     results: Vec<Option<Tensor>>,
-    /// Nodes on a path to a wanted input; `None` when everything is wanted.
-    needed: Option<HashMap<Key, bool>>,
+    /// What is wanted of each node when only some inputs are; `None` when everything is wanted.
+    needed: Option<HashMap<Key, Need>>,
+}
+
+/// A node's part in a backward pass towards some inputs only.
+#[derive(Clone, Copy, Default)]
+struct Need {
+    /// Its gradient is asked for, or leads to one that is.
+    gradient: bool,
+    /// Its rule runs: something beyond it is asked for. A captured result's own rule does not.
+    rule: bool,
 }
 
 /// Runs the backward pass; returns the captured gradients.
@@ -126,9 +136,12 @@ impl Engine<'_> {
             let Some(edge) = t.gradient_edge() else {
                 bail!(Runtime, "One of the differentiated Tensors does not require grad")
             };
-            needed.insert(Arc::as_ptr(&edge.node), true);
+            let accumulates = !self.request.capture && matches!(edge.node.rule, Rule::Accumulate(_));
+            needed.insert(Arc::as_ptr(&edge.node), Need { gradient: true, rule: accumulates });
             if self.request.capture {
                 self.captured.insert((Arc::as_ptr(&edge.node), edge.output), i);
+            } else if !accumulates {
+                retain(t, &edge);
             }
         }
         self.needed = Some(needed);
@@ -162,10 +175,11 @@ impl Engine<'_> {
             // Inputs were recorded before their readers, so ascending order settles every node in one pass.
             order.sort_by_key(|n| (!matches!(n.rule, Rule::Accumulate(_)), n.sequence));
             for node in &order {
-                let here = needed.get(&Arc::as_ptr(node)) == Some(&true);
-                let wanted =
-                    here || node.edges.iter().flatten().any(|e| needed.get(&Arc::as_ptr(&e.node)) == Some(&true));
-                needed.insert(Arc::as_ptr(node), wanted);
+                let here = needed.get(&Arc::as_ptr(node)).copied().unwrap_or_default();
+                let beyond =
+                    node.edges.iter().flatten().any(|e| needed.get(&Arc::as_ptr(&e.node)).is_some_and(|n| n.gradient));
+                let need = Need { gradient: here.gradient || beyond, rule: here.rule || beyond };
+                needed.insert(Arc::as_ptr(node), need);
             }
         }
     }
@@ -190,15 +204,16 @@ impl Engine<'_> {
     fn step(&mut self, node: &Arc<GradNode>, ready: &mut BinaryHeap<Ready>) -> Result<()> {
         let key = Arc::as_ptr(node);
         let mut grads = self.gradients.remove(&key).unwrap_or_else(|| vec![None; node.outputs.len()]);
-        let wanted = self.needed.as_ref().is_none_or(|n| n.get(&key) == Some(&true));
-        if wanted && grads.iter().any(Option::is_some) {
+        let need = match &self.needed {
+            Some(needed) => needed.get(&key).copied().unwrap_or_default(),
+            None => Need { gradient: true, rule: true },
+        };
+        let arrived = grads.iter().any(Option::is_some);
+        if need.gradient && arrived {
             self.incoming(node, &mut grads)?;
-            let inputs = self.apply(node, &grads)?;
-            self.forward_gradients(node, inputs, ready)?;
-        } else {
-            self.forward_gradients(node, Grads::new(), ready)?;
         }
-        Ok(())
+        let inputs = if need.rule && arrived { self.apply(node, &grads)? } else { Grads::new() };
+        self.forward_gradients(node, inputs, ready)
     }
 
     /// Hooks, retained gradients and captures on the gradients that arrive at a node.
@@ -216,7 +231,7 @@ impl Engine<'_> {
         }
         for (output, meta) in retain {
             if let (Some(g), Some(meta)) = (&grads[output as usize], meta.upgrade()) {
-                accumulate_into(&meta, g, self.request.create_graph)?;
+                accumulate_into(&meta, g, None, self.request.create_graph)?;
             }
         }
         if let Rule::Accumulate(leaf) = &node.rule
@@ -249,7 +264,7 @@ impl Engine<'_> {
                 if !self.request.capture
                     && let (Some(meta), Some(g)) = (leaf.meta.upgrade(), &grads[0])
                 {
-                    accumulate_into(&meta, g, self.request.create_graph)?;
+                    accumulate_into(&meta, g, Some(&node.outputs[0].layout), self.request.create_graph)?;
                     let hooks = meta.state().post_accumulate.clone();
                     if let Some(t) = leaf.tensor.upgrade() {
                         for (_, hook) in hooks {
@@ -323,8 +338,21 @@ fn conform(node: &GradNode, g: Tensor, layout: &Arc<Layout>, dtype: DType) -> Re
     g.to_dtype(dtype)
 }
 
-/// Adds `g` to a tensor's `.grad`.
-fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, create_graph: bool) -> Result<()> {
+/// Keeps the gradient of a tensor that is no leaf, as `retain_grad` does.
+fn retain(t: &Tensor, edge: &GradEdge) {
+    let meta = t.meta_or_init();
+    if !std::mem::replace(&mut meta.state().retains_grad, true) {
+        crate::graph::lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
+    }
+}
+
+/// Adds `g` to a tensor's `.grad`. A leaf's first gradient is laid out like the leaf, or row-major where the leaf has gaps.
+fn accumulate_into(
+    meta: &Arc<AutogradMeta>,
+    g: &Tensor,
+    leaf: Option<&Arc<Layout>>,
+    create_graph: bool,
+) -> Result<()> {
     let old = meta.state().grad.clone();
     let new = match old {
         // With a graph the sum is a new tensor; without one `.grad` is updated in place, so that aliases of it see the sum.
@@ -334,17 +362,30 @@ fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, create_graph: bool) -> 
             ops::inplace::write_tensor(&sum, &total)?;
             return Ok(());
         }
-        None if create_graph => g.clone(),
-        None => fresh(g)?,
+        None => {
+            let g = if create_graph { g.clone() } else { g.detach() };
+            let laid_out = match leaf {
+                Some(leaf) if !follows(g.layout(), leaf) => ops::copy_as(&g, dense_like(leaf))?,
+                _ => g,
+            };
+            if create_graph { laid_out } else { fresh(&laid_out)? }
+        }
     };
     let replaced = meta.state().grad.replace(new);
     drop(replaced);
     Ok(())
 }
 
+/// Whether a gradient has the strides that a leaf's gradient should have.
+fn follows(g: &Layout, leaf: &Layout) -> bool {
+    if !leaf.is_dense() {
+        return g.is_contiguous();
+    }
+    (0..g.rank()).all(|d| g.shape[d] == 1 || g.strides[d] == leaf.strides[d])
+}
+
 /// A tensor of its own for `.grad`: gradients may be shared between inputs, or be views.
-fn fresh(g: &Tensor) -> Result<Tensor> {
-    let d = g.detach();
+fn fresh(d: &Tensor) -> Result<Tensor> {
     if d.covers_storage() && !d.cell().is_pinned() {
         // A new cell on the same value: writing to one leaves the other alone.
         let value = d.cell().value();

@@ -52,7 +52,6 @@ fn permute(t: &Tensor, dims: &[i64]) -> Result<Tensor> {
 fn squeeze(t: &Tensor, dims: Option<&[i64]>) -> Result<Tensor> {
     let list: Vec<usize> = match dims {
         None => (0..t.rank()).collect(),
-        Some(_) if t.rank() == 0 => Vec::new(),
         Some(d) => wrap_dims("squeeze", d, t.rank())?.to_vec(),
     };
     Ok(view::squeeze(t, &list))
