@@ -140,7 +140,11 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
                 raise BufferError(
                     f"from_dlpack: tensors of DLPack device type {kind} are not supported, only the CPU's (1)"
                 )
-        found = _core.from_dlpack_capsule(ext_tensor.__dlpack__())
+        try:
+            capsule = ext_tensor.__dlpack__(max_version=(1, 0))
+        except TypeError:  # written for the interface's first version
+            capsule = ext_tensor.__dlpack__()
+        found = _core.from_dlpack_capsule(capsule)
     else:
         found = _core.from_dlpack_capsule(ext_tensor)
     found = found if device is None else found.to(device)

@@ -79,7 +79,8 @@ def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     if dl_device is not None and tuple(map(int, dl_device)) != (1, 0):
         raise BufferError(f"cannot export a CPU tensor to DLPack device {dl_device}")
-    return _core.to_dlpack(self.clone() if copy else self)
+    versioned = max_version is not None and max_version[0] >= 1
+    return _core.to_dlpack(self.clone() if copy else self, versioned, bool(copy))
 
 
 def __dlpack_device__(self):

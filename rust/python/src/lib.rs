@@ -6,6 +6,7 @@ mod checks;
 mod create;
 mod debug;
 mod dispatch;
+mod dlpack;
 mod error;
 mod indexing;
 mod memory;
@@ -38,11 +39,12 @@ mod _core {
     #[pymodule_export]
     use crate::dispatch::{op_names, op_signatures, set_named_results};
     #[pymodule_export]
+    use crate::dlpack::{from_dlpack_capsule, to_dlpack};
+    #[pymodule_export]
     use crate::error::{InternalError, OutOfMemoryError};
     #[pymodule_export]
     use crate::memory::{
-        alias_tensor, from_dlpack_capsule, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes,
-        to_dlpack, to_numpy,
+        alias_tensor, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes, to_numpy,
     };
     #[pymodule_export]
     use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};

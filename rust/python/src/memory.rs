@@ -1,4 +1,4 @@
-//! Memory that crosses the border: numpy, buffers, DLPack, lists and raw storages.
+//! Memory that crosses the border: numpy, buffers, lists and raw storages. DLPack is in `dlpack.rs`.
 
 use crate::error::IntoPy;
 use crate::tensor::{PyTensor, number_object};
@@ -9,10 +9,9 @@ use corten_core::graph::Buffer;
 use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout, for_each_offset};
 use corten_core::tensor::Tensor;
-use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PyTuple};
-use std::ffi::c_void;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use std::sync::Arc;
 
 /// Computes the storage and keeps it where it is: the address is known outside from now on.
@@ -268,174 +267,4 @@ pub fn alias_tensor(
         )));
     }
     PyTensor::wrap(py, t.alias(layout, dtype))
-}
-
-// DLPack, version 0 of its C interface: https://dmlc.github.io/dlpack/latest/c_api.html.
-
-#[repr(C)]
-struct DlDevice {
-    kind: i32,
-    id: i32,
-}
-#[repr(C)]
-struct DlDataType {
-    code: u8,
-    bits: u8,
-    lanes: u16,
-}
-#[repr(C)]
-struct DlTensor {
-    data: *mut c_void,
-    device: DlDevice,
-    ndim: i32,
-    dtype: DlDataType,
-    shape: *mut i64,
-    strides: *mut i64,
-    byte_offset: u64,
-}
-#[repr(C)]
-struct DlManaged {
-    tensor: DlTensor,
-    context: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut DlManaged)>,
-}
-
-const CPU: i32 = 1;
-const UNUSED_NAME: &std::ffi::CStr = c"dltensor";
-const USED_NAME: &std::ffi::CStr = c"used_dltensor";
-
-fn dl_code(d: DType) -> u8 {
-    match d {
-        DType::I8 | DType::I16 | DType::I32 | DType::I64 => 0,
-        DType::U8 => 1,
-        DType::F16 | DType::F32 | DType::F64 => 2,
-        DType::BF16 => 4,
-        DType::Bool => 6,
-    }
-}
-
-struct DlOwner {
-    managed: DlManaged,
-    _buffer: Arc<Buffer>,
-    shape: Vec<i64>,
-    strides: Vec<i64>,
-}
-
-unsafe extern "C" fn free_export(m: *mut DlManaged) {
-    if !m.is_null() {
-        // SAFETY: `context` is the box made in `to_dlpack`, freed once by the consumer or the capsule.
-        drop(unsafe { Box::from_raw((*m).context.cast::<DlOwner>()) });
-    }
-}
-
-unsafe extern "C" fn free_capsule(capsule: *mut pyo3::ffi::PyObject) {
-    // SAFETY: called by the interpreter on our capsule; a consumer renames it when it takes over.
-    unsafe {
-        if pyo3::ffi::PyCapsule_IsValid(capsule, UNUSED_NAME.as_ptr()) == 1 {
-            let m = pyo3::ffi::PyCapsule_GetPointer(capsule, UNUSED_NAME.as_ptr()).cast::<DlManaged>();
-            free_export(m);
-        }
-    }
-}
-
-/// The tensor as a DLPack capsule on the same memory.
-#[pyfunction]
-pub fn to_dlpack(py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
-    let t = tensor.get().tensor();
-    if t.requires_grad() {
-        return Err(PyBufferError::new_err("Can't export tensors that require gradient, use tensor.detach()"));
-    }
-    let buffer = pin(&t)?;
-    let l = t.layout();
-    let data = buffer.ptr() as usize + l.offset * t.dtype().size();
-    let mut owner = Box::new(DlOwner {
-        managed: DlManaged {
-            tensor: DlTensor {
-                data: data as *mut c_void,
-                device: DlDevice { kind: CPU, id: 0 },
-                ndim: l.rank() as i32,
-                dtype: DlDataType { code: dl_code(t.dtype()), bits: (t.dtype().size() * 8) as u8, lanes: 1 },
-                shape: std::ptr::null_mut(),
-                strides: std::ptr::null_mut(),
-                byte_offset: 0,
-            },
-            context: std::ptr::null_mut(),
-            deleter: Some(free_export),
-        },
-        _buffer: buffer,
-        shape: l.shape.iter().map(|&s| s as i64).collect(),
-        strides: l.strides.iter().map(|&s| s as i64).collect(),
-    });
-    owner.managed.tensor.shape = owner.shape.as_mut_ptr();
-    owner.managed.tensor.strides = owner.strides.as_mut_ptr();
-    let raw = Box::into_raw(owner);
-    // SAFETY: the box stays alive until its deleter runs; the capsule gets a valid pointer and name.
-    unsafe {
-        (*raw).managed.context = raw.cast();
-        let managed: *mut DlManaged = &mut (*raw).managed;
-        let capsule = pyo3::ffi::PyCapsule_New(managed.cast(), UNUSED_NAME.as_ptr(), Some(free_capsule));
-        Bound::from_owned_ptr_or_err(py, capsule).map(Bound::unbind)
-    }
-}
-
-struct Imported(*mut DlManaged);
-// SAFETY: only the deleter is called, once, on drop.
-unsafe impl Send for Imported {}
-unsafe impl Sync for Imported {}
-impl Drop for Imported {
-    fn drop(&mut self) {
-        // SAFETY: the producer's deleter on its own structure; exporters may need the interpreter's lock.
-        Python::attach(|_| unsafe {
-            if let Some(free) = (*self.0).deleter {
-                free(self.0);
-            }
-        });
-    }
-}
-
-/// A tensor on the memory of a DLPack capsule, which is used up.
-#[pyfunction]
-pub fn from_dlpack_capsule(py: Python<'_>, capsule: &Bound<'_, PyCapsule>) -> PyResult<Py<PyAny>> {
-    // SAFETY: the name is checked by the call; the structure is the exporter's.
-    let managed =
-        unsafe { pyo3::ffi::PyCapsule_GetPointer(capsule.as_ptr(), UNUSED_NAME.as_ptr()) }.cast::<DlManaged>();
-    if managed.is_null() {
-        return Err(
-            PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("from_dlpack: the capsule was used already"))
-        );
-    }
-    // SAFETY: a valid capsule holds a valid structure.
-    let d = unsafe { &(*managed).tensor };
-    if d.device.kind != CPU {
-        return Err(PyRuntimeError::new_err(format!("from_dlpack: unsupported device type {}", d.device.kind)));
-    }
-    let dtype = DType::ALL
-        .into_iter()
-        .find(|&t| dl_code(t) == d.dtype.code && t.size() * 8 == d.dtype.bits as usize && d.dtype.lanes == 1)
-        .ok_or_else(|| {
-            PyTypeError::new_err(format!(
-                "from_dlpack: unsupported type code {} with {} bits",
-                d.dtype.code, d.dtype.bits
-            ))
-        })?;
-    let rank = d.ndim.max(0) as usize;
-    let list = |p: *mut i64| -> Vec<i64> {
-        // SAFETY: arrays of `ndim` entries, by the protocol.
-        (0..rank).map(|i| unsafe { *p.add(i) }).collect()
-    };
-    let shape: Dims = list(d.shape).iter().map(|&s| s.max(0) as usize).collect();
-    let strides = if d.strides.is_null() {
-        shape.contiguous_strides()
-    } else {
-        let s = list(d.strides);
-        if s.iter().any(|&s| s < 0) {
-            return Err(PyValueError::new_err("from_dlpack: negative strides are not supported"));
-        }
-        s.iter().map(|&s| s as usize).collect()
-    };
-    let ptr = (d.data as usize + d.byte_offset as usize) as *mut u8;
-    // SAFETY: renaming marks the capsule as used, so that its destructor leaves the structure to us.
-    unsafe { pyo3::ffi::PyCapsule_SetName(capsule.as_ptr(), USED_NAME.as_ptr()) };
-    let keep = Box::new(Imported(managed));
-    PyTensor::wrap(py, outside(ptr, dtype, Layout { shape, strides, offset: 0 }, keep))
 }

@@ -146,13 +146,7 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
 
 /// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where
 /// another output is a copy of that very input, it would be copied too late.
-fn donate(
-    f: &Fused,
-    store: usize,
-    spec: &OutSpec,
-    edges: &[Edge],
-    taken: &[*const Buffer],
-) -> Option<Arc<Buffer>> {
+fn donate(f: &Fused, store: usize, spec: &OutSpec, edges: &[Edge], taken: &[*const Buffer]) -> Option<Arc<Buffer>> {
     for e in edges {
         let same = e.dtype.size() == spec.dtype.size() && segment::same_layout(&e.layout, &spec.layout);
         let copies = |load: &Option<u16>| load.is_some_and(|l| Arc::ptr_eq(&edges[l as usize].node, &e.node));

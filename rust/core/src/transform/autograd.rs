@@ -347,12 +347,7 @@ fn retain(t: &Tensor, edge: &GradEdge) {
 }
 
 /// Adds `g` to a tensor's `.grad`. A leaf's first gradient is laid out like the leaf, or row-major where the leaf has gaps.
-fn accumulate_into(
-    meta: &Arc<AutogradMeta>,
-    g: &Tensor,
-    leaf: Option<&Arc<Layout>>,
-    create_graph: bool,
-) -> Result<()> {
+fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, leaf: Option<&Arc<Layout>>, create_graph: bool) -> Result<()> {
     let old = meta.state().grad.clone();
     let new = match old {
         // With a graph the sum is a new tensor; without one `.grad` is updated in place, so that aliases of it see the sum.
