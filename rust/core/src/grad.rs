@@ -33,7 +33,8 @@ pub type RuleFn = Box<dyn Fn(&Vjp) -> Result<Grads> + Send + Sync>;
 
 /// How a node turns output gradients into input gradients.
 pub enum Rule {
-    Ew(Ew),
+    /// An elementwise operator and the dtype it computed in.
+    Ew(Ew, DType),
     Fn(RuleFn),
     /// Adds into the leaf's `.grad`.
     Accumulate(Leaf),

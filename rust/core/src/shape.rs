@@ -144,6 +144,28 @@ impl Layout {
         }
         true
     }
+    /// Whether this is exactly what [`Layout::contiguous`] gives: from offset 0, with the usual strides of size-1 dims.
+    #[inline]
+    pub fn is_row_major(&self) -> bool {
+        let mut expect = 1usize;
+        for d in (0..self.rank()).rev() {
+            if self.strides[d] != expect {
+                return false;
+            }
+            expect *= self.shape[d].max(1);
+        }
+        self.offset == 0
+    }
+    /// Whether four dims (N, C, H, W) lie in memory as N, H, W, C without gaps.
+    pub fn is_channels_last(&self) -> bool {
+        let mut expect = 1usize;
+        self.rank() == 4
+            && [1, 3, 2, 0].iter().all(|&d| {
+                let fits = self.shape[d] == 1 || self.strides[d] == expect;
+                expect *= self.shape[d];
+                fits
+            })
+    }
     /// Whether the elements fill one block without gaps or overlap, in any dimension order.
     pub fn is_dense(&self) -> bool {
         let mut dims: SmallVec<[(usize, usize); 6]> =
@@ -163,7 +185,7 @@ impl Layout {
     }
     /// Whether two indices may address one element (PyTorch's check before in-place writes: zero strides of sizes over 1).
     pub fn has_internal_overlap(&self) -> bool {
-        (0..self.rank()).any(|d| self.strides[d] == 0 && self.shape[d] > 1)
+        !self.shape.contains(&0) && (0..self.rank()).any(|d| self.strides[d] == 0 && self.shape[d] > 1)
     }
     /// One past the highest element addressed, counted from the storage's start.
     pub fn end(&self) -> usize {

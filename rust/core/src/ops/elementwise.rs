@@ -1,5 +1,6 @@
 //! Elementwise operators: promotion, broadcasting, recording, and the derivatives written in the operator table.
 
+use super::iterator::result_layout;
 use crate::dtype::{DType, Scalar};
 use crate::elementwise_table;
 use crate::error::Result;
@@ -91,7 +92,7 @@ pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
         .collect();
     let result = record_broadcast(op, &refs, compute, out)?;
     if op.differentiable() && out.is_float() {
-        attach_gradient(op, &refs, compute, &result);
+        attach_gradient(op, operands, &refs, compute, &result);
     }
     Ok(result)
 }
@@ -166,11 +167,18 @@ fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) ->
     record_one(Op::Ew(op), inputs, OutSpec { dtype: out, layout: shape })
 }
 
-/// The layout of an elementwise result: the broadcast shape, with the strides PyTorch's iterator would choose: the first
-/// operand of full shape that is dense without overlap lends its dimension order, otherwise row-major.
+/// The layout of an elementwise result: the broadcast shape with the strides that PyTorch's iterator would choose.
 fn common_layout(op: Ew, operands: &[Operand]) -> Result<Arc<Layout>> {
     let mut tensors = operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None });
     let Some(first) = tensors.next() else { return Ok(Arc::new(Layout::contiguous(Dims::new()))) };
+    // The common case: one shape, row-major.
+    let plain = |t: &Tensor| {
+        let l = t.layout();
+        Arc::ptr_eq(l, first.layout()) || (l.shape == first.layout().shape && l.is_contiguous())
+    };
+    if first.layout().is_row_major() && tensors.clone().all(plain) {
+        return Ok(first.layout().clone());
+    }
     let mut shape: Option<Dims> = None;
     for t in tensors {
         let so_far: &[usize] = shape.as_deref().unwrap_or_else(|| first.shape());
@@ -179,19 +187,14 @@ fn common_layout(op: Ew, operands: &[Operand]) -> Result<Arc<Layout>> {
         }
     }
     let shape = shape.unwrap_or_else(|| first.shape_dims().clone());
-    let full = operands.iter().find_map(|o| match o {
-        Operand::Tensor(t) if t.shape() == &shape[..] => Some(*t),
-        _ => None,
-    });
-    Ok(match full {
-        Some(t) => output_layout(t.layout()),
-        None => Arc::new(Layout::contiguous(shape)),
-    })
+    let layouts: SmallVec<[&Layout; 4]> =
+        operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(&**t.layout()) } else { None }).collect();
+    Ok(Arc::new(result_layout(&layouts, &shape)))
 }
 
 /// The layout of a fresh result that follows `like`: its own if dense from offset 0, else its dimension order made dense.
 pub fn output_layout(like: &Arc<Layout>) -> Arc<Layout> {
-    if like.offset == 0 && like.is_contiguous() && like.strides == like.shape.contiguous_strides() {
+    if like.is_row_major() {
         return like.clone();
     }
     if like.offset == 0 && like.is_dense() && !like.shape.contains(&1) {
@@ -242,7 +245,8 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
 
 // Gradients. Positions in `saved` follow the order of the row's saved arguments, numbers included as 0-d tensors.
 
-fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor) {
+/// `given` are the operands before conversion: they are what is kept, and converted again when the gradient reads them.
+fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, result: &Tensor) {
     let tensors: SmallVec<[&Tensor; 4]> =
         operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
     if !any_requires_grad(&tensors) {
@@ -258,9 +262,9 @@ fn attach_gradient(op: Ew, operands: &[Operand], compute: DType, result: &Tensor
         .collect();
     let meta = GradMeta { layout: result.layout().clone(), dtype: result.dtype() };
     let mask = needed(op, &edges);
-    let node = Arc::new(GradNode::new(grad_name(op), GradRule::Ew(op), edges, SmallVec::from_iter([meta])));
+    let node = Arc::new(GradNode::new(grad_name(op), GradRule::Ew(op, compute), edges, SmallVec::from_iter([meta])));
     let mut saved: SmallVec<[Saved; 3]> = SmallVec::new();
-    for (i, o) in operands.iter().enumerate() {
+    for (i, o) in given.iter().enumerate() {
         if op.saves() & (1 << i) == 0 {
             continue;
         }
@@ -313,27 +317,33 @@ fn camel(name: &str) -> String {
 macro_rules! define_vjp {
     ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cpu:tt)* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
         /// The gradients of an elementwise operator's arguments.
-        pub fn vjp(op: Ew, v: &Vjp) -> Result<Grads> {
-            match op { $(Ew::$V => vjp_row!($V, v, $args, $($grad)*)),* }
+        pub fn vjp(op: Ew, compute: DType, v: &Vjp) -> Result<Grads> {
+            match op { $(Ew::$V => vjp_row!($V, v, compute, $args, $($grad)*)),* }
         }
     };
 }
 
 macro_rules! vjp_row {
-    ($V:ident, $v:ident, $args:tt, none) => {
+    ($V:ident, $v:ident, $compute:ident, $args:tt, none) => {
         bail!(Runtime, "the derivative of {} is not defined", Ew::$V.name())
     };
-    ($V:ident, $v:ident, $args:tt, ($g:ident; $($s:ident),*) [$($e:tt)*]) => {{
+    ($V:ident, $v:ident, $compute:ident, $args:tt, ($g:ident; $($s:ident),*) [$($e:tt)*]) => {{
         #[allow(unused_mut, unused_variables)]
         let mut next = 0usize;
         #[allow(unused_variables)]
         let $g = $v.grad()?;
-        $(let $s = $v.saved(next); next += 1;)*
+        $(let $s = &kept(Ew::$V, $v.saved(next), $compute)?; next += 1;)*
         let _ = next;
         let mut out: Grads = SmallVec::new();
         gradients!($v, out, 0usize, $($e)*);
         Ok(out)
     }};
+}
+
+/// A saved value in the dtype that the operator computed in; the condition of `where` stays what it is.
+fn kept(op: Ew, saved: &Tensor, compute: DType) -> Result<Tensor> {
+    let as_is = op == Ew::Where || Arc::ptr_eq(saved.cell(), UNUSED.cell());
+    if as_is { Ok(saved.clone()) } else { cast(saved, compute) }
 }
 
 /// Evaluates the expressions whose gradient is wanted.

@@ -11,6 +11,7 @@ mod elementwise_table;
 pub mod embedding;
 pub mod index;
 pub mod inplace;
+mod iterator;
 pub mod join;
 pub mod loss;
 pub mod matmul;

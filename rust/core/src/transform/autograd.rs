@@ -274,7 +274,7 @@ impl Engine<'_> {
                 }
                 return Ok(Grads::new());
             }
-            Rule::Ew(op) => ops::elementwise::vjp(*op, &Vjp::new(node, grads)?)?,
+            Rule::Ew(op, compute) => ops::elementwise::vjp(*op, *compute, &Vjp::new(node, grads)?)?,
             Rule::Fn(f) => f(&Vjp::new(node, grads)?)?,
             Rule::Window { base, view } => {
                 let v = Vjp::new(node, grads)?;
