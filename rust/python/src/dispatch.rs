@@ -412,7 +412,11 @@ fn definition(name: &str, index: usize, doc: &str) -> PyResult<*mut ffi::PyMetho
 fn doc(overloads: &[&'static Overload]) -> String {
     let mut text = String::new();
     for o in overloads {
-        let out = if o.row.flags & OUT != 0 { ", *, Tensor? out=None" } else { "" };
+        let out = match (o.row.flags & OUT != 0, o.row.signature.contains("*, ")) {
+            (false, _) => "",
+            (true, false) => ", *, Tensor? out=None",
+            (true, true) => ", Tensor? out=None",
+        };
         let signature = o.row.signature.strip_suffix(')').unwrap_or(o.row.signature);
         text.push_str(&format!("{signature}{out})\n"));
     }
