@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev test-rust test-full tools lint fmt fmt-check stubs stubs-check bench wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick test-rust test-simd test-full tools lint fmt fmt-check stubs stubs-check bench bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -19,11 +19,17 @@ test: ## set everything up and run the test suites, at most 15 minutes on two co
 dev: ## build the package into .venv with every tool
 	$(PYTHON) dev.py setup
 
+quick: ## build only what changed since the last time and put it into the package; after `make dev`
+	$(PYTHON) dev.py quick
+
 test-rust: ## run the engine's own tests
 	$(CARGO) test --package corten-core
 
-test-full: ## run the suites with the slow tests
-	$(PYTHON) dev.py test --slow
+test-simd: dev ## run the operators' and networks' suites at the weaker instruction-set levels
+	for level in portable avx2; do CORTEN_SIMD=$$level $(BIN)/pytest -q tests/test_ops.py tests/test_nn.py || exit 1; done
+
+test-full: ## run the suites with the slow tests; goes on where it was cut off
+	$(PYTHON) dev.py test --slow --resume
 
 # The tools without a build of the package.
 $(BIN)/ruff:
@@ -51,6 +57,9 @@ stubs: dev ## write python/corten/_core.pyi anew from the built module
 stubs-check: dev ## fail where stubs would change something
 	$(BIN)/python scripts/stubs.py --check
 
+bench-rust: ## time the engine's parts: recording, plans, kernels
+	$(CARGO) bench --package corten-core
+
 bench: dev ## run the benchmarks
 	for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
@@ -62,12 +71,14 @@ wheel: ## build the release wheel into dist/ and check it
 test-wheel: wheel ## run the test suites against the wheel in an empty environment
 	$(BIN)/python scripts/check_wheel.py --suites dist/*.whl
 
-sdist: ## build the source distribution into dist/
+sdist: ## build the source distribution into dist/ and a wheel from it alone
 	$(PYTHON) dev.py setup --no-build --extras wheel
+	rm -f dist/*.tar.gz
 	$(BIN)/maturin sdist --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/check_sdist.py dist/*.tar.gz
 
 clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf .venv dist python/corten/*.so python/corten/*.pyd out
 
-all: fmt-check lint test-rust stubs-check test wheel sdist ## everything before a release
+all: fmt-check lint test-rust stubs-check test test-simd wheel sdist ## everything before a release

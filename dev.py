@@ -4,6 +4,7 @@
     python3 dev.py quickstart [options of examples/quickstart.py]
     python3 dev.py test [options of pytest]
     python3 dev.py setup [--extras a,b] [--no-build]
+    python3 dev.py quick
 
 Needs Python 3.11 or newer and Rust; everything else is installed into `.venv`. On machines without make this file is
 enough; the Makefile calls it. Its syntax stays within Python 3.6's, so that an old Python says what it lacks instead of
@@ -109,6 +110,19 @@ def setup_command(options):
     setup(chosen.extras.split(","), build=not chosen.no_build)
 
 
+def quick(options):
+    """Builds what changed since the last time and replaces the package's library: the loop of editing the engine."""
+    check_rust()
+    run("cargo", "build", "--profile", "fast", "--package", "corten-python")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "fast"
+    names = {"win32": ("_core.dll", "_core.pyd"), "darwin": ("lib_core.dylib", "_core.abi3.so")}
+    built, installed = names.get(sys.platform, ("lib_core.so", "_core.abi3.so"))
+    # Renamed over the old one: a program that runs keeps the file it has mapped.
+    fresh = ROOT / "python" / "corten" / (installed + ".new")
+    shutil.copyfile(str(target / built), str(fresh))
+    os.replace(str(fresh), str(fresh.with_suffix("")))
+
+
 def quickstart(options):
     setup(["examples"])
     run(PYTHON, ROOT / "examples" / "quickstart.py", *options)
@@ -123,7 +137,7 @@ def test(options):
     run(PYTHON, "-m", "pytest", *options)
 
 
-COMMANDS = {"quickstart": quickstart, "test": test, "setup": setup_command}
+COMMANDS = {"quickstart": quickstart, "test": test, "setup": setup_command, "quick": quick}
 
 
 def main():

@@ -23,10 +23,17 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=("cpu", "gpu"), default="cpu", help="where tensors of the suites live")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+    parser.addoption(
+        "--resume", action="store_true", help="leave out what passed before a run of this build was cut off"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
+    if config.getoption("--resume"):
+        from resume import Resume
+
+        config.pluginmanager.register(Resume(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@
 
 import math as _math
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import _core
 from ._core import (
@@ -83,6 +84,9 @@ class Size(tuple):
 
 
 _core.set_size_class(Size)
+
+if _TYPE_CHECKING:
+    from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
 
 from . import _ops, autograd  # noqa: E402
 from ._surface import install as _install  # noqa: E402

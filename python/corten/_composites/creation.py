@@ -76,7 +76,7 @@ def from_numpy(ndarray):
     return _core.from_numpy(ndarray)
 
 
-_warned = set()
+_warned: set[str] = set()
 
 
 def _warn_read_only(kind):

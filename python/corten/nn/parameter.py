@@ -50,7 +50,7 @@ class Parameter(corten.Tensor):
         return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(), dict(state))
 
 
-class _BufferMeta(type(corten.Tensor)):
+class _BufferMeta(type(corten.Tensor)):  # type: ignore[misc]
     # A tensor marked by ``_is_buffer`` counts as a Buffer although its type is the plain Tensor.
     def __instancecheck__(self, instance):
         if self is Buffer:
@@ -139,7 +139,7 @@ def is_lazy(tensor):
     return isinstance(tensor, UninitializedTensorMixin)
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
     """A parameter without a shape; :meth:`materialize` gives it one."""
 
     _materialized_class = Parameter
@@ -156,7 +156,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return memo[id(self)]
 
 
-class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):  # type: ignore[misc]
     """A buffer without a shape; :meth:`materialize` gives it one."""
 
     _materialized_class = corten.Tensor

@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import corten
 
+from ..nn.modules.module import Module
 from .lr_scheduler.base import LRScheduler, one_each
 
 __all__ = [
@@ -74,7 +75,7 @@ def get_swa_avg_fn():
     return update
 
 
-class AveragedModel(corten.nn.Module):
+class AveragedModel(Module):
     """A copy of a model whose parameters are averages of the model's, over the calls of :meth:`update_parameters`.
 
     Sources: Izmailov et al., "Averaging Weights Leads to Wider Optima", arXiv:1803.05407, for the equal average;

@@ -58,8 +58,10 @@ macro_rules! bail {
 #[macro_export]
 macro_rules! ensure {
     ($cond:expr, $kind:ident, $($arg:tt)*) => {
-        if !($cond) {
-            return Err($crate::error::Error::$kind(format!($($arg)*)));
+        // Not `if !($cond)`: lints take a negated comparison for a mistake, and here NaN is meant to fail.
+        match $cond {
+            true => {}
+            false => return Err($crate::error::Error::$kind(format!($($arg)*))),
         }
     };
 }

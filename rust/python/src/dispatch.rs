@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -244,7 +244,6 @@ fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py
 fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
     match row.call {
         Call::Fn(f) => f(&Args(values)).map_err(to_py),
-        Call::Py(f) => f(&Args(values)),
         Call::Ew(op) => {
             let operands: smallvec::SmallVec<[Operand; 4]> =
                 (0..values.len()).map(|i| Args(values).operand(i)).collect();
@@ -261,8 +260,7 @@ fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
 fn write_out(sig: &Signature, result: Ret, out: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let results = match result {
         Ret::Tensor(t) => vec![t],
-        Ret::Tuple(v) | Ret::Named(_, v) | Ret::List(v) => v,
-        _ => return Err(PyTypeError::new_err(format!("{}() does not accept out=", sig.name))),
+        Ret::Tuple(v) | Ret::Named(_, v) => v,
     };
     let targets: Vec<Bound<'_, PyAny>> =
         if out.is_instance_of::<PyTensor>() { vec![out.clone()] } else { out.try_iter()?.collect::<PyResult<_>>()? };
@@ -317,7 +315,6 @@ pub fn object(py: Python<'_>, result: Ret) -> PyResult<Py<PyAny>> {
     match result {
         Ret::Tensor(t) => PyTensor::wrap(py, t),
         Ret::Tuple(v) => Ok(PyTuple::new(py, wrap_all(v)?)?.into_any().unbind()),
-        Ret::List(v) => Ok(PyList::new(py, wrap_all(v)?)?.into_any().unbind()),
         Ret::Named(name, v) => {
             let tuple = PyTuple::new(py, wrap_all(v)?)?;
             match NAMED.get(py).map(|d| d.bind(py).get_item(name)) {
@@ -325,8 +322,6 @@ pub fn object(py: Python<'_>, result: Ret) -> PyResult<Py<PyAny>> {
                 _ => Ok(tuple.into_any().unbind()),
             }
         }
-        Ret::Number(s) => crate::tensor::number_object(py, s),
-        Ret::Object(o) => Ok(o),
     }
 }
 
@@ -417,7 +412,11 @@ fn definition(name: &str, index: usize, doc: &str) -> PyResult<*mut ffi::PyMetho
 fn doc(overloads: &[&'static Overload]) -> String {
     let mut text = String::new();
     for o in overloads {
-        let out = if o.row.flags & OUT != 0 { ", *, Tensor? out=None" } else { "" };
+        let out = match (o.row.flags & OUT != 0, o.row.signature.contains("*, ")) {
+            (false, _) => "",
+            (true, false) => ", *, Tensor? out=None",
+            (true, true) => ", Tensor? out=None",
+        };
         let signature = o.row.signature.strip_suffix(')').unwrap_or(o.row.signature);
         text.push_str(&format!("{signature}{out})\n"));
     }

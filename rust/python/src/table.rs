@@ -2,21 +2,16 @@
 //! operators get their rows from the engine's own table; the families are in `ops/`.
 
 use crate::args::Args;
-use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::op::Ew;
 use corten_core::tensor::Tensor;
-use pyo3::prelude::*;
 
 /// What a row returns.
 pub enum Ret {
     Tensor(Tensor),
     Tuple(Vec<Tensor>),
-    List(Vec<Tensor>),
     /// A tuple with named fields; the name is the operator's.
     Named(&'static str, Vec<Tensor>),
-    Number(Scalar),
-    Object(Py<PyAny>),
 }
 
 impl From<Tensor> for Ret {
@@ -29,8 +24,6 @@ impl From<Tensor> for Ret {
 #[derive(Clone, Copy)]
 pub enum Call {
     Fn(fn(&Args) -> Result<Ret>),
-    /// For rows that need Python objects.
-    Py(fn(&Args) -> PyResult<Ret>),
     /// An elementwise operator on the arguments as they come.
     Ew(Ew),
 }

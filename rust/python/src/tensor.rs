@@ -3,7 +3,7 @@
 use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
-use corten_core::dtype::{DType, Scalar};
+use corten_core::dtype::Scalar;
 use corten_core::exec;
 use corten_core::grad::modes;
 use corten_core::op::Ew;
@@ -12,7 +12,7 @@ use corten_core::ops::{self, inplace, matmul, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
@@ -722,12 +722,4 @@ pub fn shape_of(op: &str, sizes: &[i64]) -> PyResult<Dims> {
             })
         })
         .collect()
-}
-
-/// A dtype's class of values, for messages.
-pub fn require_float(op: &str, d: DType) -> PyResult<()> {
-    if d.is_float() {
-        return Ok(());
-    }
-    Err(PyValueError::new_err(format!("{op}: expected a floating dtype, got {d}")))
 }

@@ -10,7 +10,7 @@ class LazyModuleMixin:
     and may set ``cls_to_become``, the class that the module turns into afterwards.
     """
 
-    cls_to_become = None
+    cls_to_become: type | None = None
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -6,7 +6,10 @@ from itertools import pairwise
 
 import corten
 
-_PackedSequenceFields = namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
+# The class below is what users see; its fields print under its name.
+_PackedSequenceFields = namedtuple(  # type: ignore[name-match]
+    "PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"]
+)
 
 
 def invert_permutation(permutation):

@@ -38,7 +38,7 @@ struct Sizes {
 
 impl Sizes {
     fn new(n: usize, c: usize, s: usize) -> Sizes {
-        let fold = if s == 1 && c > 0 { (1..=TILE / c).rev().find(|f| n % f == 0) } else { None };
+        let fold = if s == 1 && c > 0 { (1..=TILE / c).rev().find(|f| n.is_multiple_of(*f)) } else { None };
         Sizes { n, c, s, fold: fold.unwrap_or(1) }
     }
     /// How the memory of a window is read; `None` for layouts that are neither contiguous nor channels-last.

@@ -158,6 +158,9 @@ simd_dispatch! {
 
 simd_dispatch! {
     /// Folds `rows` rows of `width` elements into the lanes `acc` (`LANES × width`), the first row into `first_lane`.
+    ///
+    /// # Safety
+    /// `x` covers `rows` rows of `width` elements, `row_stride` apart.
     pub unsafe fn fold_rows<A: Acc, F>(
         x: *const A, row_stride: usize, rows: usize, width: usize, acc: &mut [A], first_lane: usize, params: &[A]
     ) where [F: Fold<A>] {

@@ -156,7 +156,7 @@ fn antialiased_axis<A: Coordinate>(p: &ResizeParams, input: usize, output: usize
     let scale: A = scale(p, input, output, factor);
     let (one, half, zero) = (A::from_i64(1), A::from_f64(0.5), A::default());
     let radius = A::from_i64(if p.mode == ResizeMode::Cubic { 2 } else { 1 });
-    let shrinks = scale > one || scale == one;
+    let shrinks = scale >= one;
     let support = if shrinks { radius.times(scale) } else { radius };
     let inverse = if shrinks { one.over(scale) } else { one };
     let taps = (support.ceil().to_i64() as usize * 2 + 1).min(input.max(1));

@@ -174,7 +174,7 @@ simd_dispatch! {
             }
             return;
         }
-        assert!(rows % ROWS == 0 && c.len() >= (rows - 1) * pitch + columns.next_multiple_of(nr));
+        assert!(rows.is_multiple_of(ROWS) && c.len() >= (rows - 1) * pitch + columns.next_multiple_of(nr));
         assert!(b.len() >= columns.next_multiple_of(nr) * depth);
         assert!(a.data.len() > (rows - 1) * a.row_step + (depth - 1) * a.depth_step);
         for (p, panel) in b.chunks_exact(depth * nr).take(columns.div_ceil(nr)).enumerate() {

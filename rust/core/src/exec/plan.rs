@@ -20,7 +20,7 @@ const CAPACITY: usize = 1024;
 pub enum Step {
     /// A structured operator: the node's position.
     Kernel(u32),
-    Fused(Fused),
+    Fused(Box<Fused>),
 }
 
 /// A fused elementwise kernel bound to positions in the segment.
@@ -121,7 +121,7 @@ fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     for u in order {
         let unit = &units[u as usize];
         if unit.elementwise {
-            steps.push(Step::Fused(assemble(nodes, unit, &stored)?));
+            steps.push(Step::Fused(Box::new(assemble(nodes, unit, &stored)?)));
         } else {
             steps.extend(unit.nodes.iter().map(|&n| Step::Kernel(n)));
         }

@@ -96,7 +96,7 @@ fn check(p: &ConvParams, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spatial:
     let (wanted, outputs) =
         if p.transposed { (w.shape()[0], w.shape()[1] * p.groups) } else { (w.shape()[1] * p.groups, w.shape()[0]) };
     ensure!(
-        channels == wanted && (p.transposed || w.shape()[0] % p.groups == 0) && wanted % p.groups == 0,
+        channels == wanted && (p.transposed || w.shape()[0].is_multiple_of(p.groups)) && wanted % p.groups == 0,
         Runtime,
         "Given groups={}, weight of size {}, expected input{} to have {wanted} channels, but got {channels} channels instead",
         p.groups,

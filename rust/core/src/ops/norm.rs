@@ -46,7 +46,7 @@ impl Call {
         match self.kind {
             Norm::Layer | Norm::Rms => {
                 let n = self.count.unwrap_or(1);
-                let rows = if n == 0 { 0 } else { product(shape) / n };
+                let rows = product(shape).checked_div(n).unwrap_or(0);
                 (Dims::from([rows, n]), SmallVec::from_slice(&[1]), Dims::from([1, n]))
             }
             Norm::Group => {

@@ -44,7 +44,7 @@ pub fn glu(x: &Tensor, dim: i64) -> Result<Tensor> {
     ensure!(x.rank() > 0, Runtime, "glu does not support 0-dimensional tensors");
     let d = wrap_dim("glu", dim, x.rank())?;
     let size = x.shape()[d];
-    ensure!(size % 2 == 0, Runtime, "Halving dimension must be even, but dimension {d} is size {size}");
+    ensure!(size.is_multiple_of(2), Runtime, "Halving dimension must be even, but dimension {d} is size {size}");
     ensure!(x.dtype().is_float(), NotImplemented, "\"glu_cpu\" not implemented for '{}'", x.dtype().scalar_name());
     let half = size / 2;
     view::slice(x, d, 0, half, 1)?.mul(&view::slice(x, d, half, half, 1)?.sigmoid()?)

@@ -267,7 +267,12 @@ pub fn infer_shape(op: &str, shape: &[i64], numel: usize) -> Result<Dims> {
                 "{op}: cannot reshape tensor of 0 elements into shape {} because the unspecified dimension size -1 can be any value and is ambiguous",
                 text()
             );
-            ensure!(numel % known == 0, Runtime, "{op}: shape '{}' is invalid for input of size {numel}", text());
+            ensure!(
+                numel.is_multiple_of(known),
+                Runtime,
+                "{op}: shape '{}' is invalid for input of size {numel}",
+                text()
+            );
             dims[i] = numel / known;
         }
         None => ensure!(known == numel, Runtime, "{op}: shape '{}' is invalid for input of size {numel}", text()),
@@ -483,7 +488,7 @@ pub fn view_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
         );
         let scale = |v: usize, what: &str| -> Result<usize> {
             ensure!(
-                v * from % to == 0,
+                (v * from).is_multiple_of(to),
                 Runtime,
                 "{what} must be divisible by {} to view {} as {dtype} (different element sizes), but got {v}",
                 to / from.max(1),

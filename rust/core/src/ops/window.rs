@@ -177,7 +177,7 @@ pub fn adaptive_avg_pool(t: &Tensor, sizes: &[usize]) -> Result<Tensor> {
 
 /// `F.pad`: amounts for the last dims, last dim first, as (left, right) pairs.
 pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor> {
-    ensure!(amounts.len() % 2 == 0, Runtime, "Padding length must be divisible by 2");
+    ensure!(amounts.len().is_multiple_of(2), Runtime, "Padding length must be divisible by 2");
     ensure!(
         amounts.len() <= 2 * t.rank(),
         Runtime,
@@ -331,7 +331,7 @@ pub fn col2im(t: &Tensor, size: [usize; 2], p: &BlockParams) -> Result<Tensor> {
     ensure!(t.rank() == 3, Runtime, "Expected 2D or 3D (batch mode) tensor for input, but got: {}", t.shape_dims());
     let area = p.kernel[0] * p.kernel[1];
     ensure!(
-        area > 0 && t.shape()[1] % area == 0,
+        area > 0 && t.shape()[1].is_multiple_of(area),
         Runtime,
         "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)={} and kernel_size={:?}.",
         t.shape()[1],

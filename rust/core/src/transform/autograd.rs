@@ -10,6 +10,7 @@ use crate::shape::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure, exec};
 use std::cmp::Ordering;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
@@ -153,8 +154,8 @@ impl Engine<'_> {
         let mut order: Vec<Arc<GradNode>> = Vec::new();
         let mut stack: Vec<Arc<GradNode>> = Vec::new();
         for (edge, _) in roots {
-            if !self.waiting.contains_key(&Arc::as_ptr(&edge.node)) {
-                self.waiting.insert(Arc::as_ptr(&edge.node), 0);
+            if let Entry::Vacant(unseen) = self.waiting.entry(Arc::as_ptr(&edge.node)) {
+                unseen.insert(0);
                 stack.push(edge.node.clone());
             }
         }

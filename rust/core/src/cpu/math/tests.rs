@@ -56,7 +56,7 @@ macro_rules! appliers {
 mod apply {
     use super::*;
     appliers! { exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc
-    erfinv sigmoid lgamma digamma }
+    erfinv sigmoid lgamma }
 }
 
 type Apply<T> = fn(&[T], &mut [T]);
