@@ -97,6 +97,7 @@ pub struct Saved {
     layout: Arc<Layout>,
     dtype: DType,
     version: u64,
+    counter: Option<Arc<AtomicU64>>,
     grad: SavedGrad,
 }
 
@@ -111,7 +112,8 @@ impl Saved {
             cell: t.cell().clone(),
             layout: t.layout().clone(),
             dtype: t.dtype(),
-            version: t.cell().version(),
+            version: t.version(),
+            counter: t.counter().cloned(),
             grad: SavedGrad::Input(t.meta().cloned(), t.base().cloned()),
         }
     }
@@ -120,7 +122,7 @@ impl Saved {
     }
     /// The value again, if its storage was not written since.
     pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
-        let now = self.cell.version();
+        let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
         if now != self.version {
             return Err(Error::Runtime(format!(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
@@ -130,16 +132,15 @@ impl Saved {
                 self.version
             )));
         }
-        let t = match &self.grad {
-            SavedGrad::Input(meta, base) => {
-                Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta.clone(), base.clone())
-            }
+        let (meta, base) = match &self.grad {
+            SavedGrad::Input(meta, base) => (meta.clone(), base.clone()),
             SavedGrad::Output(index) => {
-                let meta = Arc::new(AutogradMeta::with_grad_fn(GradEdge { node: node.clone(), output: *index }));
-                Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, Some(meta), None)
+                let edge = GradEdge { node: node.clone(), output: *index };
+                (Some(Arc::new(AutogradMeta::with_grad_fn(edge))), None)
             }
         };
-        Ok(t)
+        let (cell, layout, counter) = (self.cell.clone(), self.layout.clone(), self.counter.clone());
+        Ok(Tensor::counted(cell, layout, self.dtype, meta, base, counter))
     }
 }
 
@@ -201,6 +202,15 @@ impl GradNode {
             None => Err(Error::Runtime(
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.".into(),
             )),
+        }
+    }
+    /// After an in-place operator the node's output lives in its target: later writes there make a saved output stale.
+    pub fn output_moved(&self, output: &Tensor, target: &Tensor) {
+        for s in lock(&self.saved).iter_mut().flatten() {
+            if matches!(s.grad, SavedGrad::Output(_)) && Arc::ptr_eq(&s.cell, output.cell()) {
+                let grad = std::mem::replace(&mut s.grad, SavedGrad::Output(0));
+                *s = Saved { grad, ..Saved::input(target) };
+            }
         }
     }
     /// Frees the saved values; the graph cannot run again, except nodes that never saved anything.

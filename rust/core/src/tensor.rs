@@ -7,7 +7,7 @@ use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved,
 use crate::graph::{Cell, Edge, Input, Node};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A strided view of a storage. Cloning gives another handle on the same tensor.
@@ -31,6 +31,8 @@ struct TensorImpl {
     /// The tensor this one is a differentiable view of; never a view itself.
     base: Option<Tensor>,
     meta: OnceLock<Arc<AutogradMeta>>,
+    /// Counts the writes through this tensor and its views where they do not count for the storage's other tensors.
+    counter: Option<Arc<AtomicU64>>,
     /// Address of the binding's wrapper object while it lives, 0 otherwise.
     wrapper: AtomicUsize,
 }
@@ -53,6 +55,7 @@ impl Tensor {
             dtype,
             base: None,
             meta: OnceLock::new(),
+            counter: None,
             wrapper: AtomicUsize::new(0),
         }))
     }
@@ -65,21 +68,41 @@ impl Tensor {
         meta: Option<Arc<AutogradMeta>>,
         base: Option<Tensor>,
     ) -> Tensor {
+        Tensor::counted(cell, layout, dtype, meta, base, None)
+    }
+
+    /// As [`Tensor::assemble`], with the counter of writes of the tensor it comes from.
+    pub fn counted(
+        cell: Arc<Cell>,
+        layout: Arc<Layout>,
+        dtype: DType,
+        meta: Option<Arc<AutogradMeta>>,
+        base: Option<Tensor>,
+        counter: Option<Arc<AtomicU64>>,
+    ) -> Tensor {
         let slot = OnceLock::new();
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, wrapper: AtomicUsize::new(0) }))
+        let wrapper = AtomicUsize::new(0);
+        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, counter, wrapper }))
     }
 
     /// Another view of this storage, without gradient history.
     pub fn alias(&self, layout: Layout, dtype: DType) -> Tensor {
-        Tensor::assemble(self.cell().clone(), Arc::new(layout), dtype, None, None)
+        Tensor::counted(self.cell().clone(), Arc::new(layout), dtype, None, None, self.counter().cloned())
     }
 
     /// This very tensor for a reader: same storage, no history (`detach`).
     pub fn detach(&self) -> Tensor {
-        Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
+        let counter = self.counter().cloned();
+        Tensor::counted(self.cell().clone(), self.layout().clone(), self.dtype(), None, None, counter)
+    }
+
+    /// As `detach`, unnoticed by the gradient graph: writes through the result are not held against saved values (`.data`).
+    pub fn data(&self) -> Tensor {
+        let counter = Some(Arc::new(AtomicU64::new(0)));
+        Tensor::counted(self.cell().clone(), self.layout().clone(), self.dtype(), None, None, counter)
     }
 
     /// The value of now with its history: later writes to this tensor do not reach the result.
@@ -162,6 +185,24 @@ impl Tensor {
     }
     pub fn handles(&self) -> usize {
         Arc::strong_count(&self.0)
+    }
+
+    #[inline]
+    pub fn counter(&self) -> Option<&Arc<AtomicU64>> {
+        self.0.counter.as_ref()
+    }
+    /// How often this tensor's values were overwritten.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.counter().map_or_else(|| self.cell().version(), |c| c.load(Ordering::Acquire))
+    }
+    pub fn bump_version(&self) {
+        match self.counter() {
+            Some(c) => {
+                c.fetch_add(1, Ordering::AcqRel);
+            }
+            None => self.cell().bump_version(),
+        }
     }
 
     /// The current value as a node input.

@@ -208,7 +208,7 @@ impl PyTensor {
     }
     #[getter]
     fn _version(&self) -> u64 {
-        self.get().cell().version()
+        self.get().version()
     }
     #[getter]
     fn itemsize(&self) -> usize {
@@ -440,7 +440,7 @@ impl PyTensor {
     fn _become(slf: &Bound<'_, Self>, view: &Bound<'_, PyTensor>) {
         let v = view.get().tensor();
         let t = Tensor::assemble(v.cell().clone(), v.layout().clone(), v.dtype(), v.meta().cloned(), v.base().cloned());
-        t.cell().bump_version();
+        t.bump_version();
         PyTensor::replace(slf, t);
     }
 
