@@ -96,6 +96,8 @@ pub struct Saved {
     layout: Arc<Layout>,
     dtype: DType,
     version: u64,
+    /// Counts in place of the cell, see [`Tensor::data`].
+    counter: Option<Arc<AtomicU64>>,
     grad: SavedGrad,
 }
 
@@ -110,7 +112,8 @@ impl Saved {
             cell: t.cell().clone(),
             layout: t.layout().clone(),
             dtype: t.dtype(),
-            version: t.cell().version(),
+            version: t.version(),
+            counter: t.counter().cloned(),
             grad: SavedGrad::Input(t.meta().cloned(), t.base().cloned()),
         }
     }
@@ -119,7 +122,7 @@ impl Saved {
     }
     /// The value again, if its storage was not written since.
     pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
-        let now = self.cell.version();
+        let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
         if now != self.version {
             return Err(Error::Runtime(format!(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
@@ -132,6 +135,7 @@ impl Saved {
         let t = match &self.grad {
             SavedGrad::Input(meta, base) => {
                 Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta.clone(), base.clone())
+                    .counting_with(self.counter.as_ref())
             }
             SavedGrad::Output(index) => {
                 let meta = Arc::new(AutogradMeta::with_grad_fn(GradEdge { node: node.clone(), output: *index }));

@@ -7,7 +7,7 @@ use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved,
 use crate::graph::{Cell, Edge, Input, Node};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A strided view of a storage. Cloning gives another handle on the same tensor.
@@ -31,6 +31,8 @@ struct TensorImpl {
     /// The tensor this one is a differentiable view of; never a view itself.
     base: Option<Tensor>,
     meta: OnceLock<Arc<AutogradMeta>>,
+    /// The version counter of a tensor from `.data`, and of its aliases, in place of the cell's.
+    counter: Option<Arc<AtomicU64>>,
     /// Address of the binding's wrapper object while it lives, 0 otherwise.
     wrapper: AtomicUsize,
 }
@@ -53,6 +55,7 @@ impl Tensor {
             dtype,
             base: None,
             meta: OnceLock::new(),
+            counter: None,
             wrapper: AtomicUsize::new(0),
         }))
     }
@@ -69,17 +72,47 @@ impl Tensor {
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, wrapper: AtomicUsize::new(0) }))
+        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, counter: None, wrapper: AtomicUsize::new(0) }))
     }
 
     /// Another view of this storage, without gradient history.
     pub fn alias(&self, layout: Layout, dtype: DType) -> Tensor {
-        Tensor::assemble(self.cell().clone(), Arc::new(layout), dtype, None, None)
+        Tensor::assemble(self.cell().clone(), Arc::new(layout), dtype, None, None).counting_with(self.counter())
     }
 
     /// This very tensor for a reader: same storage, no history (`detach`).
     pub fn detach(&self) -> Tensor {
         Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
+            .counting_with(self.counter())
+    }
+
+    /// The same storage without history and with a version of its own (`.data`): writes go unnoticed by autograd.
+    pub fn data(&self) -> Tensor {
+        self.detach().counting_with(Some(&Arc::new(AtomicU64::new(0))))
+    }
+
+    /// This new tensor, with `counter` in place of the cell's version.
+    pub fn counting_with(mut self, counter: Option<&Arc<AtomicU64>>) -> Tensor {
+        if let Some(inner) = Arc::get_mut(&mut self.0).filter(|_| counter.is_some()) {
+            inner.counter = counter.cloned();
+        }
+        self
+    }
+
+    pub fn counter(&self) -> Option<&Arc<AtomicU64>> {
+        self.0.counter.as_ref()
+    }
+
+    /// How often the storage was written through tensors that count together with this one.
+    pub fn version(&self) -> u64 {
+        self.0.counter.as_ref().map_or_else(|| self.cell().version(), |c| c.load(Ordering::Acquire))
+    }
+
+    pub fn bump_version(&self) {
+        match &self.0.counter {
+            Some(c) => _ = c.fetch_add(1, Ordering::AcqRel),
+            None => self.cell().bump_version(),
+        }
     }
 
     /// The value of now with its history: later writes to this tensor do not reach the result.

@@ -93,6 +93,6 @@ pub fn resize_storage(tensor: &Bound<'_, PyTensor>, nbytes: usize) -> PyResult<(
     let dtype = value.node.outs[value.out as usize].dtype;
     let layout = Layout::contiguous(Dims::from([nbytes / dtype.size()]));
     t.cell().set(Value { node: Arc::new(Node::data(Arc::new(fresh), dtype, Arc::new(layout))), out: 0 });
-    t.cell().bump_version();
+    t.bump_version();
     Ok(())
 }

@@ -208,7 +208,7 @@ impl PyTensor {
     }
     #[getter]
     fn _version(&self) -> u64 {
-        self.get().cell().version()
+        self.get().version()
     }
     #[getter]
     fn itemsize(&self) -> usize {
@@ -222,8 +222,8 @@ impl PyTensor {
     fn _base(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let t = self.get();
         match t.base() {
-            Some(b) if b.requires_grad() || t.requires_grad() => Ok(Some(PyTensor::wrap(py, b.clone())?)),
-            _ => Ok(None),
+            Some(b) => Ok(Some(PyTensor::wrap(py, b.clone())?)),
+            None => Ok(None),
         }
     }
     #[getter]
@@ -274,7 +274,7 @@ impl PyTensor {
     }
     #[getter]
     fn get_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().detach())
+        PyTensor::wrap(py, self.get().data())
     }
     #[setter]
     fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyTensor>) -> PyResult<()> {
@@ -401,7 +401,7 @@ impl PyTensor {
     }
     /// This storage without history.
     fn detach(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().detach())
+        PyTensor::wrap(py, self.get().data())
     }
     /// Cuts this tensor off its history.
     fn detach_(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -440,7 +440,8 @@ impl PyTensor {
     fn _become(slf: &Bound<'_, Self>, view: &Bound<'_, PyTensor>) {
         let v = view.get().tensor();
         let t = Tensor::assemble(v.cell().clone(), v.layout().clone(), v.dtype(), v.meta().cloned(), v.base().cloned());
-        t.cell().bump_version();
+        let t = t.counting_with(v.counter());
+        t.bump_version();
         PyTensor::replace(slf, t);
     }
 

@@ -117,7 +117,7 @@ pub fn write_tensor(target: &Tensor, value: &Tensor) -> Result<()> {
         let fresh = record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([Input::Tensor(edge)]), out)?;
         cell.set(fresh.cell().value());
     }
-    cell.bump_version();
+    target.bump_version();
     Ok(())
 }
 
@@ -130,7 +130,7 @@ fn write_number(target: &Tensor, s: Scalar) -> Result<()> {
     let out = OutSpec { dtype: target.dtype(), layout: target.layout().clone() };
     let fresh = record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), out)?;
     cell.set(fresh.cell().value());
-    cell.bump_version();
+    target.bump_version();
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn write_window(target: &Tensor, value: Input) -> Result<()> {
     drop(base);
     let fresh = record_one(Op::WriteView, inputs, spec)?;
     cell.set(fresh.cell().value());
-    cell.bump_version();
+    target.bump_version();
     if pinned {
         drop(fresh);
         exec::materialize(target)?;
@@ -182,6 +182,6 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
 fn set_history(target: &Tensor, edge: Option<GradEdge>) -> Result<()> {
     let mut state = target.meta_or_init().state();
     state.grad_fn = edge;
-    state.view_version = target.cell().version();
+    state.view_version = target.version();
     Ok(())
 }

@@ -27,7 +27,8 @@ pub fn make_view(
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
-    let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()));
+    let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()))
+        .counting_with(t.counter());
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || Rule::Fn(Box::new(rule)));
     // The view follows later in-place writes of its base, not those that are already in its history.
     if let Some(version) = base.meta().map(|m| m.state().view_version).filter(|&v| v > 0) {
@@ -172,7 +173,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
     let mut state = base.meta_or_init().state();
     state.grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
-    state.view_version = base.cell().version();
+    state.view_version = base.version();
     Ok(())
 }
 
@@ -498,5 +499,5 @@ pub fn view_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
         }
         layout.strides[last] = 1;
     }
-    Ok(Tensor::assemble(t.cell().clone(), Arc::new(layout), dtype, None, None))
+    Ok(t.alias(layout, dtype))
 }

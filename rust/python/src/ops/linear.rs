@@ -98,7 +98,7 @@ pub fn rows() -> Vec<Row> {
         "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend(a.tensor(0), &bmm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
         "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend(a.tensor(0), &mv(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
         "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| blend(a.tensor(0), &outer(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
-        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, None)?, a.number(3), a.number(4))?;
+        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, Some(a.tensor(1).dtype()))?, a.number(3), a.number(4))?;
         "linear(Tensor input, Tensor weight, Tensor? bias=None)" f "x · Wᵀ + b over the last dim." |a| linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?;
     }
 }
