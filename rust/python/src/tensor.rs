@@ -666,27 +666,13 @@ fn checked_dim(d: i64, rank: usize) -> PyResult<usize> {
 
 /// Whether dims lie in the order N, spatial, C.
 pub fn is_channels_last(l: &Layout) -> bool {
-    channels_last(&l.shape).strides == l.strides
+    Layout::channels_last(l.shape.clone()).strides == l.strides
         || (l.numel() > 0 && l.rank() >= 4 && {
             let mut order: Vec<usize> = (2..l.rank()).collect();
             order.push(1);
             order.insert(0, 0);
             l.permute(&order).is_contiguous()
         })
-}
-
-/// The dense layout with the channel dim innermost.
-pub fn channels_last(shape: &Dims) -> Layout {
-    let rank = shape.len();
-    let mut strides = Dims::filled(1, rank);
-    let mut acc = 1;
-    for d in std::iter::once(1).chain((2..rank).rev()).chain([0]) {
-        if d < rank {
-            strides[d] = acc;
-            acc *= shape[d].max(1);
-        }
-    }
-    Layout { shape: shape.clone(), strides, offset: 0 }
 }
 
 /// A dense layout of `shape` in the wanted format; preserve follows `like`.
@@ -702,7 +688,7 @@ pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -
             if shape.len() != rank {
                 return Err(PyRuntimeError::new_err(format!("required rank {rank} tensor to use {} format", f.name())));
             }
-            Ok(channels_last(shape))
+            Ok(Layout::channels_last(shape.clone()))
         }
     }
 }

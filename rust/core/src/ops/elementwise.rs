@@ -184,27 +184,70 @@ fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) ->
     record_one(Op::Ew(op), inputs, OutSpec { dtype: out, layout: shape })
 }
 
-/// The layout of an elementwise result: the broadcast shape, with the strides PyTorch's iterator would choose: the first
-/// operand of full shape that is dense without overlap lends its dimension order, otherwise row-major.
+/// The layout of an elementwise result: the broadcast shape, with the strides PyTorch's iterator chooses.
 fn common_layout(op: Ew, operands: &[Operand]) -> Result<Arc<Layout>> {
-    let mut tensors = operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None });
-    let Some(first) = tensors.next() else { return Ok(Arc::new(Layout::contiguous(Dims::new()))) };
+    let tensors: SmallVec<[&Tensor; 4]> =
+        operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
+    let Some(first) = tensors.first() else { return Ok(Arc::new(Layout::contiguous(Dims::new()))) };
     let mut shape: Option<Dims> = None;
-    for t in tensors {
+    for t in &tensors[1..] {
         let so_far: &[usize] = shape.as_deref().unwrap_or_else(|| first.shape());
         if t.shape() != so_far {
             shape = Some(broadcast_shapes(op.name(), so_far, t.shape())?);
         }
     }
     let shape = shape.unwrap_or_else(|| first.shape_dims().clone());
-    let full = operands.iter().find_map(|o| match o {
-        Operand::Tensor(t) if t.shape() == &shape[..] => Some(*t),
-        _ => None,
-    });
-    Ok(match full {
-        Some(t) => output_layout(t.layout()),
-        None => Arc::new(Layout::contiguous(shape)),
-    })
+    let alike = |a: &Layout, b: &Layout| a.strides == b.strides || (a.is_contiguous() && b.is_contiguous());
+    let full = tensors.iter().find(|t| t.shape() == &shape[..]);
+    if let Some(full) = full
+        && (full.is_contiguous() || full.layout().is_dense())
+        && tensors.iter().all(|t| t.rank() == 0 || (t.shape() == &shape[..] && alike(t.layout(), full.layout())))
+    {
+        return Ok(output_layout(full.layout()));
+    }
+    let layouts: SmallVec<[&Layout; 4]> = tensors.iter().map(|t| &**t.layout()).collect();
+    Ok(Arc::new(iterator_layout(shape, &layouts)))
+}
+
+/// Dims ordered by the operands' strides: the first operand that tells two dims apart, being broadcast in neither,
+/// decides. An insertion sort from row-major order, since the relation need not be transitive.
+fn iterator_layout(shape: Dims, operands: &[&Layout]) -> Layout {
+    let rank = shape.len();
+    let strides = |l: &Layout| -> Dims {
+        let lead = rank - l.rank();
+        let stride = |d: usize| if d < lead || (l.shape[d - lead] == 1 && shape[d] != 1) { 0 } else { l.strides[d - lead] };
+        (0..rank).map(stride).collect()
+    };
+    let operands: SmallVec<[Dims; 4]> = operands.iter().map(|l| strides(l)).collect();
+    let outside = |a: usize, b: usize| -> std::cmp::Ordering {
+        for s in operands.iter().filter(|s| s[a] != 0 && s[b] != 0) {
+            let order = s[a].cmp(&s[b]);
+            if order.is_ne() {
+                return order;
+            }
+            if shape[a] > shape[b] {
+                return std::cmp::Ordering::Greater;
+            }
+        }
+        std::cmp::Ordering::Equal
+    };
+    // Innermost first.
+    let mut order: SmallVec<[usize; 6]> = (0..rank).rev().collect();
+    for i in 1..rank {
+        let mut at = i;
+        for before in (0..i).rev() {
+            match outside(order[before], order[at]) {
+                std::cmp::Ordering::Greater => {
+                    order.swap(before, at);
+                    at = before;
+                }
+                std::cmp::Ordering::Less => break,
+                std::cmp::Ordering::Equal => {}
+            }
+        }
+    }
+    order.reverse();
+    strided_in_order(&shape, &order)
 }
 
 /// The layout of a fresh result that follows `like`: its own if dense from offset 0, else its dimension order made dense.

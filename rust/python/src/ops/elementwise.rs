@@ -32,6 +32,7 @@ const SPECIAL: &[Ew] = &[
     Ew::GeluTanh,
     Ew::Gelu,
     Ew::Polygamma,
+    Ew::LogSigmoid,
     Ew::Ldexp,
     Ew::Hardtanh,
     Ew::FloorDiv,
@@ -41,7 +42,7 @@ const SPECIAL: &[Ew] = &[
 ];
 
 /// Functions of `nn.functional` only.
-const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::LogSigmoid, Ew::Hardswish, Ew::Hardsigmoid, Ew::I1];
+const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::Hardswish, Ew::Hardsigmoid, Ew::I1];
 
 pub fn rows() -> Vec<Row> {
     let mut all = Vec::new();
@@ -240,6 +241,7 @@ fn special() -> Vec<Row> {
         "floor_divide(Scalar self, Tensor other)" f "" |a| floor_divide(a.operand(0), a.operand(1))?;
         "ldexp(Tensor self, Tensor other)" fmio "x · 2^other." |a| apply(Ew::Ldexp, &[a.operand(0), a.operand(1)])?;
         "polygamma(int n, Tensor self)" fo "The n-th derivative of digamma." |a| polygamma(a.int(0), a.tensor(1))?;
+        "logsigmoid(Tensor self)" fo "log(sigmoid(x)), row-major whatever the input." |a| apply(Ew::LogSigmoid, &[(&corten_core::ops::contiguous(a.tensor(0))?).into()])?;
         "pow(Tensor self, Operand exponent)" fmio "x to the power of the exponent." |a| pow(a.operand(0), a.operand(1))?;
         "pow(Scalar self, Tensor exponent)" f "" |a| pow(a.operand(0), a.operand(1))?;
         "clamp(Tensor self, Operand? min=None, Operand? max=None)" fmio "x limited to a range; NaN stays." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;
