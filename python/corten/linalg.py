@@ -1,5 +1,7 @@
 """Linear algebra: products and norms of vectors and matrices, with the names of `torch.linalg`."""
 
+import itertools
+
 from . import _core
 from ._composites._common import ops, result, wrapped
 from ._composites.products import chain_matmul, matrix_power
@@ -115,7 +117,8 @@ def _check_chain(tensors):
     last = len(tensors) - 1
     for i, x in enumerate(tensors):
         if i in (0, last) and x.dim() not in (1, 2):
-            raise RuntimeError(f"multi_dot(): the {'last' if i else 'first'} tensor must be 1D or 2D but got {x.dim()}D")
+            end = "last" if i else "first"
+            raise RuntimeError(f"multi_dot(): the {end} tensor must be 1D or 2D but got {x.dim()}D")
         if i not in (0, last) and x.dim() != 2:
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.dim()}D")
         if x.dtype != tensors[0].dtype:
@@ -123,11 +126,11 @@ def _check_chain(tensors):
                 "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
                 f"{_scalar_name(tensors[0]).lower()} and tensor {i} {_scalar_name(x).lower()}"
             )
-    for i, (left, right) in enumerate(zip(tensors, tensors[1:], strict=False)):
+    for i, (left, right) in enumerate(itertools.pairwise(tensors)):
         if left.size(-1) != right.size(0):
             raise RuntimeError(
-                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(left.shape)} and {list(right.shape)} cannot be "
-                "multiplied"
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(left.shape)} and {list(right.shape)} cannot "
+                "be multiplied"
             )
 
 
@@ -169,8 +172,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     """The norm of matrices ``(*, m, n)``.
 
     Args:
-        ord: ``"fro"``, 1 and −1 for the largest and smallest sum of a column's magnitudes, ``inf`` and ``-inf`` for those
-            of rows. 2, −2 and ``"nuc"`` need singular values.
+        ord: ``"fro"``, 1 and −1 for the largest and smallest sum of a column's magnitudes, ``inf`` and ``-inf`` for
+            those of rows. 2, −2 and ``"nuc"`` need singular values.
 
     Raises:
         RuntimeError: for integers, vectors, and unknown orders.
@@ -200,8 +203,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
 def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """A norm of vectors or matrices: which one follows from ``ord`` and the number of dims.
 
-    Without ``ord`` the 2-norm over ``dim`` or over everything; with ``ord`` a vector norm for one dim, a matrix norm for
-    two.
+    Without ``ord`` the 2-norm over ``dim`` or over everything; with ``ord`` a vector norm for one dim, a matrix norm
+    for two.
     """
     if dim is not None:
         dim = (dim,) if isinstance(dim, int) else tuple(dim)

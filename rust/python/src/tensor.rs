@@ -401,7 +401,7 @@ impl PyTensor {
     }
     /// This storage without history.
     fn detach(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().data())
+        PyTensor::wrap(py, self.get().detach())
     }
     /// Cuts this tensor off its history.
     fn detach_(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -680,7 +680,7 @@ pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -
     match format {
         None | Some(Format::Contiguous) => Ok(Layout::contiguous(shape.clone())),
         Some(Format::Preserve) => Ok(match like {
-            Some(l) if l.shape == *shape => ops::elementwise::dense_like(l),
+            Some(l) if l.shape == *shape => ops::elementwise::preserved(l),
             _ => Layout::contiguous(shape.clone()),
         }),
         Some(f) => {

@@ -36,10 +36,13 @@ fn record_conv(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: Dims) -> 
     record_one(Op::Conv(pass, Box::new(p.clone())), inputs, out)
 }
 
-/// Channels-last where the input or the weight is, except for double precision in three dims.
-fn output_format(x: &Tensor, w: &Tensor, shape: &Dims) -> Layout {
+/// Channels-last where the input or the weight is. In three dims PyTorch's own kernels, which it takes for double
+/// precision and for one small sample, do not follow.
+fn output_format(p: &ConvParams, x: &Tensor, w: &Tensor, shape: &Dims) -> Layout {
     let follows = [x, w].iter().any(|t| t.layout().suggests_channels_last());
-    if follows && !(x.rank() == 5 && x.dtype() == DType::F64) {
+    let large = w.shape().iter().rev().take(2).all(|&k| k > 3) || x.numel() > 20_480;
+    let native = x.dtype() == DType::F64 || (x.shape()[0] == 1 && p.groups == 1 && !large);
+    if follows && !(x.rank() == 5 && native) {
         Layout::channels_last(shape.clone())
     } else {
         Layout::contiguous(shape.clone())
@@ -137,7 +140,7 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
     let shape = output_shape(p, x.shape(), w.shape())?;
     let mut tensors = vec![x, w];
     tensors.extend(bias);
-    let format = output_format(x, w, &shape);
+    let format = output_format(p, x, w, &shape);
     let out = super::laid_out(record_conv(Conv::Forward, p, &tensors, shape)?, format)?;
     let (p, xs, ws) = (p.clone(), x.shape_dims().clone(), w.shape_dims().clone());
     attach(

@@ -261,6 +261,11 @@ pub fn output_layout(like: &Arc<Layout>) -> Arc<Layout> {
     Arc::new(dense_like(like))
 }
 
+/// The layout of a copy that keeps the strides, those of single elements included, where they are dense.
+pub fn preserved(like: &Layout) -> Layout {
+    if like.is_dense() { Layout { offset: 0, ..like.clone() } } else { dense_like(like) }
+}
+
 /// Dense strides in the dimension order of `like` (`memory_format=torch.preserve_format`).
 pub fn dense_like(like: &Layout) -> Layout {
     if !like.is_dense() || like.is_contiguous() {
@@ -293,7 +298,7 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
         return Ok(t.clone());
     }
     let out =
-        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
+        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: Arc::new(preserved(t.layout())) })?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))

@@ -314,10 +314,7 @@ pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> R
         "SliceBackward0",
         Arc::new(move |l: &Layout| {
             let mut out = l.clone();
-            // An empty slice keeps an offset inside the storage.
-            if len > 0 {
-                out.offset += start * l.strides[dim];
-            }
+            out.offset += start * l.strides[dim];
             out.shape[dim] = len;
             out.strides[dim] = l.strides[dim] * step;
             Ok(out)
