@@ -72,7 +72,15 @@ impl Tensor {
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, counter: None, wrapper: AtomicUsize::new(0) }))
+        Tensor(Arc::new(TensorImpl {
+            cell,
+            layout,
+            dtype,
+            base,
+            meta: slot,
+            counter: None,
+            wrapper: AtomicUsize::new(0),
+        }))
     }
 
     /// Another view of this storage, without gradient history.

@@ -49,7 +49,11 @@ pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
     if let (Operand::Tensor(t), Operand::Number(e @ Scalar::Bool(_))) = (base, exponent)
         && t.dtype() == DType::Bool
     {
-        return if e.to_bool() { t.copy().py() } else { ops::create::full_with((*output_layout(t.layout())).clone(), Scalar::Bool(true), DType::Bool).py() };
+        return if e.to_bool() {
+            t.copy().py()
+        } else {
+            ops::create::full_with((*output_layout(t.layout())).clone(), Scalar::Bool(true), DType::Bool).py()
+        };
     }
     // Small powers by multiplication, as PyTorch does.
     if let (Operand::Tensor(t), Operand::Number(e)) = (base, exponent)

@@ -431,7 +431,9 @@ fn doc(overloads: &[&'static Overload]) -> String {
 pub fn op_names() -> Vec<String> {
     let mut names: Vec<String> = ENTRIES
         .get()
-        .map(|e| e.iter().filter(|e| e.style != Style::InPlace && !e.name.starts_with('_')).map(|e| e.name.clone()).collect())
+        .map(|e| {
+            e.iter().filter(|e| e.style != Style::InPlace && !e.name.starts_with('_')).map(|e| e.name.clone()).collect()
+        })
         .unwrap_or_default();
     names.sort();
     names.dedup();

@@ -215,7 +215,8 @@ fn iterator_layout(shape: Dims, operands: &[&Layout]) -> Layout {
     let rank = shape.len();
     let strides = |l: &Layout| -> Dims {
         let lead = rank - l.rank();
-        let stride = |d: usize| if d < lead || (l.shape[d - lead] == 1 && shape[d] != 1) { 0 } else { l.strides[d - lead] };
+        let stride =
+            |d: usize| if d < lead || (l.shape[d - lead] == 1 && shape[d] != 1) { 0 } else { l.strides[d - lead] };
         (0..rank).map(stride).collect()
     };
     let operands: SmallVec<[Dims; 4]> = operands.iter().map(|l| strides(l)).collect();
@@ -297,8 +298,11 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.dtype() == dtype {
         return Ok(t.clone());
     }
-    let out =
-        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: Arc::new(preserved(t.layout())) })?;
+    let out = record_one(
+        Op::Cast,
+        SmallVec::from_iter([t.input()]),
+        OutSpec { dtype, layout: Arc::new(preserved(t.layout())) },
+    )?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
@@ -584,7 +588,8 @@ pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
     let tensors: SmallVec<[&Tensor; 2]> =
         operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
     let out = with_grad_mode(false, || apply(op, &operands))?;
-    let layouts: SmallVec<[(Arc<Layout>, DType); 2]> = tensors.iter().map(|t| (t.layout().clone(), t.dtype())).collect();
+    let layouts: SmallVec<[(Arc<Layout>, DType); 2]> =
+        tensors.iter().map(|t| (t.layout().clone(), t.dtype())).collect();
     attach("DivBackward2", &tensors, std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| {
             let zero = |(i, (layout, dtype)): (usize, &(Arc<Layout>, DType))| {

@@ -96,8 +96,8 @@ macro_rules! elementwise_table {
         (Trunc, "trunc", same, (x), "x without its fraction.", cpu { f: x.trunc(), i: x }, wgsl "trunc(x)", grad (g;) [zeros_like(g)?])
         (Copysign, "copysign", quotient, (x, y), "|x| with the sign of y.", cpu { f: x.copysign(y) }, wgsl "select(abs(x), -abs(x), y < 0.0)",
             grad (g; x, y) [copysign_grad(g, x, y)?, zeros_like(g)?])
-        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl "nextafter(x, y)", grad none)
-        (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x > T::ZERO { T::ONE } else { T::ZERO }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl "select(select(1.0, 0.0, x < 0.0), y, x == 0.0)", grad none)
+        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl "nextafter(x, y)", grad (g;) [zeros_like(g)?, zeros_like(g)?])
+        (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x > T::ZERO { T::ONE } else { T::ZERO }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl "select(select(0.0, 1.0, x > 0.0), y, x == 0.0)", grad (g;) [no_derivative(g, "heaviside")?, no_derivative(g, "heaviside")?])
 
         // Comparisons: the result is bool.
         (Eq, "eq", compare, (x, y), "x = y.", cpu { f: x == y, i: x == y, b: x == y }, wgsl "x == y", grad none)

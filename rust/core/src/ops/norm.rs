@@ -366,7 +366,8 @@ fn batch_layout(x: &Tensor) -> Arc<Layout> {
         strides[d] = step;
         step *= shape[d];
     }
-    let channels_last = rank > 3 && !x.is_contiguous() && (0..rank).all(|d| shape[d] == 1 || x.layout().strides[d] == strides[d]);
+    let channels_last =
+        rank > 3 && !x.is_contiguous() && (0..rank).all(|d| shape[d] == 1 || x.layout().strides[d] == strides[d]);
     Arc::new(if channels_last {
         Layout { shape: x.shape_dims().clone(), strides, offset: 0 }
     } else {
