@@ -199,7 +199,7 @@ impl Layout {
     }
     /// Whether two indices may address one element (PyTorch's check before in-place writes: zero strides of sizes over 1).
     pub fn has_internal_overlap(&self) -> bool {
-        (0..self.rank()).any(|d| self.strides[d] == 0 && self.shape[d] > 1)
+        self.numel() > 0 && (0..self.rank()).any(|d| self.strides[d] == 0 && self.shape[d] > 1)
     }
     /// One past the highest element addressed, counted from the storage's start.
     pub fn end(&self) -> usize {

@@ -124,6 +124,8 @@ pub fn from_numpy(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
     // The interface leaves out the strides of row-major arrays, which may be any in dims of size 1.
     let strides = match interface.get_item("strides")? {
         Some(s) if !s.is_none() => Some(s),
+        // An empty array's strides may be 0.
+        _ if shape.contains(&0) => None,
         _ => array.getattr("strides").ok(),
     };
     let strides: Vec<isize> = match strides {
