@@ -94,7 +94,8 @@ from .autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabl
 
 _install(_sys.modules[__name__])
 
-from . import nn, optim, utils  # noqa: E402
+from . import linalg, nn, optim, utils  # noqa: E402
+from ._dtype_info import finfo, iinfo  # noqa: E402
 from ._tensor_repr import set_printoptions  # noqa: E402
 from .serialization import load, save  # noqa: E402
 

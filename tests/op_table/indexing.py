@@ -277,6 +277,48 @@ def slice_scatter(x: Any, src: Any, dim: int = 0, start: Any = None, end: Any = 
     return setitem_ref(x, (slice(None),) * dim + (slice(start, end, step),), src)
 
 
+def as_strided_scatter(x: Any, src: Any, size: tuple, stride: tuple, storage_offset: int = 0) -> np.ndarray:
+    result = x.reshape(-1).copy()
+    for place in np.ndindex(*size):
+        result[storage_offset + sum(i * s for i, s in zip(place, stride, strict=True))] = src[place]
+    return result.reshape(x.shape)
+
+
+def as_strided_scatter_samples(make: Maker) -> Iterator[Sample]:
+    # PyTorch's own gradient of the first operand is that of the overwritten elements instead of the kept ones.
+    yield Sample(make.real(4, 5, differentiable=False), make.real(2, 3), (2, 3), (5, 1))
+    yield Sample(make.real(4, 5, differentiable=False), make.real(3), (3,), (6,), 1)
+
+
+def fill_diagonal(x: Any, value: float, wrap: bool = False) -> np.ndarray:
+    result = x.copy()
+    np.fill_diagonal(result, value, wrap)
+    return result
+
+
+def fill_diagonal_samples(make: Maker) -> Iterator[Sample]:
+    yield Sample(make.real(4, 4), 2)
+    yield Sample(make.real(7, 3), 1)
+    yield Sample(make.real(7, 3), 1, True)
+    yield Sample(make.real(3, 3, 3), 2)
+
+
+def index_reduce(x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> np.ndarray:
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    along = np.broadcast_to(index.reshape(shape), source.shape)
+    return scatter_reduce(x, dim, along, source, reduce, include_self=include_self)
+
+
+def index_reduce_samples(make: Maker) -> Iterator[Sample]:
+    for reduce in ("prod", "mean", "amax", "amin"):
+        for include_self in (True, False):
+            yield Sample(
+                make.real(3, 5, low=0.5, high=2), 1, make.index(6, 5), make.real(3, 6, low=0.5, high=2), reduce,
+                include_self=include_self,
+            )  # fmt: skip
+
+
 def slice_scatter_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(5, 4), make.real(2, 4), 0, 1, 3)
     yield Sample(make.real(5, 4), make.real(5, 2), dim=1, step=2)
@@ -333,6 +375,16 @@ ROWS = [
         repeats=False,
     ),
     indexed(
+        "index_reduce",
+        index_reduce,
+        index_reduce_samples,
+        dtypes=WIDE_FLOATS,
+        out=True,
+        tolerance=STEPS,
+        grad=1,
+        repeats=False,
+    ),
+    indexed(
         "index_select", lambda x, dim, index: np.take(x, index, dim), index_select_samples, inplace=False, out=True
     ),
     indexed("index_add", index_add, index_add_samples, out=True, tolerance=STEPS, dtypes=NUMBERS),
@@ -359,6 +411,8 @@ ROWS = [
     indexed(
         "diagonal_scatter", diagonal_scatter, lambda make: iter([Sample(make.real(4, 4), make.real(4))]), inplace=False
     ),
+    indexed("as_strided_scatter", as_strided_scatter, as_strided_scatter_samples, inplace=False, dense=True),
+    Row("Tensor.fill_diagonal_", fill_diagonal, fill_diagonal_samples, dtypes=NUMBERS, tolerance=ULP, dense=True),
     Row(
         "nn.functional.embedding",
         lambda index, weight: weight[index],

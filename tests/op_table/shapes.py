@@ -194,6 +194,10 @@ def several(*shape_lists: tuple) -> Callable[[Maker], Iterator[Sample]]:
     return samples
 
 
+def pad_by(x: np.ndarray, amounts: tuple, value: float = 0) -> np.ndarray:
+    return pad(x, amounts, "constant", value)
+
+
 def pad(x: np.ndarray, pad: tuple, mode: str = "constant", value: float | None = None) -> np.ndarray:
     """Pairs of widths from the last dimension on; negative widths cut."""
     pairs = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
@@ -292,6 +296,7 @@ ROWS = [
     ),
     view("movedim", movedim, ((2, 3, 4), 0, 2), ((2, 3, 4), (0, 1), (2, 0)), aliases=("moveaxis",)),
     view("diagonal", diagonal, ((4, 5),), ((4, 5), 1), ((4, 5), -2), ((2, 3, 4), 0, 1, 2), ((2, 3, 4), 1, -1, 0)),
+    splitting("split_with_sizes", split, ((7, 3), (2, 1, 4)), ((3, 7), (3, 4), 1)),
     splitting("split", split, ((7, 3), 3), ((7, 3), (2, 1, 4)), ((3, 7), 2, 1)),
     splitting("chunk", chunk, ((7, 3), 3), ((3, 7), 4, 1), ((3, 2), 5, 0)),
     splitting("tensor_split", tensor_split, ((7, 3), 3), ((7, 3), (2, 5)), ((3, 7), 4, 1)),
@@ -366,6 +371,7 @@ ROWS = [
         method=False,
         tolerance={"float32": (1e-6, 1e-6), "float64": (1e-14, 1e-14)},
     ),
+    moving("constant_pad_nd", pad_by, ((3, 4), (1, 2, 0, 1), 2), ((3, 4), (-1, 2)), method=False),
     moving(
         "nn.functional.pad",
         pad,

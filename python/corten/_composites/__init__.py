@@ -9,11 +9,13 @@ from ._common import in_place
 from .einsum import einsum
 
 _BY_MODULE = {
-    arrange: "meshgrid cartesian_prod combinations broadcast_shapes broadcast_tensors atleast_1d atleast_2d atleast_3d "
+    arrange: "adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
+    "broadcast_tensors atleast_1d atleast_2d atleast_3d "
     "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
     creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
     "blackman_window hamming_window hann_window kaiser_window",
-    pointwise: "logit sinc rad2deg deg2rad frac float_power ldexp positive isreal isclose allclose equal is_same_size "
+    pointwise: "logit sinc rad2deg deg2rad frac float_power mvlgamma positive "
+    "isreal isclose allclose equal is_same_size "
     "is_nonzero",
     products: "tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
@@ -28,6 +30,8 @@ FUNCTIONS["einsum"] = einsum
 METHODS = {
     name: FUNCTIONS[name]
     for name in [
+        "adjoint",
+        "diagflat",
         "hsplit",
         "vsplit",
         "dsplit",
@@ -37,7 +41,7 @@ METHODS = {
         "deg2rad",
         "frac",
         "float_power",
-        "ldexp",
+        "mvlgamma",
         "positive",
         "isreal",
         "isclose",
@@ -64,7 +68,7 @@ METHODS = {
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "float_power", "ldexp", "renorm"]
+        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "float_power", "mvlgamma", "renorm"]
     }
 )
 METHODS.update(

@@ -32,7 +32,6 @@ def meshgrid(*tensors, indexing=None):
         grids.append(x.reshape([-1 if k == d else 1 for k in range(len(shape))]).expand(shape))
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
-        grids = [grid.swapaxes(0, 1) for grid in grids]
     return tuple(grids)
 
 
@@ -48,6 +47,18 @@ def _warn_about_indexing():
         warnings.warn(
             "corten.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", stacklevel=3
         )
+
+
+def adjoint(input):
+    """Matrices ``(*, m, n)`` with their last two dims swapped, a view."""
+    if input.dim() == 1:
+        raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    return input.transpose(-2, -1) if input.dim() else input
+
+
+def diagflat(input, offset=0):
+    """A matrix with the elements of a tensor, in row-major order, on a diagonal."""
+    return input.reshape(-1).diag(offset)
 
 
 def cartesian_prod(*tensors):

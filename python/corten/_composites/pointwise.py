@@ -47,9 +47,20 @@ def float_power(input, exponent, *, out=None):
     return result(ops.pow(base, power), out)
 
 
-def ldexp(input, other, *, out=None):
-    """x · 2^other."""
-    return result(input * ops.pow(2.0, other), out)
+def mvlgamma(input, p, *, out=None):
+    """The logarithm of the multivariate gamma function of dimension ``p``, for x > (p − 1) / 2.
+
+    Raises:
+        RuntimeError: ``p`` is less than 1, or the tensor is bool.
+    """
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    if input.dtype == _core.bool:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
+    x = floating(input)
+    steps = ops.arange(0, p, dtype=x.dtype, device=x.device) * -0.5
+    value = (x.unsqueeze(-1) + steps).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
+    return result(value, out)
 
 
 def positive(input):

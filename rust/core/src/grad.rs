@@ -97,6 +97,7 @@ pub struct Saved {
     layout: Arc<Layout>,
     dtype: DType,
     version: u64,
+    /// Counts in place of the cell, see [`Tensor::data`].
     counter: Option<Arc<AtomicU64>>,
     grad: SavedGrad,
 }
@@ -139,8 +140,8 @@ impl Saved {
                 (Some(Arc::new(AutogradMeta::with_grad_fn(edge))), None)
             }
         };
-        let (cell, layout, counter) = (self.cell.clone(), self.layout.clone(), self.counter.clone());
-        Ok(Tensor::counted(cell, layout, self.dtype, meta, base, counter))
+        let t = Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta, base);
+        Ok(t.counting_with(self.counter.as_ref()))
     }
 }
 

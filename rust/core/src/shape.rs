@@ -118,6 +118,42 @@ impl Layout {
         let strides = shape.contiguous_strides();
         Layout { shape, strides, offset: 0 }
     }
+    /// Dense, with the channel dim innermost (`memory_format=torch.channels_last`).
+    pub fn channels_last(shape: Dims) -> Self {
+        let rank = shape.len();
+        let mut strides = Dims::filled(1, rank);
+        let mut step = 1;
+        for d in std::iter::once(1).chain((2..rank).rev()).chain([0]).filter(|&d| d < rank) {
+            strides[d] = step;
+            step *= shape[d].max(1);
+        }
+        Layout { shape, strides, offset: 0 }
+    }
+    /// Whether operators on (N, C, …) that follow their input's format give a channels-last result: strides grow in the
+    /// order C, spatial, N. Where sizes of 1 leave it open, row-major wins, as in PyTorch.
+    pub fn suggests_channels_last(&self) -> bool {
+        let rank = self.rank();
+        if rank < 3 {
+            return false;
+        }
+        let mut least = 0;
+        for d in std::iter::once(1).chain((2..rank).rev()).chain([0]) {
+            let (size, stride) = (self.shape[d], self.strides[d]);
+            if size == 0 || stride < least || (d == 0 && least == self.strides[1]) {
+                return false;
+            }
+            least = stride * size;
+        }
+        true
+    }
+    /// A dense layout of `shape` in the format that `self`, an input of (N, C, …), suggests.
+    pub fn format_for(&self, shape: Dims) -> Layout {
+        if self.suggests_channels_last() && shape.len() == self.rank() {
+            Layout::channels_last(shape)
+        } else {
+            Layout::contiguous(shape)
+        }
+    }
     #[inline]
     pub fn rank(&self) -> usize {
         self.shape.len()

@@ -31,7 +31,7 @@ struct TensorImpl {
     /// The tensor this one is a differentiable view of; never a view itself.
     base: Option<Tensor>,
     meta: OnceLock<Arc<AutogradMeta>>,
-    /// Counts the writes through this tensor and its views where they do not count for the storage's other tensors.
+    /// The version counter of a tensor from `.data`, and of its aliases, in place of the cell's.
     counter: Option<Arc<AtomicU64>>,
     /// Address of the binding's wrapper object while it lives, 0 otherwise.
     wrapper: AtomicUsize,
@@ -68,41 +68,59 @@ impl Tensor {
         meta: Option<Arc<AutogradMeta>>,
         base: Option<Tensor>,
     ) -> Tensor {
-        Tensor::counted(cell, layout, dtype, meta, base, None)
-    }
-
-    /// As [`Tensor::assemble`], with the counter of writes of the tensor it comes from.
-    pub fn counted(
-        cell: Arc<Cell>,
-        layout: Arc<Layout>,
-        dtype: DType,
-        meta: Option<Arc<AutogradMeta>>,
-        base: Option<Tensor>,
-        counter: Option<Arc<AtomicU64>>,
-    ) -> Tensor {
         let slot = OnceLock::new();
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
-        let wrapper = AtomicUsize::new(0);
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, meta: slot, counter, wrapper }))
+        Tensor(Arc::new(TensorImpl {
+            cell,
+            layout,
+            dtype,
+            base,
+            meta: slot,
+            counter: None,
+            wrapper: AtomicUsize::new(0),
+        }))
     }
 
     /// Another view of this storage, without gradient history.
     pub fn alias(&self, layout: Layout, dtype: DType) -> Tensor {
-        Tensor::counted(self.cell().clone(), Arc::new(layout), dtype, None, None, self.counter().cloned())
+        Tensor::assemble(self.cell().clone(), Arc::new(layout), dtype, None, None).counting_with(self.counter())
     }
 
     /// This very tensor for a reader: same storage, no history (`detach`).
     pub fn detach(&self) -> Tensor {
-        let counter = self.counter().cloned();
-        Tensor::counted(self.cell().clone(), self.layout().clone(), self.dtype(), None, None, counter)
+        Tensor::assemble(self.cell().clone(), self.layout().clone(), self.dtype(), None, None)
+            .counting_with(self.counter())
     }
 
-    /// As `detach`, unnoticed by the gradient graph: writes through the result are not held against saved values (`.data`).
+    /// The same storage without history and with a version of its own (`.data`): writes go unnoticed by autograd.
     pub fn data(&self) -> Tensor {
-        let counter = Some(Arc::new(AtomicU64::new(0)));
-        Tensor::counted(self.cell().clone(), self.layout().clone(), self.dtype(), None, None, counter)
+        self.detach().counting_with(Some(&Arc::new(AtomicU64::new(0))))
+    }
+
+    /// This new tensor, with `counter` in place of the cell's version.
+    pub fn counting_with(mut self, counter: Option<&Arc<AtomicU64>>) -> Tensor {
+        if let Some(inner) = Arc::get_mut(&mut self.0).filter(|_| counter.is_some()) {
+            inner.counter = counter.cloned();
+        }
+        self
+    }
+
+    pub fn counter(&self) -> Option<&Arc<AtomicU64>> {
+        self.0.counter.as_ref()
+    }
+
+    /// How often the storage was written through tensors that count together with this one.
+    pub fn version(&self) -> u64 {
+        self.0.counter.as_ref().map_or_else(|| self.cell().version(), |c| c.load(Ordering::Acquire))
+    }
+
+    pub fn bump_version(&self) {
+        match &self.0.counter {
+            Some(c) => _ = c.fetch_add(1, Ordering::AcqRel),
+            None => self.cell().bump_version(),
+        }
     }
 
     /// The value of now with its history: later writes to this tensor do not reach the result.
@@ -185,24 +203,6 @@ impl Tensor {
     }
     pub fn handles(&self) -> usize {
         Arc::strong_count(&self.0)
-    }
-
-    #[inline]
-    pub fn counter(&self) -> Option<&Arc<AtomicU64>> {
-        self.0.counter.as_ref()
-    }
-    /// How often this tensor's values were overwritten.
-    #[inline]
-    pub fn version(&self) -> u64 {
-        self.counter().map_or_else(|| self.cell().version(), |c| c.load(Ordering::Acquire))
-    }
-    pub fn bump_version(&self) {
-        match self.counter() {
-            Some(c) => {
-                c.fetch_add(1, Ordering::AcqRel);
-            }
-            None => self.cell().bump_version(),
-        }
     }
 
     /// The current value as a node input.

@@ -243,10 +243,9 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
             if let Ok(b) = o.cast::<PyBool>() {
                 return Some(Value::Bool(b.is_true()));
             }
-            // Numbers are accepted where a flag is expected, as PyTorch's parser does for numpy bools.
-            (o.is_instance_of::<PyInt>() || o.get_type().name().ok()?.to_string().starts_with("bool"))
-                .then(|| o.is_truthy().ok().map(Value::Bool))
-                .flatten()
+            // Numbers are no flags, numpy's bools are.
+            let numpy_bool = o.get_type().name().ok()?.to_string().starts_with("bool");
+            numpy_bool.then(|| o.is_truthy().ok().map(Value::Bool)).flatten()
         }
         Kind::Str => o.extract::<String>().ok().map(Value::Str),
         Kind::Ints => match extract_ints(o) {

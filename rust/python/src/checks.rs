@@ -4,7 +4,7 @@ use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply, result_type};
+use corten_core::ops::elementwise::{Operand, apply, output_layout, result_type};
 use corten_core::ops::{self, reduce};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::PyRuntimeError;
@@ -44,6 +44,16 @@ pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
         && e.to_i64() < 0
     {
         return Err(PyRuntimeError::new_err("Integers to negative integer powers are not allowed."));
+    }
+    // The first power and the zeroth need no arithmetic, which bool does not have.
+    if let (Operand::Tensor(t), Operand::Number(e @ Scalar::Bool(_))) = (base, exponent)
+        && t.dtype() == DType::Bool
+    {
+        return if e.to_bool() {
+            t.copy().py()
+        } else {
+            ops::create::full_with((*output_layout(t.layout())).clone(), Scalar::Bool(true), DType::Bool).py()
+        };
     }
     // Small powers by multiplication, as PyTorch does.
     if let (Operand::Tensor(t), Operand::Number(e)) = (base, exponent)

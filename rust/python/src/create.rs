@@ -7,8 +7,8 @@ use crate::types::{extract_device, extract_dtype, type_name};
 use corten_core::dispatch;
 use corten_core::dtype::{DType, Element, Scalar};
 use corten_core::graph::Buffer;
-use corten_core::ops::create;
 use corten_core::ops::elementwise::{cast, default_dtype};
+use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -129,15 +129,10 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor>
         };
     }
     if o.hasattr("__array_interface__")? {
-        let array = o.py().import("numpy")?.call_method1("ascontiguousarray", (o,))?;
-        let array = if o.getattr("shape")?.len()? == 0 {
-            array.call_method1("reshape", (PyTuple::empty(o.py()),))?
-        } else {
-            array
-        };
+        let array = o.py().import("numpy")?.call_method1("asarray", (o,))?;
         let t = crate::memory::from_numpy(o.py(), &array)?;
         let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();
-        let copy = t.copy_contiguous().py()?;
+        let copy = ops::copy_as(&t, ops::elementwise::preserved(t.layout())).py()?;
         return match dtype {
             Some(dt) => cast(&copy, dt).py(),
             None => Ok(copy),

@@ -425,12 +425,14 @@ fn doc(overloads: &[&'static Overload]) -> String {
     text
 }
 
-/// The names in the operator table.
+/// The public names in the operator table.
 #[pyfunction]
 pub fn op_names() -> Vec<String> {
     let mut names: Vec<String> = ENTRIES
         .get()
-        .map(|e| e.iter().filter(|e| e.style != Style::InPlace).map(|e| e.name.clone()).collect())
+        .map(|e| {
+            e.iter().filter(|e| e.style != Style::InPlace && !e.name.starts_with('_')).map(|e| e.name.clone()).collect()
+        })
         .unwrap_or_default();
     names.sort();
     names.dedup();

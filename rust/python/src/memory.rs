@@ -121,7 +121,13 @@ pub fn from_numpy(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
     };
     let shape: Vec<usize> = get("shape")?.extract()?;
     let (address, _read_only): (usize, bool) = get("data")?.extract()?;
-    let strides = interface.get_item("strides")?;
+    // The interface leaves out the strides of row-major arrays, which may be any in dims of size 1.
+    let strides = match interface.get_item("strides")? {
+        Some(s) if !s.is_none() => Some(s),
+        // An empty array's strides may be 0.
+        _ if shape.contains(&0) => None,
+        _ => array.getattr("strides").ok(),
+    };
     let strides: Vec<isize> = match strides {
         Some(s) if !s.is_none() => s.extract()?,
         _ => Dims::from_slice(&shape).contiguous_strides().iter().map(|&s| (s * dtype.size()) as isize).collect(),

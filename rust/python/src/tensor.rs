@@ -222,8 +222,8 @@ impl PyTensor {
     fn _base(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let t = self.get();
         match t.base() {
-            Some(b) if b.requires_grad() || t.requires_grad() => Ok(Some(PyTensor::wrap(py, b.clone())?)),
-            _ => Ok(None),
+            Some(b) => Ok(Some(PyTensor::wrap(py, b.clone())?)),
+            None => Ok(None),
         }
     }
     #[getter]
@@ -274,7 +274,7 @@ impl PyTensor {
     }
     #[getter]
     fn get_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().detach())
+        PyTensor::wrap(py, self.get().data())
     }
     #[setter]
     fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyTensor>) -> PyResult<()> {
@@ -440,6 +440,7 @@ impl PyTensor {
     fn _become(slf: &Bound<'_, Self>, view: &Bound<'_, PyTensor>) {
         let v = view.get().tensor();
         let t = Tensor::assemble(v.cell().clone(), v.layout().clone(), v.dtype(), v.meta().cloned(), v.base().cloned());
+        let t = t.counting_with(v.counter());
         t.bump_version();
         PyTensor::replace(slf, t);
     }
@@ -665,7 +666,7 @@ fn checked_dim(d: i64, rank: usize) -> PyResult<usize> {
 
 /// Whether dims lie in the order N, spatial, C.
 pub fn is_channels_last(l: &Layout) -> bool {
-    channels_last(&l.shape).strides == l.strides
+    Layout::channels_last(l.shape.clone()).strides == l.strides
         || (l.numel() > 0 && l.rank() >= 4 && {
             let mut order: Vec<usize> = (2..l.rank()).collect();
             order.push(1);
@@ -674,26 +675,12 @@ pub fn is_channels_last(l: &Layout) -> bool {
         })
 }
 
-/// The dense layout with the channel dim innermost.
-pub fn channels_last(shape: &Dims) -> Layout {
-    let rank = shape.len();
-    let mut strides = Dims::filled(1, rank);
-    let mut acc = 1;
-    for d in std::iter::once(1).chain((2..rank).rev()).chain([0]) {
-        if d < rank {
-            strides[d] = acc;
-            acc *= shape[d].max(1);
-        }
-    }
-    Layout { shape: shape.clone(), strides, offset: 0 }
-}
-
 /// A dense layout of `shape` in the wanted format; preserve follows `like`.
 pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -> PyResult<Layout> {
     match format {
         None | Some(Format::Contiguous) => Ok(Layout::contiguous(shape.clone())),
         Some(Format::Preserve) => Ok(match like {
-            Some(l) if l.shape == *shape => ops::elementwise::dense_like(l),
+            Some(l) if l.shape == *shape => ops::elementwise::preserved(l),
             _ => Layout::contiguous(shape.clone()),
         }),
         Some(f) => {
@@ -701,7 +688,7 @@ pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -
             if shape.len() != rank {
                 return Err(PyRuntimeError::new_err(format!("required rank {rank} tensor to use {} format", f.name())));
             }
-            Ok(channels_last(shape))
+            Ok(Layout::channels_last(shape.clone()))
         }
     }
 }

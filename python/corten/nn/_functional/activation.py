@@ -96,12 +96,12 @@ def tanh(input):
 
 def softsign(input):
     """Computes ``x / (1 + |x|)``."""
-    return _ops.softsign(input)
+    return input / (input.abs() + 1)
 
 
 def tanhshrink(input):
     """Computes ``x - tanh(x)``."""
-    return _ops.tanhshrink(input)
+    return input - input.tanh()
 
 
 def _implicit_softmax_dim(name, ndim, stacklevel):

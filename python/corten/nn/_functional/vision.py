@@ -7,6 +7,12 @@ import corten
 from ... import _ops
 
 
+def _formatted(output, input):
+    """The result of a batch of images in its memory format."""
+    follows = input.dim() == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=corten.channels_last)
+    return output.contiguous(memory_format=corten.channels_last) if follows else output
+
+
 def pixel_shuffle(input, upscale_factor):
     """Moves channels into space: ``(*, C r², H, W)`` to ``(*, C, H r, W r)`` (Shi et al. 2016)."""
     if input.dim() < 3:
@@ -25,7 +31,7 @@ def pixel_shuffle(input, upscale_factor):
     n = len(leading)
     blocks = input.reshape(*leading, channels // (r * r), r, r, height, width)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return blocks.permute(order).reshape(*leading, channels // (r * r), height * r, width * r)
+    return _formatted(blocks.permute(order).reshape(*leading, channels // (r * r), height * r, width * r), input)
 
 
 def pixel_unshuffle(input, downscale_factor):
@@ -48,7 +54,7 @@ def pixel_unshuffle(input, downscale_factor):
     n = len(leading)
     blocks = input.reshape(*leading, channels, height // r, r, width // r, r)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return blocks.permute(order).reshape(*leading, channels * r * r, height // r, width // r)
+    return _formatted(blocks.permute(order).reshape(*leading, channels * r * r, height // r, width // r), input)
 
 
 def channel_shuffle(input, groups):
@@ -63,7 +69,7 @@ def channel_shuffle(input, groups):
             f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups."
         )
     grouped = input.reshape(input.shape[0], groups, channels // groups, *input.shape[2:])
-    return grouped.transpose(1, 2).reshape(input.shape)
+    return _formatted(grouped.transpose(1, 2).reshape(input.shape), input)
 
 
 def pad(input, pad, mode="constant", value=None):

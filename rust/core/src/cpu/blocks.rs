@@ -1,7 +1,7 @@
 //! The block functions of the elementwise interpreter: each computes a run of elements that lie in cache, one function per
 //! operator and type, made from the CPU expressions of the operator table.
 
-use super::math::Real;
+use super::math::{Real, bessel};
 use super::simd_dispatch;
 use crate::dtype::DType;
 use crate::elementwise_table;
@@ -153,28 +153,29 @@ fn gelu_tanh<T: Real, S: super::simd::Simd>(x: T) -> T {
     let inner = T::from_f64(0.797_884_560_802_865_4) * (x + T::from_f64(0.044_715) * x * x * x);
     T::HALF * x * (T::ONE + inner.tanh::<S>())
 }
-/// ψ′ by recurrence to large arguments and the asymptotic series, with reflection below 0.5 (Abramowitz and Stegun 6.4).
-fn trigamma<T: Real>(x: T) -> T {
-    fn f(mut x: f64) -> f64 {
-        let mut sign = 1.0;
-        let mut sum = 0.0;
-        if x < 0.5 {
-            let s = (std::f64::consts::PI * x).sin();
-            sum -= (std::f64::consts::PI * std::f64::consts::PI) / (s * s);
-            x = 1.0 - x;
-            sign = -1.0;
-        }
-        while x < 8.0 {
-            sum += 1.0 / (x * x);
-            x += 1.0;
-        }
-        let i = 1.0 / (x * x);
-        let series = 1.0 / x
-            + i / 2.0
-            + i / x * (1.0 / 6.0 - i * (1.0 / 30.0 - i * (1.0 / 42.0 - i * (1.0 / 30.0 - i * (5.0 / 66.0)))));
-        sign * (sum + series)
+fn polygamma<T: Real, S: super::simd::Simd>(x: T, n: T) -> T {
+    if n == T::ZERO {
+        return x.digamma::<S>();
     }
-    T::from_f64(f(x.to_f64()))
+    T::from_f64(super::math::zeta::polygamma(n.to_f64(), x.to_f64()))
+}
+/// x · 2^y with one rounding where y is whole.
+fn ldexp<T: Real, S: super::simd::Simd>(x: T, y: T) -> T {
+    if y.trunc() != y || y.abs() == T::INFINITY {
+        return x * y.exp2::<S>();
+    }
+    // A step of 2^-969 leaves 53 bits above the subnormal range, so only the last product rounds.
+    let power = |e: i32| f64::from_bits(((e + 1023) as u64) << 52);
+    let (mut value, mut e) = (x.to_f64(), y.to_f64().clamp(-2200.0, 2200.0) as i32);
+    while e > 1023 {
+        value *= power(1023);
+        e -= 1023;
+    }
+    while e < -1022 {
+        value *= power(-969);
+        e += 969;
+    }
+    T::from_f64(value * power(e))
 }
 #[inline(always)]
 fn select<T>(c: u8, x: T, y: T) -> T {

@@ -180,8 +180,10 @@ pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, o: &Opti
     let (seed, offset) = if dropout > 0.0 { reserve_philox() } else { (0, 0) };
     let call = Call { scale, dropout, seed, offset, causal: o.causal };
     let ev = v.shape()[v.rank() - 1];
-    let out =
-        call.record(&four(q, &batch)?, &four(&k, &shared)?, &four(&v, &shared)?, mask.as_ref(), batch.len() == 2)?;
+    // The result lies as the query does: heads outside or inside of rows.
+    let strides = &q.layout().strides;
+    let merge = batch.len() == 2 && strides[3] == 1 && strides[1] < strides[2];
+    let out = call.record(&four(q, &batch)?, &four(&k, &shared)?, &four(&v, &shared)?, mask.as_ref(), merge)?;
     if batch.len() == 2 {
         return Ok(out);
     }

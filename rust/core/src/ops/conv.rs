@@ -2,6 +2,7 @@
 //! derivatives of any order follow.
 
 use super::{reduce, view};
+use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::record_one;
@@ -33,6 +34,19 @@ fn record_conv(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: Dims) -> 
     let inputs: Inputs = tensors.iter().map(|t| t.input()).collect();
     let out = OutSpec { dtype: tensors[0].dtype(), layout: Arc::new(Layout::contiguous(shape)) };
     record_one(Op::Conv(pass, Box::new(p.clone())), inputs, out)
+}
+
+/// Channels-last where the input or the weight is. In three dims PyTorch's own kernels, which it takes for double
+/// precision and for one small sample, do not follow.
+fn output_format(p: &ConvParams, x: &Tensor, w: &Tensor, shape: &Dims) -> Layout {
+    let follows = [x, w].iter().any(|t| t.layout().suggests_channels_last());
+    let large = w.shape().iter().rev().take(2).all(|&k| k > 3) || x.numel() > 20_480;
+    let native = x.dtype() == DType::F64 || (x.shape()[0] == 1 && p.groups == 1 && !large);
+    if follows && !(x.rank() == 5 && native) {
+        Layout::channels_last(shape.clone())
+    } else {
+        Layout::contiguous(shape.clone())
+    }
 }
 
 /// The output's shape.
@@ -126,7 +140,8 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
     let shape = output_shape(p, x.shape(), w.shape())?;
     let mut tensors = vec![x, w];
     tensors.extend(bias);
-    let out = record_conv(Conv::Forward, p, &tensors, shape)?;
+    let format = output_format(p, x, w, &shape);
+    let out = super::laid_out(record_conv(Conv::Forward, p, &tensors, shape)?, format)?;
     let (p, xs, ws) = (p.clone(), x.shape_dims().clone(), w.shape_dims().clone());
     attach(
         "ConvolutionBackward0",

@@ -5,7 +5,7 @@ use crate::dtype::{DType, Scalar};
 use crate::elementwise_table;
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule as GradRule, Vjp};
+use crate::grad::{Grads, Rule as GradRule, Vjp, with_grad_mode};
 use crate::graph::{Edge, Input, Inputs, OutSpec};
 use crate::op::{Ew, Op, Rule, SAVE_OUTPUT};
 use crate::shape::{Dims, Layout, broadcast_shapes};
@@ -99,6 +99,9 @@ pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
 
 /// The dtype the operator computes in, and that of its result.
 fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
+    if op == Ew::Sub {
+        check_subtraction(operands)?;
+    }
     let values = if op == Ew::Where { &operands[1..] } else { operands };
     // The common case first: everything has one dtype.
     let common = result_type(values);
@@ -112,10 +115,6 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
     if !op.supports(compute) {
         let name = op.name();
         match op {
-            Ew::Sub => bail!(
-                Runtime,
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
-            ),
             Ew::Neg => bail!(
                 Runtime,
                 "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -124,6 +123,25 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
         }
     }
     Ok((compute, out))
+}
+
+/// Differences of truth values are refused, also where the other side would promote them.
+pub fn check_subtraction(operands: &[Operand]) -> Result<()> {
+    let is_bool = |o: &Operand| match o {
+        Operand::Tensor(t) => t.dtype() == DType::Bool,
+        Operand::Number(s) => matches!(s, Scalar::Bool(_)),
+    };
+    ensure!(
+        !operands.iter().all(is_bool),
+        Runtime,
+        "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+    );
+    ensure!(
+        !operands.iter().any(is_bool),
+        Runtime,
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+    );
+    Ok(())
 }
 
 /// Tensors whose dtype differs from the compute dtype, converted; `None` keeps the operand.
@@ -203,6 +221,11 @@ pub fn output_layout(like: &Arc<Layout>) -> Arc<Layout> {
     Arc::new(dense_like(like))
 }
 
+/// The layout of a copy that keeps the strides, those of single elements included, where they are dense.
+pub fn preserved(like: &Layout) -> Layout {
+    if like.is_dense() { Layout { offset: 0, ..like.clone() } } else { dense_like(like) }
+}
+
 /// Dense strides in the dimension order of `like` (`memory_format=torch.preserve_format`).
 pub fn dense_like(like: &Layout) -> Layout {
     if !like.is_dense() || like.is_contiguous() {
@@ -234,8 +257,11 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.dtype() == dtype {
         return Ok(t.clone());
     }
-    let out =
-        record_one(Op::Cast, SmallVec::from_iter([t.input()]), OutSpec { dtype, layout: output_layout(t.layout()) })?;
+    let out = record_one(
+        Op::Cast,
+        SmallVec::from_iter([t.input()]),
+        OutSpec { dtype, layout: Arc::new(preserved(t.layout())) },
+    )?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
@@ -375,6 +401,11 @@ fn zeros_like(g: &Tensor) -> Result<Tensor> {
     super::create::full_with((*output_layout(g.layout())).clone(), Scalar::Int(0), g.dtype())
 }
 
+/// For operators that are recorded as differentiable, but whose derivative PyTorch refuses when it is asked for.
+fn no_derivative(_: &Tensor, name: &str) -> Result<Tensor> {
+    bail!(Runtime, "derivative for aten::{name} is not implemented")
+}
+
 fn one_minus_square(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.add(1.0)
 }
@@ -382,6 +413,24 @@ fn one_minus_square(x: &Tensor) -> Result<Tensor> {
 /// 2/√π · e^(−x²), the derivative of erf.
 fn gauss(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
+}
+
+/// The derivative of order `n` of digamma.
+fn polygamma(x: &Tensor, n: Operand) -> Result<Tensor> {
+    apply(Ew::Polygamma, &[x.into(), n])
+}
+
+fn bessel_i1(x: &Tensor) -> Result<Tensor> {
+    apply(Ew::I1, &[x.into()])
+}
+
+/// I₁′ = I₀ − I₁/x, one half at 0.
+fn bessel_i1_slope(x: &Tensor, i1: &Tensor) -> Result<Tensor> {
+    let zero = x.eq_zero()?;
+    // A divisor that is nowhere zero keeps NaN out of the derivatives of this.
+    let divisor = apply(Ew::Where, &[(&zero).into(), 1.0.into(), x.into()])?;
+    let slope = apply(Ew::I0, &[x.into()])?.sub(&i1.div(&divisor)?)?;
+    apply(Ew::Where, &[(&zero).into(), 0.5.into(), (&slope).into()])
 }
 
 fn pow_grad_base(g: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -466,14 +515,22 @@ macro_rules! methods {
 
 methods!(unary neg: Neg, abs: Abs, sign: Sign, reciprocal: Reciprocal, sqrt: Sqrt, rsqrt: Rsqrt, exp: Exp, exp2: Exp2, log: Log,
     log1p: Log1p, sin: Sin, cos: Cos, sinh: Sinh, cosh: Cosh, tanh: Tanh, erf: Erf, sigmoid: Sigmoid, digamma: Digamma,
-    trigamma: Trigamma, isnan: IsNan, isfinite: IsFinite, logical_not: LogicalNot, relu: Relu, copy: Copy);
-methods!(binary add: Add, sub: Sub, mul: Mul, div: Div, div_floor: FloorDiv, div_trunc: TruncDiv, pow: Pow, maximum: Maximum,
+    isnan: IsNan, isfinite: IsFinite, logical_not: LogicalNot, relu: Relu, copy: Copy);
+methods!(binary add: Add, sub: Sub, mul: Mul, div: Div, pow: Pow, maximum: Maximum,
     minimum: Minimum, eq: Eq, ne: Ne, lt: Lt, le: Le, gt: Gt, ge: Ge, logical_and: LogicalAnd, logical_or: LogicalOr);
 
 impl Tensor {
     /// The tensor where the mask holds, 0 elsewhere (NaN and infinity do not leak through).
     pub fn masked_zero(&self, mask: &Tensor) -> Result<Tensor> {
         apply(Ew::Where, &[mask.into(), self.into(), Scalar::Int(0).into()])
+    }
+    /// ⌊x / y⌋, with gradient 0.
+    pub fn div_floor(&self, other: &Tensor) -> Result<Tensor> {
+        div_rounded(Ew::FloorDiv, self.into(), other.into())
+    }
+    /// x / y rounded towards zero, with gradient 0.
+    pub fn div_trunc(&self, other: &Tensor) -> Result<Tensor> {
+        div_rounded(Ew::TruncDiv, self.into(), other.into())
     }
     /// 1 − x.
     pub fn rsub_one(&self) -> Result<Tensor> {
@@ -489,6 +546,26 @@ impl Tensor {
     pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
         cast(self, dtype)
     }
+}
+
+/// The quotient rounded down or towards zero. Its derivative is 0, where that of `floor_divide` is refused.
+pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
+    let operands = [a, b];
+    let tensors: SmallVec<[&Tensor; 2]> =
+        operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
+    let out = with_grad_mode(false, || apply(op, &operands))?;
+    let layouts: SmallVec<[(Arc<Layout>, DType); 2]> =
+        tensors.iter().map(|t| (t.layout().clone(), t.dtype())).collect();
+    attach("DivBackward2", &tensors, std::slice::from_ref(&out), Keep::default(), || {
+        GradRule::Fn(Box::new(move |v| {
+            let zero = |(i, (layout, dtype)): (usize, &(Arc<Layout>, DType))| {
+                let layout = (*output_layout(layout)).clone();
+                v.needs(i).then(|| super::create::full_with(layout, Scalar::Int(0), *dtype)).transpose()
+            };
+            layouts.iter().enumerate().map(zero).collect()
+        }))
+    });
+    Ok(out)
 }
 
 /// An edge over a whole tensor, for families that build nodes themselves.

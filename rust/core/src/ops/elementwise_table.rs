@@ -19,7 +19,7 @@ macro_rules! elementwise_table {
         // Arithmetic.
         (Neg, "neg", same, (x), "−x.", cpu { f: -x, i: x.w_neg() }, wgsl "-x", grad (g;) [g.neg()?])
         (Abs, "abs", same, (x), "|x|.", cpu { f: x.abs(), i: x.w_abs() }, wgsl "abs(x)", grad (g; x) [g.mul(&x.sign()?)?])
-        (Sign, "sign", same, (x), "−1, 0 or 1 by the sign of x.", cpu { f: if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else if x.is_nan() { x } else { T::ZERO }, i: x.w_sign(), b: x }, wgsl "sign(x)", grad (g;) [zeros_like(g)?])
+        (Sign, "sign", same, (x), "−1, 0 or 1 by the sign of x; 0 for NaN.", cpu { f: if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { T::ZERO }, i: x.w_sign(), b: x }, wgsl "sign(x)", grad (g;) [zeros_like(g)?])
         (Reciprocal, "reciprocal", float, (x), "1 / x.", cpu { f: T::ONE / x }, wgsl "1.0 / x", grad (g; out) [g.mul(&out.mul(out)?)?.neg()?])
         (Sqrt, "sqrt", float, (x), "Square root.", cpu { f: x.sqrt() }, wgsl "sqrt(x)", grad (g; out) [g.div(&out.mul(2.0)?)?])
         (Rsqrt, "rsqrt", float, (x), "1 / √x.", cpu { f: T::ONE / x.sqrt() }, wgsl "inverseSqrt(x)", grad (g; out) [g.mul(&out.mul(out)?.mul(out)?.mul(-0.5)?)?])
@@ -27,8 +27,8 @@ macro_rules! elementwise_table {
         (Sub, "sub", arith, (x, y), "x − y.", cpu { f: x - y, i: x.w_sub(y) }, wgsl "x - y", grad (g;) [g.clone(), g.neg()?])
         (Mul, "mul", arith, (x, y), "x · y.", cpu { f: x * y, i: x.w_mul(y), b: x & y }, wgsl "x * y", grad (g; x, y) [g.mul(y)?, g.mul(x)?])
         (Div, "div", quotient, (x, y), "x / y.", cpu { f: x / y }, wgsl "x / y", grad (g; x, y) [g.div(y)?, g.mul(&x.div(y)?.div(y)?.neg()?)?])
-        (FloorDiv, "floor_divide", arith, (x, y), "⌊x / y⌋.", cpu { f: x.floor_div(y), i: x.floor_div(y) }, wgsl "floor(x / y)", grad none)
-        (TruncDiv, "trunc_divide", arith, (x, y), "x / y rounded towards zero.", cpu { f: (x / y).trunc(), i: x.trunc_div(y) }, wgsl "trunc(x / y)", grad none)
+        (FloorDiv, "floor_divide", arith, (x, y), "⌊x / y⌋.", cpu { f: x.floor_div(y), i: x.floor_div(y) }, wgsl "floor(x / y)", grad (g;) [no_derivative(g, "floor_divide")?, no_derivative(g, "floor_divide")?])
+        (TruncDiv, "trunc_divide", arith, (x, y), "x / y rounded towards zero.", cpu { f: (x / y).trunc(), i: x.trunc_div(y) }, wgsl "trunc(x / y)", grad (g;) [zeros_like(g)?, zeros_like(g)?])
         (Remainder, "remainder", arith, (x, y), "The remainder with the divisor's sign, as Python's %.", cpu { f: x.remainder(y), i: x.py_rem(y) }, wgsl "x - y * floor(x / y)", grad (g; x, y) [g.clone(), g.mul(&x.div_floor(y)?.neg()?)?])
         (Fmod, "fmod", arith, (x, y), "The remainder with the dividend's sign, as C's fmod.", cpu { f: x.fmod(y), i: x.c_rem(y) }, wgsl "x % y", grad (g; x, y) [g.clone(), g.mul(&x.div_trunc(y)?.neg()?)?])
         (Pow, "pow", arith, (x, y), "x to the power y.", cpu { f: x.pow::<S>(y), i: x.int_pow(y) }, wgsl "pow(x, y)",
@@ -57,6 +57,9 @@ macro_rules! elementwise_table {
         (Xlogy, "xlogy", quotient, (x, y), "x · log y, 0 where x is 0.", cpu { f: if y.is_nan() { y } else if x == T::ZERO { T::ZERO } else { x * y.log::<S>() } }, wgsl "select(x * log(y), 0.0, x == 0.0)",
             grad (g; x, y) [g.mul(&y.log()?)?.masked_zero(&x.eq_zero()?.logical_and(&y.le_zero()?)?.logical_not()?)?, g.mul(&x.div(y)?)?])
 
+        (Ldexp, "ldexp", quotient, (x, y), "x · 2^y.", cpu { f: ldexp::<T, S>(x, y) }, wgsl "x * exp2(y)",
+            grad (g; y, out) [g.mul(&y.exp2()?)?, g.mul(out)?.mul(std::f64::consts::LN_2)?])
+
         // Trigonometry and hyperbolics.
         (Sin, "sin", float, (x), "Sine, in radians.", cpu { f: x.sin::<S>() }, wgsl "sin(x)", grad (g; x) [g.mul(&x.cos()?)?])
         (Cos, "cos", float, (x), "Cosine, in radians.", cpu { f: x.cos::<S>() }, wgsl "cos(x)", grad (g; x) [g.mul(&x.sin()?.neg()?)?])
@@ -80,8 +83,10 @@ macro_rules! elementwise_table {
         (Erfinv, "erfinv", float, (x), "Inverse of erf.", cpu { f: x.erfinv::<S>() }, wgsl "erfinv(x)",
             grad (g; out) [g.mul(&out.mul(out)?.exp()?.mul(0.886_226_925_452_758)?)?])
         (Lgamma, "lgamma", float, (x), "log |Γ(x)|.", cpu { f: x.lgamma::<S>() }, wgsl "lgamma(x)", grad (g; x) [g.mul(&x.digamma()?)?])
-        (Digamma, "digamma", float, (x), "The derivative of lgamma.", cpu { f: x.digamma::<S>() }, wgsl "digamma(x)", grad (g; x) [g.mul(&x.trigamma()?)?])
-        (Trigamma, "trigamma", float, (x), "The derivative of digamma.", cpu { f: trigamma(x) }, wgsl "trigamma(x)", grad none)
+        (Digamma, "digamma", float, (x), "The derivative of lgamma.", cpu { f: x.digamma::<S>() }, wgsl "digamma(x)", grad (g; x) [g.mul(&polygamma(x, 1.0.into())?)?])
+        (Polygamma, "polygamma", float, (x, n), "The n-th derivative of digamma.", cpu { f: polygamma::<T, S>(x, n) }, wgsl "polygamma(x, n)", grad (g; x, n) [g.mul(&polygamma(x, (&n.add(1.0)?).into())?)?, nil])
+        (I0, "i0", float, (x), "The modified Bessel function of order 0.", cpu { f: T::from_f64(bessel::i0(x.to_f64())) }, wgsl "bessel_i0(x)", grad (g; x) [g.mul(&bessel_i1(x)?)?])
+        (I1, "special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl "bessel_i1(x)", grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl "1.0 / (1.0 + exp(-x))", grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])
 
         // Rounding and signs.
@@ -91,8 +96,8 @@ macro_rules! elementwise_table {
         (Trunc, "trunc", same, (x), "x without its fraction.", cpu { f: x.trunc(), i: x }, wgsl "trunc(x)", grad (g;) [zeros_like(g)?])
         (Copysign, "copysign", quotient, (x, y), "|x| with the sign of y.", cpu { f: x.copysign(y) }, wgsl "select(abs(x), -abs(x), y < 0.0)",
             grad (g; x, y) [copysign_grad(g, x, y)?, zeros_like(g)?])
-        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl "nextafter(x, y)", grad none)
-        (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x < T::ZERO { T::ZERO } else if x.is_nan() { x } else { T::ONE }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl "select(select(1.0, 0.0, x < 0.0), y, x == 0.0)", grad none)
+        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl "nextafter(x, y)", grad (g;) [zeros_like(g)?, zeros_like(g)?])
+        (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x > T::ZERO { T::ONE } else { T::ZERO }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl "select(select(0.0, 1.0, x > 0.0), y, x == 0.0)", grad (g;) [no_derivative(g, "heaviside")?, no_derivative(g, "heaviside")?])
 
         // Comparisons: the result is bool.
         (Eq, "eq", compare, (x, y), "x = y.", cpu { f: x == y, i: x == y, b: x == y }, wgsl "x == y", grad none)
@@ -145,6 +150,7 @@ macro_rules! elementwise_table {
         (Softplus, "softplus", floats, (x, b, t), "log(1 + e^(b·x)) / b, and x itself where b·x exceeds t.", cpu { f: if x * b > t { x } else { (x * b).exp::<S>().log1p::<S>() / b } }, wgsl "softplus(x, b, t)", grad (g; x, b, t) [softplus_grad(g, x, b, t)?, nil, nil])
         (LogSigmoid, "logsigmoid", floats, (x), "log(sigmoid(x)).", cpu { f: (if x < T::ZERO { x } else { T::ZERO }) - (-x.abs()).exp::<S>().log1p::<S>() }, wgsl "min(x, 0.0) - log(1.0 + exp(-abs(x)))", grad (g; x) [g.mul(&x.neg()?.sigmoid()?)?])
         (Elu, "elu", floats, (x, a, s, k), "s·x above 0, s·a·(e^(k·x) − 1) below.", cpu { f: if x > T::ZERO { x * s } else { (x * k).expm1::<S>() * a * s } }, wgsl "elu(x, a, s, k)", grad (g; x, a, s, k) [elu_grad(g, x, a, s, k)?, nil, nil, nil])
+        (Hardtanh, "hardtanh", same, (x, a, b), "x limited to the range from a to b.", cpu { f: min_nan(max_nan(x, a), b), i: x.max(a).min(b) }, wgsl "clamp(x, a, b)", grad (g; x, a, b) [g.masked_zero(&x.le(a)?.logical_or(&x.ge(b)?)?.logical_not()?)?, nil, nil])
         (LeakyRelu, "leaky_relu", floats, (x, s), "x above 0, s·x below.", cpu { f: if x > T::ZERO { x } else { x * s } }, wgsl "select(x * s, x, x > 0.0)", grad (g; x, s) [where_(&x.gt(0.0)?, g, &g.mul(s)?)?, nil])
         (Hardswish, "hardswish", floats, (x), "x · clamp(x + 3, 0, 6) / 6.", cpu { f: x * min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl "x * clamp(x + 3.0, 0.0, 6.0) / 6.0", grad (g; x) [hardswish_grad(g, x)?])
         (Hardsigmoid, "hardsigmoid", floats, (x), "clamp(x + 3, 0, 6) / 6.", cpu { f: min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl "clamp(x + 3.0, 0.0, 6.0) / 6.0", grad (g; x) [g.mul(1.0 / 6.0)?.masked_zero(&x.gt(-3.0)?.logical_and(&x.lt(3.0)?)?)?])

@@ -276,7 +276,7 @@ pub enum Source<'a> {
 /// `t` with the source written at the indices along a dim.
 pub fn scatter(t: &Tensor, dim: i64, index: &Tensor, source: Source) -> Result<Tensor> {
     let tensor = if let Source::Tensor(s) = source { Some(s) } else { None };
-    let Some((d, x, at, narrowed)) = scatter_arguments(t, dim, index, tensor)? else { return t.copy() };
+    let Some((d, x, at, narrowed)) = scatter_arguments(t, dim, index, tensor)? else { return t.copy_contiguous() };
     let out = match (source, narrowed) {
         (Source::Number(n), _) => fill_known("ScatterBackward1", &x, d, &at, n)?,
         (_, Some(s)) => set_known("ScatterBackward0", &x, d, &at, &s)?,
@@ -287,7 +287,7 @@ pub fn scatter(t: &Tensor, dim: i64, index: &Tensor, source: Source) -> Result<T
 
 /// `t` with the source added at the indices along a dim; equal indices add up.
 pub fn scatter_add(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-    let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy() };
+    let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy_contiguous() };
     back_to_0d(t, add_known("ScatterAddBackward0", &x, d, &at, &s, Scalar::Int(1))?)
 }
 
@@ -315,7 +315,7 @@ pub fn scatter_reduce(
     mode: ScatterMode,
     include_self: bool,
 ) -> Result<Tensor> {
-    let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy() };
+    let Some((d, x, at, Some(s))) = scatter_arguments(t, dim, index, Some(source))? else { return t.copy_contiguous() };
     ensure!(
         mode != ScatterMode::Mean || t.dtype() != DType::Bool,
         NotImplemented,

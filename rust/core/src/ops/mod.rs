@@ -54,6 +54,15 @@ pub fn copy_as(t: &Tensor, layout: Layout) -> Result<Tensor> {
     Ok(copy)
 }
 
+/// A fresh result without history in another dense layout.
+pub fn laid_out(t: Tensor, layout: Layout) -> Result<Tensor> {
+    if layout == **t.layout() {
+        return Ok(t);
+    }
+    let out = OutSpec { dtype: t.dtype(), layout: Arc::new(layout) };
+    record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([t.input()]), out)
+}
+
 impl Tensor {
     /// A row-major copy.
     pub fn copy_contiguous(&self) -> Result<Tensor> {

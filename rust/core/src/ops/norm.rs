@@ -324,7 +324,11 @@ pub fn group_norm(x: &Tensor, groups: i64, weight: Option<&Tensor>, bias: Option
     let y = contiguous_spec(x.dtype(), x.shape());
     let call = Call { kind: Norm::Group, count: Some(groups), eps };
     let mut outs = run(call, "NativeGroupNormBackward0", x, [weight, bias], None, y, &[stat.clone(), stat])?;
-    Ok(outs.swap_remove(0))
+    let y = outs.swap_remove(0);
+    if x.rank() > 3 && x.layout().suggests_channels_last() {
+        return super::copy_as(&y, Layout::channels_last(x.shape_dims().clone()));
+    }
+    Ok(y)
 }
 
 // Batch and instance normalisation.
@@ -362,7 +366,8 @@ fn batch_layout(x: &Tensor) -> Arc<Layout> {
         strides[d] = step;
         step *= shape[d];
     }
-    let channels_last = !x.is_contiguous() && (0..rank).all(|d| shape[d] == 1 || x.layout().strides[d] == strides[d]);
+    let channels_last =
+        rank > 3 && !x.is_contiguous() && (0..rank).all(|d| shape[d] == 1 || x.layout().strides[d] == strides[d]);
     Arc::new(if channels_last {
         Layout { shape: x.shape_dims().clone(), strides, offset: 0 }
     } else {

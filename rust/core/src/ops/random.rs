@@ -362,6 +362,8 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Opti
         "\"rrelu_with_noise_out_cpu\" not implemented for '{}'",
         x.dtype().scalar_name()
     );
+    // The result is row-major whatever the input.
+    let x = &super::contiguous(x)?;
     if !training {
         return apply(Ew::LeakyRelu, &[x.into(), ((lower + upper) / 2.0).into()]);
     }

@@ -1,12 +1,12 @@
 //! Operators that only move elements: flips, rolls, repeats, triangles, diagonals, and writes into a window of a copy.
 
-use super::elementwise::{Operand, output_layout};
+use super::elementwise::{Operand, cast, output_layout};
 use super::index::{first_outside, select_known};
 use super::{create, inplace, reduce, view};
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule};
+use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::Op;
 use crate::op::index::Indexing;
@@ -242,30 +242,53 @@ pub fn trace(t: &Tensor) -> Result<Tensor> {
     reduce::sum(&view::diagonal(t, 0, 0, 1)?, None, false, None)
 }
 
-/// A copy of `t` in which a window, chosen by `choose`, holds `source`.
-pub fn with_window(t: &Tensor, source: &Tensor, choose: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    // The history of a write into a window needs a row-major base; others are permuted into one and back.
-    let mut order: SmallVec<[usize; 6]> = (0..t.rank()).collect();
-    let dense = !t.is_contiguous() && t.layout().is_dense();
-    if dense {
-        order.sort_by_key(|&d| std::cmp::Reverse(t.layout().strides[d]));
-    }
-    let mut inverse = order.clone();
-    for (i, &d) in order.iter().enumerate() {
-        inverse[d] = i;
-    }
-    let copy = if dense { view::permute(t, &order).copy_contiguous()? } else { t.copy_contiguous()? };
-    let out = if dense { view::permute(&copy, &inverse) } else { copy };
-    let part = choose(&out)?;
-    ensure!(
-        part.shape() == source.shape(),
-        Runtime,
-        "expected src to have a size equal to the slice of self. src size = {}, slice size = {}",
-        source.shape_dims(),
-        part.shape_dims()
-    );
-    inplace::copy_(&part, Operand::Tensor(source))?;
+/// A copy of `t`, with its strides, in which a window, chosen by `choose`, holds `source`.
+pub fn with_window(
+    t: &Tensor,
+    source: &Tensor,
+    choose: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Result<Tensor> {
+    write_window(t, source, Arc::new(choose))
+}
+
+type Choice = Arc<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>;
+
+fn write_window(t: &Tensor, source: &Tensor, choose: Choice) -> Result<Tensor> {
+    let out = with_grad_mode(false, || {
+        let out = clone_with_strides(&t.detach())?;
+        let part = choose(&out)?;
+        ensure!(
+            part.shape() == source.shape(),
+            Runtime,
+            "expected src to have a size equal to the slice of self. src size = {}, slice size = {}",
+            source.shape_dims(),
+            part.shape_dims()
+        );
+        inplace::copy_(&part, Operand::Tensor(&source.detach()))?;
+        Ok(out)
+    })?;
+    let (shape, from) = (source.shape_dims().clone(), source.dtype());
+    attach("ScatterViewBackward0", &[t, source], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| {
+            let g = super::contiguous(v.grad()?)?;
+            let kept = |g: &Tensor| write_window(g, &create::zeros(shape.clone(), g.dtype())?, choose.clone());
+            let written = |g: &Tensor| cast(&choose(g)?, from);
+            Ok(Grads::from_iter([
+                v.needs(0).then(|| kept(&g)).transpose()?,
+                v.needs(1).then(|| written(&g)).transpose()?,
+            ]))
+        }))
+    });
     Ok(out)
+}
+
+/// A copy with the same strides, gaps and offset included; row-major where elements overlap.
+fn clone_with_strides(t: &Tensor) -> Result<Tensor> {
+    if t.layout().has_internal_overlap() {
+        return t.copy_contiguous();
+    }
+    let storage = Layout::contiguous(Dims::from([t.layout().end()]));
+    Ok(t.alias(storage, t.dtype()).copy_contiguous()?.alias((**t.layout()).clone(), t.dtype()))
 }
 
 /// Writes a number on the main diagonal of a matrix (repeated below it when `wrap`) or hypercube, in place.

@@ -7,7 +7,7 @@ use crate::dtype::{DType, Scalar};
 use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
-use crate::grad::{Grads, Rule};
+use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::OutSpec;
 use crate::op::{Op, Scan};
 use crate::shape::{Layout, wrap_dim};
@@ -101,32 +101,35 @@ pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let out = record_scan(Scan::LogSumExp { reverse: false }, t, d, t.dtype())?;
     attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| {
-            // Σ_j≥k g_j e^(x_k − out_j), split by the sign of g so that logarithms exist.
-            let (g, x, out) = (v.grad()?, v.saved(0), v.saved(1));
-            let part = |sign: f64| -> Result<Tensor> {
-                let positive = g.mul(sign)?.maximum(0.0)?.log()?;
-                reverse_logcumsumexp(&positive.sub(out)?, d)?.add(x)?.exp()
-            };
-            Ok(one(part(1.0)?.sub(&part(-1.0)?)?))
-        }))
+        Rule::Fn(Box::new(move |v| Ok(one(running_weights(v.grad()?, v.saved(0), v.saved(1), d, true)?))))
     });
     Ok(out)
 }
 
-fn reverse_logcumsumexp(t: &Tensor, d: usize) -> Result<Tensor> {
-    let out = record_scan(Scan::LogSumExp { reverse: true }, t, d, t.dtype())?;
-    attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
+/// With `reverse` Σ_{j ≥ k} g_j e^(x_k − out_j) for every k, else Σ_{k ≤ j} g_k e^(x_k − out_j) for every j: the weights
+/// of a running softmax, applied from either side. Each is the other's gradient in g.
+fn running_weights(g: &Tensor, x: &Tensor, out: &Tensor, d: usize, reverse: bool) -> Result<Tensor> {
+    let value = with_grad_mode(false, || {
+        // Positive and negative parts apart, so that logarithms exist and nothing overflows.
+        let (inner, outer) = if reverse { (out.neg()?, x.clone()) } else { (x.clone(), out.neg()?) };
+        let part = |sign: f64| -> Result<Tensor> {
+            let logs = g.mul(sign)?.maximum(0.0)?.log()?.add(&inner)?;
+            record_scan(Scan::LogSumExp { reverse }, &logs, d, logs.dtype())?.add(&outer)?.exp()
+        };
+        part(1.0)?.sub(&part(-1.0)?)
+    })?;
+    let keep = Keep { inputs: &[0, 1, 2], outputs: &[0] };
+    attach("RunningWeightsBackward0", &[g, x, out], std::slice::from_ref(&value), keep, || {
         Rule::Fn(Box::new(move |v| {
-            let (g, x, out) = (v.grad()?, v.saved(0), v.saved(1));
-            let part = |sign: f64| -> Result<Tensor> {
-                let positive = g.mul(sign)?.maximum(0.0)?.log()?;
-                logcumsumexp(&positive.sub(out)?, d as i64)?.add(x)?.exp()
-            };
-            Ok(one(part(1.0)?.sub(&part(-1.0)?)?))
+            let (u, g, x, out, value) = (v.grad()?, v.saved(0), v.saved(1), v.saved(2), v.saved(3));
+            let other = running_weights(u, x, out, d, !reverse)?;
+            // The exponent's two ends: x sits at the result with `reverse`, at g without.
+            let (at_g, at_result) = (g.mul(&other)?, u.mul(value)?);
+            let (gx, gout) = if reverse { (at_result, at_g.neg()?) } else { (at_g, at_result.neg()?) };
+            Ok(SmallVec::from_iter([Some(other), Some(gx), Some(gout)]))
         }))
     });
-    Ok(out)
+    Ok(value)
 }
 
 /// The running maximum or minimum with the positions at which it was found.

@@ -27,8 +27,8 @@ pub fn make_view(
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
-    let counter = t.counter().cloned();
-    let out = Tensor::counted(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()), counter);
+    let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()))
+        .counting_with(t.counter());
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || Rule::Fn(Box::new(rule)));
     // The view follows later in-place writes of its base, not those that are already in its history.
     if let Some(version) = base.meta().map(|m| m.state().view_version).filter(|&v| v > 0) {
@@ -319,10 +319,7 @@ pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> R
         "SliceBackward0",
         Arc::new(move |l: &Layout| {
             let mut out = l.clone();
-            // An empty slice keeps an offset inside the storage.
-            if len > 0 {
-                out.offset += start * l.strides[dim];
-            }
+            out.offset += start * l.strides[dim];
             out.shape[dim] = len;
             out.strides[dim] = l.strides[dim] * step;
             Ok(out)
@@ -504,5 +501,5 @@ pub fn view_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
         }
         layout.strides[last] = 1;
     }
-    Ok(Tensor::assemble(t.cell().clone(), Arc::new(layout), dtype, None, None))
+    Ok(t.alias(layout, dtype))
 }

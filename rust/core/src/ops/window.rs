@@ -31,6 +31,7 @@ fn linear(
     partner: fn(&Window) -> Window,
 ) -> Result<Tensor> {
     let out = record_one(Op::Window(Box::new(kind.clone())), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
+    let out = super::laid_out(out, output_format(&kind, t, shape))?;
     let from = t.shape_dims().clone();
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(linear(partner(&kind), v.grad()?, &from, name, partner)?))))
@@ -52,6 +53,19 @@ fn transpose(kind: &Window) -> Window {
         Window::Col2im(p) => Window::Im2col(p),
         other => other,
     }
+}
+
+/// The layout of a result: channels-last after such a batch for the operators that PyTorch wrote so.
+fn output_format(kind: &Window, t: &Tensor, shape: &Dims) -> Layout {
+    let follows = match kind {
+        Window::MaxPool(p) => t.rank() == p.spatial + 2,
+        Window::AvgPool(p) => p.window.spatial < 3 && t.rank() == p.window.spatial + 2,
+        Window::AdaptiveAvgPool(s) | Window::AdaptiveMaxPool(s) => *s < 3 && t.rank() == *s as usize + 2,
+        Window::Pad(p) => p.mode != PadMode::Circular && p.spatial > 1 && t.rank() == p.spatial + 2,
+        Window::Resize(_) => t.rank() > 3,
+        _ => false,
+    };
+    if follows { t.layout().format_for(shape.clone()) } else { Layout::contiguous(shape.clone()) }
 }
 
 /// Leading dims kept, the spatial ones replaced.
@@ -128,8 +142,10 @@ pub fn adaptive_max_pool(t: &Tensor, sizes: &[usize]) -> Result<(Tensor, Tensor)
 
 fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'static str) -> Result<(Tensor, Tensor)> {
     let outs = SmallVec::from_iter([spec(t.dtype(), shape), spec(DType::I64, shape)]);
+    let format = output_format(&kind, t, shape);
     let pair = record(Op::Window(Box::new(kind)), SmallVec::from_iter([t.input()]), outs)?;
-    let (values, indices) = (pair[0].clone(), pair[1].clone());
+    let values = super::laid_out(pair[0].clone(), format.clone())?;
+    let indices = super::laid_out(pair[1].clone(), format)?;
     let (from, at) = (t.shape_dims().clone(), indices.clone());
     attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
@@ -250,8 +266,8 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
     if shape == *t.shape_dims() && source.shape() == t.shape() {
         return source.copy();
     }
-    let base = create::full(shape.clone(), Scalar::Float(value), t.dtype())?;
-    let mut target = Layout::contiguous(shape);
+    let mut target = if t.rank() > 3 { t.layout().format_for(shape) } else { Layout::contiguous(shape) };
+    let base = create::full_with(target.clone(), Scalar::Float(value), t.dtype())?;
     target.offset = starts.iter().zip(&*target.strides).map(|(a, b)| a * b).sum();
     target.shape = source.shape_dims().clone();
     let mut edge = base.edge();

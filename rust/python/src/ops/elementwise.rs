@@ -2,10 +2,10 @@
 
 use crate::rows;
 use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Row};
-use corten_core::dtype::Scalar;
+use corten_core::dtype::{DType, Scalar};
 use corten_core::error::Result;
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply};
+use corten_core::ops::elementwise::{Operand, apply, check_subtraction, div_rounded, result_type};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
 
@@ -31,14 +31,18 @@ const SPECIAL: &[Ew] = &[
     Ew::Philox,
     Ew::GeluTanh,
     Ew::Gelu,
-    Ew::Trigamma,
+    Ew::Polygamma,
+    Ew::LogSigmoid,
+    Ew::Ldexp,
+    Ew::Hardtanh,
+    Ew::FloorDiv,
     Ew::Lerp,
     Ew::Heaviside,
     Ew::Round,
 ];
 
 /// Functions of `nn.functional` only.
-const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::LogSigmoid, Ew::Hardswish, Ew::Hardsigmoid];
+const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::Hardswish, Ew::Hardsigmoid, Ew::I1];
 
 pub fn rows() -> Vec<Row> {
     let mut all = Vec::new();
@@ -54,7 +58,7 @@ pub fn rows() -> Vec<Row> {
         let flags = if NOT_METHODS.contains(&op) { FUNCTION | OUT } else { FUNCTION | METHOD | INPLACE | OUT };
         all.push(Row { signature: leak(signature), flags, doc: op.doc(), call: Call::Ew(op) });
         // A number on the left is allowed where PyTorch allows it.
-        if matches!(op, Ew::Remainder | Ew::Xlogy | Ew::BitwiseAnd | Ew::BitwiseOr | Ew::BitwiseXor | Ew::FloorDiv) {
+        if matches!(op, Ew::Remainder | Ew::Xlogy | Ew::BitwiseAnd | Ew::BitwiseOr | Ew::BitwiseXor) {
             let signature = leak(format!("{name}(Scalar self, Tensor other)"));
             all.push(Row { signature, flags: FUNCTION, doc: op.doc(), call: Call::Ew(op) });
         }
@@ -99,10 +103,13 @@ fn aliases(op: Ew) -> &'static [&'static str] {
 
 /// x + alpha·y, with PyTorch's checks on alpha.
 fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
+    if op == Ew::Sub {
+        check_subtraction(&[a, b])?;
+    }
     if alpha.to_f64() == 1.0 {
         return apply(op, &[a, b]);
     }
-    let common = corten_core::ops::elementwise::result_type(&[a, b]);
+    let common = result_type(&[a, b]);
     ensure!(
         alpha.category() <= common.category() || common.is_float(),
         Runtime,
@@ -120,18 +127,23 @@ fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
 fn divide(a: Operand, b: Operand, mode: Option<&str>) -> Result<Tensor> {
     match mode {
         None => apply(Ew::Div, &[a, b]),
-        Some("floor") => apply(Ew::FloorDiv, &[a, b]),
-        Some("trunc") => apply(Ew::TruncDiv, &[a, b]),
+        Some("floor") => div_rounded(Ew::FloorDiv, a, b),
+        Some("trunc") => div_rounded(Ew::TruncDiv, a, b),
         Some(m) => bail!(Runtime, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{m}'"),
     }
 }
 
 fn checked_divide(a: Operand, b: Operand, mode: Option<&str>) -> Result<Tensor> {
     if mode.is_some() {
-        let dividend = corten_core::ops::elementwise::result_type(&[a, b]);
+        let dividend = result_type(&[a, b]);
         crate::checks::divisor(Ew::FloorDiv, b, dividend).map_err(crate::error::from_py)?;
     }
     divide(a, b, mode)
+}
+
+fn floor_divide(a: Operand, b: Operand) -> Result<Tensor> {
+    crate::checks::divisor(Ew::FloorDiv, b, result_type(&[a, b])).map_err(crate::error::from_py)?;
+    apply(Ew::FloorDiv, &[a, b])
 }
 
 fn clamp(x: &Tensor, lo: Option<Operand>, hi: Option<Operand>) -> Result<Tensor> {
@@ -146,7 +158,7 @@ fn clamp(x: &Tensor, lo: Option<Operand>, hi: Option<Operand>) -> Result<Tensor>
 /// One-sided clamp: at the bound the gradient goes to x whole.
 fn clamp_one(op: Ew, x: &Tensor, bound: Operand) -> Result<Tensor> {
     let far = Operand::Number(Scalar::Float(if op == Ew::Maximum { f64::INFINITY } else { f64::NEG_INFINITY }));
-    let common = corten_core::ops::elementwise::result_type(&[x.into(), bound]);
+    let common = result_type(&[x.into(), bound]);
     if !common.is_float() {
         return apply(op, &[x.into(), bound]);
     }
@@ -158,6 +170,28 @@ fn clamp_one(op: Ew, x: &Tensor, bound: Operand) -> Result<Tensor> {
 
 fn pow(a: Operand, b: Operand) -> Result<Tensor> {
     crate::checks::pow(a, b).map_err(crate::error::from_py)
+}
+
+/// The order is a Python number, the first argument.
+fn polygamma(n: i64, x: &Tensor) -> Result<Tensor> {
+    ensure!(n >= 0, Runtime, "polygamma(n, x) does not support negative n.");
+    apply(Ew::Polygamma, &[x.into(), n.into()])
+}
+
+/// Limits become integers with the input; at the limits the slope is 0.
+fn hardtanh(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
+    ensure!(x.dtype() != DType::Bool, Runtime, "Bool inputs not supported for hardtanh");
+    ensure!(low <= high, Value, "min_val cannot be greater than max_val");
+    if x.dtype().is_float() {
+        return apply(Ew::Hardtanh, &[x.into(), low.into(), high.into()]);
+    }
+    let (low, high) = (low as i64, high as i64);
+    ensure!(
+        x.dtype() != DType::U8 || (low >= 0 && high >= 0),
+        Runtime,
+        "cannot do hardtanh on an unsigned type with negative limits"
+    );
+    apply(Ew::Hardtanh, &[x.into(), low.into(), high.into()])
 }
 
 fn gelu(x: &Tensor, approximate: &str) -> Result<Tensor> {
@@ -203,6 +237,11 @@ fn special() -> Vec<Row> {
         "div(Tensor self, Operand other, *, str? rounding_mode=None)" fmio "x / y, optionally rounded down or towards zero." |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
         "divide(Tensor self, Operand other, *, str? rounding_mode=None)" fmio "Alias of `div`." |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
         "true_divide(Tensor self, Operand other)" fmio "x / y." |a| divide(a.operand(0), a.operand(1), None)?;
+        "floor_divide(Tensor self, Operand other)" fmio "⌊x / y⌋." |a| floor_divide(a.operand(0), a.operand(1))?;
+        "floor_divide(Scalar self, Tensor other)" f "" |a| floor_divide(a.operand(0), a.operand(1))?;
+        "ldexp(Tensor self, Tensor other)" fmio "x · 2^other." |a| apply(Ew::Ldexp, &[a.operand(0), a.operand(1)])?;
+        "polygamma(int n, Tensor self)" fo "The n-th derivative of digamma." |a| polygamma(a.int(0), a.tensor(1))?;
+        "logsigmoid(Tensor self)" fo "log(sigmoid(x)), row-major whatever the input." |a| apply(Ew::LogSigmoid, &[(&corten_core::ops::contiguous(a.tensor(0))?).into()])?;
         "pow(Tensor self, Operand exponent)" fmio "x to the power of the exponent." |a| pow(a.operand(0), a.operand(1))?;
         "pow(Scalar self, Tensor exponent)" f "" |a| pow(a.operand(0), a.operand(1))?;
         "clamp(Tensor self, Operand? min=None, Operand? max=None)" fmio "x limited to a range; NaN stays." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;
@@ -223,8 +262,8 @@ fn special() -> Vec<Row> {
         "celu(Tensor self, float alpha=1.0)" fi "x above 0, α(e^(x/α) − 1) below." |a| apply(Ew::Elu, &[a.operand(0), a.float(1).into(), 1.0.into(), (1.0 / a.float(1)).into()])?;
         "selu(Tensor self)" fi "The self-normalising elu (Klambauer et al. 2017)." |a| apply(Ew::Elu, &[a.operand(0), 1.673_263_242_354_377_2.into(), 1.050_700_987_355_480_5.into(), 1.0.into()])?;
         "leaky_relu(Tensor self, float negative_slope=0.01)" f "x above 0, slope · x below." |a| apply(Ew::LeakyRelu, &[a.operand(0), a.float(1).into()])?;
-        "hardtanh(Tensor self, float min_val=-1.0, float max_val=1.0)" f "x limited to a range." |a| apply(Ew::Clamp, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
-        "relu6(Tensor self)" f "x limited to [0, 6]." |a| apply(Ew::Clamp, &[a.operand(0), 0.0.into(), 6.0.into()])?;
+        "hardtanh(Tensor self, float min_val=-1.0, float max_val=1.0)" f "x limited to a range." |a| hardtanh(a.tensor(0), a.float(1), a.float(2))?;
+        "relu6(Tensor self)" f "x limited to [0, 6]." |a| hardtanh(a.tensor(0), 0.0, 6.0)?;
         "hardshrink(Tensor self, float lambd=0.5)" fm "x outside [−λ, λ], else 0." |a| apply(Ew::Hardshrink, &[a.operand(0), a.float(1).into()])?;
         "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| apply(Ew::Softshrink, &[a.operand(0), a.float(1).into()])?;
         "threshold(Tensor self, float threshold, float value)" fi "x above the threshold, else the value." |a| apply(Ew::Threshold, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;

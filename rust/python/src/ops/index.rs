@@ -94,7 +94,7 @@ fn slice_scatter(
     let from = clamp(start.unwrap_or(0));
     let to = clamp(end.unwrap_or(n)).max(from);
     let len = (to - from).div_euclid(step) + ((to - from) % step != 0) as i64;
-    rearrange::with_window(t, src, |x| view::slice(x, d, from as usize, len as usize, step as usize))
+    rearrange::with_window(t, src, move |x| view::slice(x, d, from as usize, len as usize, step as usize))
 }
 
 fn as_strided_scatter(a: &Args) -> Result<Tensor> {
@@ -104,7 +104,7 @@ fn as_strided_scatter(a: &Args) -> Result<Tensor> {
     };
     let (shape, strides) = (sizes(a.ints(2))?, sizes(a.ints(3))?);
     let offset = a.opt_int(4).map(|o| o as usize);
-    rearrange::with_window(a.tensor(0), a.tensor(1), |x| view::as_strided(x, &shape, &strides, offset))
+    rearrange::with_window(a.tensor(0), a.tensor(1), move |x| view::as_strided(x, &shape, &strides, offset))
 }
 
 fn fill_diagonal(t: &Tensor, value: Scalar, wrap: bool) -> Result<Tensor> {
@@ -187,9 +187,9 @@ fn moving() -> Vec<Row> {
         "diag(Tensor self, int diagonal=0)" fmo "A matrix with the vector on a diagonal, or a matrix's diagonal." |a| rearrange::diag(a.tensor(0), a.int(1))?;
         "diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1)" fm "Matrices with the last dim on a diagonal." |a| rearrange::diag_embed(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "trace(Tensor self)" fm "The sum of a matrix's diagonal." |a| rearrange::trace(a.tensor(0))?;
-        "select_scatter(Tensor self, Tensor src, int dim, int index)" fm "A copy with the source at one element of a dim." |a| rearrange::with_window(a.tensor(0), a.tensor(1), |x| view::select(x, a.int(2), a.int(3)))?;
+        "select_scatter(Tensor self, Tensor src, int dim, int index)" fm "A copy with the source at one element of a dim." |a| { let (d, i) = (a.int(2), a.int(3)); rearrange::with_window(a.tensor(0), a.tensor(1), move |x| view::select(x, d, i))? };
         "slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1)" fm "A copy with the source in a slice of a dim." |a| slice_scatter(a.tensor(0), a.tensor(1), a.int(2), a.opt_int(3), a.opt_int(4), a.int(5))?;
-        "diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1)" fm "A copy with the source on a diagonal." |a| rearrange::with_window(a.tensor(0), a.tensor(1), |x| view::diagonal(x, a.int(2), a.int(3), a.int(4)))?;
+        "diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1)" fm "A copy with the source on a diagonal." |a| { let (o, d, e) = (a.int(2), a.int(3), a.int(4)); rearrange::with_window(a.tensor(0), a.tensor(1), move |x| view::diagonal(x, o, d, e))? };
         "as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, int? storage_offset=None)" fm "A copy with the source in any window." |a| as_strided_scatter(a)?;
     }
 }

@@ -58,7 +58,19 @@ fn blend(c: &Tensor, p: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> 
         return Ok(p);
     }
     let c = if beta.to_f64() == 1.0 { c.clone() } else { c.mul(beta)? };
-    c.add(&p)
+    // The product lends its layout.
+    p.add(&c)
+}
+
+/// β·c + α·(x ⊗ y), elementwise: c lends its layout, also where β is 0.
+fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let p = outer(x, y)?;
+    let p = if alpha.to_f64() == 1.0 { p } else { p.mul(alpha)? };
+    if beta.to_f64() != 0.0 {
+        return if beta.to_f64() == 1.0 { c.add(&p) } else { c.mul(beta)?.add(&p) };
+    }
+    let wide = view::expand(&c.detach(), p.shape())?;
+    corten_core::ops::copy_as(&p, corten_core::ops::elementwise::dense_like(wide.layout()))
 }
 
 /// x·Wᵀ + b.
@@ -97,8 +109,8 @@ pub fn rows() -> Vec<Row> {
         "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend(a.tensor(0), &mm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
         "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend(a.tensor(0), &bmm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
         "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend(a.tensor(0), &mv(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
-        "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| blend(a.tensor(0), &outer(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
-        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, None)?, a.number(3), a.number(4))?;
+        "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| addr(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
+        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, Some(a.tensor(1).dtype()))?, a.number(3), a.number(4))?;
         "linear(Tensor input, Tensor weight, Tensor? bias=None)" f "x · Wᵀ + b over the last dim." |a| linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?;
     }
 }

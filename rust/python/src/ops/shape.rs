@@ -273,7 +273,7 @@ pub fn rows() -> Vec<Row> {
         "squeeze(Tensor self, int[] dim)" fm "" |a| squeeze(a.tensor(0), Some(one_or_many(a, 1)))?;
         "unsqueeze(Tensor self, int dim)" fm "With a dim of size 1 inserted." |a| view::unsqueeze(a.tensor(0), a.int(1))?;
         "flatten(Tensor self, int start_dim=0, int end_dim=-1)" fm "A range of dims joined." |a| flatten(a.tensor(0), a.int(1), a.int(2))?;
-        "ravel(Tensor self)" fm "Flattened to one dim." |a| flatten(a.tensor(0), 0, -1)?;
+        "ravel(Tensor self)" fm "Flattened to one dim without gaps." |a| flatten(&corten_core::ops::contiguous(a.tensor(0))?, 0, -1)?;
         "unflatten(Tensor self, int dim, int[] sizes)" fm "One dim split into several." |a| unflatten(a.tensor(0), a.int(1), a.ints(2))?;
         "select(Tensor self, int dim, int index)" fm "One element of a dim." |a| view::select(a.tensor(0), a.int(1), a.int(2))?;
         "narrow(Tensor self, int dim, int start, int length)" fm "A range of a dim." |a| narrow(a.tensor(0), a.int(1), a.int(2), a.int(3))?;

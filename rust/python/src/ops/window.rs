@@ -199,7 +199,9 @@ fn checked_blocks(a: &Args, from: usize) -> Result<BlockParams> {
 
 /// 1-d pooling of (C, L) is pooling of one batch.
 fn max_pool1d(a: &Args) -> Result<Tensor> {
-    Ok(max_pool(a, 1)?.0)
+    let values = max_pool(a, 1)?.0;
+    // PyTorch's way without positions, which it takes where no gradient is wanted, does not follow the input's format.
+    if values.requires_grad() { Ok(values) } else { corten_core::ops::contiguous(&values) }
 }
 
 pub fn rows() -> Vec<Row> {

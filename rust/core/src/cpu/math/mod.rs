@@ -4,10 +4,12 @@
 //! remainders, and is within 2 ulp of the true value (asin 2.5, tan 3.5; see `tests.rs`). The polynomials are minimax
 //! fits, with coefficients rounded one after the other to the precision in which they are used.
 
+pub mod bessel;
 pub mod double;
 pub mod single;
 #[cfg(test)]
 mod tests;
+pub mod zeta;
 
 use super::simd::{Simd, simd_dispatch};
 use crate::dtype::Element;

@@ -1,0 +1,225 @@
+"""Linear algebra: products and norms of vectors and matrices, with the names of `torch.linalg`."""
+
+import itertools
+
+from . import _core
+from ._composites._common import ops, result, wrapped
+from ._composites.products import chain_matmul, matrix_power
+from ._composites.products import cross as _cross
+
+__all__ = [
+    "cross",
+    "diagonal",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "multi_dot",
+    "norm",
+    "vander",
+    "vecdot",
+    "vector_norm",
+]
+
+
+def _scalar_name(x):
+    return x.type()[7:-6]
+
+
+def _check_floating(name, x):
+    if not x.is_floating_point():
+        raise RuntimeError(
+            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {_scalar_name(x)}"
+        )
+
+
+def _converted(name, x, dtype):
+    """The tensor in the dtype in which a norm is computed."""
+    _check_floating(name, x)
+    if dtype is None:
+        return x
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"linalg.{name}: dtype should be floating point or complex. Got {dtype}")
+    if _core.promote_types(x.dtype, dtype) != dtype:
+        wanted = _scalar_name(ops.empty(0, dtype=dtype))
+        raise RuntimeError(
+            f"linalg.{name}: the dtype of the input ({_scalar_name(x)}) should be convertible without narrowing to "
+            f"the specified dtype ({wanted})"
+        )
+    return x.to(dtype)
+
+
+def cross(input, other, *, dim=-1, out=None):
+    """The vector product of vectors of size 3 along ``dim``; the other dims broadcast.
+
+    Raises:
+        RuntimeError: where a vector does not have size 3, or the numbers of dims differ.
+    """
+    return _cross(input, other, dim, out=out)
+
+
+def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
+    """The diagonals of matrices ``(*, m, n)``, a view."""
+    return A.diagonal(offset, dim1, dim2)
+
+
+def matmul(input, other, *, out=None):
+    """The matrix product, batched and broadcast."""
+    return result(input.matmul(other), out)
+
+
+def vander(x, *, N=None):
+    """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element."""
+    if x.dim() == 0:
+        raise RuntimeError("Expected dim >= 1, but got a 0-D tensor")
+    count = x.size(-1) if N is None else N
+    if count < 1:
+        raise RuntimeError("N must be greater than 1.")
+    if not x.is_floating_point():
+        x = x.to(_core.int64)
+    return x.unsqueeze(-1) ** ops.arange(count, device=x.device)
+
+
+def vecdot(x, y, *, dim=-1, out=None):
+    """The inner products of vectors along ``dim``; the other dims broadcast.
+
+    Raises:
+        RuntimeError: for integers and for different dtypes.
+    """
+    _check_floating("vecdot", x)
+    if x.dtype != y.dtype:
+        raise RuntimeError(
+            "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
+            f"{_scalar_name(x)} and y of type {_scalar_name(y)} instead"
+        )
+    return result((x * y).sum(dim), out)
+
+
+def multi_dot(tensors, *, out=None):
+    """The product of several matrices in the cheapest order; the first and the last may be vectors.
+
+    Raises:
+        RuntimeError: for fewer than two tensors, or shapes that do not fit.
+    """
+    tensors = list(tensors)
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
+    _check_chain(tensors)
+    row, column = tensors[0].dim() == 1, tensors[-1].dim() == 1
+    shape = tensors[0].shape[:-1] + tensors[-1].shape[1:]
+    if row:
+        tensors[0] = tensors[0].unsqueeze(0)
+    if column:
+        tensors[-1] = tensors[-1].unsqueeze(1)
+    return result(chain_matmul(*tensors).reshape(shape), out)
+
+
+def _check_chain(tensors):
+    last = len(tensors) - 1
+    for i, x in enumerate(tensors):
+        if i in (0, last) and x.dim() not in (1, 2):
+            end = "last" if i else "first"
+            raise RuntimeError(f"multi_dot(): the {end} tensor must be 1D or 2D but got {x.dim()}D")
+        if i not in (0, last) and x.dim() != 2:
+            raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.dim()}D")
+        if x.dtype != tensors[0].dtype:
+            raise RuntimeError(
+                "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                f"{_scalar_name(tensors[0]).lower()} and tensor {i} {_scalar_name(x).lower()}"
+            )
+    for i, (left, right) in enumerate(itertools.pairwise(tensors)):
+        if left.size(-1) != right.size(0):
+            raise RuntimeError(
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(left.shape)} and {list(right.shape)} cannot "
+                "be multiplied"
+            )
+
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The norm of order ``ord`` of the vectors along ``dim``, or of all elements.
+
+    Args:
+        ord: any number; 0 counts what is not zero, infinities take the largest and the smallest magnitude.
+        dtype: computed in this dtype, which must hold every value of the input's.
+
+    Raises:
+        RuntimeError: for integers, and for an empty vector where the order has no identity.
+    """
+    if isinstance(ord, str):
+        raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
+    x = _converted("vector_norm", x, dtype)
+    dims = [dim] if isinstance(dim, int) else dim
+    order = float(ord)
+    if x.numel() == 0 and (order < 0 or order == float("inf")):
+        _check_identity(x, ord, dims)
+    return result(ops._vector_norm(x, order, dims, keepdim), out)
+
+
+def _check_identity(x, ord, dims):
+    if not dims:
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have "
+            "an identity"
+        )
+    for d in dims:
+        if x.size(d) == 0:
+            raise RuntimeError(
+                f"linalg.vector_norm cannot compute the {ord} norm on the dimension {d}because this dimension is empty "
+                "and the operation does not have an identity"
+            )
+
+
+def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
+    """The norm of matrices ``(*, m, n)``.
+
+    Args:
+        ord: ``"fro"``, 1 and −1 for the largest and smallest sum of a column's magnitudes, ``inf`` and ``-inf`` for
+            those of rows. 2, −2 and ``"nuc"`` need singular values.
+
+    Raises:
+        RuntimeError: for integers, vectors, and unknown orders.
+        NotImplementedError: for the orders that need singular values.
+    """
+    _check_floating("matrix_norm", A)
+    if A.dim() < 2:
+        raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    if len(dim) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}")
+    rows, columns = (wrapped(d, A.dim()) for d in dim)
+    if rows == columns:
+        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
+    if ord == "fro":
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if ord in ("nuc", 2, -2):
+        raise NotImplementedError(f"linalg.matrix_norm: order {ord} needs singular values, which are not available")
+    if isinstance(ord, str) or abs(ord) not in (1, float("inf")):
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = vector_norm(_converted("matrix_norm", A, dtype), 1, summed, True)
+    best = (sums.amax if ord > 0 else sums.amin)(chosen, True)
+    return result(best if keepdim else best.squeeze((rows, columns)), out)
+
+
+def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+    """A norm of vectors or matrices: which one follows from ``ord`` and the number of dims.
+
+    Without ``ord`` the 2-norm over ``dim`` or over everything; with ``ord`` a vector norm for one dim, a matrix norm
+    for two.
+    """
+    if dim is not None:
+        dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    if ord is None:
+        _check_floating("norm", A)
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if dim is None and A.dim() not in (1, 2):
+        raise RuntimeError(
+            f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.dim()}D."
+        )
+    if dim is not None and len(dim) not in (1, 2):
+        raise RuntimeError(
+            f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got [{', '.join(map(str, dim))}]"
+        )
+    matrices = isinstance(ord, str) or (len(dim) == 2 if dim is not None else A.dim() == 2)
+    if matrices:
+        return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+    return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)
