@@ -197,7 +197,9 @@ class Generator:
             bound, fraction, grad = 4.0, 0, False
         else:
             text = f"m.tensor({self.literal(shape, dtype)}, dtype=m.{dtype}).reshape({shape})"
-        suffix = ".requires_grad_()" if grad else ""
+        # A copy first: what requires grad should own its storage, since a leaf that is a view loses its history in PyTorch
+        # when its base is written.
+        suffix = ".clone().requires_grad_()" if grad else ""
         self.define(text + suffix, shape, dtype, Cell(bound, fraction), "make", grad)
 
     def randomise(self) -> None:

@@ -104,9 +104,9 @@ macro_rules! define_elementwise {
             pub const fn wgsl(self) -> &'static str {
                 match self { $(Ew::$V => $w),* }
             }
-            /// Which dtype classes the row computes: `f`loat, `i`nteger, `b`ool, `a`ny.
-            pub fn classes(self) -> &'static [&'static str] {
-                match self { $(Ew::$V => &[$(stringify!($cls)),*]),* }
+            /// Which dtype classes the row computes, as bits of [`class_bit`].
+            const fn classes(self) -> u8 {
+                match self { $(Ew::$V => 0 $(| class_bit(stringify!($cls)))*),* }
             }
             /// What the derivative needs, as a bit per argument and [`SAVE_OUTPUT`].
             pub fn saves(self) -> u8 {
@@ -157,17 +157,27 @@ macro_rules! saves {
     }};
 }
 
+/// A row's dtype classes: `f`loat, `i`nteger, `b`ool, `a`ny.
+const fn class_bit(class: &str) -> u8 {
+    match class.as_bytes()[0] {
+        b'f' => 1,
+        b'i' => 2,
+        b'b' => 4,
+        _ => 7,
+    }
+}
+
 elementwise_table!(define_elementwise);
 
 impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
         let class = match dtype {
-            DType::Bool => "b",
-            d if d.is_float() => "f",
-            _ => "i",
+            DType::Bool => class_bit("b"),
+            d if d.is_float() => class_bit("f"),
+            _ => class_bit("i"),
         };
-        self == Ew::Philox || self.classes().iter().any(|&c| c == class || c == "a")
+        self.classes() & class != 0 || self == Ew::Philox
     }
 }
 

@@ -13,6 +13,7 @@ use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
@@ -68,10 +69,18 @@ impl PyTensor {
             // SAFETY: the slot is cleared when the object dies, under the same lock.
             return Ok(unsafe { Bound::from_borrowed_ptr(py, known as *mut pyo3::ffi::PyObject) }.unbind());
         }
-        let slot = t.clone();
-        let object = Py::new(py, PyTensor { inner: UnsafeCell::new(t) })?;
-        slot.wrapper().store(object.as_ptr() as usize, Ordering::Relaxed);
-        Ok(object.into_any())
+        // What `Py::new` does, without calling `object.__new__`, which makes a dict for every object.
+        // SAFETY: the allocator returns zeroed memory for an object of the type. A frozen class that may cross threads
+        // consists of its contents and of the slots for `__dict__` and weak references, which are null at first; the
+        // contents are written before anybody sees the object.
+        unsafe {
+            let object = ffi::PyType_GenericAlloc(py.get_type::<PyTensor>().as_type_ptr(), 0);
+            let object = Bound::from_owned_ptr_or_err(py, object)?;
+            t.wrapper().store(object.as_ptr() as usize, Ordering::Relaxed);
+            let contents: *const PyTensor = object.cast_unchecked::<PyTensor>().get();
+            contents.cast_mut().write(PyTensor { inner: UnsafeCell::new(t) });
+            Ok(object.unbind())
+        }
     }
 }
 

@@ -22,6 +22,14 @@ pub struct Pending {
     pub bytes: usize,
 }
 
+impl Pending {
+    /// Whether what is pending must run before a node with results of `bytes` joins it.
+    fn is_full(&self, bytes: usize) -> bool {
+        self.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed)
+            || (!self.nodes.is_empty() && self.bytes.saturating_add(bytes) > BYTE_BUDGET)
+    }
+}
+
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 static RECORDERS: LazyLock<RwLock<Vec<Arc<Recorder>>>> = LazyLock::new(RwLock::default);
 
@@ -47,11 +55,25 @@ thread_local! {
 
 /// Records a node and returns a tensor per output. Nodes that read or keep pinned memory run before this returns.
 pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
+    let node = add(op, inputs, outs)?;
+    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, Device::Cpu)).collect())
+}
+
+/// Records an operator with one output.
+#[inline]
+pub fn record_one(op: Op, inputs: Inputs, out: OutSpec) -> Result<Tensor> {
+    Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]))?, 0, Device::Cpu))
+}
+
+fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Arc<Node>> {
     let mut bytes = 0usize;
     for o in &outs {
         bytes = bytes.saturating_add(o.layout.numel().saturating_mul(o.dtype.size()));
     }
     crate::os::check_allocation(bytes, || outs[0].layout.shape.to_string())?;
+    if matches!(op, Op::WriteView) {
+        bytes = 0; // in place
+    }
     count(&COUNTERS.nodes, 1);
     CURRENT.with(|own| {
         let recorder = &own.0;
@@ -65,25 +87,22 @@ pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Sm
             }
         }
         let node = Arc::new(Node::pending(op, inputs, outs, recorder.id));
-        let tensors = (0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, Device::Cpu)).collect();
-        let full = {
-            let mut pending = lock(&recorder.pending);
-            pending.nodes.push(node);
-            pending.bytes = pending.bytes.saturating_add(bytes);
-            pending.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed) || pending.bytes >= BYTE_BUDGET
-        };
-        if full || pinned {
+        let mut pending = lock(&recorder.pending);
+        if pending.is_full(bytes) {
+            drop(pending);
+            // Before this node joins: its caller has yet to repoint the cell it writes to, and would be seen as a reader
+            // of the old value.
+            flush_recorder(recorder)?;
+            pending = lock(&recorder.pending);
+        }
+        pending.nodes.push(node.clone());
+        pending.bytes = pending.bytes.saturating_add(bytes);
+        drop(pending);
+        if pinned {
             flush_recorder(recorder)?;
         }
-        Ok(tensors)
+        Ok(node)
     })
-}
-
-/// Records an operator with one output.
-#[inline]
-pub fn record_one(op: Op, inputs: Inputs, out: OutSpec) -> Result<Tensor> {
-    let mut tensors = record(op, inputs, SmallVec::from_iter([out]))?;
-    tensors.pop().ok_or_else(|| Error::Internal("record: no output".into()))
 }
 
 pub fn flush_current() -> Result<()> {

@@ -5,7 +5,7 @@ use crate::dtype::{DType, Scalar};
 use crate::elementwise_table;
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule as GradRule, Vjp, with_grad_mode};
+use crate::grad::{Grads, Rule as GradRule, Vjp, modes, with_grad_mode};
 use crate::graph::{Edge, Input, Inputs, OutSpec};
 use crate::op::{Ew, Op, Rule, SAVE_OUTPUT};
 use crate::shape::{Dims, Layout, broadcast_shapes};
@@ -59,6 +59,16 @@ pub fn set_default_dtype(d: DType) -> Result<()> {
 
 /// PyTorch's `result_type`: tensors with dims decide; 0-d tensors and then numbers count only by a higher category.
 pub fn result_type(operands: &[Operand]) -> DType {
+    // The common case: tensors of one float dtype, and numbers.
+    if let [Operand::Tensor(first), rest @ ..] = operands
+        && first.dtype().is_float()
+        && first.rank() > 0
+        && rest
+            .iter()
+            .all(|o| matches!(o, Operand::Number(_)) || matches!(o, Operand::Tensor(t) if t.dtype() == first.dtype()))
+    {
+        return first.dtype();
+    }
     let (mut dimmed, mut zero, mut number): (Option<DType>, Option<DType>, Option<DType>) = (None, None, None);
     let join = |slot: &mut Option<DType>, d: DType| *slot = Some(slot.map_or(d, |s| s.promote(d)));
     for o in operands {
@@ -81,6 +91,14 @@ pub fn result_type(operands: &[Operand]) -> DType {
 /// Applies an elementwise operator with PyTorch's promotion and broadcasting.
 pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
     let (compute, out) = dtypes(op, operands)?;
+    // The common case: nothing to convert.
+    if op != Ew::Where
+        && operands
+            .iter()
+            .all(|o| matches!(o, Operand::Tensor(t) if t.dtype() == compute) || matches!(o, Operand::Number(_)))
+    {
+        return finish(op, operands, operands, compute, out);
+    }
     let converted = convert(op, operands, compute)?;
     let refs: SmallVec<[Operand; 4]> = converted
         .iter()
@@ -90,9 +108,14 @@ pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
             (None, o) => *o,
         })
         .collect();
-    let result = record_broadcast(op, &refs, compute, out)?;
-    if op.differentiable() && out.is_float() {
-        attach_gradient(op, operands, &refs, compute, &result);
+    finish(op, operands, &refs, compute, out)
+}
+
+/// Records the operator on converted operands, with its gradient.
+fn finish(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
+    let result = record_broadcast(op, operands, compute, out)?;
+    if op.differentiable() && out.is_float() && modes().grad {
+        attach_gradient(op, given, operands, compute, &result);
     }
     Ok(result)
 }
