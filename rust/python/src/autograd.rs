@@ -378,7 +378,9 @@ pub struct SavedValues {
 impl SavedValues {
     #[new]
     fn new(list: &Bound<'_, PyAny>, name: String) -> PyResult<Self> {
-        let values = tensors(list)?.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
+        let list = tensors(list)?;
+        list.iter().try_for_each(Saved::check).py()?;
+        let values = list.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
         let node = Arc::new(GradNode::new(
             intern(name),
             Rule::Fn(Box::new(|_| Ok(Grads::new()))),

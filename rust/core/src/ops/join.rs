@@ -57,7 +57,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             }
             Ok(grads)
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -228,6 +228,19 @@ fn round(x: &Tensor, decimals: i64) -> Result<Tensor> {
     }
 }
 
+/// x + w · (y − x); PyTorch promotes nothing here.
+fn lerp(x: &Tensor, y: &Tensor, weight: Operand) -> Result<Tensor> {
+    let same = |name: &str, d: DType| -> Result<()> {
+        ensure!(d == x.dtype(), Runtime, "expected dtype {} for `{name}` but got dtype {d}", x.dtype());
+        Ok(())
+    };
+    same("end", y.dtype())?;
+    if let Operand::Tensor(w) = weight {
+        same("weight", w.dtype())?;
+    }
+    apply(Ew::Lerp, &[x.into(), y.into(), weight])
+}
+
 fn special() -> Vec<Row> {
     rows! {
         "add(Tensor self, Operand other, *, Scalar alpha=1)" fmio "x + alpha · y." |a| add_scaled(Ew::Add, a.operand(0), a.operand(1), a.number(2))?;
@@ -249,7 +262,7 @@ fn special() -> Vec<Row> {
         "clamp_min(Tensor self, Operand min)" fmio "x, at least `min`." |a| clamp(a.tensor(0), Some(a.operand(1)), None)?;
         "clamp_max(Tensor self, Operand max)" fmio "x, at most `max`." |a| clamp(a.tensor(0), None, Some(a.operand(1)))?;
         "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| apply(Ew::Where, &[a.operand(0), a.operand(1), a.operand(2)])?;
-        "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| apply(Ew::Lerp, &[a.operand(0), a.operand(1), a.operand(2)])?;
+        "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| lerp(a.tensor(0), a.tensor(1), a.operand(2))?;
         "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 · t2." |a| apply(Ew::Addcmul, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
         "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| apply(Ew::Addcdiv, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
         "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None)" fmio "x with NaN and infinities replaced." |a| nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
