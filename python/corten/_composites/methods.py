@@ -197,7 +197,8 @@ def float_power_(self, exponent):
     """
     if self.dtype != _core.float64:
         raise RuntimeError(
-            f"the base given to float_power_ has dtype {self.type()[7:-6]} but the operation's result requires dtype Double"
+            f"the base given to float_power_ has dtype {self.type()[7:-6]} but the operation's result requires dtype "
+            "Double"
         )
     return self._replace(float_power(self._snapshot(), exponent), "float_power")
 

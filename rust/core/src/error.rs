@@ -35,7 +35,7 @@ impl Error {
             return self;
         }
         let tell = |text: String| {
-            let told = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == op);
+            let told = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word.trim_matches('_') == op);
             if told { text } else { format!("{op}: {text}") }
         };
         match self {

@@ -162,6 +162,8 @@ pub enum Origin {
     /// Made while gradients were not recorded.
     NoGrad,
     Inference,
+    /// Output of a custom function.
+    Custom,
     /// Output of an operator that returns several views, with its number.
     OneOfMany(u32),
 }
@@ -173,7 +175,8 @@ impl Origin {
             Origin::Plain => 0,
             Origin::NoGrad => 1,
             Origin::Inference => 2,
-            Origin::OneOfMany(i) => 3 + i,
+            Origin::Custom => 3,
+            Origin::OneOfMany(i) => 4 + i,
         }
     }
     pub fn unpack(word: u32) -> Origin {
@@ -181,7 +184,8 @@ impl Origin {
             0 => Origin::Plain,
             1 => Origin::NoGrad,
             2 => Origin::Inference,
-            i => Origin::OneOfMany(i - 3),
+            3 => Origin::Custom,
+            i => Origin::OneOfMany(i - 4),
         }
     }
 }

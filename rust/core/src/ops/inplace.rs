@@ -51,14 +51,19 @@ fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
 
 /// Refuses writes to views whose way to their base gradients cannot follow.
 fn check_origin(target: &Tensor) -> Result<()> {
+    let name = || target.grad_fn().map_or("a function", |e| e.node.name.trim_end_matches("Backward0"));
     let mode = match target.origin() {
         Origin::Plain => return Ok(()),
+        Origin::Custom => bail!(
+            Runtime,
+            "Output 0 of {} is a view and is being modified inplace (in-place). This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+            name()
+        ),
         Origin::OneOfMany(i) => {
-            let name = target.grad_fn().map_or("a function", |e| e.node.name);
             bail!(
                 Runtime,
                 "Output {i} of {} is a view and is being modified inplace (in-place). This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
-                name.trim_end_matches("Backward0")
+                name()
             )
         }
         Origin::NoGrad => "no_grad",

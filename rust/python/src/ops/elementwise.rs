@@ -228,6 +228,16 @@ fn round(x: &Tensor, decimals: i64) -> Result<Tensor> {
     }
 }
 
+fn softshrink(x: &Tensor, lambd: f64) -> Result<Tensor> {
+    ensure!(
+        lambd >= 0.0,
+        Runtime,
+        "lambda must be in range [0, 3.40282e+38] for input dtype {}, but found {lambd}",
+        x.dtype().scalar_name()
+    );
+    apply(Ew::Softshrink, &[x.into(), lambd.into()])
+}
+
 /// x + w · (y − x); PyTorch promotes nothing here.
 fn lerp(x: &Tensor, y: &Tensor, weight: Operand) -> Result<Tensor> {
     let same = |name: &str, d: DType| -> Result<()> {
@@ -278,7 +288,7 @@ fn special() -> Vec<Row> {
         "hardtanh(Tensor self, float min_val=-1.0, float max_val=1.0)" f "x limited to a range." |a| hardtanh(a.tensor(0), a.float(1), a.float(2))?;
         "relu6(Tensor self)" f "x limited to [0, 6]." |a| hardtanh(a.tensor(0), 0.0, 6.0)?;
         "hardshrink(Tensor self, float lambd=0.5)" fm "x outside [−λ, λ], else 0." |a| apply(Ew::Hardshrink, &[a.operand(0), a.float(1).into()])?;
-        "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| apply(Ew::Softshrink, &[a.operand(0), a.float(1).into()])?;
+        "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| softshrink(a.tensor(0), a.float(1))?;
         "threshold(Tensor self, float threshold, float value)" fi "x above the threshold, else the value." |a| apply(Ew::Threshold, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
     }
 }
