@@ -261,7 +261,6 @@ fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult
 fn compute(overload: &Overload, values: &Values) -> PyResult<Ret> {
     match overload.row.call {
         Call::Fn(f) => f(&Args(values)).map_err(|e| to_py(e.in_operator(overload.signature.name))),
-        Call::Py(f) => f(&Args(values)),
         Call::Ew(op) => {
             let operands: smallvec::SmallVec<[Operand; 4]> =
                 (0..values.len()).map(|i| Args(values).operand(i)).collect();
