@@ -571,7 +571,7 @@ pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
             };
             layouts.iter().enumerate().map(zero).collect()
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -278,7 +278,7 @@ fn write_window(t: &Tensor, source: &Tensor, choose: Choice) -> Result<Tensor> {
                 v.needs(1).then(|| written(&g)).transpose()?,
             ]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
