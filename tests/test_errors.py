@@ -65,10 +65,43 @@ def no_grad_result_backward():
     y.backward()
 
 
-def inference_saved():
+def made_in_inference():
     with m.inference_mode():
-        x = m.ones(3)
-    x.requires_grad_()
+        return m.ones(3)
+
+
+def view_made_without_grad():
+    x = leaf(3) * 1
+    with m.no_grad():
+        return x[:2]
+
+
+def view_made_in_inference():
+    x = leaf(3) * 1
+    with m.inference_mode():
+        return x[:2]
+
+
+def write_of_custom_view():
+    class Same(m.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    Same.apply(leaf(3) * 1).add_(1)
+
+
+def partly_overlapping(write):
+    x = m.ones(5)
+    write(x[1:], x[:-1])
+
+
+def history_into_sibling():
+    m.ones(2, 2).unbind()[0].mul_(leaf(2))
 
 
 SHAPES = [
@@ -267,13 +300,35 @@ AUTOGRAD = [
     Mistake("grad_type", lambda: setattr(leaf(3), "grad", 3), TypeError, ("grad|Tensor",)),
     Mistake("hook_without_grad", lambda: m.ones(3).register_hook(print), RuntimeError, ("grad",)),
     Mistake("retain_without_grad", lambda: m.ones(3).retain_grad(), RuntimeError, ("grad",)),
-    Mistake("inference_tensor", inference_saved, RuntimeError, ("inference",)),
-    Mistake("unbind_write", lambda: (leaf(3) * 1).unbind()[0].add_(1), RuntimeError, ("view", "in-?place")),
+    Mistake("inference_tensor", lambda: made_in_inference().requires_grad_(), RuntimeError, ("inference",)),
+    Mistake("inference_write", lambda: made_in_inference().add_(1), RuntimeError, ("inference", "clone")),
+    Mistake("inference_write_view", lambda: made_in_inference()[1:].zero_(), RuntimeError, ("inference", "clone")),
+    Mistake("inference_saved", lambda: leaf(3) * made_in_inference(), RuntimeError, ("[Ii]nference", "backward")),
+    Mistake("inference_kept", lambda: leaf(1, 3) @ made_in_inference(), RuntimeError, ("[Ii]nference", "backward")),
+    Mistake("inference_version", lambda: made_in_inference()._version, RuntimeError, ("version",)),
+    Mistake("unbind_write", lambda: (leaf(3) * 1).unbind()[0].add_(1), RuntimeError, ("Unbind", "view", "in-?place")),
+    Mistake("iterated_write", lambda: next(iter(leaf(3) * 1)).add_(1), RuntimeError, ("Unbind", "view", "in-?place")),
+    Mistake("split_write", lambda: (leaf(3) * 1).split(1)[2].add_(1), RuntimeError, ("Output 2 of Split", "view")),
+    Mistake("chunk_write", lambda: (leaf(3) * 1).chunk(2)[0].mul_(2), RuntimeError, ("Output 0 of Split", "view")),
+    Mistake("sibling_of_sibling", lambda: (leaf(3) * 1).split(1)[0][0].add_(1), RuntimeError, ("view", "in-?place")),
+    Mistake("history_into_sibling", history_into_sibling, RuntimeError, ("view", "in-?place")),
+    Mistake("no_grad_view", lambda: view_made_without_grad().add_(1), RuntimeError, ("no_grad", "view")),
+    Mistake("inference_view", lambda: view_made_in_inference().add_(1), RuntimeError, ("inference", "view")),
+    Mistake("custom_view", write_of_custom_view, RuntimeError, ("Same", "custom Function")),
 ]
 
 CALLS = [
     Mistake("expanded_write", expanded_write, RuntimeError, ("memory", "clone")),
     Mistake("overlapping_write", overlapping_write, RuntimeError, ("memory|overlap", "clone")),
+    Mistake("overlapping_copy", lambda: partly_overlapping(m.Tensor.copy_), RuntimeError, ("memory", "clone")),
+    Mistake(
+        "overlapping_out",
+        lambda: partly_overlapping(lambda a, b: m.add(b, 1, out=a)),
+        RuntimeError,
+        ("memory", "clone"),
+    ),
+    Mistake("transposed_write", lambda: (x := m.ones(3, 3)).add_(x.t()), RuntimeError, ("memory", "clone")),
+    Mistake("softshrink", lambda: F.softshrink(m.ones(1), -1.0), RuntimeError, ("lambda", "-1")),
     Mistake(
         "too_large",
         lambda: m.zeros(10**13),
@@ -363,6 +418,33 @@ def test_failed_index_write_leaves_its_operand_alone() -> None:
         x[m.tensor([0, 9])] = 1.0
         x.tolist()
     assert x.tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_writes_that_share_memory_without_a_clash_are_allowed() -> None:
+    x = m.ones(6)
+    x.add_(x)
+    x[::2].add_(x[1::2])
+    x[:3].mul_(x[3:])
+    assert x.tolist() == [8.0, 8.0, 8.0, 2.0, 4.0, 2.0]
+
+
+def test_pieces_may_be_written_where_no_gradient_follows() -> None:
+    x = m.zeros(4)
+    for i, piece in enumerate(x.split(2)):
+        piece.add_(i + 1)
+    with m.no_grad():
+        x.unbind()[0].mul_(5)
+    assert x.tolist() == [5.0, 1.0, 2.0, 2.0]
+
+
+def test_inference_tensors_take_part_in_what_saves_nothing() -> None:
+    x = made_in_inference()
+    y = leaf(3)
+    (y + x).sum().backward()
+    with m.inference_mode():
+        x.add_(1)
+    assert x.is_inference() and x[1:].is_inference() and not x.clone().is_inference()
+    assert y.grad.tolist() == [1.0] * 3 and x.tolist() == [2.0] * 3
 
 
 def test_work_goes_on_after_an_error() -> None:

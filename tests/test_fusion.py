@@ -278,3 +278,36 @@ def test_long_chain_that_is_never_read_is_dropped() -> None:
     for _ in range(100_000):
         x = x * 1.0
     del x
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_a_copy_survives_when_its_source_gives_its_memory_away(option: Callable, size: int) -> None:
+    """A copy costs nothing until it is stored; by then another result may be on the source's memory."""
+
+    def run(fusion: bool) -> list[Any]:
+        option("fusion", fusion)
+        x = corten.linspace(0.1, 2.0, size, requires_grad=True)
+        largest, total = corten.zeros(size), corten.zeros(size)
+        for step in (1, 2, 3):
+            scaled = x * step
+            largest = corten.maximum(largest.clone(), scaled.clone())
+            total = total + largest
+            corten._core.flush()
+        total.sum().backward()
+        return [total.tolist(), x.grad.tolist()]
+
+    assert run(True) == run(False)
+    assert run(True)[1] == [6.0] * size
+
+
+def test_two_values_may_change_places(option: Callable) -> None:
+    def run(fusion: bool) -> list[Any]:
+        option("fusion", fusion)
+        a, b = corten.arange(4.0) + 1, corten.arange(4.0) * 10
+        for _ in range(3):
+            corten._core.flush()
+            a, b = b.clone(), a.clone()
+            c = a + b
+        return [a.tolist(), b.tolist(), c.tolist()]
+
+    assert run(True) == run(False)

@@ -605,3 +605,15 @@ def test_gumbel_softmax_samples_one_hot_vectors_with_gradients():
     assert set(np.unique(np.round(array(sample), 5))) == {0, 1}
     (sample * tensor(normal(5))).sum().backward()
     assert array(logits.grad).any()
+
+
+@pytest.mark.parametrize("dtype", [corten.float16, corten.bfloat16])
+def test_a_sum_of_products_in_half_precision_is_rounded_once(dtype):
+    """One unit and half a unit in the last place: rounding the product first would lose it."""
+    last = {corten.float16: 2**-10, corten.bfloat16: 2**-7}[dtype]
+    a = corten.tensor([[1.0, last / 2]]).to(dtype)
+    b = corten.tensor([[1.0], [1.0]]).to(dtype)
+    c = corten.tensor([[last / 2]]).to(dtype)
+    assert corten.addmm(c, a, b).item() == 1 + last
+    assert corten.baddbmm(c[None], a[None], b[None]).item() == 1 + last
+    assert corten.addbmm(c, a[None], b[None]).item() == 1 + last

@@ -688,3 +688,10 @@ def test_swalr_moves_to_its_rate():
     np.testing.assert_allclose(rates, [0.8, 0.6, 0.4, 0.2, 0.2, 0.2])
     with pytest.raises(ValueError, match="anneal_strategy must be one of"):
         SWALR(optimizer, 0.1, anneal_strategy="step")
+
+
+def test_groups_print_apart():
+    groups = [{"params": [corten.nn.Parameter(corten.ones(1))], "lr": rate} for rate in (0.5, 0.25)]
+    text = repr(optim.Adadelta(groups))
+    assert text.startswith("Adadelta (\nParameter Group 0\n    capturable: False\n")
+    assert "    weight_decay: 0\n\nParameter Group 1\n" in text and text.endswith("    weight_decay: 0\n)")

@@ -6,12 +6,11 @@ globals().update({name: getattr(_core.ops, name) for name in dir(_core.ops) if n
 
 
 def _in_place(name):
-    """`relu_(x, ...)` as a function: the tensor's own in-place method."""
+    """`relu_(x, ...)` as a function: what the gradient keeps is the value before the write."""
     operator = getattr(_core.ops, name)
-    copy_ = _core.Tensor.copy_
 
     def function(input, *args, **kwargs):
-        return copy_(input, operator(input, *args, **kwargs))
+        return input._replace(operator(input._snapshot(), *args, **kwargs), name)
 
     function.__name__ = function.__qualname__ = name + "_"
     function.__doc__ = f"In-place form of `{name}`."

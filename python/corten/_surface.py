@@ -122,6 +122,7 @@ def install(package):
     Tensor._is_view = _is_view
     namespace["typename"] = typename
     namespace["detach"] = Tensor.detach
+    namespace["is_inference"] = Tensor.is_inference
     namespace["sgn"] = namespace["sign"]
     Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_
     namespace["ger"] = namespace["outer"]

@@ -119,7 +119,9 @@ def test_files_without_a_byte_order_are_little_endian(writer, reader):
 def test_models_and_optimizers_go_on_in_the_other_library(writer, reader):
     def network(lib):
         lib.manual_seed(0)
-        model = lib.nn.Sequential(lib.nn.Linear(3, 8), lib.nn.BatchNorm1d(8), lib.nn.ReLU(), lib.nn.Linear(8, 1))
+        model = lib.nn.Sequential(
+            lib.nn.Linear(3, 8, bias=False), lib.nn.BatchNorm1d(8), lib.nn.ReLU(), lib.nn.Linear(8, 1)
+        )
         optimizer = lib.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True)
         schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=20)
         return model, optimizer, schedule

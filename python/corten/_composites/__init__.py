@@ -68,7 +68,7 @@ METHODS = {
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "float_power", "mvlgamma", "renorm"]
+        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
     }
 )
 METHODS.update(
@@ -86,6 +86,7 @@ METHODS.update(
             "__reversed__",
             "__deepcopy__",
             "__reduce_ex__",
+            "float_power_",
             "t_",
             "transpose_",
             "swapaxes_",

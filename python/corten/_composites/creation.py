@@ -106,8 +106,6 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
         memory = memoryview(buffer)
     except TypeError:
         raise ValueError("object does not implement Python buffer protocol.") from None
-    if memory.readonly:
-        _warn_read_only("buffer")
     length, size = memory.nbytes, dtype.itemsize
     if length == 0 or count == 0:
         raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
@@ -127,6 +125,8 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
             f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than "
             f"actual buffer length ({length} bytes)"
         )
+    if memory.readonly:
+        _warn_read_only("buffer")
     flat = _core.buffer_tensor(memory.cast("B"), dtype, offset, count)
     return flat.requires_grad_() if requires_grad else flat
 

@@ -2,6 +2,7 @@
 
 from .. import _core
 from ._common import Tensor, ops
+from .pointwise import float_power
 
 _TYPE_NAMES = {
     "bool": "Bool",
@@ -163,7 +164,7 @@ def __reduce_ex__(self, protocol):
         plain = plain.clone()
     rebuild = (
         self.__class__,
-        _core.storage_bytes(plain),
+        bytes(_core.storage_bytes(plain)),
         self.dtype,
         tuple(self.shape),
         plain.stride(),
@@ -186,6 +187,20 @@ def _rebuild(cls, data, dtype, size, stride, requires_grad):
 def _check_leaf(self):
     if _core.is_grad_enabled() and self.requires_grad and self.is_leaf:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def float_power_(self, exponent):
+    """In-place form of :func:`float_power`, for float64.
+
+    Raises:
+        RuntimeError: for other dtypes.
+    """
+    if self.dtype != _core.float64:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.type()[7:-6]} but the operation's result requires dtype "
+            "Double"
+        )
+    return self._replace(float_power(self._snapshot(), exponent), "float_power")
 
 
 def _view_in_place(name, doc):

@@ -134,9 +134,9 @@ class UninitializedTensorMixin:
         return type(self), (self.requires_grad, self.device, self.dtype)
 
 
-def is_lazy(tensor):
-    """Whether ``tensor`` is a parameter or buffer that has no shape yet."""
-    return isinstance(tensor, UninitializedTensorMixin)
+def is_lazy(param):
+    """Whether ``param`` is a parameter or buffer that has no shape yet."""
+    return isinstance(param, UninitializedTensorMixin)
 
 
 class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]

@@ -28,6 +28,27 @@ pub enum Error {
 /// The result of every fallible function of the engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl Error {
+    /// The same error with the operator's name in front, unless its text has the name already or the operator is internal.
+    pub fn in_operator(self, op: &str) -> Error {
+        if op.starts_with('_') {
+            return self;
+        }
+        let tell = |text: String| {
+            let told = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word.trim_matches('_') == op);
+            if told { text } else { format!("{op}: {text}") }
+        };
+        match self {
+            Error::Runtime(m) => Error::Runtime(tell(m)),
+            Error::Value(m) => Error::Value(tell(m)),
+            Error::Index(m) => Error::Index(tell(m)),
+            Error::Type(m) => Error::Type(tell(m)),
+            Error::NotImplemented(m) => Error::NotImplemented(tell(m)),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,6 +2,7 @@
 //! walks it is `transform/autograd.rs`; the rules are beside the operators in `ops/`.
 
 use crate::dtype::DType;
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::graph::{Cell, lock};
 use crate::op::Ew;
@@ -108,6 +109,15 @@ enum SavedGrad {
 }
 
 impl Saved {
+    /// PyTorch's check before a value is kept for the backward pass.
+    pub fn check(t: &Tensor) -> Result<()> {
+        ensure!(
+            !t.cell().inference,
+            Runtime,
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `corten.no_grad()` instead of `corten.inference_mode()`."
+        );
+        Ok(())
+    }
     pub fn input(t: &Tensor) -> Saved {
         Saved {
             cell: t.cell().clone(),
@@ -142,6 +152,41 @@ impl Saved {
         };
         let t = Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta, base);
         Ok(t.counting_with(self.counter.as_ref()))
+    }
+}
+
+/// How a view came about, where that forbids in-place writes that gradients would have to follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    Plain,
+    /// Made while gradients were not recorded.
+    NoGrad,
+    Inference,
+    /// Output of a custom function.
+    Custom,
+    /// Output of an operator that returns several views, with its number.
+    OneOfMany(u32),
+}
+
+impl Origin {
+    /// As one word, for an atomic.
+    pub fn pack(self) -> u32 {
+        match self {
+            Origin::Plain => 0,
+            Origin::NoGrad => 1,
+            Origin::Inference => 2,
+            Origin::Custom => 3,
+            Origin::OneOfMany(i) => 4 + i,
+        }
+    }
+    pub fn unpack(word: u32) -> Origin {
+        match word {
+            0 => Origin::Plain,
+            1 => Origin::NoGrad,
+            2 => Origin::Inference,
+            3 => Origin::Custom,
+            i => Origin::OneOfMany(i - 4),
+        }
     }
 }
 
@@ -272,8 +317,6 @@ pub struct AutogradState {
     pub post_accumulate: Vec<(u64, Hook)>,
     /// For views: the version of the base at which `grad_fn` was made; older ones are made anew on access.
     pub view_version: u64,
-    /// Opaque slot for the binding (Python attributes that must outlive the wrapper).
-    pub is_inference: bool,
 }
 
 impl AutogradMeta {

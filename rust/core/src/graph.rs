@@ -138,6 +138,8 @@ pub struct Cell {
     current: Mutex<Value>,
     version: AtomicU64,
     pinned: AtomicBool,
+    /// Made in inference mode: PyTorch lets nobody write it or save it for a gradient outside that mode.
+    pub inference: bool,
     pub device: Device,
 }
 
@@ -155,6 +157,7 @@ impl Cell {
             current: Mutex::new(Value { node, out }),
             version: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
+            inference: crate::grad::modes().inference,
             device,
         }
     }

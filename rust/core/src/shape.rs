@@ -314,7 +314,7 @@ pub fn broadcast_shapes(op: &str, a: &[usize], b: &[usize]) -> Result<Dims> {
         } else {
             bail!(
                 Runtime,
-                "{op}: The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {d} (shapes {} and {})",
+                "{op}: The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {d} (shapes {} and {} cannot be broadcast together)",
                 Dims::from_slice(a),
                 Dims::from_slice(b)
             );

@@ -3,11 +3,11 @@
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Rule, Saved, modes};
+use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Origin, Rule, Saved, modes};
 use crate::graph::{Cell, Edge, Input, Node};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A strided view of a storage. Cloning gives another handle on the same tensor.
@@ -30,6 +30,8 @@ struct TensorImpl {
     dtype: DType,
     /// The tensor this one is a differentiable view of; never a view itself.
     base: Option<Tensor>,
+    /// For views, [`Origin`] as a word.
+    origin: AtomicU32,
     meta: OnceLock<Arc<AutogradMeta>>,
     /// The version counter of a tensor from `.data`, and of its aliases, in place of the cell's.
     counter: Option<Arc<AtomicU64>>,
@@ -54,6 +56,7 @@ impl Tensor {
             layout,
             dtype,
             base: None,
+            origin: AtomicU32::new(0),
             meta: OnceLock::new(),
             counter: None,
             wrapper: AtomicUsize::new(0),
@@ -72,15 +75,8 @@ impl Tensor {
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
-        Tensor(Arc::new(TensorImpl {
-            cell,
-            layout,
-            dtype,
-            base,
-            meta: slot,
-            counter: None,
-            wrapper: AtomicUsize::new(0),
-        }))
+        let (origin, wrapper) = (AtomicU32::new(0), AtomicUsize::new(0));
+        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, origin, meta: slot, counter: None, wrapper }))
     }
 
     /// Another view of this storage, without gradient history.
@@ -180,6 +176,17 @@ impl Tensor {
     pub fn base(&self) -> Option<&Tensor> {
         self.0.base.as_ref()
     }
+    pub fn origin(&self) -> Origin {
+        Origin::unpack(self.0.origin.load(Ordering::Relaxed))
+    }
+    pub fn set_origin(&self, origin: Origin) {
+        self.0.origin.store(origin.pack(), Ordering::Relaxed);
+    }
+    /// Whether the storage was made in inference mode.
+    #[inline]
+    pub fn is_inference(&self) -> bool {
+        self.0.cell.inference
+    }
     #[inline]
     pub fn meta(&self) -> Option<&Arc<AutogradMeta>> {
         self.0.meta.get()
@@ -226,17 +233,14 @@ impl Tensor {
     // Gradient state.
 
     pub fn requires_grad(&self) -> bool {
-        let Some(meta) = self.meta() else {
-            // A view made before its base began to require grad follows the base.
-            return self.base().is_some_and(|b| b.requires_grad() && self.view_is_stale());
-        };
-        {
+        if let Some(meta) = self.meta() {
             let s = meta.state();
             if s.requires_grad || s.grad_fn.is_some() {
                 return true;
             }
         }
-        self.base().is_some_and(|b| b.requires_grad() && self.view_is_stale())
+        // As in PyTorch, also a view made before its base began to require grad, or while gradients were off.
+        self.base().is_some_and(Tensor::requires_grad)
     }
 
     /// For a view: whether the base was written in place, with history, since the view's `grad_fn` was made.
@@ -311,6 +315,11 @@ impl Tensor {
                 "only Tensors of floating point and complex dtype can require gradients".into(),
             ));
         }
+        if on && self.is_inference() && !modes().inference {
+            return Err(Error::Runtime(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.".into(),
+            ));
+        }
         if !on && self.grad_fn().is_some() {
             return Err(Error::Runtime(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().".into(),
@@ -327,7 +336,10 @@ impl Tensor {
 /// Whether a result of these inputs takes part in the gradient graph.
 #[inline]
 pub fn any_requires_grad(inputs: &[&Tensor]) -> bool {
-    modes().grad && inputs.iter().any(|t| (t.meta().is_some() || t.base().is_some()) && t.requires_grad())
+    let modes = modes();
+    modes.grad
+        && !modes.inference
+        && inputs.iter().any(|t| (t.meta().is_some() || t.base().is_some()) && t.requires_grad())
 }
 
 /// What a differentiable step keeps: which inputs, which outputs, by position.
@@ -339,8 +351,29 @@ pub struct Keep<'a> {
 
 /// Attaches one gradient node to the outputs of a step if an input requires grad. Outputs of non-floating dtype stay out.
 /// `inputs` are the differentiable inputs in the order of the rule's results; kept values come inputs first.
-pub fn attach(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: Keep, rule: impl FnOnce() -> Rule) {
-    if !any_requires_grad(inputs) || !outputs.iter().any(|o| o.dtype().is_float()) {
+pub fn attach(
+    name: &'static str,
+    inputs: &[&Tensor],
+    outputs: &[Tensor],
+    keep: Keep,
+    rule: impl FnOnce() -> Rule,
+) -> Result<()> {
+    if any_requires_grad(inputs) {
+        keep.inputs.iter().try_for_each(|&i| Saved::check(inputs[i]))?;
+        attach_kept(name, inputs, outputs, keep, rule);
+    }
+    Ok(())
+}
+
+/// [`attach`] for a rule that keeps no values.
+pub fn attach_rule(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], rule: impl FnOnce() -> Rule) {
+    if any_requires_grad(inputs) {
+        attach_kept(name, inputs, outputs, Keep::default(), rule);
+    }
+}
+
+fn attach_kept(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: Keep, rule: impl FnOnce() -> Rule) {
+    if !outputs.iter().any(|o| o.dtype().is_float()) {
         return;
     }
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();

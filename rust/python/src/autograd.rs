@@ -4,8 +4,8 @@ use crate::error::{IntoPy, from_py};
 use crate::tensor::PyTensor;
 use corten_core::error::Result as CoreResult;
 use corten_core::grad::{
-    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, PreHook, Rule, Saved, Vjp, modes, next_hook_id,
-    set_modes,
+    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, Origin, PreHook, Rule, Saved, Vjp, modes,
+    next_hook_id, set_modes,
 };
 use corten_core::tensor::{Tensor, WeakTensor, any_requires_grad};
 use corten_core::transform::autograd::{Request, run};
@@ -346,6 +346,9 @@ pub fn attach_function(
     let node = Arc::new(GradNode::new(intern(name), rule, edges, metas));
     for (i, o) in outputs.iter().enumerate() {
         if o.dtype().is_float() {
+            if o.base().is_some() {
+                o.set_origin(Origin::Custom);
+            }
             let mut s = o.meta_or_init().state();
             s.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
             s.requires_grad = false;
@@ -378,7 +381,9 @@ pub struct SavedValues {
 impl SavedValues {
     #[new]
     fn new(list: &Bound<'_, PyAny>, name: String) -> PyResult<Self> {
-        let values = tensors(list)?.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
+        let list = tensors(list)?;
+        list.iter().try_for_each(Saved::check).py()?;
+        let values = list.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
         let node = Arc::new(GradNode::new(
             intern(name),
             Rule::Fn(Box::new(|_| Ok(Grads::new()))),

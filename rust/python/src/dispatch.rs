@@ -191,21 +191,22 @@ impl Entry {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
             inplace::check_writable(target).py()?;
+            overlap(overload, target, &values[1..])?;
             // What the gradient keeps is the value before the write.
             let mut old = values.clone();
             if modes().grad && values.iter().any(|v| matches!(v, Value::Tensor(t) if t.requires_grad())) {
                 old[0] = Value::Tensor(target.snapshot().py()?);
             }
-            let Ret::Tensor(new) = compute(&overload.row, &old)? else {
+            let Ret::Tensor(new) = compute(overload, &old)? else {
                 return Err(PyTypeError::new_err(format!("{} has no in-place form", overload.signature.name)));
             };
             drop(old);
             inplace::replace(target, &new, overload.signature.name).py()?;
             return PyTensor::wrap(py, target.clone());
         }
-        let result = compute(&overload.row, values)?;
+        let result = compute(overload, values)?;
         match out {
-            Some(o) if !o.is_none() => write_out(&overload.signature, result, &o),
+            Some(o) if !o.is_none() => write_out(overload, values, result, &o),
             _ => object(py, result),
         }
     }
@@ -241,9 +242,25 @@ fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py
     }
 }
 
-fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
-    match row.call {
-        Call::Fn(f) => f(&Args(values)).map_err(to_py),
+/// Products read their operands in full before they write, so parts of the written memory are allowed.
+const PRODUCTS: [&str; 7] = ["mm", "bmm", "matmul", "addmm", "addmv", "addbmm", "baddbmm"];
+
+/// PyTorch's rule for operators that read and write element by element.
+fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult<()> {
+    if PRODUCTS.contains(&overload.signature.name) {
+        return Ok(());
+    }
+    for v in operands {
+        if let Value::Tensor(source) = v {
+            inplace::check_overlap(target, source).py()?;
+        }
+    }
+    Ok(())
+}
+
+fn compute(overload: &Overload, values: &Values) -> PyResult<Ret> {
+    match overload.row.call {
+        Call::Fn(f) => f(&Args(values)).map_err(|e| to_py(e.in_operator(overload.signature.name))),
         Call::Ew(op) => {
             let operands: smallvec::SmallVec<[Operand; 4]> =
                 (0..values.len()).map(|i| Args(values).operand(i)).collect();
@@ -257,7 +274,8 @@ fn compute(row: &Row, values: &Values) -> PyResult<Ret> {
 }
 
 /// `out=`: the result is written into the given tensor, resized if its shape differs.
-fn write_out(sig: &Signature, result: Ret, out: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+fn write_out(overload: &Overload, values: &Values, result: Ret, out: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let sig = &overload.signature;
     let results = match result {
         Ret::Tensor(t) => vec![t],
         Ret::Tuple(v) | Ret::Named(_, v) => v,
@@ -269,6 +287,7 @@ fn write_out(sig: &Signature, result: Ret, out: &Bound<'_, PyAny>) -> PyResult<P
     }
     for (t, r) in targets.iter().zip(&results) {
         let target = t.cast::<PyTensor>()?;
+        overlap(overload, target.get().get(), values)?;
         if modes().grad && (r.requires_grad() || target.get().get().requires_grad()) {
             return Err(PyRuntimeError::new_err(format!(
                 "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.",

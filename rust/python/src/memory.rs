@@ -11,7 +11,7 @@ use corten_core::shape::{Dims, Layout, for_each_offset};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::Arc;
 
 /// Computes the storage and keeps it where it is: the address is known outside from now on.
@@ -114,9 +114,11 @@ pub fn from_numpy(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
         ));
     }
     let Some(dtype) = from_typestr(&kind) else {
+        let class = array.getattr("dtype")?.getattr("type")?;
         return Err(PyTypeError::new_err(format!(
-            "can't convert np.ndarray of type {}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.",
-            array.getattr("dtype")?
+            "can't convert np.ndarray of type {}.{}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.",
+            class.getattr("__module__")?,
+            class.getattr("__name__")?
         )));
     };
     let shape: Vec<usize> = get("shape")?.extract()?;
@@ -203,12 +205,40 @@ pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
     Ok(PyList::new(py, values)?.into_any().unbind())
 }
 
-/// The whole storage of a tensor as bytes (a copy).
+/// A storage for readers of Python's buffer protocol.
+#[pyclass(frozen)]
+struct StorageView {
+    buffer: Arc<Buffer>,
+}
+
+#[pymethods]
+impl StorageView {
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut pyo3::ffi::Py_buffer,
+        flags: std::ffi::c_int,
+    ) -> PyResult<()> {
+        let buffer = &slf.get().buffer;
+        // SAFETY: the view holds this object, which holds the memory; whoever shares a buffer never writes to it.
+        let status = unsafe {
+            pyo3::ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                buffer.ptr().cast(),
+                buffer.bytes() as pyo3::ffi::Py_ssize_t,
+                1,
+                flags,
+            )
+        };
+        if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// The whole storage of a tensor as a read-only memoryview, without a copy.
 #[pyfunction]
-pub fn storage_bytes<'py>(py: Python<'py>, tensor: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyBytes>> {
+pub fn storage_bytes<'py>(py: Python<'py>, tensor: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyAny>> {
     let buffer = exec::materialize(tensor.get().get()).py()?;
-    // SAFETY: the buffer is alive and finished.
-    Ok(PyBytes::new(py, unsafe { std::slice::from_raw_parts(buffer.ptr(), buffer.bytes()) }))
+    Ok(pyo3::types::PyMemoryView::from(Py::new(py, StorageView { buffer })?.bind(py))?.into_any())
 }
 
 /// Bytes of a tensor's storage.

@@ -147,6 +147,9 @@ fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyRe
     };
     let t = slf.get().tensor();
     inplace::check_writable(&t).py()?;
+    if let Other::Tensor(source) = &o {
+        inplace::check_overlap(&t, source).py()?;
+    }
     // What the gradient keeps is the value before the write.
     let tracked = matches!(&o, Other::Tensor(v) if v.requires_grad()) || t.requires_grad();
     let old = if tracked && modes().grad { t.snapshot().py()? } else { t.clone() };
@@ -216,8 +219,11 @@ impl PyTensor {
         self.get().is_leaf()
     }
     #[getter]
-    fn _version(&self) -> u64 {
-        self.get().version()
+    fn _version(&self) -> PyResult<u64> {
+        if self.get().is_inference() {
+            return Err(PyRuntimeError::new_err("Inference tensors do not track version counter."));
+        }
+        Ok(self.get().version())
     }
     #[getter]
     fn itemsize(&self) -> usize {
@@ -370,6 +376,10 @@ impl PyTensor {
     fn storage_offset(&self) -> usize {
         self.get().layout().offset
     }
+    /// Whether the storage was made in inference mode.
+    fn is_inference(&self) -> bool {
+        self.get().is_inference()
+    }
     fn is_floating_point(&self) -> bool {
         self.get().dtype().is_float()
     }
@@ -494,7 +504,7 @@ impl PyTensor {
         if t.rank() == 0 {
             return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
         }
-        let parts = (0..t.shape()[0]).map(|i| PyTensor::wrap(py, view::select(t, 0, i as i64).py()?));
+        let parts = view::unbind(t, 0).py()?.into_iter().map(|part| PyTensor::wrap(py, part));
         let list = PyList::new(py, parts.collect::<PyResult<Vec<_>>>()?)?;
         Ok(list.as_any().try_iter()?.into_any().unbind())
     }
@@ -568,7 +578,10 @@ impl PyTensor {
     }
     fn __matmul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match o.cast::<PyTensor>() {
-            Ok(o) => PyTensor::wrap(slf.py(), matmul::matmul(slf.get().get(), o.get().get()).py()?),
+            Ok(o) => PyTensor::wrap(
+                slf.py(),
+                matmul::matmul(slf.get().get(), o.get().get()).map_err(|e| e.in_operator("matmul")).py()?,
+            ),
             Err(_) => Ok(not_implemented(slf.py())),
         }
     }

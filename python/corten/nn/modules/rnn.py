@@ -175,6 +175,8 @@ class RNNBase(Module):
             )
         if not isinstance(self.batch_first, bool):
             raise TypeError(f"batch_first should be of type bool, got: {type(self.batch_first).__name__}")
+        if not isinstance(self.input_size, int):
+            raise TypeError(f"input_size should be of type int, got: {type(self.input_size).__name__}")
         if not isinstance(self.hidden_size, int):
             raise TypeError(f"hidden_size should be of type int, got: {type(self.hidden_size).__name__}")
         if self.hidden_size <= 0:
@@ -344,7 +346,9 @@ class RNNBase(Module):
             batch_sizes, x = sizes.tolist(), data
         else:
             if input.dim() not in (2, 3):
-                raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D instead")
+                raise ValueError(
+                    f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead"
+                )
             batched = input.dim() == 3
             x = input if batched else input.unsqueeze(0 if self.batch_first else 1)
         states = self._prepare_states(hx, x, batch_sizes, sorted_indices, batched)

@@ -1,8 +1,10 @@
-"""skip_init: making a module without drawing its parameters."""
+"""skip_init: making a module whose parameters will be overwritten."""
+
+import corten
 
 
 def skip_init(module_cls, *args, **kwargs):
-    """Makes ``module_cls(*args, **kwargs)`` with uninitialised parameters.
+    """Makes ``module_cls(*args, **kwargs)`` with parameters of unspecified value; the generator stays where it was.
 
     Raises:
         RuntimeError: ``module_cls`` is not a Module or takes no ``device``.
@@ -15,5 +17,5 @@ def skip_init(module_cls, *args, **kwargs):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
-    device = kwargs.pop("device", "cpu")
-    return module_cls(*args, device="meta", **kwargs).to_empty(device=device)
+    with corten.random.fork_rng():
+        return module_cls(*args, **kwargs)

@@ -186,7 +186,7 @@ fn index_known(t: &Tensor, at: &Indices) -> Result<Tensor> {
             let zeros = create::zeros(shape.clone(), g.dtype())?;
             Ok(one(put_known(&zeros, &Indices::of(dims, v.all_saved()), g, true)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -235,7 +235,7 @@ fn put_known(t: &Tensor, at: &Indices, values: &Tensor, accumulate: bool) -> Res
             let values = if v.needs(1) { Some(index_known(g, &at)?) } else { None };
             Ok(Grads::from_iter([base, values]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -314,7 +314,7 @@ fn take_known(t: &Tensor, index: &Tensor) -> Result<Tensor> {
             let g = v.grad()?;
             Ok(one(flat_put(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, true)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -362,7 +362,7 @@ fn flat_put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Re
                 Ok(Grads::from_iter([base, source]))
             }))
         },
-    );
+    )?;
     Ok(out)
 }
 
@@ -436,7 +436,7 @@ fn select_masked(t: &Tensor, mask: &Tensor, n: usize) -> Result<Tensor> {
                 Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, n)?))
             }))
         },
-    );
+    )?;
     Ok(out)
 }
 
@@ -458,7 +458,12 @@ pub fn masked_scatter(t: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     let (x, m) = broadcast_pair("masked_scatter", t, mask)?;
     let x = super::contiguous(&x)?;
     let n = super::item(&reduce::count_nonzero(&m, None)?)?.to_i64() as usize;
-    ensure!(source.numel() >= n, Runtime, "Number of elements of source < number of ones in mask");
+    ensure!(
+        source.numel() >= n,
+        Runtime,
+        "masked_scatter: Number of elements of source ({}) < number of ones in mask ({n})",
+        source.numel()
+    );
     let flat = view::reshape(source, &[source.numel()])?;
     scatter_masked(&x, &m, &view::slice(&flat, 0, 0, n, 1)?, n)
 }
@@ -476,6 +481,6 @@ fn scatter_masked(t: &Tensor, mask: &Tensor, source: &Tensor, n: usize) -> Resul
             let source = if v.needs(1) { Some(select_masked(g, mask, n)?) } else { None };
             Ok(Grads::from_iter([base, source]))
         }))
-    });
+    })?;
     Ok(out)
 }

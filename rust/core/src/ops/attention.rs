@@ -240,7 +240,7 @@ impl Call {
         let keep = Keep { inputs: kept, outputs: &[0] };
         attach("ScaledDotProductAttentionBackward0", &tensors, std::slice::from_ref(&out), keep, || {
             Rule::Fn(Box::new(move |v| if modes().grad { self.composed(v) } else { self.kernel(v, &lse) }))
-        });
+        })?;
         Ok(out)
     }
 

@@ -161,7 +161,7 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
                 Ok(grads)
             }))
         },
-    );
+    )?;
     Ok(out)
 }
 
@@ -182,7 +182,7 @@ fn input_grad(p: &ConvParams, g: &Tensor, w: &Tensor, shape: &Dims) -> Result<Te
                 Ok(SmallVec::from_iter([dg, dw]))
             }))
         },
-    );
+    )?;
     Ok(out)
 }
 
@@ -203,7 +203,7 @@ fn weight_grad(p: &ConvParams, x: &Tensor, g: &Tensor, shape: &Dims) -> Result<T
                 Ok(SmallVec::from_iter([dx, dg]))
             }))
         },
-    );
+    )?;
     Ok(out)
 }
 

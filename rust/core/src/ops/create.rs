@@ -173,7 +173,7 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
             let new = if v.needs(1) { Some(super::reduce::sum(v.grad()?, None, false, None)?) } else { None };
             Ok(SmallVec::from_iter([old, new]))
         }))
-    });
+    })?;
     Ok(out)
 }
 

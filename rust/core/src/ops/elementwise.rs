@@ -115,7 +115,7 @@ pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
 fn finish(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
     let result = record_broadcast(op, operands, compute, out)?;
     if op.differentiable() && out.is_float() && modes().grad {
-        attach_gradient(op, given, operands, compute, &result);
+        attach_gradient(op, given, operands, compute, &result)?;
     }
     Ok(result)
 }
@@ -142,7 +142,7 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
                 Runtime,
                 "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
             ),
-            _ => bail!(Runtime, "\"{name}\" not implemented for '{}'", compute.scalar_name()),
+            _ => bail!(NotImplemented, "\"{name}\" not implemented for '{}'", compute.scalar_name()),
         }
     }
     Ok((compute, out))
@@ -174,11 +174,14 @@ fn convert(op: Ew, operands: &[Operand], compute: DType) -> Result<SmallVec<[Opt
         .enumerate()
         .map(|(i, o)| match o {
             Operand::Tensor(t) if op == Ew::Where && i == 0 => {
-                if t.dtype() == DType::Bool {
-                    Ok(None)
-                } else {
-                    cast(t, DType::Bool).map(Some)
-                }
+                // uint8 is what masks were before there was bool.
+                ensure!(
+                    matches!(t.dtype(), DType::Bool | DType::U8),
+                    Runtime,
+                    "where expected condition to be a boolean tensor, but got a tensor with dtype {}",
+                    t.dtype().scalar_name()
+                );
+                if t.dtype() == DType::Bool { Ok(None) } else { cast(t, DType::Bool).map(Some) }
             }
             Operand::Tensor(t) if t.dtype() != compute => cast(t, compute).map(Some),
             _ => Ok(None),
@@ -288,18 +291,18 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
-    });
+    })?;
     Ok(out)
 }
 
 // Gradients. Positions in `saved` follow the order of the row's saved arguments, numbers included as 0-d tensors.
 
 /// `given` are the operands before conversion: they are what is kept, and converted again when the gradient reads them.
-fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, result: &Tensor) {
+fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, result: &Tensor) -> Result<()> {
     let tensors: SmallVec<[&Tensor; 4]> =
         operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
     if !any_requires_grad(&tensors) {
-        return;
+        return Ok(());
     }
     use crate::grad::{GradEdge, GradMeta, GradNode, Saved};
     let edges: SmallVec<[Option<GradEdge>; 3]> = operands
@@ -321,7 +324,10 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
             saved.push(Saved::input(&UNUSED));
         } else {
             match o {
-                Operand::Tensor(t) => saved.push(Saved::input(t)),
+                Operand::Tensor(t) => {
+                    Saved::check(t)?;
+                    saved.push(Saved::input(t));
+                }
                 Operand::Number(s) => {
                     if let Ok(t) = super::create::number(*s, compute) {
                         saved.push(Saved::input(&t));
@@ -335,6 +341,7 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
     }
     node.save(saved);
     result.meta_or_init().state().grad_fn = Some(GradEdge { node, output: 0 });
+    Ok(())
 }
 
 /// Stands where a saved value is not needed, so that the others keep their places.
@@ -587,7 +594,7 @@ pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
             };
             layouts.iter().enumerate().map(zero).collect()
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -56,7 +56,7 @@ fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
     let keep = Keep { inputs: &[1], outputs: &[] };
     attach("EmbeddingBackward0", &[weight, index], std::slice::from_ref(&out), keep, || {
         Rule::Fn(Box::new(move |v| Ok(one(embedding_grad(v.grad()?, v.saved(0), rows, options)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -83,7 +83,7 @@ fn embedding_grad(g: &Tensor, index: &Tensor, rows: usize, options: Options) -> 
             let counts = apply(Ew::Ne, &[index.into(), options.padding_idx.into()])?;
             Ok(one(taken.masked_zero(&view::unsqueeze(&counts, -1)?)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 

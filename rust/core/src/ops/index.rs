@@ -70,7 +70,7 @@ pub(super) fn gather_known(t: &Tensor, d: usize, index: &Tensor) -> Result<Tenso
     let shape = t.shape_dims().clone();
     attach("GatherBackward0", &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| Ok(one(add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -123,9 +123,13 @@ fn into_zeros(mode: ScatterMode, g: &Tensor, index: &Tensor, dim: i64, shape: &D
     let layout = Arc::new(Layout::contiguous(shape.clone()));
     let inputs = SmallVec::from_iter([edge, index.input(), g.input()]);
     let out = record_one(Op::Indexing(plain(mode, d)), inputs, OutSpec { dtype: g.dtype(), layout })?;
-    attach("ScatterAddBackward0", &[g, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(gather_known(v.grad()?, d, v.saved(0))?))))
-    });
+    attach(
+        "ScatterAddBackward0",
+        &[g, index],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[1], outputs: &[] },
+        || Rule::Fn(Box::new(move |v| Ok(one(gather_known(v.grad()?, d, v.saved(0))?)))),
+    )?;
     Ok(out)
 }
 
@@ -140,7 +144,7 @@ fn set_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, source: &
             let source = if v.needs(1) { Some(gather_known(g, d, index)?) } else { None };
             Ok(Grads::from_iter([base, source]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -150,7 +154,7 @@ pub(super) fn fill_known(name: &'static str, t: &Tensor, d: usize, index: &Tenso
     let out = record_scatter(plain(ScatterMode::Set, d), t, index, number, None)?;
     attach(name, &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| Ok(one(fill_known("ScatterBackward1", v.grad()?, d, v.saved(0), Scalar::Int(0))?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -178,7 +182,7 @@ fn add_known(
             };
             Ok(Grads::from_iter([Some(g.clone()), source]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -353,7 +357,7 @@ fn reduce_known(
                 if include_self { base } else { fill_known("ScatterBackward1", &base, d, call.index, Scalar::Int(0))? };
             Ok(Grads::from_iter([Some(base), Some(source)]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -645,7 +649,7 @@ fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Ten
             let value = if v.needs(2) { Some(super::reduce::sum(&g.sub(&rest)?, None, false, None)?) } else { None };
             Ok(Grads::from_iter([Some(rest), None, value]))
         }))
-    });
+    })?;
     Ok(out)
 }
 

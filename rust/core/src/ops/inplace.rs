@@ -6,9 +6,10 @@ use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::exec;
 use crate::exec::record::record_one;
-use crate::grad::{GradEdge, GradMeta, GradNode, Rule, modes};
+use crate::grad::{GradEdge, GradMeta, GradNode, Origin, Rule, modes};
 use crate::graph::{Input, OutSpec, Value};
 use crate::op::{Ew, Op};
+use crate::shape::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
@@ -16,12 +17,26 @@ use std::sync::Arc;
 
 /// PyTorch's checks before a tensor is overwritten.
 pub fn check_writable(target: &Tensor) -> Result<()> {
+    check_write(target, false)
+}
+
+/// [`check_writable`] for a value that may bring a history of its own.
+fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
+    ensure!(
+        !target.is_inference() || modes().inference,
+        Runtime,
+        "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal tensor before doing inplace update. See https://github.com/pytorch/rfcs/pull/17 for more details."
+    );
     ensure!(
         !target.layout().has_internal_overlap(),
         Runtime,
         "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
     );
-    if !modes().grad || !target.requires_grad() {
+    if !modes().grad || !(tracked || target.requires_grad()) {
+        return Ok(());
+    }
+    check_origin(target)?;
+    if !target.requires_grad() {
         return Ok(());
     }
     // A leaf that is itself a view counts as a view of a leaf.
@@ -34,15 +49,64 @@ pub fn check_writable(target: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// Refuses writes to views whose way to their base gradients cannot follow.
+fn check_origin(target: &Tensor) -> Result<()> {
+    let name = || target.grad_fn().map_or("a function", |e| e.node.name.trim_end_matches("Backward0"));
+    let mode = match target.origin() {
+        Origin::Plain => return Ok(()),
+        Origin::Custom => bail!(
+            Runtime,
+            "Output 0 of {} is a view and is being modified inplace (in-place). This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+            name()
+        ),
+        Origin::OneOfMany(i) => {
+            bail!(
+                Runtime,
+                "Output {i} of {} is a view and is being modified inplace (in-place). This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+                name()
+            )
+        }
+        Origin::NoGrad => "no_grad",
+        Origin::Inference => "inference",
+    };
+    let now = if mode == "no_grad" { "with grad mode enabled" } else { "in normal mode" };
+    bail!(
+        Runtime,
+        "A view was created in {mode} mode and is being modified inplace {now}. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+    )
+}
+
+/// Refuses an operand that lies on part of the written memory, as PyTorch does: it may be the written elements themselves or
+/// apart from them. Windows with gaps are not compared.
+pub fn check_overlap(target: &Tensor, source: &Tensor) -> Result<()> {
+    if !Arc::ptr_eq(target.cell(), source.cell()) || target.ptr_eq(source) {
+        return Ok(());
+    }
+    let (to, from) = (target.layout(), source.layout());
+    if to.numel() == 0 || from.numel() == 0 || !to.is_dense() || !from.is_dense() {
+        return Ok(());
+    }
+    let range = |l: &Layout, t: &Tensor| (l.offset * t.dtype().size(), l.end() * t.dtype().size());
+    let (a, b) = (range(to, target), range(from, source));
+    let partial = if a == b { to.strides != from.strides } else { a.0 < b.1 && b.0 < a.1 };
+    ensure!(
+        !partial,
+        Runtime,
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+    );
+    Ok(())
+}
+
 /// `target[...] = value` with broadcasting, conversion and gradient history.
 pub fn copy_(target: &Tensor, value: Operand) -> Result<()> {
-    check_writable(target)?;
+    check_write(target, matches!(value, Operand::Tensor(v) if v.requires_grad()))?;
     match value {
         Operand::Number(s) => {
             write_number(target, s)?;
             overwritten("FillBackward0", target, None)
         }
         Operand::Tensor(v) => {
+            check_overlap(target, v)?;
             let converted = cast(v, target.dtype())?;
             let shaped =
                 if converted.shape() == target.shape() { converted } else { expand_value(&converted, target)? };
@@ -73,7 +137,7 @@ fn expand_value(v: &Tensor, target: &Tensor) -> Result<Tensor> {
 
 /// Stores the result of an in-place operator, `value` being computed from `target`'s old value.
 pub fn replace(target: &Tensor, value: &Tensor, op: &str) -> Result<()> {
-    check_writable(target)?;
+    check_write(target, value.requires_grad())?;
     if value.shape() != target.shape() {
         bail!(
             Runtime,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Joins along an existing dim; sizes agree elsewhere. Empty 1-d tensors are skipped, as in PyTorch.
 pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
-    ensure!(!tensors.is_empty(), Runtime, "torch.cat(): expected a non-empty list of Tensors");
+    ensure!(!tensors.is_empty(), Value, "torch.cat(): expected a non-empty list of Tensors");
     let operands: Vec<Operand> = tensors.iter().map(Operand::from).collect();
     let dtype = result_type(&operands);
     let kept: Vec<&Tensor> = tensors.iter().filter(|t| t.shape() != [0]).collect();
@@ -57,7 +57,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             }
             Ok(grads)
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -82,7 +82,7 @@ fn elementwise(
     let all: SmallVec<[usize; 4]> = (0..inputs.len()).collect();
     attach(name, inputs, std::slice::from_ref(&out), Keep { inputs: &all, outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| slopes(v, &reduction.spread(v.grad()?, n)?, number)))
-    });
+    })?;
     Ok(out)
 }
 
@@ -429,7 +429,7 @@ pub fn nll_loss(
             let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(&g).chain(v.all_saved()).collect();
             Ok(Grads::from_iter([Some(nll_gradient(call, &tensors, &shape, dtype)?)]))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -445,7 +445,7 @@ fn nll_samples(call: Classes, tensors: &[&Tensor], dtype: DType) -> Result<[Tens
             let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(v.grad()?).chain(v.all_saved()).collect();
             Ok(Grads::from_iter([Some(nll_gradient(call, &tensors, &shape, dtype)?)]))
         }))
-    });
+    })?;
     Ok([outs[0].clone(), outs[1].clone()])
 }
 
@@ -460,7 +460,7 @@ fn nll_gradient(call: Classes, tensors: &[&Tensor], shape: &Dims, dtype: DType) 
             let [losses, _] = nll_samples(call, &tensors, from)?;
             Ok(Grads::from_iter([Some(losses)]))
         }))
-    });
+    })?;
     Ok(outs[0].clone())
 }
 
@@ -511,7 +511,7 @@ pub fn cross_entropy_loss(
                 call.record(Loss::CrossEntropyGrad, &tensors, SmallVec::from_iter([spec(x.dtype(), x.shape())]))?;
             Ok(Grads::from_iter([dx.pop()]))
         }))
-    });
+    })?;
     Ok(out)
 }
 

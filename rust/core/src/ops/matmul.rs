@@ -53,7 +53,7 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             let gb = if v.needs(1) { Some(weight_grad(a, g, b)?) } else { None };
             Ok(Grads::from_iter([ga, gb]))
         }))
-    });
+    })?;
     Ok(out)
 }
 

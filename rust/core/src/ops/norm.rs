@@ -119,7 +119,7 @@ fn run(
         Rule::Fn(Box::new(move |v| {
             if modes().grad { composed(&call, v, &saved, &shapes) } else { kernel(&call, v, &saved, &shapes) }
         }))
-    });
+    })?;
     Ok(outs)
 }
 

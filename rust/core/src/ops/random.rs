@@ -14,7 +14,7 @@ use crate::graph::{Input, OutSpec, lock};
 use crate::op::{Ew, Op};
 use crate::rng::Generator;
 use crate::shape::{Dims, Layout, broadcast_shapes};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach, attach_rule};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -51,7 +51,7 @@ pub fn draw_into(target: &Tensor, generator: &Shared, what: Draw) -> Result<()> 
 /// Makes the result of a sampler differentiable with gradient zero, as PyTorch defines it.
 fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor {
     let shapes: SmallVec<[(Dims, DType); 2]> = inputs.iter().map(|t| (t.shape_dims().clone(), t.dtype())).collect();
-    attach(name, inputs, std::slice::from_ref(&out), Keep::default(), || {
+    attach_rule(name, inputs, std::slice::from_ref(&out), || {
         Rule::Fn(Box::new(move |_| shapes.iter().map(|(s, d)| create::zeros(s.clone(), *d).map(Some)).collect()))
     });
     out
@@ -317,7 +317,7 @@ pub fn dropout(x: &Tensor, p: f64, train: bool, kind: Dropout) -> Result<Tensor>
     let name = if kind.alpha { "AlphaDropoutBackward0" } else { "DropoutBackward0" };
     attach(name, &[x], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&noise.factor()?)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -345,7 +345,7 @@ pub fn native_dropout(x: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor
     let out = with_grad_mode(false, || x.mul(&mask)?.mul(scale))?;
     attach("NativeDropoutBackward0", &[x], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&stream.mask(1.0 - p)?)?.mul(scale)?))))
-    });
+    })?;
     Ok((out, mask))
 }
 
@@ -375,6 +375,6 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Opti
     let out = with_grad_mode(false, || x.mul(&factor(x)?))?;
     attach("RreluWithNoiseBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&factor(&v.saved(0).detach())?)?))))
-    });
+    })?;
     Ok(out)
 }

@@ -32,7 +32,7 @@ pub fn flip(t: &Tensor, dims: &[i64]) -> Result<Tensor> {
     let dims: SmallVec<[i64; 6]> = dims.iter().map(|&d| d as i64).collect();
     attach("FlipBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(flip(v.grad()?, &dims)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -65,7 +65,7 @@ pub fn roll(t: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
     attach("RollBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         let dims: Vec<i64> = (0..back.len() as i64).collect();
         Rule::Fn(Box::new(move |v| Ok(one(roll(v.grad()?, &back, &dims)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -191,7 +191,7 @@ pub fn triangle(upper: bool, t: &Tensor, diagonal: i64) -> Result<Tensor> {
     let backward = if upper { "TriuBackward0" } else { "TrilBackward0" };
     attach(backward, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(triangle(upper, v.grad()?, diagonal)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -278,7 +278,7 @@ fn write_window(t: &Tensor, source: &Tensor, choose: Choice) -> Result<Tensor> {
                 v.needs(1).then(|| written(&g)).transpose()?,
             ]))
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -81,7 +81,7 @@ pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>
     let shape = t.shape_dims().clone();
     attach("SumBackward1", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread(v.grad()?, &o, &shape)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -114,7 +114,7 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
             let n = o.count(&shape) as f64;
             Ok(one(spread(&v.grad()?.div(n)?, &o, &shape)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -130,7 +130,7 @@ pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
             let others = super::scan::product_of_others(v.saved(0), &o)?;
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&others)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -154,7 +154,7 @@ pub fn extremum(max: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> R
             let count = spread(&reduce_like(&hit, &o)?, &o, &shape)?;
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&hit.div(&count)?)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -201,7 +201,7 @@ pub fn extremum_with_index(max: bool, t: &Tensor, dim: i64, keepdim: bool) -> Re
             let index = view::reshape(&at, &o.keepdim)?;
             Ok(one(super::index::put_along(&g, &index, dim, &from)?))
         }))
-    });
+    })?;
     Ok((values, indices))
 }
 
@@ -229,7 +229,7 @@ pub fn var(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
             let scale = 2.0 / (o.count(&shape) as f64 - correction);
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&centred)?.mul(scale)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 
@@ -244,13 +244,19 @@ pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<T
     let o = over("norm", t.shape(), dims)?;
     let out = record_reduce(Reduction::Norm, t, &o, keepdim, t.dtype(), Some(p))?;
     let shape = t.shape_dims().clone();
-    attach("LinalgVectorNormBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| {
-            let (x, n) = (v.saved(0), spread(v.saved(1), &o, &shape)?);
-            let g = spread(v.grad()?, &o, &shape)?;
-            Ok(one(norm_grad(&g, x, &n, p, &o, &shape)?))
-        }))
-    });
+    attach(
+        "LinalgVectorNormBackward0",
+        &[t],
+        std::slice::from_ref(&out),
+        Keep { inputs: &[0], outputs: &[0] },
+        || {
+            Rule::Fn(Box::new(move |v| {
+                let (x, n) = (v.saved(0), spread(v.saved(1), &o, &shape)?);
+                let g = spread(v.grad()?, &o, &shape)?;
+                Ok(one(norm_grad(&g, x, &n, p, &o, &shape)?))
+            }))
+        },
+    )?;
     Ok(out)
 }
 
@@ -285,7 +291,7 @@ pub fn logsumexp(t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tens
             let weight = v.saved(0).sub(&spread(v.saved(1), &o, &shape)?)?.exp()?;
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&weight)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -35,7 +35,7 @@ pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Resu
     let out = record_scan(Scan::Sum { reverse }, t, d, dtype)?;
     attach("CumsumBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(cumsum(v.grad()?, d as i64, None, !reverse)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -50,7 +50,7 @@ pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let out = record_scan(Scan::Prod { reverse: false }, t, d, dtype)?;
     attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| Ok(one(cumprod_grad(v.grad()?, v.saved(0), d)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -102,7 +102,7 @@ pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
     let out = record_scan(Scan::LogSumExp { reverse: false }, t, d, t.dtype())?;
     attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
         Rule::Fn(Box::new(move |v| Ok(one(running_weights(v.grad()?, v.saved(0), v.saved(1), d, true)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -128,7 +128,7 @@ fn running_weights(g: &Tensor, x: &Tensor, out: &Tensor, d: usize, reverse: bool
             let (gx, gout) = if reverse { (at_result, at_g.neg()?) } else { (at_g, at_result.neg()?) };
             Ok(SmallVec::from_iter([Some(other), Some(gx), Some(gout)]))
         }))
-    });
+    })?;
     Ok(value)
 }
 
@@ -147,7 +147,7 @@ pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, T
     let name = if max { "CummaxBackward0" } else { "CumminBackward0" };
     attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, &at, d as i64, &shape)?))))
-    });
+    })?;
     Ok((values, indices))
 }
 
@@ -190,6 +190,6 @@ fn reverse_cumprod(t: &Tensor, d: usize) -> Result<Tensor> {
             let flip = |t: &Tensor| super::index::flip(t, &[d as i64]);
             Ok(one(flip(&cumprod_grad(&flip(v.grad()?)?, &flip(v.saved(0))?, d)?)?))
         }))
-    });
+    })?;
     Ok(out)
 }

@@ -35,7 +35,7 @@ pub fn softmax(log: bool, t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<
     let backward = if log { "LogSoftmaxBackward0" } else { "SoftmaxBackward0" };
     attach(backward, &[t], std::slice::from_ref(&out), Keep { inputs: &[], outputs: &[0] }, || {
         Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(gradient(log, v.grad()?, v.saved(0), d)?)]))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -56,7 +56,7 @@ pub fn gradient(log: bool, g: &Tensor, y: &Tensor, d: usize) -> Result<Tensor> {
             let dy = u.mul(&g.sub(&along(&g.mul(y)?, d)?)?)?.sub(&g.mul(&along(&u.mul(y)?, d)?)?)?;
             Ok(Grads::from_iter([Some(gradient(false, u, y, d)?), Some(dy)]))
         }))
-    });
+    })?;
     Ok(dx)
 }
 

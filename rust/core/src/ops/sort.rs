@@ -33,7 +33,14 @@ fn record_pair(op: Sorting, t: &Tensor, layout: Arc<Layout>, number: Option<i64>
 }
 
 /// The gradient of values picked along a dim: back to where they came from. `keep` is their shape with the dim kept.
-fn attach_picked(name: &'static str, t: &Tensor, d: usize, keep: Dims, values: &Tensor, indices: &Tensor) {
+fn attach_picked(
+    name: &'static str,
+    t: &Tensor,
+    d: usize,
+    keep: Dims,
+    values: &Tensor,
+    indices: &Tensor,
+) -> Result<()> {
     let shape = t.shape_dims().clone();
     let saved = Keep { inputs: &[1], outputs: &[] };
     attach(name, &[t, indices], std::slice::from_ref(values), saved, || {
@@ -44,7 +51,7 @@ fn attach_picked(name: &'static str, t: &Tensor, d: usize, keep: Dims, values: &
             let (g, at) = (view::reshape(v.grad()?, &keep)?, view::reshape(v.saved(0), &keep)?);
             Ok(one(put_along(&g, &at, d as i64, &shape)?))
         }))
-    });
+    })
 }
 
 /// Values in order along a dim, and their positions. Equal elements keep their order; NaN counts as largest.
@@ -52,7 +59,7 @@ pub fn sort(t: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> 
     let d = wrap_dim("sort", dim, t.rank())?;
     let op = Sorting::Sort { dim: d as u8, descending };
     let (values, indices) = record_pair(op, t, output_layout(t.layout()), None)?;
-    attach_picked("SortBackward0", t, d, t.shape_dims().clone(), &values, &indices);
+    attach_picked("SortBackward0", t, d, t.shape_dims().clone(), &values, &indices)?;
     Ok((values, indices))
 }
 
@@ -75,7 +82,7 @@ pub fn topk(t: &Tensor, k: i64, dim: i64, largest: bool) -> Result<(Tensor, Tens
     }
     let op = Sorting::TopK { dim: d as u8, largest };
     let (values, indices) = record_pair(op, t, Arc::new(Layout::contiguous(shape.clone())), None)?;
-    attach_picked("TopkBackward0", t, d, shape, &values, &indices);
+    attach_picked("TopkBackward0", t, d, shape, &values, &indices)?;
     Ok((values, indices))
 }
 
@@ -109,7 +116,7 @@ pub fn select(rank: Rank, t: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result
         Rank::NanMedian => "NanmedianBackward1",
         Rank::Mode => "ModeBackward0",
     };
-    attach_picked(backward, t, d, kept, &values, &indices);
+    attach_picked(backward, t, d, kept, &values, &indices)?;
     Ok((values, indices))
 }
 
@@ -138,7 +145,7 @@ pub fn median(t: &Tensor, ignore_nan: bool) -> Result<Tensor> {
             let count = reduce::sum(&hit, None, false, None)?;
             Ok(one(v.grad()?.div(&count)?.mul(&hit)?))
         }))
-    });
+    })?;
     Ok(out)
 }
 

@@ -3,11 +3,11 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule, Vjp};
+use crate::grad::{Grads, Origin, Rule, Vjp, modes};
 use crate::graph::{Input, OutSpec};
 use crate::op::Op;
 use crate::shape::{Dims, Layout, wrap_dim};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach, attach_rule};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -29,7 +29,13 @@ pub fn make_view(
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
     let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()))
         .counting_with(t.counter());
-    attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || Rule::Fn(Box::new(rule)));
+    let modes = modes();
+    out.set_origin(match (modes.inference, modes.grad) {
+        (true, _) => Origin::Inference,
+        (false, false) => Origin::NoGrad,
+        (false, true) => t.origin(),
+    });
+    attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Box::new(rule)));
     // The view follows later in-place writes of its base, not those that are already in its history.
     if let Some(version) = base.meta().map(|m| m.state().view_version).filter(|&v| v > 0) {
         out.meta_or_init().state().view_version = version;
@@ -62,7 +68,7 @@ pub fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
     };
     attach("ScatterThroughBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(window(v.grad()?, "WindowBackward0", f.clone())?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -185,7 +191,7 @@ fn zero_window(g: &Tensor, rel: &Layout) -> Result<Tensor> {
     let rel = rel.clone();
     attach("ZeroWindowBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(zero_window(v.grad()?, &rel)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -314,9 +320,13 @@ pub fn reshape(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
 
 /// Elements `start, start + step, …` (`len` of them) of a dim.
 pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> Result<Tensor> {
+    slice_as("SliceBackward0", t, dim, start, len, step)
+}
+
+fn slice_as(name: &'static str, t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> Result<Tensor> {
     window(
         t,
-        "SliceBackward0",
+        name,
         Arc::new(move |l: &Layout| {
             let mut out = l.clone();
             out.offset += start * l.strides[dim];
@@ -327,8 +337,39 @@ pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> R
     )
 }
 
+/// Pieces of the given lengths along a dim.
+pub fn split(name: &'static str, t: &Tensor, dim: usize, lengths: &[usize]) -> Result<Vec<Tensor>> {
+    let mut start = 0;
+    let pieces = lengths.iter().map(|&len| {
+        let piece = slice_as(name, t, dim, start, len, 1);
+        start += len;
+        piece
+    });
+    Ok(siblings(pieces.collect::<Result<_>>()?))
+}
+
+/// The elements of a dim.
+pub fn unbind(t: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
+    ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
+    let d = wrap_dim("unbind", dim, t.rank())?;
+    let elements = (0..t.shape()[d]).map(|i| select_as("UnbindBackward0", t, d as i64, i as i64));
+    Ok(siblings(elements.collect::<Result<_>>()?))
+}
+
+/// Marks the outputs of an operator that returns several views.
+fn siblings(views: Vec<Tensor>) -> Vec<Tensor> {
+    for (i, v) in views.iter().enumerate().filter(|_| modes().grad) {
+        v.set_origin(Origin::OneOfMany(i as u32));
+    }
+    views
+}
+
 /// One element of a dim, which disappears.
 pub fn select(t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
+    select_as("SelectBackward0", t, dim, index)
+}
+
+fn select_as(name: &'static str, t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     ensure!(t.rank() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim("select", dim, t.rank())?;
     let size = t.shape()[d] as i64;
@@ -336,7 +377,7 @@ pub fn select(t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     let i = if index < 0 { index + size } else { index } as usize;
     window(
         t,
-        "SelectBackward0",
+        name,
         Arc::new(move |l: &Layout| {
             let mut out = l.clone();
             out.offset += i * l.strides[d];

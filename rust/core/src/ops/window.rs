@@ -35,7 +35,7 @@ fn linear(
     let from = t.shape_dims().clone();
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(linear(partner(&kind), v.grad()?, &from, name, partner)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -149,7 +149,7 @@ fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'st
     let (from, at) = (t.shape_dims().clone(), indices.clone());
     attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
-    });
+    })?;
     Ok((values, indices))
 }
 
@@ -160,7 +160,7 @@ fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> 
     let at = indices.clone();
     attach("MaxPoolBackwardBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, &at, spatial)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -175,7 +175,7 @@ fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
     let (at, from) = (indices.clone(), t.shape_dims().clone());
     attach("TakePlanesBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
-    });
+    })?;
     Ok(out)
 }
 
@@ -283,7 +283,7 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
             }
             Ok(one(g))
         }))
-    });
+    })?;
     Ok(out)
 }
 

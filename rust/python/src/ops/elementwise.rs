@@ -228,6 +228,29 @@ fn round(x: &Tensor, decimals: i64) -> Result<Tensor> {
     }
 }
 
+fn softshrink(x: &Tensor, lambd: f64) -> Result<Tensor> {
+    ensure!(
+        lambd >= 0.0,
+        Runtime,
+        "lambda must be in range [0, 3.40282e+38] for input dtype {}, but found {lambd}",
+        x.dtype().scalar_name()
+    );
+    apply(Ew::Softshrink, &[x.into(), lambd.into()])
+}
+
+/// x + w · (y − x); PyTorch promotes nothing here.
+fn lerp(x: &Tensor, y: &Tensor, weight: Operand) -> Result<Tensor> {
+    let same = |name: &str, d: DType| -> Result<()> {
+        ensure!(d == x.dtype(), Runtime, "expected dtype {} for `{name}` but got dtype {d}", x.dtype());
+        Ok(())
+    };
+    same("end", y.dtype())?;
+    if let Operand::Tensor(w) = weight {
+        same("weight", w.dtype())?;
+    }
+    apply(Ew::Lerp, &[x.into(), y.into(), weight])
+}
+
 fn special() -> Vec<Row> {
     rows! {
         "add(Tensor self, Operand other, *, Scalar alpha=1)" fmio "x + alpha · y." |a| add_scaled(Ew::Add, a.operand(0), a.operand(1), a.number(2))?;
@@ -249,7 +272,7 @@ fn special() -> Vec<Row> {
         "clamp_min(Tensor self, Operand min)" fmio "x, at least `min`." |a| clamp(a.tensor(0), Some(a.operand(1)), None)?;
         "clamp_max(Tensor self, Operand max)" fmio "x, at most `max`." |a| clamp(a.tensor(0), None, Some(a.operand(1)))?;
         "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| apply(Ew::Where, &[a.operand(0), a.operand(1), a.operand(2)])?;
-        "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| apply(Ew::Lerp, &[a.operand(0), a.operand(1), a.operand(2)])?;
+        "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| lerp(a.tensor(0), a.tensor(1), a.operand(2))?;
         "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 · t2." |a| apply(Ew::Addcmul, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
         "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| apply(Ew::Addcdiv, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
         "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None)" fmio "x with NaN and infinities replaced." |a| nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
@@ -265,7 +288,7 @@ fn special() -> Vec<Row> {
         "hardtanh(Tensor self, float min_val=-1.0, float max_val=1.0)" f "x limited to a range." |a| hardtanh(a.tensor(0), a.float(1), a.float(2))?;
         "relu6(Tensor self)" f "x limited to [0, 6]." |a| hardtanh(a.tensor(0), 0.0, 6.0)?;
         "hardshrink(Tensor self, float lambd=0.5)" fm "x outside [−λ, λ], else 0." |a| apply(Ew::Hardshrink, &[a.operand(0), a.float(1).into()])?;
-        "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| apply(Ew::Softshrink, &[a.operand(0), a.float(1).into()])?;
+        "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| softshrink(a.tensor(0), a.float(1))?;
         "threshold(Tensor self, float threshold, float value)" fi "x above the threshold, else the value." |a| apply(Ew::Threshold, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
     }
 }

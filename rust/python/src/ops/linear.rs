@@ -2,10 +2,11 @@
 
 use crate::rows;
 use crate::table::Row;
-use corten_core::dtype::Scalar;
+use corten_core::dtype::{DType, Scalar};
 use corten_core::ensure;
 use corten_core::error::Result;
-use corten_core::ops::{matmul, view};
+use corten_core::ops::elementwise::cast;
+use corten_core::ops::{matmul, reduce, view};
 use corten_core::tensor::Tensor;
 
 fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
@@ -32,6 +33,10 @@ fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         b.shape()[1]
     );
     matmul::matmul(a, b)
+}
+
+fn summed_bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    reduce::sum(&bmm(a, b)?, Some(&[0]), false, Some(a.dtype()))
 }
 
 fn mv(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -73,6 +78,24 @@ fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Resu
     corten_core::ops::copy_as(&p, corten_core::ops::elementwise::dense_like(wide.layout()))
 }
 
+/// β·c + α·product(a, b), rounded once as in PyTorch: half types are blended in float32.
+fn blend_product(
+    c: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    product: fn(&Tensor, &Tensor) -> Result<Tensor>,
+    beta: Scalar,
+    alpha: Scalar,
+) -> Result<Tensor> {
+    let dtype = a.dtype();
+    let half = matches!(dtype, DType::F16 | DType::BF16) && b.dtype() == dtype && c.dtype() == dtype;
+    if !half {
+        return blend(c, &product(a, b)?, beta, alpha);
+    }
+    let wide = |t: &Tensor| cast(t, DType::F32);
+    cast(&blend(&wide(c)?, &product(&wide(a)?, &wide(b)?)?, beta, alpha)?, dtype)
+}
+
 /// x·Wᵀ + b.
 fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let wt = if w.rank() == 2 { matmul::t(w)? } else { w.clone() };
@@ -106,11 +129,11 @@ pub fn rows() -> Vec<Row> {
             if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { linear(x, y, None)? }
         };
         "outer(Tensor self, Tensor vec2)" fmo "The outer product of two vectors." |a| outer(a.tensor(0), a.tensor(1))?;
-        "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend(a.tensor(0), &mm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
-        "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend(a.tensor(0), &bmm(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
-        "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend(a.tensor(0), &mv(a.tensor(1), a.tensor(2))?, a.number(3), a.number(4))?;
+        "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mm, a.number(3), a.number(4))?;
+        "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), bmm, a.number(3), a.number(4))?;
+        "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mv, a.number(3), a.number(4))?;
         "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| addr(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
-        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend(a.tensor(0), &corten_core::ops::reduce::sum(&bmm(a.tensor(1), a.tensor(2))?, Some(&[0]), false, Some(a.tensor(1).dtype()))?, a.number(3), a.number(4))?;
+        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), summed_bmm, a.number(3), a.number(4))?;
         "linear(Tensor input, Tensor weight, Tensor? bias=None)" f "x · Wᵀ + b over the last dim." |a| linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?;
     }
 }

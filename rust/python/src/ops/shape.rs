@@ -104,7 +104,7 @@ fn movedim(t: &Tensor, from: &[i64], to: &[i64]) -> Result<Tensor> {
 }
 
 /// Pieces of the given lengths along a dim.
-fn split_sizes(t: &Tensor, lengths: &[i64], dim: i64) -> Result<Vec<Tensor>> {
+fn split_sizes(name: &'static str, t: &Tensor, lengths: &[i64], dim: i64) -> Result<Vec<Tensor>> {
     let d = wrap_dim("split", dim, t.rank())?;
     ensure!(t.rank() > 0, Runtime, "split expects at least a 1-dimensional tensor");
     let total: i64 = lengths.iter().sum();
@@ -114,15 +114,8 @@ fn split_sizes(t: &Tensor, lengths: &[i64], dim: i64) -> Result<Vec<Tensor>> {
         "split_with_sizes expects split_sizes to sum exactly to {} (input tensor's size at dimension {d}), but got split_sizes={lengths:?}",
         t.shape()[d]
     );
-    let mut start = 0;
-    lengths
-        .iter()
-        .map(|&l| {
-            let piece = view::slice(t, d, start, l as usize, 1);
-            start += l as usize;
-            piece
-        })
-        .collect()
+    let lengths: Vec<usize> = lengths.iter().map(|&l| l as usize).collect();
+    view::split(name, t, d, &lengths)
 }
 
 fn split(t: &Tensor, size: i64, dim: i64) -> Result<Vec<Tensor>> {
@@ -137,7 +130,7 @@ fn split(t: &Tensor, size: i64, dim: i64) -> Result<Vec<Tensor>> {
     );
     let count = if size == 0 { 1 } else { ((n + size - 1) / size).max(1) };
     let lengths: Vec<i64> = (0..count).map(|i| (n - i * size).min(size)).collect();
-    split_sizes(t, &lengths, dim)
+    split_sizes("SplitBackward0", t, &lengths, dim)
 }
 
 fn chunk(t: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
@@ -147,7 +140,7 @@ fn chunk(t: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     let n = t.shape()[d] as i64;
     let size = (n + chunks - 1) / chunks;
     if size == 0 {
-        return split_sizes(t, &vec![0; chunks as usize], dim);
+        return split_sizes("SplitWithSizesBackward0", t, &vec![0; chunks as usize], dim);
     }
     split(t, size, dim)
 }
@@ -162,8 +155,8 @@ fn tensor_split(t: &Tensor, sections: Option<i64>, indices: Option<&[i64]>, dim:
     let n = t.shape()[d] as i64;
     if let Some(k) = sections {
         ensure!(k > 0, Runtime, "number of sections must be larger than 0, got {k}");
-        let lengths: Vec<i64> = (0..k).map(|i| n / k + (i < n % k) as i64).collect();
-        return split_sizes(t, &lengths, dim);
+        let start = |i: i64| i * (n / k) + i.min(n % k);
+        return (0..k).map(|i| view::slice(t, d, start(i) as usize, (start(i + 1) - start(i)) as usize, 1)).collect();
     }
     let clamp = |i: i64| if i < 0 { (i + n).max(0) } else { i.min(n) };
     let mut start = 0;
@@ -174,12 +167,6 @@ fn tensor_split(t: &Tensor, sections: Option<i64>, indices: Option<&[i64]>, dim:
         start = end;
     }
     Ok(out)
-}
-
-fn unbind(t: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
-    ensure!(t.rank() > 0, Runtime, "unbind: dimension specified as 0 but tensor has no dimensions");
-    let d = wrap_dim("unbind", dim, t.rank())?;
-    (0..t.shape()[d]).map(|i| view::select(t, d as i64, i as i64)).collect()
 }
 
 fn narrow(t: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
@@ -281,12 +268,12 @@ pub fn rows() -> Vec<Row> {
         "unfold(Tensor self, int dimension, int size, int step)" m "Sliding windows of a dim, a view." |a| view::unfold(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None)" fm "Any window on the storage." |a| as_strided(a)?;
         "split(Tensor self, int split_size, int dim=0)" fm "Pieces of equal length, the last one shorter." |a| tuple(split(a.tensor(0), a.int(1), a.int(2))?);
-        "split(Tensor self, int[] split_size, int dim=0)" fm "" |a| tuple(split_sizes(a.tensor(0), a.ints(1), a.int(2))?);
-        "split_with_sizes(Tensor self, int[] split_sizes, int dim=0)" fm "Pieces of the given lengths." |a| tuple(split_sizes(a.tensor(0), a.ints(1), a.int(2))?);
+        "split(Tensor self, int[] split_size, int dim=0)" fm "" |a| tuple(split_sizes("SplitWithSizesBackward0", a.tensor(0), a.ints(1), a.int(2))?);
+        "split_with_sizes(Tensor self, int[] split_sizes, int dim=0)" fm "Pieces of the given lengths." |a| tuple(split_sizes("SplitWithSizesBackward0", a.tensor(0), a.ints(1), a.int(2))?);
         "chunk(Tensor self, int chunks, int dim=0)" fm "At most `chunks` pieces." |a| tuple(chunk(a.tensor(0), a.int(1), a.int(2))?);
         "tensor_split(Tensor self, int indices_or_sections, int dim=0)" fm "Nearly equal pieces, or pieces between indices." |a| tuple(tensor_split(a.tensor(0), Some(a.int(1)), None, a.int(2))?);
         "tensor_split(Tensor self, int[] indices_or_sections, int dim=0)" fm "" |a| tuple(tensor_split(a.tensor(0), None, Some(a.ints(1)), a.int(2))?);
-        "unbind(Tensor self, int dim=0)" fm "The slices of a dim." |a| tuple(unbind(a.tensor(0), a.int(1))?);
+        "unbind(Tensor self, int dim=0)" fm "The slices of a dim." |a| tuple(view::unbind(a.tensor(0), a.int(1))?);
         "clone(Tensor self, *, format? memory_format=None)" fm "A copy with the same strides where they are dense." |a| clone(a.tensor(0), a.format(1))?;
         "contiguous(Tensor self, *, format? memory_format=None)" m "The tensor in row-major (or another) order, itself if it lies so." |a| contiguous(a.tensor(0), a.format(1))?;
         "_to(Tensor self, dtype? dtype=None, bool copy=False, format? memory_format=None)" m "Conversion behind `Tensor.to`." |a| to(a.tensor(0), a.dtype(1), a.bool(2), a.format(3))?;
