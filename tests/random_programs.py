@@ -78,7 +78,7 @@ def snapshot(value: Any) -> Any:
             tuple(value.shape),
             data.copy(),
             layout,
-            value.storage_offset(),
+            value.storage_offset() if value.numel() else 0,
             value.requires_grad,
             value.is_leaf,
         )

@@ -124,7 +124,10 @@ def _suffixes(tensor, default_dtype, printed):
     usual = (default_dtype, _core.int64, _core.bool)
     if dtype not in usual or (tensor.numel() == 0 and dtype != default_dtype):
         out.append(f"dtype={dtype!r}")
-    grad_fn = tensor.grad_fn
+    try:
+        grad_fn = tensor.grad_fn
+    except RuntimeError:  # a view whose storage was written in a way that gradients cannot follow
+        return [*out, "grad_fn=<Invalid>"]
     if grad_fn is not None:
         name = grad_fn.name() if hasattr(grad_fn, "name") else type(grad_fn).__name__
         out.append(f"grad_fn=<{name}>")

@@ -37,6 +37,8 @@ pub enum Rule {
     /// An elementwise operator and the dtype it computed in.
     Ew(Ew, DType),
     Fn(RuleFn),
+    /// As `Fn`, and gone with the first backward pass that does not retain the graph, although it keeps no values.
+    Once(RuleFn),
     /// Adds into the leaf's `.grad`.
     Accumulate(Leaf),
     Custom(Arc<dyn CustomRule>),
@@ -262,7 +264,8 @@ impl GradNode {
     /// Frees the saved values; the graph cannot run again, except nodes that never saved anything.
     pub fn release(&self) {
         let mut saved = lock(&self.saved);
-        let had_any = saved.as_ref().is_some_and(|s| !s.is_empty()) || matches!(self.rule, Rule::Custom(_));
+        let had_any =
+            saved.as_ref().is_some_and(|s| !s.is_empty()) || matches!(self.rule, Rule::Custom(_) | Rule::Once(_));
         if had_any {
             let old = saved.take();
             drop(saved);
@@ -315,8 +318,6 @@ pub struct AutogradState {
     pub retains_grad: bool,
     pub hooks: Vec<(u64, Hook)>,
     pub post_accumulate: Vec<(u64, Hook)>,
-    /// For views: the version of the base at which `grad_fn` was made; older ones are made anew on access.
-    pub view_version: u64,
 }
 
 impl AutogradMeta {

@@ -32,6 +32,8 @@ struct TensorImpl {
     base: Option<Tensor>,
     /// For views, [`Origin`] as a word.
     origin: AtomicU32,
+    /// For views, the version of the storage that the view's own history belongs to.
+    seen: AtomicU64,
     meta: OnceLock<Arc<AutogradMeta>>,
     /// The version counter of a tensor from `.data`, and of its aliases, in place of the cell's.
     counter: Option<Arc<AtomicU64>>,
@@ -57,6 +59,7 @@ impl Tensor {
             dtype,
             base: None,
             origin: AtomicU32::new(0),
+            seen: AtomicU64::new(0),
             meta: OnceLock::new(),
             counter: None,
             wrapper: AtomicUsize::new(0),
@@ -75,8 +78,9 @@ impl Tensor {
         if let Some(m) = meta {
             let _ = slot.set(m);
         }
+        let seen = AtomicU64::new(if base.is_some() { cell.version() } else { 0 });
         let (origin, wrapper) = (AtomicU32::new(0), AtomicUsize::new(0));
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, origin, meta: slot, counter: None, wrapper }))
+        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, origin, seen, meta: slot, counter: None, wrapper }))
     }
 
     /// Another view of this storage, without gradient history.
@@ -99,6 +103,7 @@ impl Tensor {
     pub fn counting_with(mut self, counter: Option<&Arc<AtomicU64>>) -> Tensor {
         if let Some(inner) = Arc::get_mut(&mut self.0).filter(|_| counter.is_some()) {
             inner.counter = counter.cloned();
+            inner.seen = AtomicU64::new(counter.map_or(0, |c| c.load(Ordering::Acquire)));
         }
         self
     }
@@ -243,25 +248,51 @@ impl Tensor {
         self.base().is_some_and(Tensor::requires_grad)
     }
 
-    /// For a view: whether the base was written in place, with history, since the view's `grad_fn` was made.
+    /// For a view: whether its storage was written since its own history was made, which then begins at the base.
     fn view_is_stale(&self) -> bool {
         let Some(base) = self.base() else { return false };
-        let Some(base_meta) = base.meta() else { return false };
-        let base_version = {
-            let s = base_meta.state();
-            if s.grad_fn.is_none() {
-                return false;
+        self.version() != self.0.seen.load(Ordering::Relaxed)
+            && (self.meta().is_some_and(|m| m.state().grad_fn.is_some()) || base.requires_grad())
+    }
+
+    /// Refuses a view whose way to its base gradients cannot follow, once the storage was written.
+    pub fn check_view(&self) -> Result<()> {
+        let stale = self.base().is_some() && self.origin() != Origin::Plain && self.view_is_stale();
+        if stale {
+            Err(self.origin_error("its base or another view of its base has been modified inplace"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// PyTorch's words on a write that this view's origin forbids.
+    pub fn origin_error(&self, happened: &str) -> Error {
+        let name = self.meta().and_then(|m| m.state().grad_fn.as_ref().map(|e| e.node.name));
+        let name = name.map_or("a function", |n| n.trim_end_matches("Backward0"));
+        let (mode, now) = match self.origin() {
+            Origin::OneOfMany(i) => {
+                return Error::Runtime(format!(
+                    "Output {i} of {name} is a view and {happened}. This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                ));
             }
-            s.view_version
+            Origin::Custom => {
+                return Error::Runtime(format!(
+                    "Output 0 of {name} is a view and {happened}. This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+                ));
+            }
+            Origin::Inference => ("inference", "in normal mode"),
+            Origin::NoGrad | Origin::Plain => ("no_grad", "with grad mode enabled"),
         };
-        base_version > self.meta().map_or(0, |m| m.state().view_version)
+        Error::Runtime(format!(
+            "A view was created in {mode} mode and {happened} {now}. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+        ))
     }
 
     pub fn is_leaf(&self) -> bool {
         self.grad_fn().is_none()
     }
 
-    /// The node that made this tensor, if it has a history. A view whose base was written in place gets a new node.
+    /// The node that made this tensor, if it has a history. A view whose storage was written in place gets a new node.
     pub fn grad_fn(&self) -> Option<GradEdge> {
         if self.base().is_some() && self.view_is_stale() {
             return self.regenerate_view_grad();
@@ -271,17 +302,19 @@ impl Tensor {
 
     fn regenerate_view_grad(&self) -> Option<GradEdge> {
         let base = self.base()?;
-        let edge = base.grad_fn()?;
+        let edges = [base.gradient_edge()].into_iter().collect();
         let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
         let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
-        let node =
-            GradNode::new("AsStridedBackward0", rule, [Some(edge)].into_iter().collect(), [meta].into_iter().collect());
+        let node = GradNode::new("AsStridedBackward0", rule, edges, [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
-        let version = base.meta().map_or(0, |m| m.state().view_version);
-        let mut state = self.meta_or_init().state();
-        state.grad_fn = Some(edge.clone());
-        state.view_version = version;
+        self.history_is_current();
+        self.meta_or_init().state().grad_fn = Some(edge.clone());
         Some(edge)
+    }
+
+    /// The history of this view belongs to the storage as it is now.
+    pub fn history_is_current(&self) {
+        self.0.seen.store(self.version(), Ordering::Relaxed);
     }
 
     /// The edge through which gradients reach this tensor: its `grad_fn`, or the accumulator of a leaf.
@@ -359,6 +392,7 @@ pub fn attach(
     rule: impl FnOnce() -> Rule,
 ) -> Result<()> {
     if any_requires_grad(inputs) {
+        inputs.iter().try_for_each(|t| t.check_view())?;
         keep.inputs.iter().try_for_each(|&i| Saved::check(inputs[i]))?;
         attach_kept(name, inputs, outputs, keep, rule);
     }

@@ -352,7 +352,8 @@ pub fn attach_function(
             let mut s = o.meta_or_init().state();
             s.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
             s.requires_grad = false;
-            s.view_version = o.version();
+            drop(s);
+            o.history_is_current();
         }
     }
     Ok(true)

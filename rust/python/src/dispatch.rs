@@ -204,11 +204,23 @@ impl Entry {
             inplace::replace(target, &new, overload.signature.name).py()?;
             return PyTensor::wrap(py, target.clone());
         }
+        if modes().grad {
+            values.iter().try_for_each(check_views)?;
+        }
         let result = compute(overload, values)?;
         match out {
             Some(o) if !o.is_none() => write_out(overload, values, result, &o),
             _ => object(py, result),
         }
+    }
+}
+
+/// Refuses views that gradients can no longer follow.
+fn check_views(value: &Value) -> PyResult<()> {
+    match value {
+        Value::Tensor(t) => t.check_view().py(),
+        Value::Tensors(list) => list.iter().try_for_each(|t| t.check_view().py()),
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::create::from_data;
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
+use corten_core::grad::modes;
 use corten_core::ops::elementwise::{Operand, cast};
 use corten_core::ops::{advanced, create, index, inplace, view};
 use corten_core::tensor::Tensor;
@@ -32,6 +33,9 @@ impl Indexed {
 
 pub fn get(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = key.py();
+    if modes().grad {
+        t.check_view().py()?;
+    }
     if key.is_exact_instance_of::<PyInt>() {
         check_scalar(t)?;
         return PyTensor::wrap(py, view::select(t, 0, key.extract()?).py()?);

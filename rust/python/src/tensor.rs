@@ -215,8 +215,9 @@ impl PyTensor {
         self.get().rank()
     }
     #[getter]
-    fn is_leaf(&self) -> bool {
-        self.get().is_leaf()
+    fn is_leaf(&self) -> PyResult<bool> {
+        self.get().check_view().py()?;
+        Ok(self.get().is_leaf())
     }
     #[getter]
     fn _version(&self) -> PyResult<u64> {
@@ -309,6 +310,7 @@ impl PyTensor {
     }
     #[getter]
     fn grad_fn(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.get().check_view().py()?;
         crate::autograd::node_object(py, self.get().grad_fn())
     }
     #[getter]

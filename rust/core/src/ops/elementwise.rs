@@ -304,6 +304,7 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
     if !any_requires_grad(&tensors) {
         return Ok(());
     }
+    tensors.iter().try_for_each(|t| t.check_view())?;
     use crate::grad::{GradEdge, GradMeta, GradNode, Saved};
     let edges: SmallVec<[Option<GradEdge>; 3]> = operands
         .iter()

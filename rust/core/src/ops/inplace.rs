@@ -35,7 +35,9 @@ fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
     if !modes().grad || !(tracked || target.requires_grad()) {
         return Ok(());
     }
-    check_origin(target)?;
+    if target.origin() != Origin::Plain {
+        return Err(target.origin_error("is being modified inplace"));
+    }
     if !target.requires_grad() {
         return Ok(());
     }
@@ -47,33 +49,6 @@ fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
         bail!(Runtime, "a leaf Variable that requires grad is being used in an in-place operation.");
     }
     Ok(())
-}
-
-/// Refuses writes to views whose way to their base gradients cannot follow.
-fn check_origin(target: &Tensor) -> Result<()> {
-    let name = || target.grad_fn().map_or("a function", |e| e.node.name.trim_end_matches("Backward0"));
-    let mode = match target.origin() {
-        Origin::Plain => return Ok(()),
-        Origin::Custom => bail!(
-            Runtime,
-            "Output 0 of {} is a view and is being modified inplace (in-place). This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
-            name()
-        ),
-        Origin::OneOfMany(i) => {
-            bail!(
-                Runtime,
-                "Output {i} of {} is a view and is being modified inplace (in-place). This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
-                name()
-            )
-        }
-        Origin::NoGrad => "no_grad",
-        Origin::Inference => "inference",
-    };
-    let now = if mode == "no_grad" { "with grad mode enabled" } else { "in normal mode" };
-    bail!(
-        Runtime,
-        "A view was created in {mode} mode and is being modified inplace {now}. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
-    )
 }
 
 /// Refuses an operand that lies on part of the written memory, as PyTorch does: it may be the written elements themselves or
@@ -247,8 +222,6 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
 }
 
 fn set_history(target: &Tensor, edge: Option<GradEdge>) -> Result<()> {
-    let mut state = target.meta_or_init().state();
-    state.grad_fn = edge;
-    state.view_version = target.version();
+    target.meta_or_init().state().grad_fn = edge;
     Ok(())
 }

@@ -46,30 +46,35 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
     let layout = Arc::new(Layout::contiguous(with(m, n)));
     let out = record_one(Op::Matmul, inputs, OutSpec { dtype: a.dtype(), layout })?;
-    attach("MmBackward0", &[a, b], std::slice::from_ref(&out), Keep { inputs: &[0, 1], outputs: &[] }, || {
-        Rule::Fn(Box::new(|v| {
-            let (g, a, b) = (v.grad()?, v.saved(0), v.saved(1));
-            let ga = if v.needs(0) { Some(product_summed(g, &t(b)?, a)?) } else { None };
-            let gb = if v.needs(1) { Some(weight_grad(a, g, b)?) } else { None };
+    // Each gradient reads the other factor: what nobody will ask for is not kept.
+    let kept: &[usize] = match (a.requires_grad(), b.requires_grad()) {
+        (true, true) => &[0, 1],
+        (true, false) => &[1],
+        _ => &[0],
+    };
+    let (left, right) = (a.shape_dims().clone(), b.shape_dims().clone());
+    attach("MmBackward0", &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| {
+            let g = v.grad()?;
+            let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
+            let ga = if v.needs(0) { Some(super::reduce::sum_to(&product(g, &t(last)?)?, &left)?) } else { None };
+            let gb = if v.needs(1) { Some(weight_grad(first, g, &right)?) } else { None };
             Ok(Grads::from_iter([ga, gb]))
         }))
     })?;
     Ok(out)
 }
 
-fn product_summed(a: &Tensor, b: &Tensor, like: &Tensor) -> Result<Tensor> {
-    super::reduce::sum_to(&product(a, b)?, like.shape())
-}
-
-/// aᵀ·g, summed over batch dims that `b` does not have: folded into one long product where `b` is a matrix.
-fn weight_grad(a: &Tensor, g: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if b.rank() == 2 && a.rank() > 2 && a.rank() == g.rank() && a.shape()[..a.rank() - 2] == g.shape()[..g.rank() - 2] {
+/// aᵀ·g, summed over batch dims that the other factor, of shape `b`, does not have: folded into one long product where that
+/// is a matrix.
+fn weight_grad(a: &Tensor, g: &Tensor, b: &Dims) -> Result<Tensor> {
+    if b.len() == 2 && a.rank() > 2 && a.rank() == g.rank() && a.shape()[..a.rank() - 2] == g.shape()[..g.rank() - 2] {
         let rows: usize = a.shape()[..a.rank() - 1].iter().product();
         let flat_a = view::reshape(a, &[rows, a.shape()[a.rank() - 1]])?;
         let flat_g = view::reshape(g, &[rows, g.shape()[g.rank() - 1]])?;
         return product(&t(&flat_a)?, &flat_g);
     }
-    super::reduce::sum_to(&product(&t(a)?, g)?, b.shape())
+    super::reduce::sum_to(&product(&t(a)?, g)?, b)
 }
 
 /// `torch.matmul`: vectors are promoted to matrices and the added dims dropped; batch dims broadcast.

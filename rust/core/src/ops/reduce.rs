@@ -193,12 +193,13 @@ pub fn extremum_with_index(max: bool, t: &Tensor, dim: i64, keepdim: bool) -> Re
     let kind = if max { Reduction::MaxIndex } else { Reduction::MinIndex };
     let pair = record(Op::Reduce(kind, o.mask), SmallVec::from_iter([t.input()]), outs.into_iter().collect())?;
     let (values, indices) = (pair[0].clone(), pair[1].clone());
-    let (from, at) = (t.shape_dims().clone(), indices.clone());
+    let from = t.shape_dims().clone();
     let backward = if max { "MaxBackward0" } else { "MinBackward0" };
-    attach(backward, &[t], std::slice::from_ref(&values), Keep::default(), || {
+    let keep = Keep { inputs: &[1], outputs: &[] };
+    attach(backward, &[t, &indices], std::slice::from_ref(&values), keep, || {
         Rule::Fn(Box::new(move |v| {
             let g = view::reshape(v.grad()?, &o.keepdim)?;
-            let index = view::reshape(&at, &o.keepdim)?;
+            let index = view::reshape(v.saved(0), &o.keepdim)?;
             Ok(one(super::index::put_along(&g, &index, dim, &from)?))
         }))
     })?;

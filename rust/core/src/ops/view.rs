@@ -27,8 +27,8 @@ pub fn make_view(
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
-    let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base.clone()))
-        .counting_with(t.counter());
+    let out =
+        Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base)).counting_with(t.counter());
     let modes = modes();
     out.set_origin(match (modes.inference, modes.grad) {
         (true, _) => Origin::Inference,
@@ -36,10 +36,6 @@ pub fn make_view(
         (false, true) => t.origin(),
     });
     attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Box::new(rule)));
-    // The view follows later in-place writes of its base, not those that are already in its history.
-    if let Some(version) = base.meta().map(|m| m.state().view_version).filter(|&v| v > 0) {
-        out.meta_or_init().state().view_version = version;
-    }
     out
 }
 
@@ -170,16 +166,14 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     let flat = Flat::new(base.layout(), target.layout())?;
     let edges = [base.gradient_edge(), value.and_then(|v| v.gradient_edge())].into_iter().collect();
     let meta = GradMeta { layout: base.layout().clone(), dtype: base.dtype() };
-    let rule = Rule::Fn(Box::new(move |v: &Vjp| {
+    let rule = Rule::Once(Box::new(move |v: &Vjp| {
         let g = flat.of_base(v.grad()?)?;
         let kept = if v.needs(0) { Some(flat.to_base(&zero_window(&g, &flat.window)?)?) } else { None };
         let part = if v.needs(1) { Some(look_through(&g, flat.window.clone())?) } else { None };
         Ok(SmallVec::from_iter([kept, part]))
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
-    let mut state = base.meta_or_init().state();
-    state.grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
-    state.view_version = base.version();
+    base.meta_or_init().state().grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
     Ok(())
 }
 

@@ -146,20 +146,22 @@ fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'st
     let pair = record(Op::Window(Box::new(kind)), SmallVec::from_iter([t.input()]), outs)?;
     let values = super::laid_out(pair[0].clone(), format.clone())?;
     let indices = super::laid_out(pair[1].clone(), format)?;
-    let (from, at) = (t.shape_dims().clone(), indices.clone());
-    attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
+    let from = t.shape_dims().clone();
+    attach(name, &[t, &indices], std::slice::from_ref(&values), POSITIONS, || {
+        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial)?))))
     })?;
     Ok((values, indices))
 }
+
+/// Positions are kept as the second input.
+const POSITIONS: Keep = Keep { inputs: &[1], outputs: &[] };
 
 /// Adds each element at its position in planes of zeros.
 fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([g.input(), indices.input()]);
     let out = record_one(Op::Window(Box::new(Window::SpreadPlanes(spatial as u8))), inputs, spec(g.dtype(), shape))?;
-    let at = indices.clone();
-    attach("MaxPoolBackwardBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, &at, spatial)?))))
+    attach("MaxPoolBackwardBackward0", &[g, indices], std::slice::from_ref(&out), POSITIONS, || {
+        Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, v.saved(0), spatial)?))))
     })?;
     Ok(out)
 }
@@ -172,9 +174,9 @@ fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
         inputs,
         spec(t.dtype(), indices.shape_dims()),
     )?;
-    let (at, from) = (indices.clone(), t.shape_dims().clone());
-    attach("TakePlanesBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, &at, &from, spatial)?))))
+    let from = t.shape_dims().clone();
+    attach("TakePlanesBackward0", &[t, indices], std::slice::from_ref(&out), POSITIONS, || {
+        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial)?))))
     })?;
     Ok(out)
 }

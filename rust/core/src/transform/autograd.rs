@@ -88,6 +88,7 @@ fn walk(request: &Request) -> Result<Vec<Option<Tensor>>> {
     };
     let mut roots: Vec<(GradEdge, Tensor)> = Vec::new();
     for (i, t) in request.roots.iter().enumerate() {
+        t.check_view()?;
         let Some(edge) = t.gradient_edge() else {
             bail!(Runtime, "element {i} of tensors does not require grad and does not have a grad_fn")
         };
@@ -232,7 +233,7 @@ impl Engine<'_> {
         }
         for (output, meta) in retain {
             if let (Some(g), Some(meta)) = (&grads[output as usize], meta.upgrade()) {
-                accumulate_into(&meta, g, None, self.request.create_graph)?;
+                keep_gradient(&meta, g)?;
             }
         }
         if let Rule::Accumulate(leaf) = &node.rule
@@ -265,7 +266,7 @@ impl Engine<'_> {
                 if !self.request.capture
                     && let (Some(meta), Some(g)) = (leaf.meta.upgrade(), &grads[0])
                 {
-                    accumulate_into(&meta, g, Some(&node.outputs[0].layout), self.request.create_graph)?;
+                    accumulate_into(&meta, g, &node.outputs[0].layout, self.request.create_graph)?;
                     let hooks = meta.state().post_accumulate.clone();
                     if let Some(t) = leaf.tensor.upgrade() {
                         for (_, hook) in hooks {
@@ -276,7 +277,7 @@ impl Engine<'_> {
                 return Ok(Grads::new());
             }
             Rule::Ew(op, compute) => ops::elementwise::vjp(*op, *compute, &Vjp::new(node, grads)?)?,
-            Rule::Fn(f) => f(&Vjp::new(node, grads)?)?,
+            Rule::Fn(f) | Rule::Once(f) => f(&Vjp::new(node, grads)?)?,
             Rule::Window { base, view } => {
                 let v = Vjp::new(node, grads)?;
                 smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
@@ -347,25 +348,32 @@ fn retain(t: &Tensor, edge: &GradEdge) {
     }
 }
 
-/// Adds `g` to a tensor's `.grad`. A leaf's first gradient is laid out like the leaf, or row-major where the leaf has gaps.
-fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, leaf: Option<&Arc<Layout>>, create_graph: bool) -> Result<()> {
+/// Adds `g` to a leaf's `.grad`. The first one is laid out like the leaf, or row-major where the leaf has gaps.
+fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, leaf: &Arc<Layout>, create_graph: bool) -> Result<()> {
     let old = meta.state().grad.clone();
     let new = match old {
         // With a graph the sum is a new tensor; without one `.grad` is updated in place, so that aliases of it see the sum.
         Some(sum) if create_graph => sum.add(g)?,
         Some(sum) => {
             let total = sum.detach().add(&g.detach())?;
-            ops::inplace::write_tensor(&sum, &total)?;
-            return Ok(());
+            return ops::inplace::write_tensor(&sum, &total);
         }
         None => {
-            let g = if create_graph { g.clone() } else { g.detach() };
-            let laid_out = match leaf {
-                Some(leaf) if !follows(g.layout(), leaf) => ops::copy_as(&g, dense_like(leaf))?,
-                _ => g,
-            };
-            if create_graph { laid_out } else { fresh(&laid_out)? }
+            let (g, laid_out) = if create_graph { (g.clone(), false) } else { (g.detach(), follows(g.layout(), leaf)) };
+            if laid_out { fresh(&g)? } else { ops::copy_as(&g, dense_like(leaf))? }
         }
+    };
+    let replaced = meta.state().grad.replace(new);
+    drop(replaced);
+    Ok(())
+}
+
+/// Adds `g` to the `.grad` of a tensor that is no leaf; the sum is always a new tensor.
+fn keep_gradient(meta: &Arc<AutogradMeta>, g: &Tensor) -> Result<()> {
+    let old = meta.state().grad.clone();
+    let new = match old {
+        Some(sum) => sum.add(g)?,
+        None => ops::copy_as(g, dense_like(g.layout()))?,
     };
     let replaced = meta.state().grad.replace(new);
     drop(replaced);
