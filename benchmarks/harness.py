@@ -55,9 +55,8 @@ def main(cases: Callable[[object], dict[str, float]], file: str, targets: dict[s
         return
     refuse_debug_build()
     modules = ["corten"] + (["torch"] if importlib.util.find_spec("torch") else [])
-    print(
-        f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.2f}, Python {platform.python_version()}"
-    )
+    load, version = os.getloadavg()[0], platform.python_version()
+    print(f"{platform.machine()}, {os.cpu_count()} processors, load {load:.2f}, Python {version}")
     results: dict[str, list[dict[str, float]]] = {m: [] for m in modules}
     for _ in range(options.rounds):
         for module in modules:

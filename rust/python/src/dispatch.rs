@@ -5,6 +5,7 @@ use crate::args::{Args, Signature, Value, Values, bind};
 use crate::error::{InternalError, IntoPy, to_py};
 use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
+use corten_core::exec::record::settle;
 use corten_core::grad::modes;
 use corten_core::ops::elementwise::{Operand, apply, cast};
 use corten_core::ops::inplace;
@@ -190,6 +191,7 @@ impl Entry {
             let Value::Tensor(target) = &values[0] else {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
+            settle(values.iter().filter_map(|v| if let Value::Tensor(t) = v { Some(t) } else { None })).py()?;
             inplace::check_writable(target).py()?;
             overlap(overload, target, &values[1..])?;
             // What the gradient keeps is the value before the write.

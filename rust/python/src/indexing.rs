@@ -5,6 +5,7 @@ use crate::create::from_data;
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
+use corten_core::exec::record::settle;
 use corten_core::grad::modes;
 use corten_core::ops::elementwise::{Operand, cast};
 use corten_core::ops::{advanced, create, index, inplace, view};
@@ -86,6 +87,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         (None, Some(s)) => Operand::Number(s),
         _ => return Err(PyTypeError::new_err("can't assign this value to a tensor")),
     };
+    settle([Some(t), data.as_ref()].into_iter().flatten()).py()?;
     if let Some(mask) = lone_mask(t, key)
         && matches!(operand, Operand::Number(_)) | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
     {

@@ -5,6 +5,7 @@ use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
 use corten_core::dtype::Scalar;
 use corten_core::exec;
+use corten_core::exec::record::settle;
 use corten_core::grad::modes;
 use corten_core::op::Ew;
 use corten_core::ops::elementwise::{Operand, apply};
@@ -146,6 +147,7 @@ fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyRe
         )));
     };
     let t = slf.get().tensor();
+    settle([Some(&t), if let Other::Tensor(v) = &o { Some(v) } else { None }].into_iter().flatten()).py()?;
     inplace::check_writable(&t).py()?;
     if let Other::Tensor(source) = &o {
         inplace::check_overlap(&t, source).py()?;

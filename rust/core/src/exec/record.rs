@@ -105,6 +105,27 @@ fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Arc<Node>
     })
 }
 
+/// How many nodes an operator may record, generously.
+const ROOM: usize = 64;
+
+/// Runs now what recording an operator on these tensors might have to run in its middle: work that is pending in other
+/// threads, and this thread's if it is nearly full. Up to the operator's last node no flush then lets another thread of the
+/// interpreter in, so that reading a storage and writing it is one step.
+pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
+    let mine = CURRENT.with(|own| own.0.id);
+    for t in tensors {
+        let node = t.cell().value().node;
+        if node.is_pending() && node.owner != mine {
+            flush_owner(node.owner)?;
+        }
+    }
+    let nearly_full = CURRENT.with(|own| {
+        let every = OPTIONS.flush_every.load(Ordering::Relaxed);
+        every > ROOM && lock(&own.0.pending).nodes.len() + ROOM >= every
+    });
+    if nearly_full { flush_current() } else { Ok(()) }
+}
+
 pub fn flush_current() -> Result<()> {
     CURRENT.with(|own| flush_recorder(&own.0))
 }
