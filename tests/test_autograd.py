@@ -69,6 +69,20 @@ def test_a_graph_with_a_written_view_is_walked_once() -> None:
         y.sum().backward()
 
 
+@pytest.mark.parametrize("view", [False, True])
+def test_an_in_place_operator_is_differentiated_twice(view: bool) -> None:
+    x, k = leaf(-0.25, 1.5, 2), leaf(2)
+    y = x * 1
+    y = y.view(3, 1).t() if view else y
+    y *= k
+    (g,) = corten.autograd.grad((y * y).sum(), k, create_graph=True)
+    g.backward()
+    squares = 0.25**2 + 1.5**2 + 2**2
+    assert g.item() == 2 * 2 * squares
+    assert k.grad.tolist() == [2 * squares]
+    assert x.grad.tolist() == [-2, 12, 16]
+
+
 # Versions.
 
 

@@ -126,21 +126,18 @@ impl Tensor {
 
     /// The value of now with its history: later writes to this tensor do not reach the result.
     pub fn snapshot(&self) -> Result<Tensor> {
-        // Asking for the history first brings that of a view up to date, which then needs its base no more.
-        self.grad_fn();
+        // Its own record of the history: this tensor is about to get another one.
+        let meta = match self.grad_fn() {
+            Some(edge) => Some(Arc::new(AutogradMeta::with_grad_fn(edge))),
+            None => self.meta().filter(|m| m.state().requires_grad).cloned(),
+        };
         if self.cell().is_pinned() {
             let copy = self.detach().copy_contiguous()?;
-            return Ok(Tensor::assemble(
-                copy.cell().clone(),
-                copy.layout().clone(),
-                self.dtype(),
-                self.meta().cloned(),
-                None,
-            ));
+            return Ok(Tensor::assemble(copy.cell().clone(), copy.layout().clone(), self.dtype(), meta, None));
         }
         let value = self.cell().value();
         let cell = Arc::new(Cell::new(value.node, value.out, self.device()));
-        Ok(Tensor::assemble(cell, self.layout().clone(), self.dtype(), self.meta().cloned(), None))
+        Ok(Tensor::assemble(cell, self.layout().clone(), self.dtype(), meta, None))
     }
 
     #[inline]
@@ -251,8 +248,7 @@ impl Tensor {
     /// For a view: whether its storage was written since its own history was made, which then begins at the base.
     fn view_is_stale(&self) -> bool {
         let Some(base) = self.base() else { return false };
-        self.version() != self.0.seen.load(Ordering::Relaxed)
-            && (self.meta().is_some_and(|m| m.state().grad_fn.is_some()) || base.requires_grad())
+        self.version() != self.0.seen.load(Ordering::Relaxed) && (self.has_own_history() || base.requires_grad())
     }
 
     /// Refuses a view whose way to its base gradients cannot follow, once the storage was written.
@@ -290,6 +286,11 @@ impl Tensor {
 
     pub fn is_leaf(&self) -> bool {
         self.grad_fn().is_none()
+    }
+
+    /// Whether this very tensor has a history, rather than the one that a view may get from its base.
+    pub fn has_own_history(&self) -> bool {
+        self.meta().is_some_and(|m| m.state().grad_fn.is_some())
     }
 
     /// The node that made this tensor, if it has a history. A view whose storage was written in place gets a new node.

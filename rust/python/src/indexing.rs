@@ -87,6 +87,9 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         (None, Some(s)) => Operand::Number(s),
         _ => return Err(PyTypeError::new_err("can't assign this value to a tensor")),
     };
+    if modes().grad {
+        t.check_view().py()?;
+    }
     settle([Some(t), data.as_ref()].into_iter().flatten()).py()?;
     if let Some(mask) = lone_mask(t, key)
         && matches!(operand, Operand::Number(_)) | matches!(operand, Operand::Tensor(v) if v.rank() == 0)

@@ -45,7 +45,8 @@ fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
     if target.base().is_some_and(Tensor::is_leaf) {
         bail!(Runtime, "a view of a leaf Variable that requires grad is being used in an in-place operation.");
     }
-    if target.is_leaf() {
+    // PyTorch calls a view a leaf here until it is asked for the history that it has from its base.
+    if !target.has_own_history() {
         bail!(Runtime, "a leaf Variable that requires grad is being used in an in-place operation.");
     }
     Ok(())

@@ -135,6 +135,7 @@ impl Engine<'_> {
         let Some(inputs) = self.request.inputs else { return Ok(()) };
         let mut needed = HashMap::new();
         for (i, t) in inputs.iter().enumerate() {
+            t.check_view()?;
             let Some(edge) = t.gradient_edge() else {
                 bail!(Runtime, "One of the differentiated Tensors does not require grad")
             };
