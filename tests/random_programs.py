@@ -28,6 +28,10 @@ from program_generator import Program, Step, generate
 Tolerance = tuple[float, float] | None
 
 
+# Gradients of half types round at every step, in an order that is each framework's own.
+GRADIENT_TOLERANCE = {"float16": (4e-3, 4e-3), "bfloat16": (2.4e-2, 2.4e-2)}
+
+
 @dataclass(frozen=True)
 class Mode:
     """Options of the engine for one run."""
@@ -126,7 +130,8 @@ class Interpreter:
             value, tolerance = space[name], self.program.tolerances.get(name, (0.0, 0.0))
             yield self.look(name, lambda value=value: value, tolerance)
             if hasattr(value, "requires_grad"):
-                yield self.look(f"{name}.grad", lambda value=value: value.grad if value.is_leaf else None, (2e-3, 1e-3))
+                rounding = GRADIENT_TOLERANCE.get(str(value.dtype).rsplit(".", 1)[-1], (2e-3, 1e-3))
+                yield self.look(f"{name}.grad", lambda value=value: value.grad if value.is_leaf else None, rounding)
 
     @staticmethod
     def look(label: str, read: Callable[[], Any], tolerance: Tolerance) -> Outcome:

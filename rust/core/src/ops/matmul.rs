@@ -53,16 +53,32 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         _ => &[0],
     };
     let (left, right) = (a.shape_dims().clone(), b.shape_dims().clone());
+    // The gradient of a transposed matrix is made transposed, so that the matrix itself gets its own layout (`x @ w.T`).
+    let (turn_left, turn_right) = (is_transposed(a), is_transposed(b));
     attach("MmBackward0", &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             let g = v.grad()?;
             let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
-            let ga = if v.needs(0) { Some(super::reduce::sum_to(&product(g, &t(last)?)?, &left)?) } else { None };
-            let gb = if v.needs(1) { Some(weight_grad(first, g, &right)?) } else { None };
+            let ga = match v.needs(0) {
+                true if turn_left && g.rank() == 2 => Some(t(&product(last, &t(g)?)?)?),
+                true => Some(super::reduce::sum_to(&product(g, &t(last)?)?, &left)?),
+                false => None,
+            };
+            let gb = match v.needs(1) {
+                true if turn_right && g.rank() == 2 => Some(t(&product(&t(g)?, first)?)?),
+                true => Some(weight_grad(first, g, &right)?),
+                false => None,
+            };
             Ok(Grads::from_iter([ga, gb]))
         }))
     })?;
     Ok(out)
+}
+
+/// Whether a matrix is the transpose of a row-major one.
+fn is_transposed(x: &Tensor) -> bool {
+    let l = x.layout();
+    x.rank() == 2 && l.strides[0] == 1 && l.strides[1] == l.shape[0]
 }
 
 /// aᵀ·g, summed over batch dims that the other factor, of shape `b`, does not have: folded into one long product where that

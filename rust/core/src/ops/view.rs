@@ -174,6 +174,8 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
     base.meta_or_init().state().grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
+    // The view has its history from now on, not only when somebody asks for it.
+    target.grad_fn();
     Ok(())
 }
 
