@@ -197,8 +197,8 @@ class Generator:
             bound, fraction, grad = 4.0, 0, False
         else:
             text = f"m.tensor({self.literal(shape, dtype)}, dtype=m.{dtype}).reshape({shape})"
-        # A copy first, so that what requires grad owns its storage: in PyTorch, views of a leaf that is itself a view lose
-        # their history when the storage is written.
+        # A copy first, so that what requires grad owns its storage: in PyTorch, views of a leaf that is itself a view
+        # lose their history when the storage is written.
         suffix = ".clone().requires_grad_()" if grad else ""
         self.define(text + suffix, shape, dtype, Cell(bound, fraction), "make", grad)
 

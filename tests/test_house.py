@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
+import inspect
 import re
 import shutil
 import subprocess
@@ -17,30 +19,54 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "rust" / "core" / "src"
 
 LINES_MAX = 800
+FUNCTION_LINES_MAX = 60  # of its body; a list of parameters and a docstring may be as long as they must
 # Files that may be longer, each with its reason; an entry that is no longer needed fails.
 LONGER_FILES: dict[str, str] = {}
 GENERATED = {"python/corten/_core.pyi", "python/corten/_ops.pyi"}
 
 BACKENDS = {"cpu", "gpu"}
 # What a module of the engine may never name: the arrows of CONTRIBUTING.md.
-ABOVE_FOUNDATION = {"graph", "tensor", "op", "ops", "transform", "exec"} | BACKENDS
+ABOVE_FOUNDATION = {"graph", "grad", "tensor", "op", "ops", "transform", "exec"} | BACKENDS
 FORBIDDEN = {
+    "device": ABOVE_FOUNDATION,
     "dtype": ABOVE_FOUNDATION,
-    "shape": ABOVE_FOUNDATION,
     "error": ABOVE_FOUNDATION,
-    "graph": {"ops", "transform"} | BACKENDS,
-    "tensor": {"ops", "transform"} | BACKENDS,
-    "op": {"ops", "transform"} | BACKENDS,
+    "os": ABOVE_FOUNDATION,
+    "params": ABOVE_FOUNDATION,
+    "rng": ABOVE_FOUNDATION,
+    "shape": ABOVE_FOUNDATION,
+    "op": {"graph", "grad", "tensor", "ops", "transform", "exec"} | BACKENDS,
+    "graph": {"ops", "transform", "exec"} | BACKENDS,
+    "grad": {"ops", "transform", "exec"} | BACKENDS,
+    "tensor": {"ops", "transform", "exec"} | BACKENDS,
+    "exec": {"ops", "transform"},
     "ops": {"transform"} | BACKENDS,
     "transform": BACKENDS,
-    "cpu": {"tensor", "ops", "transform"},
-    "gpu": {"tensor", "ops", "transform"},
+    "cpu": {"grad", "graph", "tensor", "ops", "transform"},
+    "gpu": {"grad", "graph", "tensor", "ops", "transform"},
+}
+# Where `unsafe` may stand outside kernels: buffers, their first and last element, memory maps, foreign memory.
+UNSAFE = {
+    "rust/core/src/exec/draw.rs",
+    "rust/core/src/exec/run.rs",
+    "rust/core/src/graph.rs",
+    "rust/core/src/ops/create.rs",
+    "rust/core/src/ops/index.rs",
+    "rust/core/src/ops/mod.rs",
+    "rust/python/src/create.rs",
+    "rust/python/src/debug.rs",
+    "rust/python/src/dispatch.rs",
+    "rust/python/src/dlpack.rs",
+    "rust/python/src/memory.rs",
+    "rust/python/src/storage.rs",
+    "rust/python/src/tensor.rs",
 }
 
 # Traces of a machine, of a tracker, or of unfinished work. Spelled so that this file does not match itself.
 TRACES = {
     "a path of somebody's machine": r"(?<![\w.~}-])/(?:home|root|work|Users)/\w",
     "the number of an issue": r"\bissue\s+#?\d",
+    "who worked on it": r"(?i)\b(?:sub)?age" r"nts?\b|\bwork" r"tree|\bchat" r"bot|\bcla" r"ude\b|\bthe br" r"ief\b",
     "an open end": r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b",
     "unfinished Rust": r"\b(?:to" r"do|unimpl" r"emented|db" r"g)!\(",
     "a stop for the debugger": r"\bbreak" r"point\(\)|\bset_" r"trace\(",
@@ -97,6 +123,11 @@ def test_arrows_between_modules_run_one_way():
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_module_of_the_engine_has_its_arrows():
+    modules = {path.stem for path in CORE.iterdir()} - {"lib"}
+    assert modules <= set(FORBIDDEN)
+
+
 def test_arrow_check_sees_paths_and_grouped_imports():
     assert modules_named("use crate::cpu::gemm;") == {"cpu"}
     assert modules_named("use crate::{dtype::{DType, Scalar}, gpu::queue};") == {"dtype", "gpu"}
@@ -121,6 +152,91 @@ def test_files_stay_short():
     assert long - set(LONGER_FILES) == set(), f"longer than {LINES_MAX} lines: split them"
     assert set(LONGER_FILES) - long == set(), "no longer too long: take them off the list"
     assert all(LONGER_FILES.values())
+
+
+def python_functions(path: Path) -> list[tuple[str, int]]:
+    """Every function with the lines of its body, without those of functions inside it."""
+    found = []
+
+    def visit(node: ast.AST) -> int:
+        """Lists the functions inside; returns the lines that the outermost of them take."""
+        taken = 0
+        for child in ast.iter_child_nodes(node):
+            inside = visit(child)
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = child.body[ast.get_docstring(child) is not None :]
+                length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                found.append((child.name, length - inside))
+                inside = child.end_lineno - child.lineno + 1
+            taken += inside
+        return taken
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def rust_functions(path: Path) -> list[tuple[str, int]]:
+    """Every function with the lines of its body; rustfmt puts the closing brace under the first word."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = []
+    for start, line in enumerate(lines):
+        if head := re.match(r'( *)(?:(?:pub(?:\([^)]*\))?|const|unsafe|extern "[^"]*") )*fn (\w+)', line):
+            opening = next(i for i in range(start, len(lines)) if re.search(r"[{};]\s*(//.*)?$", lines[i]))
+            if lines[opening].endswith("{"):
+                closing = lines.index(head[1] + "}", opening)
+                found.append((head[2], closing - opening - 1))
+    return found
+
+
+def test_functions_stay_short():
+    long = []
+    for path in source_files():
+        functions = {".py": python_functions, ".rs": rust_functions}.get(path.suffix, lambda path: [])(path)
+        long += [f"{name_of(path)}: {name} has {n} lines" for name, n in functions if n > FUNCTION_LINES_MAX]
+    assert not long, "\n".join(long)
+
+
+def test_lengths_of_functions_are_counted_without_functions_inside(tmp_path):
+    python, rust = tmp_path / "a.py", tmp_path / "a.rs"
+    python.write_text('def f():\n    """Doc."""\n    x = 1\n    def g():\n        pass\n    return g\n')
+    rust.write_text("impl A {\n    pub fn f(\n        x: u8,\n    ) -> u8 {\n        x\n    }\n    fn g();\n}\n")
+    assert sorted(python_functions(python)) == [("f", 2), ("g", 1)]
+    assert rust_functions(rust) == [("f", 1)]
+
+
+def rust_files_without_tests() -> list[Path]:
+    return [path for path in (ROOT / "rust").rglob("src/**/*.rs") if path.stem not in ("tests", "row_testing")]
+
+
+def test_nothing_unwraps_outside_tests():
+    assert read_toml("Cargo.toml")["workspace"]["lints"]["clippy"]["unwrap_used"] == "deny"
+    wrong = [name_of(path) for path in rust_files_without_tests() if ".unwrap()" in rust_code(path)]
+    assert not wrong
+
+
+def test_unsafe_stays_where_memory_is_touched():
+    unsafe = {name_of(path) for path in rust_files_without_tests() if re.search(r"\bunsafe\b", rust_code(path))}
+    outside = {name for name in unsafe if not name.startswith(("rust/core/src/cpu/", "rust/core/src/gpu/"))}
+    assert outside == UNSAFE
+
+
+def test_public_names_have_docstrings():
+    import corten
+
+    parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg"
+    modules = [corten] + [importlib.import_module(f"corten.{name}") for name in parts.split()]
+    owners = [(module.__name__, module, module.__all__) for module in modules if hasattr(module, "__all__")]
+    owners.append(("corten.Tensor", corten.Tensor, dir(corten.Tensor)))
+    silent = []
+    for owner_name, owner, names in owners:
+        for name in names:
+            value = getattr(owner, name)
+            described = callable(value) or inspect.isdatadescriptor(value)
+            # A class's own words: inherited ones describe another class.
+            words = value.__doc__ if isinstance(value, type) else inspect.getdoc(value)
+            if not name.startswith("_") and described and not words:
+                silent.append(f"{owner_name}.{name}")
+    assert not silent
 
 
 def test_first_lines_say_what_lives_in_a_file():

@@ -5,7 +5,6 @@
 
 import math as _math
 import sys as _sys
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import _core
 from ._core import (
@@ -85,8 +84,13 @@ class Size(tuple):
 
 _core.set_size_class(Size)
 
-if _TYPE_CHECKING:
+# Checkers take the name to be true; importing `typing` for it would be a third of `import corten`.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import linalg, nn, optim, random, serialization, storage, utils, vision
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
+    from .serialization import load, save
+del TYPE_CHECKING
 
 from . import _ops, autograd  # noqa: E402
 from ._surface import install as _install  # noqa: E402
@@ -94,19 +98,27 @@ from .autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabl
 
 _install(_sys.modules[__name__])
 
-from . import linalg, nn, optim, utils  # noqa: E402
 from ._dtype_info import finfo, iinfo  # noqa: E402
 from ._tensor_repr import set_printoptions  # noqa: E402
-from .serialization import load, save  # noqa: E402
+
+# Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
+_LAZY = dict.fromkeys(["linalg", "nn", "optim", "random", "serialization", "storage", "utils", "vision"], "")
+_LAZY.update(load="serialization", save="serialization")
+
+__all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))
 
 
 def __getattr__(name):
-    """Sub-packages that few programs need are imported on first access."""
-    if name in _LAZY:
-        import importlib
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
 
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _LAZY[name]
+    value = importlib.import_module(f"{__name__}.{home or name}")
+    if home:
+        value = globals()[name] = getattr(value, name)
+    return value
 
 
-_LAZY = ("vision", "cpu", "backends", "cuda", "version", "random", "testing")
+def __dir__():
+    return sorted({*globals(), *_LAZY})

@@ -20,7 +20,6 @@ class _Info:
     """What both have in common: values that cannot be written, equality by dtype, no hash."""
 
     __slots__ = ("_values",)
-    __hash__ = None
 
     def __eq__(self, other):
         return isinstance(other, type(self)) and self.dtype == other.dtype

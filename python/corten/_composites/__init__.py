@@ -115,17 +115,23 @@ METHODS.update(
 )
 METHODS["_typed_storage"] = METHODS["storage"]
 METHODS["__array_priority__"] = 1000
+
+
+def _fact(doc, value):
+    return property(value, doc=doc)
+
+
 METHODS.update(
     {
         # Facts about where tensors can live here.
-        "is_cuda": property(lambda self: self.device.type == "cuda"),
-        "is_cpu": property(lambda self: self.device.type == "cpu"),
-        "is_meta": property(lambda self: self.device.type == "meta"),
-        "is_sparse": property(lambda self: False),
-        "is_quantized": property(lambda self: False),
-        "layout": property(lambda self: _core.strided),
-        "real": property(lambda self: self),
-        "mH": property(lambda self: self.mT),
-        "H": property(lambda self: self.mT if self.dim() == 2 else self.T),
+        "is_cuda": _fact("Whether the tensor lives on a CUDA device.", lambda self: self.device.type == "cuda"),
+        "is_cpu": _fact("Whether the tensor lives in the processor's memory.", lambda self: self.device.type == "cpu"),
+        "is_meta": _fact("Whether the tensor has no elements' memory.", lambda self: self.device.type == "meta"),
+        "is_sparse": _fact("False: every tensor is dense.", lambda self: False),
+        "is_quantized": _fact("False: there are no quantized dtypes.", lambda self: False),
+        "layout": _fact("`corten.strided`: every tensor is dense.", lambda self: _core.strided),
+        "real": _fact("The tensor itself, since there are no complex dtypes.", lambda self: self),
+        "mH": _fact("As `mT`, since there are no complex dtypes.", lambda self: self.mT),
+        "H": _fact("As `T`, of matrices only.", lambda self: self.mT if self.dim() == 2 else self.T),
     }
 )

@@ -1,12 +1,12 @@
 //! Times of the engine's parts: what a recorded operator costs, a plan found in the cache, and the main kernels.
 //! `cargo bench -p corten-core`, or one group: `cargo bench -p corten-core -- gemm`.
 
-use corten_core::cpu::conv::ConvParams;
 use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::exec;
 use corten_core::ops::elementwise::Operand;
 use corten_core::ops::{attention, conv, create, matmul, view};
+use corten_core::params::ConvParams;
 use corten_core::tensor::Tensor;
 use criterion::{Criterion, Throughput, criterion_group};
 use std::hint::black_box;

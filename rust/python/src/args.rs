@@ -315,34 +315,34 @@ pub fn bind(
                     values.push(Value::Ints(SmallVec::new()));
                 }
                 None => {
-                    return Err(PyTypeError::new_err(format!(
-                        "{}() missing required argument: '{}' (pos {})",
-                        sig.name,
-                        p.name,
-                        i + 1
-                    )));
+                    let (function, name, position) = (sig.name, p.name, i + 1);
+                    let text = format!("{function}() missing required argument: '{name}' (pos {position})");
+                    return Err(PyTypeError::new_err(text));
                 }
             },
         }
     }
     if next < positional.len() {
-        return Err(PyTypeError::new_err(format!(
-            "{}() takes {} positional arguments but {} were given",
-            sig.name,
-            sig.params.iter().filter(|p| !p.keyword_only).count(),
-            positional.len()
-        )));
+        return Err(too_many(sig, positional.len()));
     }
     if used < keywords.len() {
-        for (k, _) in keywords {
-            let known = sig.params.iter().enumerate().any(|(i, p)| keyword_matches(k, p.name, i));
-            if !known {
-                return Err(PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{k}'", sig.name)));
-            }
-        }
-        return Err(PyTypeError::new_err(format!("{}() got multiple values for an argument", sig.name)));
+        return Err(unused_keyword(sig, keywords));
     }
     Ok(values)
+}
+
+fn too_many(sig: &Signature, given: usize) -> PyErr {
+    let taken = sig.params.iter().filter(|p| !p.keyword_only).count();
+    PyTypeError::new_err(format!("{}() takes {taken} positional arguments but {given} were given", sig.name))
+}
+
+/// The error for keywords of which at least one names no parameter, or one that has its value already.
+fn unused_keyword(sig: &Signature, keywords: &[(Bound<'_, PyString>, Bound<'_, PyAny>)]) -> PyErr {
+    let known = |k| sig.params.iter().enumerate().any(|(i, p)| keyword_matches(k, p.name, i));
+    PyTypeError::new_err(match keywords.iter().find(|(k, _)| !known(k)) {
+        Some((k, _)) => format!("{}() got an unexpected keyword argument '{k}'", sig.name),
+        None => format!("{}() got multiple values for an argument", sig.name),
+    })
 }
 
 /// PyTorch's parser also takes numpy's names.

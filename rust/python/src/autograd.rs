@@ -18,6 +18,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Whether operators are recorded for `backward` on this thread.
 #[pyfunction]
 pub fn is_grad_enabled() -> bool {
     modes().grad
@@ -31,6 +32,7 @@ pub fn set_grad_enabled(on: bool) -> bool {
     m.grad
 }
 
+/// Whether this thread is inside `inference_mode`.
 #[pyfunction]
 pub fn is_inference_mode_enabled() -> bool {
     modes().inference

@@ -133,11 +133,13 @@ pub fn simd_level() -> &'static str {
     simd::level().name()
 }
 
+/// The number of threads that kernels use.
 #[pyfunction]
 pub fn get_num_threads() -> usize {
     threads::num_threads()
 }
 
+/// Sets the number of threads that kernels use; results do not depend on it.
 #[pyfunction]
 pub fn set_num_threads(n: usize) -> PyResult<()> {
     if n == 0 {
@@ -160,16 +162,19 @@ pub fn empty_cache() {
     corten_core::graph::empty_cache();
 }
 
+/// The dtype of tensors that are made from Python's floats.
 #[pyfunction]
 pub fn get_default_dtype(py: Python<'_>) -> PyResult<Py<PyDType>> {
     dtype_object(py, elementwise::default_dtype())
 }
 
+/// Sets the dtype of tensors that are made from Python's floats.
 #[pyfunction]
 pub fn set_default_dtype(d: &Bound<'_, PyAny>) -> PyResult<()> {
     elementwise::set_default_dtype(extract_dtype(d)?).py()
 }
 
+/// The smallest dtype that holds the values of both dtypes.
 #[pyfunction]
 pub fn promote_types(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<Py<PyDType>> {
     dtype_object(py, extract_dtype(a)?.promote(extract_dtype(b)?))

@@ -200,22 +200,27 @@ impl PyTensor {
         Ok(object)
     }
 
+    /// The sizes, a `corten.Size`.
     #[getter]
     fn shape(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         size_object(py, self.get().shape())
     }
+    /// The type of the elements.
     #[getter]
     fn dtype(&self, py: Python<'_>) -> PyResult<Py<crate::types::PyDType>> {
         dtype_object(py, self.get().dtype())
     }
+    /// Where the elements live.
     #[getter]
     fn device(&self) -> crate::types::PyDevice {
         device_object(self.get().device())
     }
+    /// The number of dimensions.
     #[getter]
     fn ndim(&self) -> usize {
         self.get().rank()
     }
+    /// Whether no recorded operator made this tensor, or none that needs a gradient.
     #[getter]
     fn is_leaf(&self) -> PyResult<bool> {
         self.get().check_view().py()?;
@@ -228,10 +233,12 @@ impl PyTensor {
         }
         Ok(self.get().version())
     }
+    /// Bytes of an element.
     #[getter]
     fn itemsize(&self) -> usize {
         self.get().dtype().size()
     }
+    /// Bytes of all elements, without gaps between them.
     #[getter]
     fn nbytes(&self) -> usize {
         self.get().numel() * self.get().dtype().size()
@@ -244,6 +251,7 @@ impl PyTensor {
             None => Ok(None),
         }
     }
+    /// Whether operators on this tensor are recorded for `backward`.
     #[getter]
     fn requires_grad(&self) -> bool {
         self.get().requires_grad()
@@ -252,6 +260,7 @@ impl PyTensor {
     fn set_requires_grad(&self, on: bool) -> PyResult<()> {
         self.get().set_requires_grad(on).py()
     }
+    /// The gradient that `backward` accumulated, or None.
     #[getter]
     fn get_grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let grad = self.get().meta().and_then(|m| m.state().grad.clone());
@@ -290,6 +299,7 @@ impl PyTensor {
         drop(old);
         Ok(())
     }
+    /// The same storage without history; assigning it points this tensor at another storage.
     #[getter]
     fn get_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         PyTensor::wrap(py, self.get().data())
@@ -310,25 +320,30 @@ impl PyTensor {
         PyTensor::replace(slf, t);
         Ok(())
     }
+    /// The node of the gradient graph that made this tensor, or None.
     #[getter]
     fn grad_fn(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.get().check_view().py()?;
         crate::autograd::node_object(py, self.get().grad_fn())
     }
+    /// Which of its `grad_fn`'s outputs this tensor is.
     #[getter]
     fn output_nr(&self) -> u32 {
         self.get().grad_fn().map_or(0, |e| e.output)
     }
+    /// Whether `retain_grad` was called on a tensor that is not a leaf.
     #[getter]
     fn retains_grad(&self) -> bool {
         !self.get().is_leaf() && self.get().meta().is_some_and(|m| m.state().retains_grad)
     }
+    /// The view with all dimensions reversed.
     #[getter]
     #[allow(non_snake_case)]
     fn T(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let order: Vec<usize> = (0..self.get().rank()).rev().collect();
         PyTensor::wrap(py, view::permute(self.get(), &order))
     }
+    /// The view with the last two dimensions swapped.
     #[getter]
     #[allow(non_snake_case)]
     fn mT(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -341,6 +356,7 @@ impl PyTensor {
         PyTensor::wrap(py, matmul::t(self.get()).py()?)
     }
 
+    /// The sizes, or that of one dimension.
     #[pyo3(signature = (dim=None))]
     fn size(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
         match dim {
@@ -351,6 +367,7 @@ impl PyTensor {
             }
         }
     }
+    /// The distances, in elements, between neighbours along each dimension, or along one.
     #[pyo3(signature = (dim=None))]
     fn stride(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
         let strides = &self.get().layout().strides;
@@ -362,21 +379,27 @@ impl PyTensor {
             }
         }
     }
+    /// The number of dimensions.
     fn dim(&self) -> usize {
         self.get().rank()
     }
+    /// The number of dimensions.
     fn ndimension(&self) -> usize {
         self.get().rank()
     }
+    /// The number of elements.
     fn numel(&self) -> usize {
         self.get().numel()
     }
+    /// The number of elements.
     fn nelement(&self) -> usize {
         self.get().numel()
     }
+    /// Bytes of an element.
     fn element_size(&self) -> usize {
         self.get().dtype().size()
     }
+    /// The first element's place in the storage, in elements.
     fn storage_offset(&self) -> usize {
         self.get().layout().offset
     }
@@ -384,15 +407,19 @@ impl PyTensor {
     fn is_inference(&self) -> bool {
         self.get().is_inference()
     }
+    /// Whether the dtype is a floating-point one.
     fn is_floating_point(&self) -> bool {
         self.get().dtype().is_float()
     }
+    /// False: there are no complex dtypes.
     fn is_complex(&self) -> bool {
         false
     }
+    /// Whether the dtype has negative numbers.
     fn is_signed(&self) -> bool {
         self.get().dtype().is_signed()
     }
+    /// Whether the elements lie in the order of the memory format without gaps.
     #[pyo3(signature = (memory_format=None))]
     fn is_contiguous(&self, memory_format: Option<&Bound<'_, PyFormat>>) -> PyResult<bool> {
         let l = self.get().layout();
@@ -435,6 +462,7 @@ impl PyTensor {
         PyTensor::replace(slf, t);
         Ok(())
     }
+    /// Sets `requires_grad` of a leaf; returns the tensor.
     #[pyo3(signature = (requires_grad=true))]
     fn requires_grad_<'py>(slf: Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
         slf.get().get().set_requires_grad(requires_grad).py()?;

@@ -179,6 +179,7 @@ pub enum Format {
     ChannelsLast3d,
 }
 
+/// The order in which the dimensions of a dense tensor lie in memory.
 #[pyclass(frozen, name = "memory_format", module = "corten")]
 pub struct PyFormat(pub Format);
 

@@ -3,25 +3,10 @@
 use crate::cpu::planes::{Acc, Widen, accumulate_parts, contiguous, for_parts, volume};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
+use crate::params::BlockParams;
 use std::ops::Range;
 
-/// A sliding block; arrays are `[height, width]`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct BlockParams {
-    pub kernel: [usize; 2],
-    pub stride: [usize; 2],
-    pub padding: [usize; 2],
-    pub dilation: [usize; 2],
-}
-
 impl BlockParams {
-    /// Block positions along one axis; not positive when the block does not fit.
-    pub fn output_size(&self, axis: usize, input: usize) -> i64 {
-        let reach = self.dilation[axis] as i64 * (self.kernel[axis] as i64 - 1) + 1;
-        let room = input as i64 + 2 * self.padding[axis] as i64 - reach;
-        room.div_euclid(self.stride[axis] as i64) + 1
-    }
-
     /// The block positions along one axis whose kernel element `tap` lies inside the input, and the input position of
     /// the first of them.
     fn inside(&self, axis: usize, tap: usize, input: usize, blocks: usize) -> (Range<usize>, usize) {

@@ -8,33 +8,9 @@ use crate::cpu::simd::simd_dispatch;
 use crate::cpu::view::{In, Out};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
+use crate::params::{ResizeMode, ResizeParams};
 use crate::{bail, dispatch};
 use half::{bf16, f16};
-
-/// The rule by which an output reads its neighbours.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ResizeMode {
-    /// The input at ⌊o·scale⌋.
-    Nearest,
-    /// The input whose centre is nearest to the output's.
-    NearestExact,
-    /// Linear, bilinear or trilinear by the number of dimensions.
-    Linear,
-    /// Cubic convolution, a = -0.75 (-0.5 with antialiasing, as in PIL).
-    Cubic,
-}
-
-/// Resizing of the last `spatial` dimensions; the output's size is that of its window.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ResizeParams {
-    pub mode: ResizeMode,
-    pub spatial: usize,
-    pub align_corners: bool,
-    pub antialias: bool,
-    /// Output size over input size as `[depth, height, width]`, aligned to the right, where the caller gave a factor and
-    /// it is to be used instead of the ratio of sizes; as the bits of an f64, so that parameters can be hashed.
-    pub scale_factors: [Option<u64>; 3],
-}
 
 /// One axis: output `o` is `Σ weights[o·taps + t] · input[sources[o·taps + t]]`.
 struct Axis<A> {

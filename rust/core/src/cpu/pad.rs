@@ -3,26 +3,7 @@
 use crate::cpu::planes::{Acc, Widen, accumulate_parts, contiguous, for_parts, volume};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
-
-/// Where a position outside the input is read from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum PadMode {
-    /// Mirrored about the edge element, which is not repeated; the padding is less than the size.
-    Reflect,
-    /// The nearest edge element.
-    Replicate,
-    /// The input repeats.
-    Circular,
-}
-
-/// Padding of the last `spatial` dimensions. The right padding follows from the output's shape; negative amounts crop.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct PadParams {
-    pub mode: PadMode,
-    pub spatial: usize,
-    /// Left padding as `[depth, height, width]`, aligned to the right, 0 for unused leading entries.
-    pub left: [i64; 3],
-}
+use crate::params::{PadMode, PadParams};
 
 impl PadParams {
     /// For each output position of one axis, the input position it reads.

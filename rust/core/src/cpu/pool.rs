@@ -8,27 +8,8 @@ use crate::dispatch;
 use crate::dtype::Element;
 use crate::ensure;
 use crate::error::Result;
+use crate::params::{AvgPoolParams, PoolParams};
 use std::ops::Range;
-
-/// A window over the last `spatial` dimensions; arrays are `[depth, height, width]`, aligned to the right, and unused
-/// leading entries have kernel, stride and dilation 1 and padding 0.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct PoolParams {
-    pub spatial: usize,
-    pub kernel: [usize; 3],
-    pub stride: [usize; 3],
-    pub padding: [usize; 3],
-    /// Ones for average pooling.
-    pub dilation: [usize; 3],
-}
-
-/// Average pooling's window and divisor.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct AvgPoolParams {
-    pub window: PoolParams,
-    pub count_include_pad: bool,
-    pub divisor_override: Option<i64>,
-}
 
 /// The output size of a window sliding over one dimension; with `ceil_mode` the last window must start inside the input
 /// or its left padding. Not positive when the window does not fit.

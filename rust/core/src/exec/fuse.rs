@@ -90,24 +90,7 @@ impl Fuser<'_> {
         if matches!(node.op, Op::Ew(Ew::Philox)) {
             candidates.clear();
         }
-        candidates.sort_unstable_by_key(|&u| std::cmp::Reverse(self.last(u)));
-        let mut home: Option<u32> = None;
-        for c in candidates {
-            match home {
-                None => {
-                    if self.can_join(c, &after, 1, operands) {
-                        home = Some(c);
-                    }
-                }
-                Some(h) => {
-                    if self.can_merge(h, c, &after) {
-                        self.merge(h, c);
-                        rename(&mut after, c, h);
-                        rename(&mut windowed, c, h);
-                    }
-                }
-            }
-        }
+        let home = self.find_home(candidates, &mut after, &mut windowed, operands);
         let unit = match home {
             Some(h) => h,
             None => {
@@ -122,6 +105,36 @@ impl Fuser<'_> {
         join(&mut u.after, after.into_iter().filter(|&a| a != unit));
         join(&mut u.windowed, windowed.into_iter());
         self.unit_of.push(unit);
+    }
+
+    /// The unit that a node joins: the latest candidate that admits it, with the other candidates merged into it where that is
+    /// allowed. The node's own lists follow the merges.
+    fn find_home(
+        &mut self,
+        mut candidates: Vec<u32>,
+        after: &mut Vec<u32>,
+        windowed: &mut Vec<u32>,
+        operands: usize,
+    ) -> Option<u32> {
+        candidates.sort_unstable_by_key(|&u| std::cmp::Reverse(self.last(u)));
+        let mut home: Option<u32> = None;
+        for c in candidates {
+            match home {
+                None => {
+                    if self.can_join(c, after, 1, operands) {
+                        home = Some(c);
+                    }
+                }
+                Some(h) => {
+                    if self.can_merge(h, c, after) {
+                        self.merge(h, c);
+                        rename(after, c, h);
+                        rename(windowed, c, h);
+                    }
+                }
+            }
+        }
+        home
     }
 
     /// A write into a storage comes after the recorded readers of its old value, so that it can happen in place.

@@ -198,15 +198,7 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
             }
             src.push(reg);
         }
-        let to = node.outs[0].dtype;
-        let reg = match node.op {
-            // A copy, or a conversion to the same dtype, is the value itself.
-            Op::Ew(Ew::Copy) => src[0],
-            Op::Cast if source_dtype == to => src[0],
-            Op::Ew(Ew::Philox) => program.emit(Code::Ew(Ew::Philox), to, src),
-            Op::Ew(e) => program.emit(Code::Ew(e), source_dtype, src),
-            _ => program.emit(Code::Cast(to), source_dtype, src),
-        };
+        let reg = program.emit_node(node, source_dtype, src);
         register_of.insert(n, reg);
         if stored[n as usize] {
             program.stores.push((reg, node.outs[0].dtype));
@@ -228,6 +220,19 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
 }
 
 impl Program {
+    /// The instruction of an elementwise node or conversion; the register that holds its value.
+    fn emit_node(&mut self, node: &Node, source: crate::dtype::DType, src: smallvec::SmallVec<[u16; 4]>) -> u16 {
+        let to = node.outs[0].dtype;
+        match node.op {
+            // A copy, or a conversion to the same dtype, is the value itself.
+            Op::Ew(Ew::Copy) => src[0],
+            Op::Cast if source == to => src[0],
+            Op::Ew(Ew::Philox) => self.emit(Code::Ew(Ew::Philox), to, src),
+            Op::Ew(e) => self.emit(Code::Ew(e), source, src),
+            _ => self.emit(Code::Cast(to), source, src),
+        }
+    }
+
     fn emit(&mut self, code: Code, dtype: crate::dtype::DType, src: smallvec::SmallVec<[u16; 4]>) -> u16 {
         let dst = self.instrs.len() as u16;
         self.instrs.push(Instr { code, dtype, dst, src });

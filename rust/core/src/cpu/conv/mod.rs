@@ -17,25 +17,13 @@ use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::DType;
+use crate::params::ConvParams;
 use depthwise::DepthwiseKernels;
 use half::{bf16, f16};
 use kernel::Real;
 use patches::Patches;
 use product::{PackedWeights, Place, Product, Sizes, WeightLayout};
 use std::borrow::Cow;
-
-/// A convolution; arrays are `[depth, height, width]`, aligned to the right, and unused leading entries have stride and
-/// dilation 1 and padding 0.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ConvParams {
-    pub stride: [usize; 3],
-    pub padding: [usize; 3],
-    pub dilation: [usize; 3],
-    pub groups: usize,
-    pub transposed: bool,
-    /// Already part of the output's shape; kept for the gradient's shape rule.
-    pub output_padding: [usize; 3],
-}
 
 /// Shapes of a direct convolution `(N, C, *) → (N, M, *)` with weights `(M, C/groups, *)`.
 #[derive(Clone, Debug)]
