@@ -133,15 +133,25 @@ impl Saved {
     pub fn output(t: &Tensor, index: u32) -> Saved {
         Saved { grad: SavedGrad::Output(index), ..Saved::input(t) }
     }
+    /// The step whose output the value is, as a clause of an error; nothing for leaves.
+    fn maker(&self, node: &Arc<GradNode>) -> String {
+        let found = match &self.grad {
+            SavedGrad::Output(index) => Some((node.name, *index)),
+            SavedGrad::Input(meta, _) => {
+                meta.as_ref().and_then(|m| m.state().grad_fn.as_ref().map(|e| (e.node.name, e.output)))
+            }
+        };
+        found.map_or_else(String::new, |(name, index)| format!(", which is output {index} of {},", plain_name(name)))
+    }
     /// The value again, if its storage was not written since.
     pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
         let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
         if now != self.version {
             return Err(Error::Runtime(format!(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
+                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}]{} is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
                 self.dtype.scalar_name(),
                 self.layout.shape,
-                node.name,
+                self.maker(node),
                 self.version
             )));
         }
@@ -219,6 +229,11 @@ impl<'a> Vjp<'a> {
     pub fn all_saved(&self) -> &[Tensor] {
         &self.saved
     }
+}
+
+/// A node's name without the ending that tells it from the operator.
+pub fn plain_name(name: &str) -> &str {
+    name.find("Backward").filter(|&at| at > 0 && name[at + 8..].bytes().all(|b| b.is_ascii_digit())).map_or(name, |at| &name[..at])
 }
 
 impl GradNode {
@@ -326,6 +341,19 @@ impl AutogradMeta {
     }
     pub fn state(&self) -> MutexGuard<'_, AutogradState> {
         lock(&self.state)
+    }
+    /// Gives the tensor another node after an in-place operator. A gradient that is to be kept is the new value's.
+    pub fn set_grad_fn(self: &Arc<Self>, edge: Option<GradEdge>) {
+        let mut state = self.state();
+        let old = std::mem::replace(&mut state.grad_fn, edge.clone());
+        let moves = state.retains_grad;
+        drop(state);
+        let (true, Some(old), Some(new)) = (moves, old, edge) else { return };
+        let mine = |x: &(u32, Weak<AutogradMeta>)| std::ptr::eq(x.1.as_ptr(), Arc::as_ptr(self));
+        let asked = lock(&old.node.hooks).retain.extract_if(.., |x| mine(x)).count() > 0;
+        if asked {
+            lock(&new.node.hooks).retain.push((new.output, Arc::downgrade(self)));
+        }
     }
 }
 

@@ -146,6 +146,10 @@ impl HookHandle {
     }
 }
 
+fn kind(t: &Tensor) -> String {
+    format!("corten.{}Tensor", t.dtype().scalar_name())
+}
+
 fn tensor_hook(hook: Py<PyAny>) -> Hook {
     Arc::new(move |g: &Tensor| {
         Python::attach(|py| {
@@ -155,9 +159,18 @@ fn tensor_hook(hook: Py<PyAny>) -> Hook {
                 return Ok(None);
             }
             let t = out.cast::<PyTensor>().map_err(|_| {
-                PyTypeError::new_err(format!("hook must return None or a Tensor, not {}", crate::types::type_name(out)))
+                PyTypeError::new_err(format!("expected Variable, but hook returned '{}'", crate::types::type_name(out)))
             })?;
-            Ok(Some(t.get().tensor()))
+            let new = t.get().tensor();
+            let changed = if new.shape() != g.shape() {
+                "size of value".to_owned()
+            } else if new.dtype() != g.dtype() {
+                format!("type of value (was {} got {})", kind(g), kind(&new))
+            } else {
+                return Ok(Some(new));
+            };
+            let name = hook.getattr(py, "__name__").or_else(|_| hook.bind(py).repr().map(|r| r.into_any().unbind()))?;
+            Err(PyRuntimeError::new_err(format!("hook '{name}' has changed the {changed}")))
         })
         .map_err(from_py)
     })

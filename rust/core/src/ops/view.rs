@@ -173,7 +173,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
         Ok(SmallVec::from_iter([kept, part]))
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
-    base.meta_or_init().state().grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
+    base.meta_or_init().set_grad_fn(Some(GradEdge { node: Arc::new(node), output: 0 }));
     Ok(())
 }
 
