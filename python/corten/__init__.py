@@ -90,7 +90,14 @@ if _TYPE_CHECKING:
 
 from . import _ops, autograd  # noqa: E402
 from ._surface import install as _install  # noqa: E402
-from .autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
+from .autograd.modes import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 _install(_sys.modules[__name__])
 
@@ -106,7 +113,9 @@ def __getattr__(name):
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._missing import missing
+
+    raise missing(__name__, name)
 
 
-_LAZY = ("vision", "cpu", "backends", "cuda", "version", "random", "testing")
+_LAZY = ("vision", "random")
