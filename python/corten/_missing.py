@@ -52,14 +52,16 @@ _HINTS = {
     "corten.nn.utils.prune": "multiply weights by a mask in a forward pre-hook",
     "corten.nn.utils.stateless": "use Module.load_state_dict",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
-    "corten.linalg.eig": "complex dtypes are not there; corten.linalg.eigh decomposes symmetric matrices",
-    "corten.linalg.eigvals": "complex dtypes are not there; corten.linalg.eigvalsh is for symmetric matrices",
+    "corten.linalg.eig": "complex dtypes are not there, and eigenvalues may be complex",
+    "corten.linalg.eigvals": "complex dtypes are not there, and eigenvalues may be complex",
 }
 _COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
 _HINTS |= {
     f"corten.{name}": _COMPLEX
-    for name in ("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf")
-    + ("complex", "polar", "view_as_complex", "view_as_real", "real", "imag", "angle")
+    for name in (
+        *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
+        *("complex", "polar", "view_as_complex", "view_as_real", "real", "imag", "angle"),
+    )
 }
 
 

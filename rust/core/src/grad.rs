@@ -69,6 +69,8 @@ pub struct GradMeta {
     pub dtype: DType,
 }
 
+const RELEASED: &str = "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.";
+
 /// One differentiable step of the forward pass.
 pub struct GradNode {
     pub name: &'static str,
@@ -214,6 +216,11 @@ impl<'a> Vjp<'a> {
         let saved = node.unpack_saved()?;
         Ok(Vjp { node, grads, saved })
     }
+    /// For rules that unpack what they saved themselves, if they want it.
+    pub fn without_saved(node: &'a Arc<GradNode>, grads: &'a [Option<Tensor>]) -> Result<Vjp<'a>> {
+        ensure!(lock(&node.saved).is_some(), Runtime, "{RELEASED}");
+        Ok(Vjp { node, grads, saved: SmallVec::new() })
+    }
     /// Whether anybody wants the gradient of input `i`.
     #[inline]
     pub fn needs(&self, i: usize) -> bool {
@@ -233,7 +240,9 @@ impl<'a> Vjp<'a> {
 
 /// A node's name without the ending that tells it from the operator.
 pub fn plain_name(name: &str) -> &str {
-    name.find("Backward").filter(|&at| at > 0 && name[at + 8..].bytes().all(|b| b.is_ascii_digit())).map_or(name, |at| &name[..at])
+    name.find("Backward")
+        .filter(|&at| at > 0 && name[at + 8..].bytes().all(|b| b.is_ascii_digit()))
+        .map_or(name, |at| &name[..at])
 }
 
 impl GradNode {
@@ -262,9 +271,7 @@ impl GradNode {
     pub fn unpack_saved(self: &Arc<Self>) -> Result<SmallVec<[Tensor; 3]>> {
         match &*lock(&self.saved) {
             Some(values) => values.iter().map(|s| s.restore(self)).collect(),
-            None => Err(Error::Runtime(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.".into(),
-            )),
+            None => Err(Error::Runtime(RELEASED.into())),
         }
     }
     /// After an in-place operator the node's output lives in its target: later writes there make a saved output stale.

@@ -254,8 +254,8 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.requires_grad:
         raise RuntimeError(
-            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input cannot "
-            "have requires_grad True."
+            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input "
+            "cannot have requires_grad True."
         )
     return _Reduction.reduce_loss((-target * input).exp().log1p(), code)
 

@@ -264,9 +264,11 @@ impl Engine<'_> {
     /// The node's rule, its post hooks and the anomaly checks.
     fn apply(&self, node: &Arc<GradNode>, grads: &[Option<Tensor>]) -> Result<Grads> {
         self.apply_rule(node, grads).map_err(|e| match e {
-            Error::Runtime(text) if modes().anomaly && !text.contains(TRACE_TITLE) => {
-                Error::Runtime(format!("{text}\nError detected in {}. {TRACE_TITLE}\n{}", node.name, forward_line(node)))
-            }
+            Error::Runtime(text) if modes().anomaly && !text.contains(TRACE_TITLE) => Error::Runtime(format!(
+                "{text}\nError detected in {}. {TRACE_TITLE}\n{}",
+                node.name,
+                forward_line(node)
+            )),
             other => other,
         })
     }
@@ -293,7 +295,7 @@ impl Engine<'_> {
                 let v = Vjp::new(node, grads)?;
                 smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
             }
-            Rule::Custom(c) => c.backward(&Vjp::new(node, grads)?)?,
+            Rule::Custom(c) => c.backward(&Vjp::without_saved(node, grads)?)?,
         };
         let post = crate::graph::lock(&node.hooks).post.clone();
         for (_, hook) in post {
