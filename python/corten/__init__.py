@@ -94,7 +94,14 @@ del TYPE_CHECKING
 
 from . import _ops, autograd  # noqa: E402
 from ._surface import install as _install  # noqa: E402
-from .autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
+from .autograd.modes import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 _install(_sys.modules[__name__])
 
@@ -110,7 +117,9 @@ __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_
 
 def __getattr__(name):
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ._missing import missing
+
+        raise missing(__name__, name)
     import importlib
 
     home = _LAZY[name]

@@ -38,23 +38,18 @@ class _Formatter:
         if not floating:
             self.width = max((len(str(v)) for v in values), default=1)
             return
-        finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
-        if not finite:
-            self.integral = all(v == 0 or not math.isfinite(v) for v in values) and any(True for _ in values)
-            self.width = max((len(self(v, False)) for v in values), default=1)
+        shown = [v for v in values if math.isfinite(v) and v != 0]
+        if not shown:
+            self.integral = bool(values)
             return
+        finite = [abs(v) for v in shown]
         low, high = min(finite), max(finite)
         self.integral = all(v == math.ceil(v) for v in finite)
-        if self.integral:
-            self.scientific = high / low > 1000.0 or high > 1.0e8
-        else:
-            self.scientific = high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4
+        self.scientific = high / low > 1000.0 or high > 1.0e8 or (not self.integral and low < 1.0e-4)
         if _options["sci_mode"] is not None:
             self.scientific = _options["sci_mode"]
-        shown = [v for v in values if math.isfinite(v) and v != 0]
         self.width = max(len(self(v, False)) for v in shown)
-        # Infinity and NaN are padded to the width of the numbers, which they widen only when longer.
-        self.width = max([self.width] + [len(str(v)) for v in values if not math.isfinite(v)])
+        # Zeros, infinities and NaN take the width of the other numbers, also where they are longer.
 
     def __call__(self, value, pad=True):
         if not self.floating:

@@ -223,3 +223,9 @@ def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     if matrices:
         return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)
+
+
+def __getattr__(name):
+    from ._missing import missing
+
+    raise missing(__name__, name)

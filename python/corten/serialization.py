@@ -298,6 +298,10 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             "load never hands a file to another unpickler, because unpicklers run code: leave pickle_module out and "
             "allow the classes in the file with corten.serialization.add_safe_globals"
         )
+    known = map_location is None or isinstance(map_location, (str, bytes, dict, corten.device))
+    if not known and not callable(map_location):
+        kind = type(map_location).__name__
+        raise TypeError(f"map_location must be a device, a dictionary or a function, not {kind}")
     is_path = isinstance(f, (str, os.PathLike))
     if is_path and os.fspath(f).endswith(".safetensors"):
         return _load_safetensors(f, map_location)

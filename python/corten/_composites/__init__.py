@@ -84,6 +84,7 @@ METHODS.update(
             "__dlpack_device__",
             "__format__",
             "__reversed__",
+            "__copy__",
             "__deepcopy__",
             "__reduce_ex__",
             "float_power_",

@@ -158,6 +158,17 @@ def __deepcopy__(self, memo):
     return result
 
 
+def __copy__(self):
+    """A tensor of its own on the same storage, as `copy.copy` makes in PyTorch."""
+    result = self.detach()
+    if self.__class__ is not Tensor:
+        result = Tensor._make_subclass(self.__class__, result, self.requires_grad)
+    elif self.requires_grad:
+        result.requires_grad_()
+    result.__dict__.update(self.__dict__)
+    return result
+
+
 def __reduce_ex__(self, protocol):
     plain = self.detach()
     if not _whole(plain):

@@ -62,37 +62,35 @@ def grad(
     """The gradients of `outputs` with respect to `inputs`, as a tuple; nothing is accumulated.
 
     Raises:
-        RuntimeError: an input was not used and `allow_unused` is not set.
+        RuntimeError: an input was not used and `allow_unused` is not set, or `inputs` is empty.
     """
-    if not only_inputs:
-        raise ValueError("only_inputs must be True: the default since PyTorch 0.2")
     roots, targets = _as_tuple(outputs), _as_tuple(inputs)
-    if allow_unused is None:
-        allow_unused = materialize_grads
+    if not targets:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    if not only_inputs:
+        import warnings
+
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use corten.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    allow_unused = allow_unused or materialize_grads
     retain = create_graph if retain_graph is None else retain_graph
+    seeds = _seeds(roots, grad_outputs)
     if is_grads_batched:
-        batches = _seeds(roots, grad_outputs)
-        count = batches[0].shape[0]
-        rows = [
-            grad(
-                roots,
-                targets,
-                [b[i] for b in batches],
-                True,
-                create_graph,
-                True,
-                allow_unused,
-                False,
-                materialize_grads,
-            )
-            for i in range(count)
-        ]
-        stack = _core.ops.stack
-        return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
-    results = _core.run_backward(list(roots), _seeds(roots, grad_outputs), retain, create_graph, list(targets), True)
+        results = _grad_of_each(roots, targets, seeds, retain, create_graph)
+    else:
+        results = _core.run_backward(list(roots), seeds, retain, create_graph, list(targets), True)
     if not allow_unused and any(g is None for g in results):
+        index = next(i for i, g in enumerate(results) if g is None)
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. "
+            f"The differentiated Tensor at index {index} appears to not have been used in the graph. "
             "Set allow_unused=True if this is the desired behavior."
         )
     if materialize_grads:
@@ -101,17 +99,39 @@ def grad(
     return results
 
 
+def _grad_of_each(roots, targets, batches, retain, create_graph):
+    """The gradients for every row of the seeds, stacked: the graph runs once per row."""
+    for i, (root, batch) in enumerate(zip(roots, batches, strict=True)):
+        if batch is None:
+            raise RuntimeError("is_grads_batched=True needs grad_outputs, whose first dimension is the batch")
+        if batch.dim() == 0 or batch.shape[1:] != root.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                "dimension. The sizes of the remaining dimensions are expected to match the shape of corresponding "
+                f"output, but a mismatch was detected: grad_output[{i}] has a shape of {batch.shape} and output[{i}] "
+                f"has a shape of {root.shape}."
+            )
+    count = len(batches[0])
+    if any(len(batch) != count for batch in batches) or not count:
+        raise ValueError(f"grad_outputs need one batch size above 0, got {[len(batch) for batch in batches]}")
+    rows = []
+    for i in range(count):
+        keep = retain or i < count - 1
+        rows.append(_core.run_backward(list(roots), [b[i] for b in batches], keep, create_graph, list(targets), True))
+    stack = _core.ops.stack
+    return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
+
+
 def __getattr__(name):
-    # The numerical checkers and the functional interface are rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck"):
+    # The numerical checkers are rarely used: imported on first access.
+    if name in ("gradcheck", "gradgradcheck", "numerical"):
         import importlib
 
-        return getattr(importlib.import_module(f"{__name__}.numerical"), name)
-    if name in ("functional", "graph", "forward_ad"):
-        import importlib
+        module = importlib.import_module(f"{__name__}.numerical")
+        return module if name == "numerical" else getattr(module, name)
+    from .._missing import missing
 
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name)
 
 
 __all__ = [

@@ -10,17 +10,18 @@ class FunctionCtx:
 
     materialize_grads = True
     needs_input_grad = ()
-    _saved = None
+    _node = None
+    _saved = None  # per saved value whether it is a tensor, not None
     _to_save = ()
     _non_differentiable = ()
     _dirty = ()
 
     def save_for_backward(self, *tensors):
         """Keeps inputs or outputs for the backward pass; they must not be modified in place meanwhile."""
-        for t in tensors:
+        for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, _Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                    f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}"
                 )
         self._to_save = tensors
 
@@ -28,12 +29,11 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self):
-        """The saved tensors; raises if one was modified in place since."""
+        """The saved tensors; raises if one was modified in place since, or if the graph has run and was freed."""
         if self._saved is None:
             return ()
-        holder, places = self._saved
-        unpacked = iter(holder.unpack())
-        return tuple(next(unpacked) if there else None for there in places)
+        unpacked = iter(self._node.unpack())
+        return tuple(next(unpacked) if there else None for there in self._saved)
 
     saved_variables = saved_tensors
 
@@ -49,18 +49,24 @@ class FunctionCtx:
         """Whether missing gradients reach `backward` as zeros (the default) or as `None`."""
         self.materialize_grads = value
 
-    def _keep(self, name):
-        """Moves what `forward` saved into a holder that checks versions."""
-        if self._to_save:
-            places = [t is not None for t in self._to_save]
-            kept = [t for t in self._to_save if t is not None]
-            self._saved = (_core.SavedValues(kept, name), places)
-        self._to_save = ()
-
     # The object doubles as the graph node that `grad_fn` shows.
 
     def name(self):
+        """The node's name."""
         return type(self).__name__
+
+    @property
+    def next_functions(self):
+        """The nodes of the inputs and the number of their output, as pairs."""
+        return self._node.node().next_functions
+
+    def register_hook(self, hook):
+        """Calls `hook(input_grads, output_grads)` after the rule; a returned tuple replaces the former."""
+        return self._node.node().register_hook(hook)
+
+    def register_prehook(self, hook):
+        """Calls `hook(output_grads)` before the rule; a returned tuple replaces them."""
+        return self._node.node().register_prehook(hook)
 
     def _run_backward(self, grads):
         """Called by the engine: gradients of the outputs in, gradients of the tensor inputs out."""
@@ -68,8 +74,8 @@ class FunctionCtx:
         if self.materialize_grads:
             zeros = _core.ops.zeros
             grads = tuple(
-                zeros(shape, dtype=dtype) if g is None and dtype.is_floating_point else g
-                for g, (shape, dtype) in zip(grads, self._output_metas, strict=True)
+                zeros(meta[0], dtype=meta[1]) if g is None and meta is not None else g
+                for g, meta in zip(grads, self._output_metas, strict=True)
             )
         results = function.backward(self, *grads)
         if not isinstance(results, tuple):
@@ -86,11 +92,14 @@ class FunctionCtx:
                 f"function {self.name()} returned an incorrect number of gradients "
                 f"(expected {len(self._is_tensor)}, got {len(results)})"
             )
-        for r, tensor in zip(results, self._is_tensor, strict=False):
+        for i, (r, tensor) in enumerate(zip(results, self._is_tensor, strict=False), 1):
             if r is not None and not tensor:
                 raise RuntimeError(
-                    f"function {self.name()} returned a gradient different from None for an argument that is not a Tensor"  # noqa: E501
+                    f"function {self.name()} returned a gradient different than None at position {i}, but the "
+                    "corresponding forward input was not a Variable"
                 )
+            if r is not None and not isinstance(r, _Tensor):
+                raise RuntimeError(f"expected Variable or None (got {type(r).__name__})")
         return tuple(r for r, tensor in zip(results, self._is_tensor, strict=False) if tensor)
 
 
@@ -125,30 +134,56 @@ class Function(metaclass=_FunctionMeta):
     def apply(cls, *args, **kwargs):
         """Runs `forward` and records the node."""
         ctx = cls._backward_cls()
-        ctx._is_tensor = [isinstance(a, _Tensor) for a in args]
-        ctx.needs_input_grad = tuple(isinstance(a, _Tensor) and a.requires_grad for a in args)
+        separate = cls.setup_context is not Function.setup_context
+        if separate and kwargs:
+            args, kwargs = _bind(cls.forward, args, kwargs), {}
+        inputs = (*args, *kwargs.values())
+        ctx._is_tensor = [isinstance(a, _Tensor) for a in inputs]
+        ctx.needs_input_grad = tuple(isinstance(a, _Tensor) and a.requires_grad for a in inputs)
         record = _core.is_grad_enabled() and any(ctx.needs_input_grad)
         previous = _core.set_grad_enabled(False)
         try:
-            if cls.setup_context is Function.setup_context:
-                result = cls.forward(ctx, *args, **kwargs)
-            else:
-                result = cls.forward(*args, **kwargs)
+            if separate:
+                result = cls.forward(*args)
                 cls.setup_context(ctx, args, result)
+            else:
+                result = cls.forward(ctx, *args, **kwargs)
         finally:
             _core.set_grad_enabled(previous)
-        single = not isinstance(result, (tuple, list))
+        single = not isinstance(result, tuple)
         outputs = [result] if single else list(result)
         if record:
-            outputs = _attach(cls, ctx, args, outputs)
+            outputs = _attach(cls, ctx, inputs, outputs)
         else:
             ctx._to_save = ()
         return outputs[0] if single else tuple(outputs)
 
 
+def _bind(forward, args, kwargs):
+    """All arguments of `forward` by position, defaults included: what `setup_context` is given."""
+    import inspect
+
+    bound = inspect.signature(forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return (*bound.args, *bound.kwargs.values())
+
+
+def _check_dirty(ctx, inputs, outputs):
+    """Refuses in-place changes that gradients cannot follow."""
+    for t in ctx._dirty:
+        if not any(t is o for o in outputs):
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that "
+                "are modified inplace must all be outputs of the Function."
+            )
+        if t.requires_grad and t.is_leaf and any(t is i for i in inputs):
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+
+
 def _attach(cls, ctx, args, outputs):
     """Gives the outputs their gradient node."""
     inputs = [a for a in args if isinstance(a, _Tensor)]
+    _check_dirty(ctx, inputs, outputs)
     dirty = {id(t) for t in ctx._dirty}
     fixed = {id(t) for t in ctx._non_differentiable}
     for i, out in enumerate(outputs):
@@ -162,19 +197,21 @@ def _attach(cls, ctx, args, outputs):
             )
     tracked = [o for o in outputs if isinstance(o, _Tensor) and id(o) not in fixed]
     ctx._output_metas = [(tuple(o.shape), o.dtype) for o in tracked]
-    _core.attach_function(ctx.name(), ctx, inputs, tracked)
-    ctx._keep(ctx.name())
+    if ctx._to_save:
+        ctx._saved = [t is not None for t in ctx._to_save]
+    kept = [t for t in ctx._to_save if t is not None]
+    ctx._to_save = ()
+    ctx._node = _core.attach_function(ctx.name(), ctx, inputs, tracked, kept)
     if len(tracked) != len(outputs):
         _expand_gradients(ctx, outputs, tracked)
     return outputs
 
 
 def _expand_gradients(ctx, outputs, tracked):
-    """`backward` receives one gradient per output: `None` (or zeros) for outputs that are not differentiable."""
+    """`backward` receives one gradient per output: zeros (or `None`) for outputs that are not differentiable."""
     places = [any(o is t for t in tracked) for o in outputs]
     run = ctx._run_backward
-    shapes = [(tuple(o.shape), o.dtype) if isinstance(o, _Tensor) else None for o in outputs]
-    ctx._output_metas = [s if s is not None else ((), _core.int64) for s in shapes]
+    ctx._output_metas = [(tuple(o.shape), o.dtype) if isinstance(o, _Tensor) else None for o in outputs]
 
     def spread(grads):
         remaining = iter(grads)

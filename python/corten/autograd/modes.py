@@ -121,6 +121,16 @@ class inference_mode(_Mode):
         _core.set_grad_enabled(grad)
 
 
+def is_anomaly_enabled():
+    """Whether anomaly detection is on."""
+    return _core.anomaly_mode()[0]
+
+
+def is_anomaly_check_nan_enabled():
+    """Whether anomaly detection looks for NaN."""
+    return _core.anomaly_mode()[1]
+
+
 class set_detect_anomaly:
     """Switches anomaly detection: a NaN in the backward pass raises and names the forward line that made it."""
 

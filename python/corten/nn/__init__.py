@@ -17,3 +17,9 @@ __all__ = [
     "parameter",
     "utils",
 ]
+
+
+def __getattr__(name):
+    from .._missing import missing
+
+    raise missing(__name__, name)

@@ -34,14 +34,15 @@ class Parameter(corten.Tensor):
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]
+        # The gradient stays behind, as in PyTorch: a copied module starts without.
         result = type(self)(self.data.clone(), self.requires_grad)
-        if self.grad is not None:
-            result.grad = self.grad.detach().clone()
         memo[id(self)] = result
         return result
 
     def __repr__(self):
         return "Parameter containing:\n" + corten.Tensor.__repr__(self)
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, proto):
         state = self.__dict__
@@ -129,6 +130,8 @@ class UninitializedTensorMixin:
 
     def __repr__(self):
         return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, proto):
         return type(self), (self.requires_grad, self.device, self.dtype)

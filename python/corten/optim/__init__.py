@@ -33,7 +33,9 @@ def __getattr__(name):
     elif name in _SUBMODULES:
         value = importlib.import_module(f"{__name__}.{name}")
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .._missing import missing
+
+        raise missing(__name__, name)
     globals()[name] = value
     return value
 

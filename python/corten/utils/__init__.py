@@ -10,4 +10,6 @@ __all__ = list(_SUBMODULES)
 def __getattr__(name):
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .._missing import missing
+
+    raise missing(__name__, name)

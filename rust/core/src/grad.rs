@@ -69,6 +69,8 @@ pub struct GradMeta {
     pub dtype: DType,
 }
 
+const RELEASED: &str = "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.";
+
 /// One differentiable step of the forward pass.
 pub struct GradNode {
     pub name: &'static str,
@@ -133,15 +135,25 @@ impl Saved {
     pub fn output(t: &Tensor, index: u32) -> Saved {
         Saved { grad: SavedGrad::Output(index), ..Saved::input(t) }
     }
+    /// The step whose output the value is, as a clause of an error; nothing for leaves.
+    fn maker(&self, node: &Arc<GradNode>) -> String {
+        let found = match &self.grad {
+            SavedGrad::Output(index) => Some((node.name, *index)),
+            SavedGrad::Input(meta, _) => {
+                meta.as_ref().and_then(|m| m.state().grad_fn.as_ref().map(|e| (e.node.name, e.output)))
+            }
+        };
+        found.map_or_else(String::new, |(name, index)| format!(", which is output {index} of {},", plain_name(name)))
+    }
     /// The value again, if its storage was not written since.
     pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
         let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
         if now != self.version {
             return Err(Error::Runtime(format!(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}], which is output 0 of {}, is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
+                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}]{} is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
                 self.dtype.scalar_name(),
                 self.layout.shape,
-                node.name,
+                self.maker(node),
                 self.version
             )));
         }
@@ -204,6 +216,11 @@ impl<'a> Vjp<'a> {
         let saved = node.unpack_saved()?;
         Ok(Vjp { node, grads, saved })
     }
+    /// For rules that unpack what they saved themselves, if they want it.
+    pub fn without_saved(node: &'a Arc<GradNode>, grads: &'a [Option<Tensor>]) -> Result<Vjp<'a>> {
+        ensure!(lock(&node.saved).is_some(), Runtime, "{RELEASED}");
+        Ok(Vjp { node, grads, saved: SmallVec::new() })
+    }
     /// Whether anybody wants the gradient of input `i`.
     #[inline]
     pub fn needs(&self, i: usize) -> bool {
@@ -219,6 +236,13 @@ impl<'a> Vjp<'a> {
     pub fn all_saved(&self) -> &[Tensor] {
         &self.saved
     }
+}
+
+/// A node's name without the ending that tells it from the operator.
+pub fn plain_name(name: &str) -> &str {
+    name.find("Backward")
+        .filter(|&at| at > 0 && name[at + 8..].bytes().all(|b| b.is_ascii_digit()))
+        .map_or(name, |at| &name[..at])
 }
 
 impl GradNode {
@@ -247,9 +271,7 @@ impl GradNode {
     pub fn unpack_saved(self: &Arc<Self>) -> Result<SmallVec<[Tensor; 3]>> {
         match &*lock(&self.saved) {
             Some(values) => values.iter().map(|s| s.restore(self)).collect(),
-            None => Err(Error::Runtime(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.".into(),
-            )),
+            None => Err(Error::Runtime(RELEASED.into())),
         }
     }
     /// After an in-place operator the node's output lives in its target: later writes there make a saved output stale.
@@ -326,6 +348,19 @@ impl AutogradMeta {
     }
     pub fn state(&self) -> MutexGuard<'_, AutogradState> {
         lock(&self.state)
+    }
+    /// Gives the tensor another node after an in-place operator. A gradient that is to be kept is the new value's.
+    pub fn set_grad_fn(self: &Arc<Self>, edge: Option<GradEdge>) {
+        let mut state = self.state();
+        let old = std::mem::replace(&mut state.grad_fn, edge.clone());
+        let moves = state.retains_grad;
+        drop(state);
+        let (true, Some(old), Some(new)) = (moves, old, edge) else { return };
+        let mine = |x: &(u32, Weak<AutogradMeta>)| std::ptr::eq(x.1.as_ptr(), Arc::as_ptr(self));
+        let asked = lock(&old.node.hooks).retain.extract_if(.., |x| mine(x)).count() > 0;
+        if asked {
+            lock(&new.node.hooks).retain.push((new.output, Arc::downgrade(self)));
+        }
     }
 }
 

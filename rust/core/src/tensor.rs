@@ -264,7 +264,7 @@ impl Tensor {
     /// PyTorch's words on a write that this view's origin forbids.
     pub fn origin_error(&self, happened: &str) -> Error {
         let name = self.meta().and_then(|m| m.state().grad_fn.as_ref().map(|e| e.node.name));
-        let name = name.map_or("a function", |n| n.trim_end_matches("Backward0"));
+        let name = name.map_or("a function", |n| crate::grad::plain_name(n));
         let (mode, now) = match self.origin() {
             Origin::OneOfMany(i) => {
                 return Error::Runtime(format!(
@@ -309,7 +309,7 @@ impl Tensor {
         let node = GradNode::new("AsStridedBackward0", rule, edges, [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
         self.history_is_current();
-        self.meta_or_init().state().grad_fn = Some(edge.clone());
+        self.meta_or_init().set_grad_fn(Some(edge.clone()));
         Some(edge)
     }
 

@@ -7,7 +7,7 @@ use corten_core::grad::{
     CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, Origin, PreHook, Rule, Saved, Vjp, modes,
     next_hook_id, set_modes,
 };
-use corten_core::tensor::{Tensor, WeakTensor, any_requires_grad};
+use corten_core::tensor::{Tensor, WeakTensor};
 use corten_core::transform::autograd::{Request, run};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -148,6 +148,10 @@ impl HookHandle {
     }
 }
 
+fn kind(t: &Tensor) -> String {
+    format!("corten.{}Tensor", t.dtype().scalar_name())
+}
+
 fn tensor_hook(hook: Py<PyAny>) -> Hook {
     Arc::new(move |g: &Tensor| {
         Python::attach(|py| {
@@ -157,9 +161,18 @@ fn tensor_hook(hook: Py<PyAny>) -> Hook {
                 return Ok(None);
             }
             let t = out.cast::<PyTensor>().map_err(|_| {
-                PyTypeError::new_err(format!("hook must return None or a Tensor, not {}", crate::types::type_name(out)))
+                PyTypeError::new_err(format!("expected Variable, but hook returned '{}'", crate::types::type_name(out)))
             })?;
-            Ok(Some(t.get().tensor()))
+            let new = t.get().tensor();
+            let changed = if new.shape() != g.shape() {
+                "size of value".to_owned()
+            } else if new.dtype() != g.dtype() {
+                format!("type of value (was {} got {})", kind(g), kind(&new))
+            } else {
+                return Ok(Some(new));
+            };
+            let name = hook.getattr(py, "__name__").or_else(|_| hook.bind(py).repr().map(|r| r.into_any().unbind()))?;
+            Err(PyRuntimeError::new_err(format!("hook '{name}' has changed the {changed}")))
         })
         .map_err(from_py)
     })
@@ -328,20 +341,20 @@ impl CustomRule for PyRule {
 }
 
 /// Attaches the gradient node of a `Function` to its outputs. Outputs that are inputs themselves must have been replaced
-/// by aliases. Returns whether anything requires grad.
+/// by aliases. The node keeps `saved`, so that these are freed with it, and so that an output saved by its own function is
+/// no cycle.
 #[pyfunction]
 pub fn attach_function(
     name: String,
     context: Py<PyAny>,
     inputs: &Bound<'_, PyAny>,
     outputs: &Bound<'_, PyAny>,
-) -> PyResult<bool> {
+    saved: &Bound<'_, PyAny>,
+) -> PyResult<FunctionNode> {
     let inputs = tensors(inputs)?;
     let outputs = tensors(outputs)?;
-    let refs: Vec<&Tensor> = inputs.iter().collect();
-    if !any_requires_grad(&refs) {
-        return Ok(false);
-    }
+    let saved = tensors(saved)?;
+    saved.iter().try_for_each(Saved::check).py()?;
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
     let metas = outputs.iter().map(|o| GradMeta { layout: o.layout().clone(), dtype: o.dtype() }).collect();
     let rule = Rule::Custom(Arc::new(PyRule { context }));
@@ -358,7 +371,13 @@ pub fn attach_function(
             o.history_is_current();
         }
     }
-    Ok(true)
+    let keep = |t: &Tensor| match outputs.iter().position(|o| o.ptr_eq(t)) {
+        Some(i) if t.dtype().is_float() => Saved::output(t, i as u32),
+        _ => Saved::input(t),
+    };
+    node.save(saved.iter().map(keep).collect());
+    let saved = saved.iter().map(Tensor::downgrade).collect();
+    Ok(FunctionNode { node: Arc::downgrade(&node), saved })
 }
 
 /// Names of user functions live as long as the process; there are few.
@@ -373,47 +392,27 @@ fn intern(name: String) -> &'static str {
     leaked
 }
 
-/// Values saved for a backward pass, with version checks (`ctx.save_for_backward`).
+/// The graph's node of an `autograd.Function`, for its context. It does not keep the node alive, because the node keeps
+/// the context.
 #[pyclass(frozen)]
-pub struct SavedValues {
-    values: Mutex<Option<Vec<(Saved, Option<WeakTensor>)>>>,
-    node: Arc<GradNode>,
+pub struct FunctionNode {
+    node: std::sync::Weak<GradNode>,
+    saved: Vec<WeakTensor>,
 }
 
 #[pymethods]
-impl SavedValues {
-    #[new]
-    fn new(list: &Bound<'_, PyAny>, name: String) -> PyResult<Self> {
-        let list = tensors(list)?;
-        list.iter().try_for_each(Saved::check).py()?;
-        let values = list.iter().map(|t| (Saved::input(t), Some(t.downgrade()))).collect();
-        let node = Arc::new(GradNode::new(
-            intern(name),
-            Rule::Fn(Box::new(|_| Ok(Grads::new()))),
-            Default::default(),
-            Default::default(),
-        ));
-        Ok(SavedValues { values: Mutex::new(Some(values)), node })
+impl FunctionNode {
+    fn node(&self) -> PyResult<PyNode> {
+        let gone = || PyRuntimeError::new_err("the gradient graph of this function is gone: its outputs were deleted");
+        self.node.upgrade().map(PyNode).ok_or_else(gone)
     }
+    /// What `save_for_backward` kept, with version checks.
     fn unpack(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let values = lock(&self.values);
-        let Some(values) = values.as_ref() else {
-            return Err(PyRuntimeError::new_err(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.",
-            ));
-        };
-        let mut out = Vec::new();
-        for (saved, weak) in values {
-            let fresh = saved.restore(&self.node).py()?;
-            // The very same tensor if it still lives, so that identity holds.
-            let t = weak.as_ref().and_then(WeakTensor::upgrade).unwrap_or(fresh);
-            out.push(PyTensor::wrap(py, t)?);
-        }
-        Ok(PyTuple::new(py, out)?.into_any().unbind())
-    }
-    fn clear(&self) {
-        let old = lock(&self.values).take();
-        drop(old);
+        let values = self.node()?.0.unpack_saved().py()?;
+        // The very same tensors if they still live, so that identity holds.
+        let same = values.into_iter().zip(&self.saved).map(|(fresh, weak)| weak.upgrade().unwrap_or(fresh));
+        let objects: Vec<Py<PyAny>> = same.map(|t| PyTensor::wrap(py, t)).collect::<PyResult<_>>()?;
+        Ok(PyTuple::new(py, objects)?.into_any().unbind())
     }
 }
 

@@ -21,7 +21,8 @@ use std::sync::Arc;
 struct Flat {
     shape: Vec<usize>,
     values: Vec<Scalar>,
-    tensor_dtype: Option<DType>,
+    /// The dtype that every element so far promotes to.
+    dtype: Option<DType>,
 }
 
 fn is_sequence(o: &Bound<'_, PyAny>) -> bool {
@@ -45,6 +46,11 @@ impl Flat {
                 return Err(ragged(depth, self.shape[depth]));
             }
             self.values.push(s);
+            self.promote(crate::memory::scalar_dtype(o).unwrap_or_else(|| match s.category() {
+                2 => default_dtype(),
+                1 => DType::I64,
+                _ => DType::Bool,
+            }));
             return Ok(());
         }
         if !is_sequence(o) {
@@ -81,7 +87,7 @@ impl Flat {
         } else if rest != t.shape() {
             return Err(ragged(depth, rest.first().copied().unwrap_or(0)));
         }
-        self.tensor_dtype = Some(self.tensor_dtype.map_or(t.dtype(), |d| d.promote(t.dtype())));
+        self.promote(t.dtype());
         let t = cast(t, if t.dtype().is_float() { DType::F64 } else { DType::I64 }).py()?;
         let list = corten_core::ops::contiguous(&t).py()?;
         let buffer = corten_core::exec::materialize(&list).py()?;
@@ -99,17 +105,12 @@ impl Flat {
         Ok(())
     }
 
+    fn promote(&mut self, other: DType) {
+        self.dtype = Some(self.dtype.map_or(other, |d| d.promote(other)));
+    }
+
     fn dtype(&self) -> DType {
-        let category = self.values.iter().map(|s| s.category()).max();
-        let numbers = match category {
-            None | Some(2) => default_dtype(),
-            Some(1) => DType::I64,
-            _ => DType::Bool,
-        };
-        match self.tensor_dtype {
-            Some(d) if d.category() >= numbers.category() => d,
-            _ => numbers,
-        }
+        self.dtype.unwrap_or_else(default_dtype)
     }
 }
 

@@ -25,7 +25,7 @@ mod _core {
 
     #[pymodule_export]
     use crate::autograd::{
-        HookHandle, PyNode, SavedValues, anomaly_mode, attach_function, gradient_edge, is_grad_enabled,
+        FunctionNode, HookHandle, PyNode, anomaly_mode, attach_function, gradient_edge, is_grad_enabled,
         is_inference_mode_enabled, run_backward, set_anomaly_mode, set_grad_enabled, set_inference_mode,
     };
     #[pymodule_export]

@@ -61,6 +61,16 @@ fn from_typestr(s: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|&d| typestr(d).is_some_and(|t| t[1..] == s[1..] && (d.size() == 1 || &s[..1] != ">")))
 }
 
+/// The dtype of a numpy scalar; `None` for Python's own numbers.
+pub fn scalar_dtype(o: &Bound<'_, PyAny>) -> Option<DType> {
+    use pyo3::types::{PyBool, PyFloat, PyInt};
+    if o.is_exact_instance_of::<PyFloat>() || o.is_exact_instance_of::<PyInt>() || o.is_instance_of::<PyBool>() {
+        return None;
+    }
+    let kind: String = o.getattr("dtype").ok()?.getattr("str").ok()?.extract().ok()?;
+    from_typestr(&kind)
+}
+
 /// What numpy keeps as the base of an exported array.
 #[pyclass(frozen)]
 struct Export {

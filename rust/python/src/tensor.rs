@@ -263,7 +263,20 @@ impl PyTensor {
     /// The gradient that `backward` accumulated, or None.
     #[getter]
     fn get_grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let grad = self.get().meta().and_then(|m| m.state().grad.clone());
+        let this = self.get();
+        let (grad, kept) = this.meta().map_or((None, true), |m| {
+            let s = m.state();
+            (s.grad.clone(), s.retains_grad)
+        });
+        if grad.is_none() && !kept && !this.is_leaf() {
+            let category = py.get_type::<pyo3::exceptions::PyUserWarning>();
+            PyErr::warn(
+                py,
+                &category,
+                c"The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.",
+                1,
+            )?;
+        }
         grad.map(|g| PyTensor::wrap(py, g)).transpose()
     }
     #[setter]
@@ -279,15 +292,22 @@ impl PyTensor {
                     ))
                 })?;
                 let g = g.get().tensor();
+                if g.ptr_eq(self.get()) {
+                    return Err(PyRuntimeError::new_err("can't assign Variable as its own grad"));
+                }
                 if g.shape() != self.get().shape() {
                     return Err(PyRuntimeError::new_err(format!(
-                        "assigned grad has data of a different size: {} for a tensor of {}",
+                        "attempting to assign a gradient of size '{}' to a tensor of size '{}'. Please ensure that the gradient and the tensor are the same size",
                         g.shape_dims(),
                         self.get().shape_dims()
                     )));
                 }
                 if g.dtype() != self.get().dtype() {
-                    return Err(PyRuntimeError::new_err("assigned grad has data of a different type"));
+                    return Err(PyRuntimeError::new_err(format!(
+                        "attempting to assign a gradient with dtype '{}' to a tensor with dtype '{}'. The gradient must match the tensor's dtype",
+                        g.dtype().scalar_name(),
+                        self.get().dtype().scalar_name()
+                    )));
                 }
                 Some(g)
             }
@@ -454,13 +474,13 @@ impl PyTensor {
         PyTensor::wrap(py, self.get().detach())
     }
     /// Cuts this tensor off its history.
-    fn detach_(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn detach_<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         if slf.get().get().base().is_some() {
             return Err(PyRuntimeError::new_err("Can't detach views in-place. Use detach() instead."));
         }
         let t = slf.get().get().detach();
-        PyTensor::replace(slf, t);
-        Ok(())
+        PyTensor::replace(&slf, t);
+        Ok(slf)
     }
     /// Sets `requires_grad` of a leaf; returns the tensor.
     #[pyo3(signature = (requires_grad=true))]

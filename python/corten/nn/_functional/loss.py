@@ -252,6 +252,11 @@ def binary_cross_entropy_with_logits(
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Mean of ``log(1 + exp(-target * input))`` for targets of ±1."""
     code = _Reduction.resolve(size_average, reduce, reduction)
+    if target.requires_grad:
+        raise RuntimeError(
+            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input "
+            "cannot have requires_grad True."
+        )
     return _Reduction.reduce_loss((-target * input).exp().log1p(), code)
 
 

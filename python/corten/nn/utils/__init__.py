@@ -30,3 +30,9 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
+
+
+def __getattr__(name):
+    from ..._missing import missing
+
+    raise missing(__name__, name)

@@ -223,6 +223,6 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
 }
 
 fn set_history(target: &Tensor, edge: Option<GradEdge>) -> Result<()> {
-    target.meta_or_init().state().grad_fn = edge;
+    target.meta_or_init().set_grad_fn(edge);
     Ok(())
 }

@@ -173,7 +173,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
         Ok(SmallVec::from_iter([kept, part]))
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
-    base.meta_or_init().state().grad_fn = Some(GradEdge { node: Arc::new(node), output: 0 });
+    base.meta_or_init().set_grad_fn(Some(GradEdge { node: Arc::new(node), output: 0 }));
     // The view has its history from now on, not only when somebody asks for it.
     target.grad_fn();
     Ok(())

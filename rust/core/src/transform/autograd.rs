@@ -54,8 +54,8 @@ struct Engine<'a> {
     request: &'a Request<'a>,
     waiting: HashMap<Key, usize>,
     gradients: HashMap<Key, Vec<Option<Tensor>>>,
-    /// Captured inputs: (node, output) to position.
-    captured: HashMap<(Key, u32), usize>,
+    /// Captured inputs: (node, output) to positions, several where an input was named twice.
+    captured: HashMap<(Key, u32), Vec<usize>>,
     results: Vec<Option<Tensor>>,
     /// What is wanted of each node when only some inputs are; `None` when everything is wanted.
     needed: Option<HashMap<Key, Need>>,
@@ -98,7 +98,7 @@ fn walk(request: &Request) -> Result<Vec<Option<Tensor>>> {
     engine.count(&roots);
     let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
     for (edge, g) in roots {
-        engine.add(&edge, g)?;
+        engine.add(&edge, g, (edge.node.name, 0))?;
         if engine.waiting.get(&Arc::as_ptr(&edge.node)) == Some(&0) {
             engine.waiting.remove(&Arc::as_ptr(&edge.node));
             ready.push(Ready(edge.node));
@@ -142,7 +142,7 @@ impl Engine<'_> {
             let accumulates = !self.request.capture && matches!(edge.node.rule, Rule::Accumulate(_));
             needed.insert(Arc::as_ptr(&edge.node), Need { gradient: true, rule: accumulates });
             if self.request.capture {
-                self.captured.insert((Arc::as_ptr(&edge.node), edge.output), i);
+                self.captured.entry((Arc::as_ptr(&edge.node), edge.output)).or_default().push(i);
             } else if !accumulates {
                 retain(t, &edge);
             }
@@ -187,11 +187,12 @@ impl Engine<'_> {
         }
     }
 
-    /// Adds a gradient at an edge, shaped and typed as the forward value was.
-    fn add(&mut self, edge: &GradEdge, g: Tensor) -> Result<()> {
+    /// Adds a gradient at an edge, shaped and typed as the forward value was. `from` names the rule that gave it, and which
+    /// of its results it is.
+    fn add(&mut self, edge: &GradEdge, g: Tensor, from: (&str, usize)) -> Result<()> {
         let meta = edge.node.outputs.get(edge.output as usize);
         let g = match meta {
-            Some(m) => conform(&edge.node, g, &m.layout, m.dtype)?,
+            Some(m) => conform(from, g, &m.layout, m.dtype)?,
             None => g,
         };
         let slots =
@@ -253,15 +254,26 @@ impl Engine<'_> {
             hook(grads)?;
         }
         for (i, g) in grads.iter().enumerate() {
-            if let (Some(&at), Some(g)) = (self.captured.get(&(Arc::as_ptr(node), i as u32)), g) {
-                self.results[at] = Some(g.clone());
+            if let (Some(places), Some(g)) = (self.captured.get(&(Arc::as_ptr(node), i as u32)), g) {
+                places.iter().for_each(|&at| self.results[at] = Some(g.clone()));
             }
         }
         Ok(())
     }
 
-    /// The node's rule, its post hooks and the anomaly check.
+    /// The node's rule, its post hooks and the anomaly checks.
     fn apply(&self, node: &Arc<GradNode>, grads: &[Option<Tensor>]) -> Result<Grads> {
+        self.apply_rule(node, grads).map_err(|e| match e {
+            Error::Runtime(text) if modes().anomaly && !text.contains(TRACE_TITLE) => Error::Runtime(format!(
+                "{text}\nError detected in {}. {TRACE_TITLE}\n{}",
+                node.name,
+                forward_line(node)
+            )),
+            other => other,
+        })
+    }
+
+    fn apply_rule(&self, node: &Arc<GradNode>, grads: &[Option<Tensor>]) -> Result<Grads> {
         let mut inputs = match &node.rule {
             Rule::Accumulate(leaf) => {
                 if !self.request.capture
@@ -283,7 +295,7 @@ impl Engine<'_> {
                 let v = Vjp::new(node, grads)?;
                 smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
             }
-            Rule::Custom(c) => c.backward(&Vjp::new(node, grads)?)?,
+            Rule::Custom(c) => c.backward(&Vjp::without_saved(node, grads)?)?,
         };
         let post = crate::graph::lock(&node.hooks).post.clone();
         for (_, hook) in post {
@@ -305,10 +317,10 @@ impl Engine<'_> {
         ready: &mut BinaryHeap<Ready>,
     ) -> Result<()> {
         inputs.resize(node.edges.len().max(inputs.len()), None);
-        for (edge, g) in node.edges.iter().zip(inputs) {
+        for (i, (edge, g)) in node.edges.iter().zip(inputs).enumerate() {
             let Some(edge) = edge else { continue };
             if let Some(g) = g {
-                self.add(edge, g)?;
+                self.add(edge, g, (node.name, i))?;
             }
             let key = Arc::as_ptr(&edge.node);
             if let Some(n) = self.waiting.get_mut(&key) {
@@ -324,15 +336,16 @@ impl Engine<'_> {
 }
 
 /// A gradient must have its tensor's shape and dtype: broadcast dims are summed here, once for all rules.
-fn conform(node: &GradNode, g: Tensor, layout: &Arc<Layout>, dtype: DType) -> Result<Tensor> {
+fn conform(from: (&str, usize), g: Tensor, layout: &Arc<Layout>, dtype: DType) -> Result<Tensor> {
     let g = if g.shape() == &layout.shape[..] {
         g
     } else {
         ensure!(
             layout.broadcast_to(g.shape()).is_some(),
             Runtime,
-            "Function {} returned an invalid gradient at index 0 - got {} but expected shape compatible with {}",
-            node.name,
+            "Function {} returned an invalid gradient at index {} - got {} but expected shape compatible with {}",
+            from.0,
+            from.1,
             g.shape_dims(),
             layout.shape
         );
@@ -399,15 +412,21 @@ fn fresh(d: &Tensor) -> Result<Tensor> {
     d.copy()
 }
 
+const TRACE_TITLE: &str = "Traceback of forward call that caused the error:";
+
+fn forward_line(node: &GradNode) -> &str {
+    node.trace.as_deref().unwrap_or("(the forward pass ran without anomaly detection)")
+}
+
 fn check_for_nan(node: &Arc<GradNode>, grads: &Grads) -> Result<()> {
     for (i, g) in grads.iter().enumerate() {
         let Some(g) = g else { continue };
         let bad = ops::reduce::truth(false, &g.isnan()?, None, false)?;
         if ops::item(&bad)?.to_bool() {
-            let place = node.trace.as_deref().unwrap_or("(the forward pass ran without anomaly detection)");
             return Err(Error::Runtime(format!(
-                "Function '{}' returned nan values in its {i}th output. Traceback of forward call that caused the error:\n{place}",
-                node.name
+                "Function '{}' returned nan values in its {i}th output. {TRACE_TITLE}\n{}",
+                node.name,
+                forward_line(node)
             )));
         }
     }

@@ -1,0 +1,72 @@
+"""What a name of PyTorch that corten lacks says: the error names the nearest thing that is there."""
+
+_HINTS = {
+    "corten.cuda": "there is no CUDA backend; run on device 'cpu'",
+    "corten.mps": "there is no MPS backend; run on device 'cpu'",
+    "corten.xpu": "there is no XPU backend; run on device 'cpu'",
+    "corten.accelerator": "run on device 'cpu'",
+    "corten.backends": "there are no backends to configure; corten.set_num_threads sets the CPU's threads",
+    "corten.compile": "no call is needed: programs are fused while they run",
+    "corten.jit": "no call is needed: programs are fused while they run; corten.save keeps weights",
+    "corten.fx": "no call is needed: programs are fused while they run",
+    "corten.export": "corten.save keeps weights",
+    "corten.onnx": "corten.save keeps weights in PyTorch's format",
+    "corten.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
+    "corten.autocast": "convert with model.half() or tensor.to(corten.bfloat16)",
+    "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
+    "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
+    "corten.func": "corten.autograd.grad with create_graph=True gives higher derivatives",
+    "corten.vmap": "write the batch as a leading dimension",
+    "corten.fft": "complex dtypes are not there",
+    "corten.stft": "complex dtypes are not there",
+    "corten.sparse": "tensors are dense",
+    "corten.sparse_coo": "tensors are dense",
+    "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
+    "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
+    "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
+    "corten.special": "see the functions of corten itself, such as corten.erf and corten.lgamma",
+    "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
+    "corten.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
+    "corten.testing": "compare with corten.allclose",
+    "corten.version": "corten.__version__ has the version",
+    "corten.cpu": "corten.get_num_threads and corten.set_num_threads are in corten itself",
+    "corten.hub": "corten.load reads PyTorch's checkpoints",
+    "corten.FloatTensor": "use corten.tensor(..., dtype=corten.float32)",
+    "corten.DoubleTensor": "use corten.tensor(..., dtype=corten.float64)",
+    "corten.LongTensor": "use corten.tensor(..., dtype=corten.int64)",
+    "corten.IntTensor": "use corten.tensor(..., dtype=corten.int32)",
+    "corten.BoolTensor": "use corten.tensor(..., dtype=corten.bool)",
+    "corten.autograd.functional": "corten.autograd.grad with is_grads_batched=True gives Jacobians",
+    "corten.autograd.forward_ad": "use reverse mode, corten.autograd.grad",
+    "corten.autograd.graph": "corten.autograd.Function chooses what is saved; tensor.grad_fn shows the graph",
+    "corten.autograd.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
+    "corten.utils.checkpoint": "corten.autograd.Function can compute values again in its backward",
+    "corten.utils.tensorboard": "write with the tensorboard package itself",
+    "corten.nn.DataParallel": "training runs on one device; call the module itself",
+    "corten.nn.parallel": "training runs on one device; call the module itself",
+    "corten.nn.SyncBatchNorm": "training runs in one process; use corten.nn.BatchNorm2d",
+    "corten.nn.quantized": "use the floating point modules",
+    "corten.nn.attention": "use corten.nn.functional.scaled_dot_product_attention",
+    "corten.nn.utils.parametrize": "use corten.nn.utils.weight_norm or corten.nn.utils.spectral_norm",
+    "corten.nn.utils.parametrizations": "use corten.nn.utils.weight_norm or corten.nn.utils.spectral_norm",
+    "corten.nn.utils.prune": "multiply weights by a mask in a forward pre-hook",
+    "corten.nn.utils.stateless": "use Module.load_state_dict",
+    "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
+    "corten.linalg.eig": "complex dtypes are not there, and eigenvalues may be complex",
+    "corten.linalg.eigvals": "complex dtypes are not there, and eigenvalues may be complex",
+}
+_COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
+_HINTS |= {
+    f"corten.{name}": _COMPLEX
+    for name in (
+        *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
+        *("complex", "polar", "view_as_complex", "view_as_real", "real", "imag", "angle"),
+    )
+}
+
+
+def missing(module, name):
+    """The AttributeError for ``name``, which ``module`` lacks."""
+    hint = _HINTS.get(f"{module}.{name}")
+    text = f"module {module!r} has no attribute {name!r}"
+    return AttributeError(f"{text}: {hint}" if hint else text, name=name)
