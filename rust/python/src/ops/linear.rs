@@ -1,12 +1,12 @@
-//! Matrix products.
+//! Matrix products and decompositions.
 
 use crate::rows;
-use crate::table::Row;
+use crate::table::{Ret, Row};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ensure;
 use corten_core::error::Result;
 use corten_core::ops::elementwise::cast;
-use corten_core::ops::{matmul, reduce, view};
+use corten_core::ops::{linalg, matmul, reduce, view};
 use corten_core::tensor::Tensor;
 
 fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
@@ -117,8 +117,15 @@ fn outer(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     view::unsqueeze(a, 1)?.mul(&view::unsqueeze(b, 0)?)
 }
 
+fn qr(a: &Tensor, mode: &str) -> Result<Ret> {
+    let (q, r) = linalg::qr(a, mode)?;
+    Ok(Ret::Named("linalg_qr", vec![q, r]))
+}
+
 pub fn rows() -> Vec<Row> {
     rows! {
+        "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
+        "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
         "bmm(Tensor self, Tensor mat2)" fmo "The product of two batches of matrices." |a| bmm(a.tensor(0), a.tensor(1))?;
