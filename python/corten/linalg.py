@@ -75,12 +75,12 @@ def qr(A, mode="reduced", *, out=None):
     Householder reflections choose the signs as LAPACK does, so R's diagonal may be negative. With ``k = min(m, n)``:
 
     Args:
-        mode: ``"reduced"`` for Q of shape ``(*, m, k)`` and R of shape ``(*, k, n)``, ``"complete"`` for ``(*, m, m)`` and
-            ``(*, m, n)``, ``"r"`` for an empty Q and the reduced R.
+        mode: ``"reduced"`` for Q of shape ``(*, m, k)`` and R of shape ``(*, k, n)``, ``"complete"`` for ``(*, m, m)``
+            and ``(*, m, n)``, ``"r"`` for an empty Q and the reduced R.
 
     Raises:
-        RuntimeError: for vectors, integers and unknown modes; in the backward pass of mode ``"r"``, and of ``"complete"``
-            where ``m > n``.
+        RuntimeError: for vectors, integers and unknown modes; in the backward pass of mode ``"r"``, and of
+            ``"complete"`` where ``m > n``.
     """
     return ops._linalg_qr(A, mode, out=out)
 

@@ -26,10 +26,14 @@ fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<
     match (op, outs) {
         (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
         (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
-        (Linalg::SolveTriangular { upper, unit }, [x]) => {
+        (Linalg::SolveTriangular { upper, left, unit }, [x]) => {
             for_each_matrix([&ins[0], &ins[1]], [x], |[a, b], [mut x]| {
                 x.copy_from(b);
-                solve::<T>(upper, unit, a, x);
+                if left {
+                    solve::<T>(upper, unit, a, x);
+                } else {
+                    solve::<T>(!upper, unit, a.transpose(), x.transpose_mut());
+                }
             });
         }
         _ => return Err(Error::Internal(format!("{}: unexpected number of outputs", op.name()))),

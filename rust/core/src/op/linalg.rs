@@ -5,8 +5,8 @@
 pub enum Linalg {
     /// R, or Q and R; their sizes say how much of Q is wanted.
     Qr,
-    /// `[A, B]` of the same batch: X in A·X = B, reading A's triangle only.
-    SolveTriangular { upper: bool, unit: bool },
+    /// `[A, B]` of the same batch: X in A·X = B, or in X·A = B unless `left`, reading A's triangle only.
+    SolveTriangular { upper: bool, left: bool, unit: bool },
 }
 
 impl Linalg {

@@ -140,8 +140,7 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     if let Some(g) = for_q {
         total = total.add(&g)?;
     }
-    // X·R⁻ᵀ, as the transpose of R⁻¹·Xᵀ.
-    let ga = t(&solve_triangular(&square, &t(&total)?, true, true, false)?)?;
+    let ga = solve_triangular(&t(&square)?, &total, false, false, false)?;
     if n == size {
         return Ok(ga);
     }
@@ -174,14 +173,11 @@ pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: b
         a.dtype().scalar_name(),
         b.dtype().scalar_name()
     );
-    if !left {
-        return t(&solve_triangular(&t(a)?, &t(b)?, !upper, true, unit)?);
-    }
     let batch = broadcast_shapes("linalg_solve_triangular", &a.shape()[..a.rank() - 2], &b.shape()[..b.rank() - 2])?;
     let mut inputs = SmallVec::new();
-    for (x, cols) in [(a, n), (b, cols)] {
+    for (x, size) in [(a, [n, n]), (b, [rows, cols])] {
         let mut edge = x.edge();
-        let shape: Dims = batch.iter().copied().chain([n, cols]).collect();
+        let shape: Dims = batch.iter().copied().chain(size).collect();
         if edge.layout.shape != shape {
             let Some(wide) = edge.layout.broadcast_to(&shape) else {
                 bail!(Internal, "{NAME}: batch dims do not broadcast")
@@ -190,17 +186,17 @@ pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: b
         }
         inputs.push(Input::Tensor(edge));
     }
-    let spec = OutSpec { dtype: a.dtype(), layout: columns(&batch, n, cols) };
-    let out = record_one(Op::Linalg(Linalg::SolveTriangular { upper, unit }), inputs, spec)?;
+    let spec = OutSpec { dtype: a.dtype(), layout: columns(&batch, rows, cols) };
+    let out = record_one(Op::Linalg(Linalg::SolveTriangular { upper, left, unit }), inputs, spec)?;
     let saved = Keep { inputs: &[0], outputs: &[0] };
     attach("LinalgSolveTriangularBackward0", &[a, b], std::slice::from_ref(&out), saved, || {
         Rule::Fn(Box::new(move |v| {
             let (a, x) = (v.saved(0), v.saved(1));
-            let gb = solve_triangular(&t(a)?, v.grad()?, !upper, true, unit)?;
+            let gb = solve_triangular(&t(a)?, v.grad()?, !upper, left, unit)?;
             let ga = if v.needs(0) {
-                let outer = product(&gb, &t(x)?)?.neg()?;
-                let skipped = if unit { 1 } else { 0 };
-                Some(triangle(upper, &outer, if upper { skipped } else { -skipped })?)
+                let outer = if left { product(&gb, &t(x)?)? } else { product(&t(x)?, &gb)? };
+                let skipped = unit as i64;
+                Some(triangle(upper, &outer.neg()?, if upper { skipped } else { -skipped })?)
             } else {
                 None
             };

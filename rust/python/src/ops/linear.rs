@@ -96,8 +96,30 @@ fn blend_product(
     cast(&blend(&wide(c)?, &product(&wide(a)?, &wide(b)?)?, beta, alpha)?, dtype)
 }
 
+/// The products of every vector along x's last dim with every one along y's.
+fn inner(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (Some((&n, rows)), Some((&k, cols))) = (x.shape().split_last(), y.shape().split_last()) else {
+        return x.mul(y);
+    };
+    ensure!(
+        n == k,
+        Runtime,
+        "inner() the last dimension must match on both input tensors but got shapes {} and {}",
+        x.shape_dims(),
+        y.shape_dims()
+    );
+    if y.rank() <= 2 {
+        return linear(x, y, None);
+    }
+    let matrix = |t: &Tensor, lead: &[usize]| view::reshape(t, &[lead.iter().product(), n]);
+    let flat = matmul::matmul(&matrix(x, rows)?, &matmul::t(&matrix(y, cols)?)?)?;
+    let shape: Vec<usize> = rows.iter().chain(cols).copied().collect();
+    view::reshape(&flat, &shape)
+}
+
 /// x·Wᵀ + b.
 fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    ensure!(w.rank() <= 2, Runtime, "t() expects a tensor with <= 2 dimensions, but self is {}D", w.rank());
     let wt = if w.rank() == 2 { matmul::t(w)? } else { w.clone() };
     let y = matmul::matmul(x, &wt)?;
     match bias {
@@ -133,7 +155,7 @@ pub fn rows() -> Vec<Row> {
         "dot(Tensor self, Tensor tensor)" fmo "The inner product of two vectors." |a| dot(a.tensor(0), a.tensor(1))?;
         "inner(Tensor self, Tensor other)" fmo "The inner product over the last dims." |a| {
             let (x, y) = (a.tensor(0), a.tensor(1));
-            if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { linear(x, y, None)? }
+            if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { inner(x, y)? }
         };
         "outer(Tensor self, Tensor vec2)" fmo "The outer product of two vectors." |a| outer(a.tensor(0), a.tensor(1))?;
         "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mm, a.number(3), a.number(4))?;
