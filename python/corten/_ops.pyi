@@ -2,6 +2,8 @@
 
 from ._core import Tensor, ops
 
+_linalg_qr = ops._linalg_qr
+_linalg_solve_triangular = ops._linalg_solve_triangular
 _range = ops._range
 _result = ops._result
 _standard_gamma = ops._standard_gamma
@@ -158,6 +160,7 @@ heaviside = ops.heaviside
 histc = ops.histc
 huber_loss = ops.huber_loss
 hypot = ops.hypot
+i0 = ops.i0
 im2col = ops.im2col
 index_add = ops.index_add
 index_copy = ops.index_copy
@@ -179,6 +182,7 @@ kthvalue = ops.kthvalue
 l1_loss = ops.l1_loss
 layer_norm = ops.layer_norm
 lcm = ops.lcm
+ldexp = ops.ldexp
 le = ops.le
 leaky_relu = ops.leaky_relu
 lerp = ops.lerp
@@ -251,6 +255,7 @@ outer = ops.outer
 pad = ops.pad
 permute = ops.permute
 poisson = ops.poisson
+polygamma = ops.polygamma
 pow = ops.pow
 prelu = ops.prelu
 prod = ops.prod
@@ -298,6 +303,7 @@ softmax = ops.softmax
 softplus = ops.softplus
 softshrink = ops.softshrink
 sort = ops.sort
+special_i1 = ops.special_i1
 split = ops.split
 split_with_sizes = ops.split_with_sizes
 sqrt = ops.sqrt
