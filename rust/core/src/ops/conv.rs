@@ -71,7 +71,7 @@ fn output_shape(p: &ConvParams, x: &[usize], w: &[usize]) -> Result<Dims> {
             d * (k - 1) + 1
         );
         ensure!(
-            size > 0 || (size == 0 && !p.transposed),
+            size > 0 || (size == 0 && (!p.transposed || x[0] == 0)),
             Runtime,
             "Given input size per channel: ({n}). Calculated output size per channel: ({size}). Output size is too small"
         );

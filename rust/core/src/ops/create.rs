@@ -179,7 +179,7 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
 
 /// [`fill`] in place.
 pub fn fill_into(t: &Tensor, value: Operand) -> Result<()> {
-    let history = t.requires_grad() || matches!(value, Operand::Tensor(v) if v.requires_grad());
+    let history = crate::grad::modes().grad && t.requires_grad();
     match value {
         Operand::Number(s) if !history => super::inplace::fill_number(t, s),
         _ => {
