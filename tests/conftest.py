@@ -12,7 +12,6 @@ import pytest
 
 HERE = Path(__file__).parent
 SKIP_LIST = HERE / "skips.txt"
-GAP_LIST = HERE / "known_gaps.txt"
 _unlisted: list[str] = []
 
 
@@ -37,11 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests are deselected, not skipped: skips must be in the committed list. Known gaps are expected to fail."""
-    gaps = {line.strip() for line in GAP_LIST.read_text().splitlines() if line and not line.startswith("#")}
-    for item in items:
-        if item.nodeid.removeprefix("tests/") in gaps:
-            item.add_marker(pytest.mark.xfail(reason="listed in known_gaps.txt", strict=False))
+    """Slow tests are deselected, not skipped: skips must be in the committed list."""
     if config.getoption("--slow"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -364,6 +364,15 @@ def test_augmented_assignment_writes_in_place(name: str, device: str) -> None:
     np.testing.assert_array_equal(to_numpy(alias), round_to(BINARY_SIGNS[name](values.array, 3), chosen(row)))
 
 
+@pytest.mark.parametrize("name", ["any", "all"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_truth_over_no_dims_is_that_of_every_element(name: str, dtype: str, device: str) -> None:
+    x = corten.tensor([[0, 2], [1, 0]], dtype=getattr(corten, dtype), device=device)
+    truth = getattr(corten, name)(x, dim=())
+    assert truth.tolist() == [[0, 1], [1, 0]]
+    assert truth.dtype == (corten.uint8 if dtype == "uint8" else corten.bool)
+
+
 def test_unary_signs(device: str) -> None:
     values = corten.tensor([-1.5, 2.0], device=device)
     assert (-values).tolist() == [1.5, -2.0]

@@ -380,6 +380,17 @@ def test_in_place_operator_is_seen_by_numpy_at_once() -> None:
     assert (tensor * 2).tolist() == [18.0, 4.0, 4.0, 0.0]
 
 
+@pytest.mark.parametrize("write", [lambda x: x.zero_(), lambda x: x.fill_(2)], ids=["zero_", "fill_"])
+def test_one_value_can_be_written_through_an_expanded_tensor(write: Callable) -> None:
+    base = corten.ones(2, 4)
+    other = corten.ones(4)
+    assert write(base[:, 1:3].unsqueeze(1).expand(2, 5, 2)).shape == (2, 5, 2)
+    write(other.expand(3, 4))
+    value = other[0].item()
+    assert value != 1 and other.tolist() == [value] * 4
+    assert base.tolist() == [[1, value, value, 1]] * 2
+
+
 def test_expanded_tensor_refuses_a_write_in_place() -> None:
     with pytest.raises(RuntimeError, match="clone"):
         corten.ones(3, 1).expand(3, 4).mul_(2)

@@ -2,6 +2,8 @@
 
 from ._core import Tensor, ops
 
+_linalg_qr = ops._linalg_qr
+_linalg_solve_triangular = ops._linalg_solve_triangular
 _range = ops._range
 _result = ops._result
 _standard_gamma = ops._standard_gamma

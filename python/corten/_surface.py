@@ -57,6 +57,7 @@ _RESULTS = {
     "cummax": ("values", "indices"),
     "cummin": ("values", "indices"),
     "aminmax": ("min", "max"),
+    "linalg_qr": ("Q", "R"),
 }
 
 

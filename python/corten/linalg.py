@@ -1,4 +1,4 @@
-"""Linear algebra: products and norms of vectors and matrices, with the names of `torch.linalg`."""
+"""Linear algebra: products, norms, decompositions and systems of equations, with the names of `torch.linalg`."""
 
 import itertools
 
@@ -15,6 +15,8 @@ __all__ = [
     "matrix_power",
     "multi_dot",
     "norm",
+    "qr",
+    "solve_triangular",
     "vander",
     "vecdot",
     "vector_norm",
@@ -65,6 +67,35 @@ def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
 def matmul(input, other, *, out=None):
     """The matrix product, batched and broadcast."""
     return result(input.matmul(other), out)
+
+
+def qr(A, mode="reduced", *, out=None):
+    """The QR decomposition of matrices ``(*, m, n)``: orthonormal columns times an upper triangle.
+
+    Householder reflections choose the signs as LAPACK does, so R's diagonal may be negative. With ``k = min(m, n)``:
+
+    Args:
+        mode: ``"reduced"`` for Q of shape ``(*, m, k)`` and R of shape ``(*, k, n)``, ``"complete"`` for ``(*, m, m)``
+            and ``(*, m, n)``, ``"r"`` for an empty Q and the reduced R.
+
+    Raises:
+        RuntimeError: for vectors, integers and unknown modes; in the backward pass of mode ``"r"``, and of
+            ``"complete"`` where ``m > n``.
+    """
+    return ops._linalg_qr(A, mode, out=out)
+
+
+def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
+    """X in ``A @ X = B``, or in ``X @ A = B`` where ``left`` is false, for triangular matrices ``(*, n, n)``.
+
+    Args:
+        upper: which triangle of A is read; the other is taken as zero.
+        unitriangular: take A's diagonal as ones, unread.
+
+    Raises:
+        RuntimeError: for shapes that do not fit and for different dtypes.
+    """
+    return ops._linalg_solve_triangular(A, B, upper=upper, left=left, unitriangular=unitriangular, out=out)
 
 
 def vander(x, *, N=None):

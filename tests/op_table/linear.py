@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -131,6 +132,43 @@ def vecdot(a: Any, b: Any, *, dim: int = -1) -> Any:
     return np.sum(a * b, axis=dim)
 
 
+def qr_samples(make: Maker) -> Iterator[Sample]:
+    # Batches, so that no layout repeats a row: the sign of a column that depends on others is rounding.
+    for shape in ((2, 4, 3), (2, 3, 4), (2, 3, 3), (1, 40, 35), (2, 1, 3, 2), (0, 3, 2)):
+        yield Sample(make.real(*shape))
+
+
+def qr_mode_samples(make: Maker) -> Iterator[Sample]:
+    for mode in ("complete", "r"):
+        for shape in ((2, 4, 3), (2, 3, 4), (2, 3, 0)):
+            yield Sample(make.real(*shape), mode)
+
+
+def qr(a: Any, mode: str = "reduced") -> tuple[Any, Any]:
+    if mode == "r":
+        return np.zeros(0), np.linalg.qr(a, "r")
+    return tuple(np.linalg.qr(a, mode))
+
+
+def triangular_samples(make: Maker) -> Iterator[Sample]:
+    for upper, left, unit in itertools.product((True, False), repeat=3):
+        size = (2, 3, 5) if left else (2, 5, 3)
+        a = make.wrap(make.real(2, 3, 3, low=-1.0, high=1.0).array + 3 * np.eye(3))
+        yield Sample(a, make.real(*size), upper=upper, left=left, unitriangular=unit)
+    a = make.wrap(make.real(4, 1, 2, 2, low=-1.0, high=1.0).array + 3 * np.eye(2))
+    yield Sample(a, make.real(3, 2, 1), upper=True)
+
+
+def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    a = np.triu(a) if upper else np.tril(a)
+    if unitriangular:
+        diagonal = np.eye(a.shape[-1], dtype=bool)
+        a = np.where(diagonal, 1.0, a)
+    if left:
+        return np.linalg.solve(a, b)
+    return np.linalg.solve(a.swapaxes(-1, -2), b.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
 def tall_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(3, 9))
     yield Sample(make.real(7))
@@ -143,7 +181,11 @@ ROWS = [
     product("mv", np.matmul, of_shapes(((3, 4), (4,)), ((33, 257), (257,)), ((3, 0), (0,)))),
     product("dot", np.dot, of_shapes(((7,), (7,)), ((257,), (257,)), ((0,), (0,)))),
     product("vdot", np.vdot, of_shapes(((7,), (7,)), ((33,), (33,)))),
-    product("inner", np.inner, of_shapes(((7,), (7,)), ((3, 4), (5, 4)), ((2, 3, 4), (4,)))),
+    product(
+        "inner",
+        np.inner,
+        of_shapes(((7,), (7,)), ((3, 4), (5, 4)), ((2, 3, 4), (4,)), ((3, 4), (2, 5, 4)), ((4,), (2, 3, 4))),
+    ),
     product("outer", np.outer, of_shapes(((3,), (4,)), ((33,), (17,)), ((0,), (4,))), aliases=("ger",)),
     product("kron", np.kron, of_shapes(((2, 3), (3, 2)), ((3,), (4,)))),
     product(
@@ -221,5 +263,31 @@ ROWS = [
         tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-6)},
     ),
     Row("cov", lambda x: np.cov(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=PRODUCTS, grad=2, method=True),
+    Row(
+        "linalg.qr",
+        qr,
+        qr_samples,
+        dtypes=WIDE_FLOATS,
+        grad=2,
+        tolerance={"float64": (1e-10, 1e-12), "float32": (1e-4, 1e-5)},
+    ),
+    Row(
+        "linalg.qr.modes",
+        qr,
+        qr_mode_samples,
+        "linalg.qr",
+        dtypes=WIDE_FLOATS,
+        tolerance={"float64": (1e-10, 1e-12), "float32": (1e-4, 1e-5)},
+        torch="linalg.qr",
+    ),
+    Row(
+        "linalg.solve_triangular",
+        solve_triangular,
+        triangular_samples,
+        dtypes=WIDE_FLOATS,
+        grad=2,
+        out=True,
+        tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-5)},
+    ),
     Row("corrcoef", lambda x: np.corrcoef(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=STEPS, grad=1, method=True),
 ]

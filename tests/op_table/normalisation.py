@@ -170,6 +170,8 @@ def attention_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(*three(2, 2), attn_mask=make.real(2, 1, 5, 5, differentiable=False))
     yield Sample(*three(2, 2), scale=0.3)
     query, _, _ = three(1, 4)
+    _, key, value = three(2, 4)
+    yield Sample(make.real(4, 5, 4), key, value)
     yield Sample(query, *three(1, 2)[1:], enable_gqa=True)
 
 

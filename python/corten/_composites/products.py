@@ -1,5 +1,7 @@
 """Products of tensors: contractions, Kronecker and cross products, powers of matrices, distances."""
 
+import warnings
+
 from .. import _core
 from ._common import Tensor, ops, result, tensors_of, wrapped
 
@@ -108,6 +110,17 @@ def chain_matmul(*matrices, out=None):
         return matrices[i] if i == j else multiply(i, split[i][j]).mm(multiply(split[i][j] + 1, j))
 
     return result(multiply(0, n - 1), out)
+
+
+def qr(input, some=True, *, out=None):
+    """Deprecated: :func:`corten.linalg.qr` in mode ``"reduced"``, or ``"complete"`` where ``some`` is false."""
+    warnings.warn(
+        "corten.qr is deprecated in favor of corten.linalg.qr: call corten.linalg.qr(A, 'reduced' if some else "
+        "'complete') instead",
+        UserWarning,
+        stacklevel=2,
+    )
+    return ops._linalg_qr(input, "reduced" if some else "complete", out=out)
 
 
 def matrix_power(input, n, *, out=None):

@@ -3,6 +3,7 @@
 
 pub mod fused;
 pub mod index;
+pub mod linalg;
 
 use crate::dtype::DType;
 use crate::elementwise_table;
@@ -11,6 +12,7 @@ pub use crate::params::{
 };
 use fused::Fused;
 use index::{Indexing, Sorting};
+use linalg::Linalg;
 
 /// How an elementwise operator treats dtypes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -333,6 +335,7 @@ pub enum Op {
     Sorting(Sorting),
     /// (…, m, k) × (…, k, n).
     Matmul,
+    Linalg(Linalg),
     /// Large payloads are boxed: nodes of small operators stay small.
     Conv(Conv, Box<ConvParams>),
     Window(Box<Window>),
@@ -354,6 +357,7 @@ impl Op {
             Op::Indexing(i) => i.name(),
             Op::Sorting(s) => s.name(),
             Op::Matmul => "matmul",
+            Op::Linalg(l) => l.name(),
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
             Op::Fused(f) => f.name(),

@@ -18,6 +18,7 @@ pub mod im2col;
 pub mod index;
 mod indexing;
 pub mod interpolate;
+pub mod linalg;
 pub mod loss;
 pub mod math;
 pub mod norm;
@@ -67,6 +68,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             Ok(())
         }
         Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
+        Op::Linalg(l) => linalg::execute(*l, ins, outs),
         Op::Conv(pass, p) => {
             match pass {
                 Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0]),

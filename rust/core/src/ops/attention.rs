@@ -182,7 +182,7 @@ pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, o: &Opti
     let ev = v.shape()[v.rank() - 1];
     // The result lies as the query does: heads outside or inside of rows.
     let strides = &q.layout().strides;
-    let merge = batch.len() == 2 && strides[3] == 1 && strides[1] < strides[2];
+    let merge = batch.len() == 2 && q.rank() == 4 && strides[3] == 1 && strides[1] < strides[2];
     let out = call.record(&four(q, &batch)?, &four(&k, &shared)?, &four(&v, &shared)?, mask.as_ref(), merge)?;
     if batch.len() == 2 {
         return Ok(out);

@@ -70,7 +70,11 @@ fn output_shape(p: &ConvParams, x: &[usize], w: &[usize]) -> Result<Dims> {
             n + 2 * pad,
             d * (k - 1) + 1
         );
-        ensure!(size >= 0, Runtime, "convolution: the output size {size} at dimension {} is negative", 2 + i);
+        ensure!(
+            size > 0 || (size == 0 && (!p.transposed || x[0] == 0)),
+            Runtime,
+            "Given input size per channel: ({n}). Calculated output size per channel: ({size}). Output size is too small"
+        );
         shape.push(size as usize);
     }
     Ok(shape)

@@ -179,10 +179,12 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
 
 /// [`fill`] in place.
 pub fn fill_into(t: &Tensor, value: Operand) -> Result<()> {
-    let history = t.requires_grad() || matches!(value, Operand::Tensor(v) if v.requires_grad());
-    if history || matches!(value, Operand::Tensor(_)) {
-        super::inplace::check_writable(t)?;
-        return super::inplace::replace(t, &fill(t, value)?, "fill");
+    let history = crate::grad::modes().grad && t.requires_grad();
+    match value {
+        Operand::Number(s) if !history => super::inplace::fill_number(t, s),
+        _ => {
+            super::inplace::check_writable(t)?;
+            super::inplace::replace(t, &fill(t, value)?, "fill")
+        }
     }
-    super::inplace::copy_(t, value)
 }

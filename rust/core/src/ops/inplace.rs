@@ -23,14 +23,19 @@ pub fn check_writable(target: &Tensor) -> Result<()> {
 /// [`check_writable`] for a value that may bring a history of its own.
 fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
     ensure!(
-        !target.is_inference() || modes().inference,
-        Runtime,
-        "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal tensor before doing inplace update. See https://github.com/pytorch/rfcs/pull/17 for more details."
-    );
-    ensure!(
         !target.layout().has_internal_overlap(),
         Runtime,
         "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+    );
+    check_history(target, tracked)
+}
+
+/// [`check_write`] for one value everywhere, which elements that share memory may get as well.
+fn check_history(target: &Tensor, tracked: bool) -> Result<()> {
+    ensure!(
+        !target.is_inference() || modes().inference,
+        Runtime,
+        "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal tensor before doing inplace update. See https://github.com/pytorch/rfcs/pull/17 for more details."
     );
     if !modes().grad || !(tracked || target.requires_grad()) {
         return Ok(());
@@ -90,6 +95,13 @@ pub fn copy_(target: &Tensor, value: Operand) -> Result<()> {
             overwritten("CopyBackwards", target, Some(&shaped))
         }
     }
+}
+
+/// One number everywhere, also in elements that share memory.
+pub fn fill_number(target: &Tensor, s: Scalar) -> Result<()> {
+    check_history(target, false)?;
+    write_number(target, s)?;
+    overwritten("FillBackward0", target, None)
 }
 
 fn expand_value(v: &Tensor, target: &Tensor) -> Result<Tensor> {
@@ -183,7 +195,10 @@ fn write_window(target: &Tensor, value: Input) -> Result<()> {
     let base = cell.value();
     let spec = base.node.outs[base.out as usize].clone();
     let pinned = cell.is_pinned();
-    let edge = target.edge();
+    let mut edge = target.edge();
+    if edge.layout.has_internal_overlap() {
+        edge.layout = Arc::new(once(&edge.layout));
+    }
     let mut inputs = SmallVec::from_iter([Input::Tensor(edge), value]);
     if pinned {
         inputs.push(Input::Scalar(1, crate::dtype::DType::I64));
@@ -197,6 +212,17 @@ fn write_window(target: &Tensor, value: Input) -> Result<()> {
         exec::materialize(target)?;
     }
     Ok(())
+}
+
+/// The layout with repeated elements named once: no memory is written twice, possibly by two threads.
+fn once(layout: &Layout) -> Layout {
+    let mut layout = layout.clone();
+    for (size, stride) in layout.shape.iter_mut().zip(layout.strides.iter()) {
+        if *stride == 0 {
+            *size = 1;
+        }
+    }
+    layout
 }
 
 /// The history of a target whose old values are gone: they get a gradient of zero, the value written gets all of it.

@@ -13,6 +13,7 @@ pub mod index;
 pub mod inplace;
 mod iterator;
 pub mod join;
+pub mod linalg;
 pub mod loss;
 pub mod matmul;
 pub mod norm;

@@ -3,7 +3,6 @@
 use super::elementwise::{cast, default_dtype};
 use super::view;
 use crate::dtype::{DType, Scalar};
-use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
 use crate::grad::{Grads, Rule};
@@ -11,6 +10,7 @@ use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::{Op, Reduction};
 use crate::shape::{Dims, Layout, wrap_dims};
 use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -138,11 +138,15 @@ pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
 pub fn extremum(max: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
     let name = if max { "amax" } else { "amin" };
     let o = over(name, t.shape(), dims)?;
+    let given = dims.is_some_and(|d| !d.is_empty());
     ensure!(
-        o.count(t.shape()) > 0 || o.kept.contains(&0),
-        Index,
+        given || t.numel() > 0,
+        Runtime,
         "{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
     );
+    if let Some(d) = (0..t.rank()).find(|&d| t.shape()[d] == 0 && o.mask & (1 << d) != 0) {
+        bail!(Index, "{name}(): Expected reduction dim {d} to have non-zero size.");
+    }
     let kind = if max { Reduction::Max } else { Reduction::Min };
     let out = record_reduce(kind, t, &o, keepdim, t.dtype(), None)?;
     let shape = t.shape_dims().clone();
@@ -213,6 +217,10 @@ pub fn truth(all: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Resu
     let kind = if all { Reduction::All } else { Reduction::Any };
     // uint8 stays uint8 for compatibility, as in PyTorch.
     let dtype = if t.dtype() == DType::U8 { DType::U8 } else { DType::Bool };
+    // Unlike other reductions, an empty list of dims reduces none.
+    if dims.is_some_and(<[i64]>::is_empty) {
+        return cast(&t.ne(0)?, dtype);
+    }
     record_reduce(kind, t, &o, keepdim, dtype, None)
 }
 
@@ -227,7 +235,7 @@ pub fn var(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
             let x = v.saved(0);
             let dims: Vec<i64> = (0..x.rank()).filter(|d| o.mask & (1 << d) != 0).map(|d| d as i64).collect();
             let centred = if dims.is_empty() { x.sub(x)? } else { x.sub(&mean(x, Some(&dims), true, None)?)? };
-            let scale = 2.0 / (o.count(&shape) as f64 - correction);
+            let scale = 2.0 / (o.count(&shape) as f64 - correction).max(0.0);
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&centred)?.mul(scale)?))
         }))
     })?;

@@ -107,12 +107,19 @@ fn pool_shape(name: &str, t: &Tensor, p: &PoolParams, ceil: bool) -> Result<Dims
         ensure!(p.kernel[a] > 0, Runtime, "{name}: kernel size should be greater than zero");
         ensure!(p.stride[a] > 0, Runtime, "{name}: stride should not be zero");
         ensure!(
-            p.padding[a] * 2 <= p.kernel[a] * p.dilation[a].max(1),
+            p.padding[a] * 2 <= p.dilation[a] * (p.kernel[a] - 1) + 1,
             Runtime,
             "pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
             p.padding[a],
             p.kernel[a],
             p.dilation[a]
+        );
+        ensure!(
+            p.padding[a] * 2 <= p.kernel[a],
+            Runtime,
+            "pad should be smaller than or equal to half of kernel size, but got pad = {}, kernel size = {}",
+            p.padding[a],
+            p.kernel[a]
         );
         let n = t.shape()[t.rank() - p.spatial + i];
         let size = pooled(n, p.kernel[a], p.stride[a], p.padding[a], p.dilation[a], ceil);

@@ -1,12 +1,12 @@
-//! Matrix products.
+//! Matrix products and decompositions.
 
 use crate::rows;
-use crate::table::Row;
+use crate::table::{Ret, Row};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ensure;
 use corten_core::error::Result;
 use corten_core::ops::elementwise::cast;
-use corten_core::ops::{matmul, reduce, view};
+use corten_core::ops::{linalg, matmul, reduce, view};
 use corten_core::tensor::Tensor;
 
 fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
@@ -96,8 +96,30 @@ fn blend_product(
     cast(&blend(&wide(c)?, &product(&wide(a)?, &wide(b)?)?, beta, alpha)?, dtype)
 }
 
+/// The products of every vector along x's last dim with every one along y's.
+fn inner(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (Some((&n, rows)), Some((&k, cols))) = (x.shape().split_last(), y.shape().split_last()) else {
+        return x.mul(y);
+    };
+    ensure!(
+        n == k,
+        Runtime,
+        "inner() the last dimension must match on both input tensors but got shapes {} and {}",
+        x.shape_dims(),
+        y.shape_dims()
+    );
+    if y.rank() <= 2 {
+        return linear(x, y, None);
+    }
+    let matrix = |t: &Tensor, lead: &[usize]| view::reshape(t, &[lead.iter().product(), n]);
+    let flat = matmul::matmul(&matrix(x, rows)?, &matmul::t(&matrix(y, cols)?)?)?;
+    let shape: Vec<usize> = rows.iter().chain(cols).copied().collect();
+    view::reshape(&flat, &shape)
+}
+
 /// x·Wᵀ + b.
 fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    ensure!(w.rank() <= 2, Runtime, "t() expects a tensor with <= 2 dimensions, but self is {}D", w.rank());
     let wt = if w.rank() == 2 { matmul::t(w)? } else { w.clone() };
     let y = matmul::matmul(x, &wt)?;
     match bias {
@@ -117,8 +139,15 @@ fn outer(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     view::unsqueeze(a, 1)?.mul(&view::unsqueeze(b, 0)?)
 }
 
+fn qr(a: &Tensor, mode: &str) -> Result<Ret> {
+    let (q, r) = linalg::qr(a, mode)?;
+    Ok(Ret::Named("linalg_qr", vec![q, r]))
+}
+
 pub fn rows() -> Vec<Row> {
     rows! {
+        "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
+        "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
         "bmm(Tensor self, Tensor mat2)" fmo "The product of two batches of matrices." |a| bmm(a.tensor(0), a.tensor(1))?;
@@ -126,7 +155,7 @@ pub fn rows() -> Vec<Row> {
         "dot(Tensor self, Tensor tensor)" fmo "The inner product of two vectors." |a| dot(a.tensor(0), a.tensor(1))?;
         "inner(Tensor self, Tensor other)" fmo "The inner product over the last dims." |a| {
             let (x, y) = (a.tensor(0), a.tensor(1));
-            if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { linear(x, y, None)? }
+            if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { inner(x, y)? }
         };
         "outer(Tensor self, Tensor vec2)" fmo "The outer product of two vectors." |a| outer(a.tensor(0), a.tensor(1))?;
         "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mm, a.number(3), a.number(4))?;

@@ -55,8 +55,8 @@ pub fn rows() -> Vec<Row> {
         "mean(Tensor self, int[]? dim, bool keepdim=False, *, dtype? dtype=None)" fmo "The mean over dims." |a| reduce::mean(a.tensor(0), a.opt_ints(1), a.bool(2), a.dtype(3))?;
         "prod(Tensor self, *, dtype? dtype=None)" fm "The product of everything." |a| reduce::prod(a.tensor(0), None, false, a.dtype(1))?;
         "prod(Tensor self, int dim, bool keepdim=False, *, dtype? dtype=None)" fmo "The product over a dim." |a| reduce::prod(a.tensor(0), Some(&[a.int(1)]), a.bool(2), a.dtype(3))?;
-        "amax(Tensor self, int[] dim=[], bool keepdim=False)" fmo "The maximum over dims; ties share the gradient." |a| reduce::extremum(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
-        "amin(Tensor self, int[] dim=[], bool keepdim=False)" fmo "The minimum over dims; ties share the gradient." |a| reduce::extremum(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
+        "amax(Tensor self, int[]? dim=[], bool keepdim=False)" fmo "The maximum over dims; ties share the gradient." |a| reduce::extremum(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
+        "amin(Tensor self, int[]? dim=[], bool keepdim=False)" fmo "The minimum over dims; ties share the gradient." |a| reduce::extremum(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "max(Tensor self)" fm "The maximum of everything, over a dim with its index, or of two tensors." |a| full_extremum(true, a.tensor(0))?;
         "max(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("max", reduce::extremum_with_index(true, a.tensor(0), a.int(1), a.bool(2))?);
         "max(Tensor self, Tensor other)" fmo "" |a| a.tensor(0).maximum(a.tensor(1))?;

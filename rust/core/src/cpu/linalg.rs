@@ -1,0 +1,154 @@
+//! Decompositions and triangular systems, built from the Householder transformations and the solver of the `faer` crate.
+
+use crate::cpu::threads::parallel_for;
+use crate::cpu::view::{In, Out};
+use crate::cpu::walk::Axes;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::op::linalg::Linalg;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::{householder, triangular_solve};
+use faer::traits::{ComplexField, RealField};
+use faer::{Conj, Mat, MatMut, MatRef, Par};
+
+/// Columns that are reflected together.
+const BLOCK: usize = 32;
+
+pub fn execute(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
+    match ins[0].dtype {
+        DType::F32 => execute_as::<f32>(op, ins, outs),
+        DType::F64 => execute_as::<f64>(op, ins, outs),
+        other => Err(Error::Internal(format!("{}: no kernel for {}", op.name(), other.scalar_name()))),
+    }
+}
+
+fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
+    match (op, outs) {
+        (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
+        (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
+        (Linalg::SolveTriangular { upper, left, unit }, [x]) => {
+            for_each_matrix([&ins[0], &ins[1]], [x], |[a, b], [mut x]| {
+                x.copy_from(b);
+                if left {
+                    solve::<T>(upper, unit, a, x);
+                } else {
+                    solve::<T>(!upper, unit, a.transpose(), x.transpose_mut());
+                }
+            });
+        }
+        _ => return Err(Error::Internal(format!("{}: unexpected number of outputs", op.name()))),
+    }
+    Ok(())
+}
+
+/// Calls `f` for every matrix of a batch; the windows agree in all dims but the last two.
+fn for_each_matrix<T: RealField, const I: usize, const O: usize>(
+    ins: [&In; I],
+    outs: [&mut Out; O],
+    f: impl Fn([MatRef<T>; I], [MatMut<T>; O]) + Sync,
+) {
+    let outs: [&Out; O] = outs.map(|o| &*o);
+    let rank = ins[0].shape.len() - 2;
+    let batch = &ins[0].shape[..rank];
+    let read = Axes::new(batch, ins.map(|x| &x.strides[..rank]));
+    let written = Axes::new(batch, outs.map(|o| &o.strides[..rank]));
+    parallel_for(batch.iter().product(), 1, |range| {
+        for i in range {
+            let (from, to) = (read.offsets(i), written.offsets(i));
+            let matrices = std::array::from_fn(|k| {
+                let x = ins[k];
+                // SAFETY: the window holds a matrix of these strides at every offset of its batch.
+                unsafe {
+                    let start = x.ptr.cast::<T>().add(from[k]);
+                    let strides = (x.strides[rank] as isize, x.strides[rank + 1] as isize);
+                    MatRef::from_raw_parts(start, x.shape[rank], x.shape[rank + 1], strides.0, strides.1)
+                }
+            });
+            let results = std::array::from_fn(|k| {
+                let o = outs[k];
+                // SAFETY: as above, and the matrices of a batch are disjoint.
+                unsafe {
+                    let start = o.ptr.cast::<T>().add(to[k]);
+                    let strides = (o.strides[rank] as isize, o.strides[rank + 1] as isize);
+                    MatMut::from_raw_parts_mut(start, o.shape[rank], o.shape[rank + 1], strides.0, strides.1)
+                }
+            });
+            f(matrices, results);
+        }
+    });
+}
+
+/// A = Q·R by Householder reflections as LAPACK's geqrf chooses them: a column that needs none keeps its sign, and a column
+/// that depends on others still takes its row. faer's own factorization skips such columns.
+fn qr<T: RealField>(a: MatRef<T>, q: Option<MatMut<T>>, mut r: MatMut<T>) {
+    let (m, n) = a.shape();
+    let size = m.min(n);
+    let mut reflected = a.to_owned();
+    let mut factors = Mat::<T>::zeros(BLOCK.min(size).max(1), size);
+    let room = householder::apply_block_householder_on_the_left_in_place_scratch::<T>(m, factors.nrows(), m.max(n));
+    let mut memory = MemBuffer::new(room);
+    let stack = MemStack::new(&mut memory);
+    for start in (0..size).step_by(factors.nrows()) {
+        let width = factors.nrows().min(size - start);
+        let rest = reflected.as_mut().get_mut(start.., start..);
+        let (mut panel, trailing) = rest.split_at_col_mut(width);
+        let mut factor = factors.as_mut().submatrix_mut(0, start, width, width);
+        reflect_panel(panel.as_mut(), factor.as_mut(), stack);
+        householder::apply_block_householder_transpose_on_the_left_in_place_with_conj(
+            panel.as_ref(),
+            factor.as_ref(),
+            Conj::No,
+            trailing,
+            Par::Seq,
+            stack,
+        );
+    }
+    for j in 0..r.ncols() {
+        for i in 0..r.nrows() {
+            r[(i, j)] = if i <= j { reflected[(i, j)].clone() } else { T::zero_impl() };
+        }
+    }
+    let Some(mut q) = q else { return };
+    q.fill(T::zero_impl());
+    q.as_mut().diagonal_mut().fill(T::one_impl());
+    if size > 0 {
+        householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
+            reflected.as_ref().subcols(0, size),
+            factors.as_ref(),
+            Conj::No,
+            q,
+            Par::Seq,
+            stack,
+        );
+    }
+}
+
+/// Reflects the columns of a panel one after the other, and joins the reflections into one block.
+fn reflect_panel<T: RealField>(mut panel: MatMut<T>, mut factor: MatMut<T>, stack: &mut MemStack) {
+    let width = panel.ncols();
+    for j in 0..width {
+        let (mut column, others) = panel.as_mut().get_mut(j.., j..).split_at_col_mut(1);
+        let (mut head, tail) = column.as_mut().split_at_row_mut(1);
+        let reflection = householder::make_householder_in_place(&mut head[(0, 0)], tail.col_mut(0));
+        factor[(j, j)] = reflection.tau;
+        householder::apply_block_householder_transpose_on_the_left_in_place_with_conj(
+            column.as_ref(),
+            factor.as_ref().submatrix(j, j, 1, 1),
+            Conj::No,
+            others,
+            Par::Seq,
+            stack,
+        );
+    }
+    householder::upgrade_householder_factor(factor, panel.as_ref(), width, 1, Par::Seq);
+}
+
+fn solve<T: ComplexField>(upper: bool, unit: bool, a: MatRef<T>, x: MatMut<T>) {
+    let solve = match (upper, unit) {
+        (true, false) => triangular_solve::solve_upper_triangular_in_place,
+        (true, true) => triangular_solve::solve_unit_upper_triangular_in_place,
+        (false, false) => triangular_solve::solve_lower_triangular_in_place,
+        (false, true) => triangular_solve::solve_unit_lower_triangular_in_place,
+    };
+    solve(a, x, Par::Seq);
+}

@@ -1,0 +1,207 @@
+//! Decompositions of matrices and triangular systems.
+
+use super::matmul::{product, t};
+use super::rearrange::triangle;
+use super::{join, view};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::exec::record::{record, record_one};
+use crate::grad::{Grads, Rule, Vjp};
+use crate::graph::{Input, OutSpec};
+use crate::op::Op;
+use crate::op::linalg::Linalg;
+use crate::shape::{Dims, Layout, broadcast_shapes};
+use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+fn check_matrix(name: &str, x: &Tensor, argument: &str) -> Result<()> {
+    ensure!(x.rank() >= 2, Runtime, "{name}: The input tensor {argument} must have at least 2 dimensions.");
+    Ok(())
+}
+
+/// Refuses the dtypes that PyTorch's kernel refuses, in its words.
+fn check_wide(kernel: &str, x: &Tensor) -> Result<()> {
+    let wide = matches!(x.dtype(), DType::F32 | DType::F64);
+    ensure!(wide, NotImplemented, "\"{kernel}\" not implemented for '{}'", x.dtype().scalar_name());
+    Ok(())
+}
+
+/// Batches of matrices that lie column after column, as LAPACK's results do.
+fn columns(batch: &[usize], rows: usize, cols: usize) -> Arc<Layout> {
+    let shape: Dims = batch.iter().copied().chain([rows, cols]).collect();
+    let mut layout = Layout::contiguous(batch.iter().copied().chain([cols, rows]).collect());
+    let rank = shape.len();
+    layout.strides.swap(rank - 2, rank - 1);
+    layout.shape = shape;
+    Arc::new(layout)
+}
+
+/// Which parts of a QR decomposition are computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum QrMode {
+    Reduced,
+    Complete,
+    OnlyR,
+}
+
+/// Q and R; Q is empty in mode "r".
+pub fn qr(a: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
+    check_matrix("linalg.qr", a, "A")?;
+    ensure!(
+        a.dtype().is_float(),
+        Runtime,
+        "linalg.qr: Expected a floating point or complex tensor as input. Got {}",
+        a.dtype().scalar_name()
+    );
+    let mode = match mode {
+        "reduced" => QrMode::Reduced,
+        "complete" => QrMode::Complete,
+        "r" => QrMode::OnlyR,
+        _ => bail!(
+            Runtime,
+            "qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        ),
+    };
+    check_wide("geqrf_cpu", a)?;
+    let rank = a.rank();
+    let (batch, m, n) = (&a.shape()[..rank - 2], a.shape()[rank - 2], a.shape()[rank - 1]);
+    let size = if mode == QrMode::Complete { m } else { m.min(n) };
+    let spec = |layout| OutSpec { dtype: a.dtype(), layout };
+    let inputs = SmallVec::from_iter([a.input()]);
+    let r = spec(columns(batch, size, n));
+    let (q, r) = if mode == QrMode::OnlyR {
+        let empty = super::create::zeros(Dims::from([0]), a.dtype())?;
+        (empty, record_one(Op::Linalg(Linalg::Qr), inputs, r)?)
+    } else {
+        let outs = [spec(columns(batch, m, size)), r].into_iter().collect();
+        let mut pair = record(Op::Linalg(Linalg::Qr), inputs, outs)?;
+        let (Some(r), Some(q)) = (pair.pop(), pair.pop()) else { bail!(Internal, "qr: two outputs expected") };
+        (q, r)
+    };
+    let outs = [q, r];
+    attach("LinalgQrBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1] }, || {
+        Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(qr_grad(v, mode)?)]))))
+    })?;
+    let [q, r] = outs;
+    Ok((q, r))
+}
+
+/// The rule of Walter and Lehmann, "On evaluating higher-order derivatives of the QR decomposition" (2012), with the columns
+/// beyond a square R written as Q·R, so that A is not kept.
+fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
+    let (q, r) = (v.saved(0), v.saved(1));
+    ensure!(
+        mode != QrMode::OnlyR,
+        Runtime,
+        "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr."
+    );
+    let (rank, n) = (r.rank(), r.shape()[r.rank() - 1]);
+    let m = q.shape()[rank - 2];
+    ensure!(
+        mode != QrMode::Complete || m <= n,
+        Runtime,
+        "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
+    );
+    let size = m.min(n);
+    let part = |x: &Tensor, from: usize, to: usize| view::slice(x, rank - 1, from, to - from, 1);
+    let (gq, gr) = (v.grads[0].as_ref(), v.grads[1].as_ref());
+    let (square, beyond) = (part(r, 0, size)?, part(r, size, n)?);
+    // The gradient of Q, and of R's symmetric counterpart M = R·gRᵀ − gQᵀ·Q.
+    let mut for_q = gq.cloned();
+    let mut middle = match gr {
+        Some(g) => Some(product(&square, &t(&part(g, 0, size)?)?)?),
+        None => None,
+    };
+    if let Some(g) = gq {
+        let projected = product(&t(g)?, q)?;
+        middle = Some(match middle {
+            Some(m) => m.sub(&projected)?,
+            None => projected.neg()?,
+        });
+    }
+    let wide = gr.filter(|_| n > size);
+    if let Some(g) = wide {
+        let outer = product(&beyond, &t(&part(g, size, n)?)?)?;
+        if let Some(m) = middle.take() {
+            middle = Some(m.sub(&t(&outer)?)?);
+        }
+        let through = product(q, &outer)?;
+        for_q = Some(match for_q {
+            Some(g) => g.add(&through)?,
+            None => through,
+        });
+    }
+    let Some(middle) = middle else { bail!(Internal, "linalg_qr: no gradient") };
+    let lower = triangle(false, &middle, 0)?;
+    let symmetric = lower.add(&t(&triangle(false, &middle, -1)?)?)?;
+    let mut total = product(q, &symmetric)?;
+    if let Some(g) = for_q {
+        total = total.add(&g)?;
+    }
+    let ga = solve_triangular(&t(&square)?, &total, false, false, false)?;
+    if n == size {
+        return Ok(ga);
+    }
+    let rest = match wide {
+        Some(g) => product(q, &part(g, size, n)?)?,
+        None => super::create::zeros(ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect(), ga.dtype())?,
+    };
+    join::cat(&[ga, rest], -1)
+}
+
+/// X in A·X = B, or in X·A = B unless `left`; only A's triangle is read, and its diagonal taken as 1 when `unit`.
+pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: bool) -> Result<Tensor> {
+    const NAME: &str = "linalg.solve_triangular";
+    check_matrix(NAME, a, "A")?;
+    check_matrix(NAME, b, "B")?;
+    let last = |x: &Tensor| (x.shape()[x.rank() - 2], x.shape()[x.rank() - 1]);
+    let ((m, n), (rows, cols)) = (last(a), last(b));
+    ensure!(m == n, Runtime, "{NAME}: A must be batches of square matrices, but they are {m} by {n} matrices");
+    ensure!(
+        n == if left { rows } else { cols },
+        Runtime,
+        "{NAME}: Incompatible shapes of A and B for the equation {} ({m}x{n} and {rows}x{cols})",
+        if left { "AX = B" } else { "XA = B" }
+    );
+    check_wide("triangular_solve_cpu", b)?;
+    ensure!(
+        a.dtype() == b.dtype(),
+        Runtime,
+        "{NAME}: Expected A and B to have the same dtype, but found A of type {} and B of type {} instead",
+        a.dtype().scalar_name(),
+        b.dtype().scalar_name()
+    );
+    let batch = broadcast_shapes("linalg_solve_triangular", &a.shape()[..a.rank() - 2], &b.shape()[..b.rank() - 2])?;
+    let mut inputs = SmallVec::new();
+    for (x, size) in [(a, [n, n]), (b, [rows, cols])] {
+        let mut edge = x.edge();
+        let shape: Dims = batch.iter().copied().chain(size).collect();
+        if edge.layout.shape != shape {
+            let Some(wide) = edge.layout.broadcast_to(&shape) else {
+                bail!(Internal, "{NAME}: batch dims do not broadcast")
+            };
+            edge.layout = Arc::new(wide);
+        }
+        inputs.push(Input::Tensor(edge));
+    }
+    let spec = OutSpec { dtype: a.dtype(), layout: columns(&batch, rows, cols) };
+    let out = record_one(Op::Linalg(Linalg::SolveTriangular { upper, left, unit }), inputs, spec)?;
+    let saved = Keep { inputs: &[0], outputs: &[0] };
+    attach("LinalgSolveTriangularBackward0", &[a, b], std::slice::from_ref(&out), saved, || {
+        Rule::Fn(Box::new(move |v| {
+            let (a, x) = (v.saved(0), v.saved(1));
+            let gb = solve_triangular(&t(a)?, v.grad()?, !upper, left, unit)?;
+            let ga = if v.needs(0) {
+                let outer = if left { product(&gb, &t(x)?)? } else { product(&t(x)?, &gb)? };
+                let skipped = unit as i64;
+                Some(triangle(upper, &outer.neg()?, if upper { skipped } else { -skipped })?)
+            } else {
+                None
+            };
+            Ok(Grads::from_iter([ga, v.needs(1).then_some(gb)]))
+        }))
+    })?;
+    Ok(out)
+}
