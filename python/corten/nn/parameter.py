@@ -42,7 +42,8 @@ class Parameter(corten.Tensor):
     def __repr__(self):
         return "Parameter containing:\n" + corten.Tensor.__repr__(self)
 
-    __str__ = __repr__
+    def __str__(self):
+        return repr(self)
 
     def __reduce_ex__(self, proto):
         state = self.__dict__
@@ -131,7 +132,8 @@ class UninitializedTensorMixin:
     def __repr__(self):
         return f"<{type(self).__name__}>"
 
-    __str__ = __repr__
+    def __str__(self):
+        return repr(self)
 
     def __reduce_ex__(self, proto):
         return type(self), (self.requires_grad, self.device, self.dtype)

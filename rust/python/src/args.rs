@@ -147,12 +147,16 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
     if o.is_instance_of::<PyFloat>() {
         return Some(Scalar::Float(o.extract().ok()?));
     }
-    if o.is_instance_of::<PyTensor>() || o.is_instance_of::<PyString>() || o.is_none() {
+    if o.is_instance_of::<PyTensor>()
+        || o.is_instance_of::<PyString>()
+        || o.is_instance_of::<PyList>()
+        || o.is_instance_of::<PyTuple>()
+        || o.is_none()
+    {
         return None;
     }
     // numpy scalars: bool first, then anything with __index__, then anything with __float__.
-    let name = o.get_type().name().ok()?.to_string();
-    if name.starts_with("bool") {
+    if type_name(o).starts_with("bool") {
         return o.is_truthy().ok().map(Scalar::Bool);
     }
     if o.hasattr("ndim").ok()? && o.getattr("ndim").ok()?.extract::<i64>().ok()? != 0 {
@@ -244,7 +248,7 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
                 return Some(Value::Bool(b.is_true()));
             }
             // Numbers are no flags, numpy's bools are.
-            let numpy_bool = o.get_type().name().ok()?.to_string().starts_with("bool");
+            let numpy_bool = type_name(o).starts_with("bool");
             numpy_bool.then(|| o.is_truthy().ok().map(Value::Bool)).flatten()
         }
         Kind::Str => o.extract::<String>().ok().map(Value::Str),

@@ -231,7 +231,9 @@ impl PyLayout {
 
 /// The name of an object's type, for messages.
 pub fn type_name(o: &Bound<'_, PyAny>) -> String {
-    o.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string())
+    // Not by `to_string`, which asks Python for the text, and so may meet a Ctrl-C that it cannot report.
+    let name = o.get_type().name();
+    name.as_ref().ok().and_then(|n| n.to_cow().ok()).map_or_else(|| "object".into(), |n| n.into_owned())
 }
 
 /// A dtype given as an object, or as Python's `float`, `int`, `bool`.
