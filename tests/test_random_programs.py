@@ -34,6 +34,12 @@ def test_programs_do_not_depend_on_when_they_are_flushed(chunk: int) -> None:
             pytest.fail(report(program, corten, None), pytrace=False)
 
 
+# Found faults: windows into a unit's own values, a copied input given away, units that waited for each other.
+@pytest.mark.parametrize("seed", [9515, 37028, 309454])
+def test_programs_that_once_differed(seed: int) -> None:
+    assert not check(generate(seed), corten)
+
+
 def test_generation_is_deterministic() -> None:
     assert generate(7) == generate(7)
     assert generate(7).steps != generate(8).steps

@@ -18,7 +18,7 @@ use super::segment::same_layout;
 const MAX_INSTRS: usize = 1024;
 const MAX_OPERANDS: usize = 48;
 /// Units looked at when checking for cycles; beyond that the answer is "may depend".
-const SEARCH_LIMIT: usize = 512;
+const SEARCH_LIMIT: usize = 4096;
 
 /// One kernel to be: its nodes in recorded order and the units it must wait for.
 #[derive(Clone, Debug, Default)]
@@ -154,10 +154,6 @@ impl Fuser<'_> {
         }
     }
 
-    fn first(&self, u: u32) -> u32 {
-        self.units[u as usize].nodes.first().copied().unwrap_or(u32::MAX)
-    }
-
     fn last(&self, u: u32) -> u32 {
         self.units[u as usize].nodes.last().copied().unwrap_or(0)
     }
@@ -209,17 +205,17 @@ impl Fuser<'_> {
         self.units[into as usize].after.retain(|&a| a != into);
     }
 
-    /// Whether one of `start` is `target` or waits for it. Units that ended before the target began cannot.
+    /// Whether one of `start` is `target` or waits for it. A unit that ended before the target began may: through one that
+    /// has grown since.
     fn reaches(&mut self, start: Vec<u32>, target: u32) -> bool {
         self.round += 1;
-        let begin = self.first(target);
         let mut stack = start;
         let mut visited = 0;
         while let Some(u) = stack.pop() {
             if u == target {
                 return true;
             }
-            if self.seen[u as usize] == self.round || self.last(u) < begin {
+            if self.seen[u as usize] == self.round {
                 continue;
             }
             self.seen[u as usize] = self.round;

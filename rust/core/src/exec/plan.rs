@@ -97,6 +97,9 @@ impl Cache {
 fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     let units = fuse::fuse(nodes, fusion);
     let order = schedule(&units);
+    if order.len() < units.iter().filter(|u| !u.nodes.is_empty()).count() {
+        return Err(crate::error::Error::Internal("fusion made units that wait for each other".into()));
+    }
     // A value must reach memory when something outside its unit reads it.
     let mut unit_of = vec![0u32; nodes.len()];
     for (u, unit) in units.iter().enumerate() {
