@@ -10,6 +10,7 @@
 
 use crate::graph::{Input, Node};
 use crate::op::{Ew, Op};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,8 +18,6 @@ use super::segment::same_layout;
 
 const MAX_INSTRS: usize = 1024;
 const MAX_OPERANDS: usize = 48;
-/// Units looked at when checking for cycles; beyond that the answer is "may depend".
-const SEARCH_LIMIT: usize = 4096;
 
 /// One kernel to be: its nodes in recorded order and the units it must wait for.
 #[derive(Clone, Debug, Default)]
@@ -40,13 +39,16 @@ struct Fuser<'a> {
     units: Vec<Unit>,
     unit_of: Vec<u32>,
     fusion: bool,
+    /// The placed nodes that read each node.
+    readers: HashMap<*const Node, Vec<u32>>,
     seen: Vec<u32>,
     round: u32,
 }
 
 /// Groups the segment's nodes into units; units that were merged away are left empty.
 pub fn fuse(nodes: &[Arc<Node>], fusion: bool) -> Vec<Unit> {
-    let mut f = Fuser { nodes, units: Vec::new(), unit_of: Vec::new(), fusion, seen: Vec::new(), round: 0 };
+    let (units, unit_of, seen) = (Vec::new(), Vec::new(), Vec::new());
+    let mut f = Fuser { nodes, units, unit_of, fusion, readers: HashMap::new(), seen, round: 0 };
     for i in 0..nodes.len() {
         f.place(i as u32);
     }
@@ -105,6 +107,11 @@ impl Fuser<'_> {
         join(&mut u.after, after.into_iter().filter(|&a| a != unit));
         join(&mut u.windowed, windowed.into_iter());
         self.unit_of.push(unit);
+        for input in self.nodes[i as usize].inputs().iter() {
+            if let Input::Tensor(e) = input {
+                self.readers.entry(Arc::as_ptr(&e.node)).or_default().push(i);
+            }
+        }
     }
 
     /// The unit that a node joins: the latest candidate that admits it, with the other candidates merged into it where that is
@@ -141,17 +148,8 @@ impl Fuser<'_> {
     fn wait_for_readers(&self, i: u32, after: &mut Vec<u32>) {
         let inputs = self.nodes[i as usize].inputs();
         let Some(Input::Tensor(base)) = inputs.first() else { return };
-        let base = Arc::as_ptr(&base.node);
-        for j in 0..i {
-            let reads = self.nodes[j as usize]
-                .inputs()
-                .iter()
-                .any(|x| matches!(x, Input::Tensor(e) if Arc::as_ptr(&e.node) == base));
-            let unit = self.unit_of[j as usize];
-            if reads && !after.contains(&unit) {
-                after.push(unit);
-            }
-        }
+        let readers = self.readers.get(&Arc::as_ptr(&base.node)).into_iter().flatten();
+        join(after, readers.map(|&j| self.unit_of[j as usize]));
     }
 
     fn last(&self, u: u32) -> u32 {
@@ -210,7 +208,6 @@ impl Fuser<'_> {
     fn reaches(&mut self, start: Vec<u32>, target: u32) -> bool {
         self.round += 1;
         let mut stack = start;
-        let mut visited = 0;
         while let Some(u) = stack.pop() {
             if u == target {
                 return true;
@@ -219,10 +216,6 @@ impl Fuser<'_> {
                 continue;
             }
             self.seen[u as usize] = self.round;
-            visited += 1;
-            if visited > SEARCH_LIMIT {
-                return true;
-            }
             stack.extend(&self.units[u as usize].after);
         }
         false
