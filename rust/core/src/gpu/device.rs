@@ -1,0 +1,191 @@
+//! An opened GPU: its queue, the features and limits in use, and what has gone wrong on it.
+
+use super::adapters;
+use super::encoder::Work;
+use super::memory::Pool;
+use super::pipelines::Pipelines;
+use crate::error::{Error, Result};
+use crate::graph::lock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// Comma-separated features that may be used; `core` uses none and keeps to WebGPU's default limits.
+pub const FEATURES_VARIABLE: &str = "CORTEN_GPU_FEATURES";
+
+/// The optional features that make kernels faster. A kernel must work without any of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Features {
+    pub immediates: bool,
+    pub subgroups: bool,
+    pub f16: bool,
+    pub int64: bool,
+    pub timestamps: bool,
+    pub pipeline_cache: bool,
+    /// Whether limits beyond WebGPU's defaults are asked for.
+    pub limits: bool,
+}
+
+impl Features {
+    /// By the name that [`FEATURES_VARIABLE`] uses.
+    fn named(&mut self) -> [(&'static str, &mut bool, wgpu::Features); 6] {
+        use wgpu::Features as F;
+        [
+            ("immediates", &mut self.immediates, F::IMMEDIATES),
+            ("subgroups", &mut self.subgroups, F::SUBGROUP),
+            ("f16", &mut self.f16, F::SHADER_F16),
+            ("int64", &mut self.int64, F::SHADER_INT64),
+            ("timestamps", &mut self.timestamps, F::TIMESTAMP_QUERY.union(F::TIMESTAMP_QUERY_INSIDE_PASSES)),
+            ("pipeline_cache", &mut self.pipeline_cache, F::PIPELINE_CACHE),
+        ]
+    }
+
+    /// What the adapter has and the environment admits.
+    fn choose(adapter: &wgpu::Adapter, wanted: Option<&str>) -> Features {
+        let has = adapter.features();
+        let admitted = |name: &str| wanted.is_none_or(|w| w.split(',').any(|n| n.trim() == name));
+        let mut chosen = Features { limits: admitted("limits"), ..Features::default() };
+        for (name, on, flag) in chosen.named() {
+            *on = has.contains(flag) && admitted(name);
+        }
+        chosen
+    }
+
+    fn flags(mut self) -> wgpu::Features {
+        self.named().into_iter().filter(|(_, on, _)| **on).fold(wgpu::Features::empty(), |f, (_, _, flag)| f | flag)
+    }
+
+    /// The names of those in use.
+    pub fn names(mut self) -> Vec<&'static str> {
+        self.named().into_iter().filter(|(_, on, _)| **on).map(|(name, _, _)| name).collect()
+    }
+}
+
+/// What went wrong on a device, noticed outside any call.
+#[derive(Default)]
+struct Trouble {
+    lost: AtomicBool,
+    message: Mutex<Option<String>>,
+}
+
+impl Trouble {
+    fn report(&self, message: String) {
+        lock(&self.message).get_or_insert(message);
+    }
+}
+
+/// An opened GPU.
+pub struct Gpu {
+    pub index: u16,
+    pub info: wgpu::AdapterInfo,
+    pub features: Features,
+    pub limits: wgpu::Limits,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) work: Mutex<Work>,
+    pub(super) pool: Mutex<Pool>,
+    pub(super) pipelines: Mutex<Pipelines>,
+    trouble: Arc<Trouble>,
+    process: u32,
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({}: {})", self.index, self.info.name)
+    }
+}
+
+static OPEN: LazyLock<Mutex<Vec<Option<Arc<Gpu>>>>> = LazyLock::new(Mutex::default);
+
+/// The GPU with this index, opened when it is first used. A lost one is opened anew.
+pub fn gpu(index: u16) -> Result<Arc<Gpu>> {
+    let mut open = lock(&OPEN);
+    if let Some(Some(g)) = open.get(index as usize) {
+        g.check_process()?;
+        if !g.trouble.lost.load(Ordering::Acquire) {
+            return Ok(g.clone());
+        }
+    }
+    let opened = Arc::new(Gpu::open(index)?);
+    if open.len() <= index as usize {
+        open.resize(index as usize + 1, None);
+    }
+    open[index as usize] = Some(opened.clone());
+    Ok(opened)
+}
+
+impl Gpu {
+    fn open(index: u16) -> Result<Gpu> {
+        let adapter = adapters::adapter(index)?;
+        let info = adapter.get_info();
+        let wanted = std::env::var(FEATURES_VARIABLE).ok();
+        let features = Features::choose(adapter, wanted.as_deref());
+        let limits = wanted_limits(&adapter.limits(), features);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("corten"),
+            required_features: features.flags(),
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) = adapters::ready(adapter.request_device(&descriptor))?
+            .map_err(|e| Error::Runtime(format!("gpu:{index} ({}) could not be opened: {e}", info.name)))?;
+        let trouble = Arc::new(Trouble::default());
+        let seen = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| seen.report(e.to_string())));
+        let seen = trouble.clone();
+        device.set_device_lost_callback(move |reason, text| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                seen.report(format!("the device was lost: {text}"));
+                seen.lost.store(true, Ordering::Release);
+            }
+        });
+        let work = Mutex::new(Work::new(&device, &limits));
+        let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
+        let process = std::process::id();
+        let pool = Mutex::default();
+        Ok(Gpu { index, info, features, limits, device, queue, work, pool, pipelines, trouble, process })
+    }
+
+    /// A forked child shares the parent's device by accident only.
+    fn check_process(&self) -> Result<()> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::Runtime(format!(
+            "gpu:{} was opened before this process was forked, and a forked process cannot use it: start workers with the \
+             'spawn' or 'forkserver' method",
+            self.index
+        )))
+    }
+
+    /// What the driver reported since the last look. `doing` names the operator or transfer that noticed.
+    pub fn check(&self, doing: &str) -> Result<()> {
+        let Some(message) = lock(&self.trouble.message).take() else { return Ok(()) };
+        Err(Error::Runtime(format!("gpu:{} ({}) failed at {doing}: {message}", self.index, self.info.name)))
+    }
+
+    /// Runs `make` and tells whether the driver had the memory for it.
+    pub(super) fn with_memory<T>(&self, make: impl FnOnce() -> T) -> Result<Option<T>> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let made = make();
+        let refused = adapters::ready(scope.pop())?;
+        Ok(refused.is_none().then_some(made))
+    }
+}
+
+/// WebGPU's default limits, raised to the adapter's where kernels profit.
+fn wanted_limits(has: &wgpu::Limits, features: Features) -> wgpu::Limits {
+    let mut limits = wgpu::Limits::default();
+    if features.limits {
+        limits.max_buffer_size = has.max_buffer_size;
+        limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
+        limits.max_storage_buffers_per_shader_stage = has.max_storage_buffers_per_shader_stage.min(32);
+        limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
+        limits.max_compute_invocations_per_workgroup = has.max_compute_invocations_per_workgroup;
+        limits.max_compute_workgroup_size_x = has.max_compute_workgroup_size_x;
+        limits.max_compute_workgroup_size_y = has.max_compute_workgroup_size_y;
+    }
+    if features.immediates {
+        limits.max_immediate_size = has.max_immediate_size;
+    }
+    limits
+}

@@ -1,0 +1,134 @@
+//! Device memory: buffers by size class, reused last-in first-out.
+//!
+//! Commands run in the order in which they are encoded, so a buffer may be handed out again as soon as its last user is
+//! encoded: what comes later overwrites it later.
+
+use super::device::Gpu;
+use crate::error::{Error, Result};
+use crate::graph::lock;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Sizes are multiples of this, so that kernels may read and write whole vectors past the last element.
+const GRAIN: u64 = 256;
+
+/// A piece of device memory. It returns to its pool when dropped.
+pub struct Allocation {
+    pub gpu: Arc<Gpu>,
+    pub buffer: wgpu::Buffer,
+    /// Never used twice: names the buffer in the cache of bind groups.
+    pub id: u64,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Allocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Allocation({} bytes on gpu:{})", self.bytes, self.gpu.index)
+    }
+}
+
+/// Free buffers and the sums of what is held.
+#[derive(Default)]
+pub struct Pool {
+    free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
+    next: u64,
+    pub stats: Stats,
+}
+
+/// Bytes and events since the device was opened.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Stats {
+    /// In live tensors.
+    pub allocated: u64,
+    pub peak: u64,
+    /// Held from the driver, free buffers included.
+    pub reserved: u64,
+    /// Buffers asked of the driver.
+    pub created: u64,
+}
+
+/// Sizes rounded up to an eighth of their power of two, so that similar sizes share buffers.
+fn class(bytes: usize) -> Option<u64> {
+    let bytes = (bytes as u64).max(GRAIN);
+    let step = (bytes.checked_next_power_of_two()? >> 3).max(GRAIN);
+    bytes.checked_next_multiple_of(step)
+}
+
+/// Uninitialised device memory for at least `bytes`.
+pub fn allocate(gpu: &Arc<Gpu>, bytes: usize) -> Result<Allocation> {
+    let limit = gpu.limits.max_buffer_size;
+    let size = class(bytes).filter(|&c| c <= limit).or((bytes as u64 <= limit).then_some(limit & !(GRAIN - 1)));
+    let Some(size) = size.filter(|&c| c >= bytes as u64) else {
+        return Err(Error::OutOfMemory(format!(
+            "out of memory: a result of {bytes} bytes is larger than the largest buffer of gpu:{} ({limit} bytes)",
+            gpu.index
+        )));
+    };
+    let kept = lock(&gpu.pool).take(size);
+    let (id, buffer) = match kept {
+        Some(found) => found,
+        None => create(gpu, size)?,
+    };
+    let mut pool = lock(&gpu.pool);
+    pool.stats.allocated += size;
+    pool.stats.peak = pool.stats.peak.max(pool.stats.allocated);
+    Ok(Allocation { gpu: gpu.clone(), buffer, id, bytes: size })
+}
+
+fn create(gpu: &Arc<Gpu>, size: u64) -> Result<(u64, wgpu::Buffer)> {
+    use wgpu::BufferUsages as U;
+    let descriptor = wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage: U::STORAGE | U::COPY_SRC | U::COPY_DST,
+        mapped_at_creation: false,
+    };
+    let make = || gpu.with_memory(|| gpu.device.create_buffer(&descriptor));
+    let made = match make()? {
+        Some(b) => Some(b),
+        None => {
+            // What is free but kept, and what finished work still holds, may be enough.
+            empty_cache(gpu)?;
+            make()?
+        }
+    };
+    let buffer = made.ok_or_else(|| {
+        let held = lock(&gpu.pool).stats;
+        Error::OutOfMemory(format!(
+            "out of memory: gpu:{} ({}) refused {size} bytes; {} bytes are in use by tensors",
+            gpu.index, gpu.info.name, held.allocated
+        ))
+    })?;
+    let mut pool = lock(&gpu.pool);
+    pool.next += 1;
+    pool.stats.created += 1;
+    pool.stats.reserved += size;
+    Ok((pool.next, buffer))
+}
+
+/// Gives every free buffer back to the driver.
+pub fn empty_cache(gpu: &Arc<Gpu>) -> Result<()> {
+    gpu.synchronize()?;
+    let freed: Vec<_> = {
+        let mut pool = lock(&gpu.pool);
+        let freed: Vec<_> = pool.free.drain().flat_map(|(size, list)| list.into_iter().map(move |b| (size, b))).collect();
+        pool.stats.reserved -= freed.iter().map(|(size, _)| size).sum::<u64>();
+        freed
+    };
+    gpu.forget_buffers(freed.iter().map(|(_, (id, _))| *id));
+    Ok(())
+}
+
+impl Pool {
+    fn take(&mut self, size: u64) -> Option<(u64, wgpu::Buffer)> {
+        self.free.get_mut(&size)?.pop()
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        let mut pool = lock(&self.gpu.pool);
+        pool.stats.allocated -= self.bytes;
+        pool.free.entry(self.bytes).or_default().push((self.id, self.buffer.clone()));
+    }
+}

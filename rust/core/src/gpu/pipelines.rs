@@ -1,0 +1,219 @@
+//! Compiled shaders, found by the kernel's variant; and the layouts of what they bind.
+
+use super::device::{Features, Gpu};
+use crate::error::{Error, Result};
+use crate::graph::lock;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// `1` keeps the runtime's bounds checks in our shaders: slow, for tests.
+pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
+
+/// Bytes of the block of parameters that every kernel reads: sizes, strides, offsets and numbers.
+pub const PARAMETER_BYTES: u64 = 4096;
+
+/// How a shader binds a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub id: u64,
+    pub name: String,
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: Arc<BindLayout>,
+}
+
+/// The bindings of a kernel's buffers.
+#[derive(Debug)]
+pub struct BindLayout {
+    pub id: u64,
+    pub layout: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+/// A kernel by its family and everything its text depends on.
+pub type Variant = (&'static str, Vec<u32>);
+
+pub struct Pipelines {
+    by_variant: HashMap<Variant, Arc<Pipeline>>,
+    by_text: HashMap<String, Arc<Pipeline>>,
+    layouts: HashMap<Vec<Access>, Arc<BindLayout>>,
+    pub parameters: wgpu::BindGroupLayout,
+    cache: Option<wgpu::PipelineCache>,
+    checks: bool,
+    /// Shaders compiled so far.
+    pub compiled: u64,
+}
+
+impl Pipelines {
+    pub fn new(device: &wgpu::Device, info: &wgpu::AdapterInfo, features: Features) -> Pipelines {
+        let entry = wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: true,
+                min_binding_size: std::num::NonZero::new(PARAMETER_BYTES),
+            },
+            count: None,
+        };
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some("parameters"), entries: &[entry] };
+        let cache = features.pipeline_cache.then(|| disk::load(device, info));
+        Pipelines {
+            by_variant: HashMap::new(),
+            by_text: HashMap::new(),
+            layouts: HashMap::new(),
+            parameters: device.create_bind_group_layout(&descriptor),
+            cache,
+            checks: std::env::var(CHECKS_VARIABLE).is_ok_and(|v| v == "1"),
+            compiled: 0,
+        }
+    }
+
+    fn layout(&mut self, device: &wgpu::Device, accesses: &[Access]) -> Arc<BindLayout> {
+        if let Some(found) = self.layouts.get(accesses) {
+            return found.clone();
+        }
+        let entries: Vec<_> = accesses
+            .iter()
+            .enumerate()
+            .map(|(i, access)| wgpu::BindGroupLayoutEntry {
+                binding: i as u32,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: *access == Access::Read },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&self.parameters), Some(&layout)],
+            immediate_size: 0,
+        });
+        let made = Arc::new(BindLayout { id: self.layouts.len() as u64, layout, pipeline });
+        self.layouts.insert(accesses.to_vec(), made.clone());
+        made
+    }
+}
+
+impl Gpu {
+    /// The pipeline of a kernel variant; `text` writes its WGSL and says how its buffers are bound when it is new.
+    pub fn pipeline(&self, variant: Variant, text: impl FnOnce() -> (String, Vec<Access>)) -> Result<Arc<Pipeline>> {
+        let mut all = lock(&self.pipelines);
+        if let Some(found) = all.by_variant.get(&variant) {
+            return Ok(found.clone());
+        }
+        let (source, accesses) = text();
+        let pipeline = match all.by_text.get(&source) {
+            Some(found) => found.clone(),
+            None => {
+                let made = Arc::new(self.compile(&mut all, variant.0, &source, &accesses)?);
+                all.by_text.insert(source, made.clone());
+                made
+            }
+        };
+        all.by_variant.insert(variant, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, all: &mut Pipelines, name: &str, source: &str, accesses: &[Access]) -> Result<Pipeline> {
+        let limit = self.limits.max_storage_buffers_per_shader_stage as usize;
+        if accesses.len() > limit {
+            return Err(Error::Internal(format!("{name}: {} buffers in one kernel, limit {limit}", accesses.len())));
+        }
+        let layout = all.layout(&self.device, accesses);
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(source)) };
+        let module = if all.checks {
+            self.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: our kernels guard their own edges, end their loops and clamp indices that come from data; the tests run
+            // them with the checks on as well.
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&layout.pipeline),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: all.cache.as_ref(),
+        });
+        if let Some(e) = super::adapters::ready(scope.pop())? {
+            return Err(Error::Internal(format!("the shader of {name} was refused: {e}\n{}", numbered(source))));
+        }
+        all.compiled += 1;
+        if let Some(cache) = &all.cache {
+            disk::save_sometimes(&self.info, cache, all.compiled);
+        }
+        Ok(Pipeline { id: all.compiled, name: name.to_string(), pipeline, layout })
+    }
+}
+
+fn numbered(source: &str) -> String {
+    source.lines().enumerate().map(|(i, line)| format!("{:4} {line}\n", i + 1)).collect()
+}
+
+/// The driver's compiled code, kept between runs where the backend allows it (Vulkan).
+mod disk {
+    use std::path::PathBuf;
+
+    /// Set to an empty text to keep nothing on disk.
+    const FOLDER_VARIABLE: &str = "CORTEN_CACHE";
+
+    fn folder() -> Option<PathBuf> {
+        if let Some(chosen) = std::env::var_os(FOLDER_VARIABLE) {
+            return (!chosen.is_empty()).then(|| PathBuf::from(chosen));
+        }
+        let base = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let cache = base("XDG_CACHE_HOME")
+            .or_else(|| base("LOCALAPPDATA"))
+            .or_else(|| base("HOME").map(|h| h.join(".cache")))?;
+        Some(cache.join("corten"))
+    }
+
+    /// One file per device and driver version.
+    fn file(info: &wgpu::AdapterInfo) -> Option<PathBuf> {
+        let key = wgpu::util::pipeline_cache_key(info)?;
+        let driver: String = info.driver_info.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+        Some(folder()?.join(format!("{key}_{driver}")))
+    }
+
+    pub fn load(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> wgpu::PipelineCache {
+        let data = file(info).and_then(|f| std::fs::read(f).ok());
+        let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
+        // SAFETY: the file was written by `save_sometimes`; wgpu checks its header against this device and driver and starts
+        // empty when they differ.
+        unsafe { device.create_pipeline_cache(&descriptor) }
+    }
+
+    /// After the 1st, 2nd, 4th, 8th … new shader: few writes, and little is lost when the process is killed.
+    pub fn save_sometimes(info: &wgpu::AdapterInfo, cache: &wgpu::PipelineCache, compiled: u64) {
+        if compiled.is_power_of_two() {
+            let _ = save(info, cache);
+        }
+    }
+
+    fn save(info: &wgpu::AdapterInfo, cache: &wgpu::PipelineCache) -> Option<()> {
+        let (target, data) = (file(info)?, cache.get_data()?);
+        std::fs::create_dir_all(target.parent()?).ok()?;
+        let partial = target.with_extension(format!("{}.part", std::process::id()));
+        std::fs::write(&partial, data).ok()?;
+        std::fs::rename(&partial, &target).ok()
+    }
+}
