@@ -50,6 +50,8 @@ pub type Inputs = SmallVec<[Input; 3]>;
 pub struct Node {
     pub op: Op,
     pub outs: SmallVec<[OutSpec; 1]>,
+    /// Where it runs and its outputs lie.
+    pub device: Device,
     /// Identity of the recorder that holds this node while it is pending.
     pub owner: u32,
     /// Position in the segment being flushed; meaningless otherwise.
@@ -59,17 +61,19 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn pending(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, owner: u32) -> Node {
-        Node { op, outs, owner, slot: AtomicU32::new(0), inputs: Mutex::new(inputs), buffers: OnceLock::new() }
+    pub fn pending(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device, owner: u32) -> Node {
+        Node { op, outs, device, owner, slot: AtomicU32::new(0), inputs: Mutex::new(inputs), buffers: OnceLock::new() }
     }
 
     /// A node that is finished from the start: memory that came from outside or was just made.
     pub fn data(buffer: Arc<Buffer>, dtype: DType, layout: Arc<Layout>) -> Node {
+        let device = buffer.device();
         let buffers = OnceLock::new();
         let _ = buffers.set(SmallVec::from_iter([buffer]));
         Node {
             op: Op::Data,
             outs: SmallVec::from_iter([OutSpec { dtype, layout }]),
+            device,
             owner: 0,
             slot: AtomicU32::new(0),
             inputs: Mutex::default(),
@@ -191,7 +195,7 @@ impl Cell {
 pub static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 pub static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Aligned memory, owned by the engine or borrowed from outside together with whatever keeps it alive.
+/// Aligned memory, owned by the engine or borrowed from outside together with whatever keeps it alive; or memory of a GPU.
 pub struct Buffer {
     ptr: *mut u8,
     bytes: usize,
@@ -203,6 +207,8 @@ pub struct Buffer {
 enum Owner {
     Engine,
     Outside(Box<dyn std::any::Any + Send + Sync>),
+    /// The backend's own handle; the address is null.
+    Device(Device, Box<dyn std::any::Any + Send + Sync>),
 }
 
 // SAFETY: a buffer is plain memory; the executor orders its readers and writers.
@@ -233,6 +239,20 @@ impl Buffer {
         Buffer { ptr, bytes, owner: Owner::Outside(keep), pinned: AtomicBool::new(true) }
     }
 
+    /// `bytes` bytes of a device's memory, behind the backend's handle.
+    pub fn on_device(device: Device, bytes: usize, handle: Box<dyn std::any::Any + Send + Sync>) -> Buffer {
+        let owner = Owner::Device(device, handle);
+        Buffer { ptr: std::ptr::null_mut(), bytes, owner, pinned: AtomicBool::new(false) }
+    }
+
+    #[inline]
+    pub fn device(&self) -> Device {
+        match &self.owner {
+            Owner::Device(device, _) => *device,
+            _ => Device::Cpu,
+        }
+    }
+    /// The address; null for a device's memory.
     #[inline]
     pub fn ptr(&self) -> *mut u8 {
         self.ptr
@@ -241,10 +261,10 @@ impl Buffer {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
-    /// What keeps memory from outside alive, if it is of this type.
+    /// What keeps memory from outside alive, or the handle of a device's memory, if it is of this type.
     pub fn owner<T: 'static>(&self) -> Option<&T> {
         match &self.owner {
-            Owner::Outside(keep) => keep.downcast_ref(),
+            Owner::Outside(keep) | Owner::Device(_, keep) => keep.downcast_ref(),
             Owner::Engine => None,
         }
     }

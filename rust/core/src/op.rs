@@ -81,7 +81,7 @@ macro_rules! rule {
 pub const SAVE_OUTPUT: u8 = 1 << 7;
 
 macro_rules! define_elementwise {
-    ($(($V:ident, $name:literal, $rule:ident, ($($arg:ident),*), $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+    ($(($V:ident, $name:literal, $rule:ident, ($($arg:ident),*), $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl { $($wc:ident : $w:literal),* }, grad $($grad:tt)*))*) => {
         /// The elementwise operators, from the table in `ops/elementwise_table.rs`.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
         #[repr(u8)]
@@ -102,9 +102,13 @@ macro_rules! define_elementwise {
             pub const fn arity(self) -> usize {
                 match self { $(Ew::$V => [$(stringify!($arg)),*].len()),* }
             }
-            /// The expression over the arguments' names, in WGSL.
-            pub const fn wgsl(self) -> &'static str {
-                match self { $(Ew::$V => $w),* }
+            /// The arguments' names.
+            pub const fn arguments(self) -> &'static [&'static str] {
+                match self { $(Ew::$V => &[$(stringify!($arg)),*]),* }
+            }
+            /// The expression over the arguments' names, in WGSL, for values of a class given as bits of [`class_bit`].
+            const fn wgsl_of(self, class: u8) -> Option<&'static str> {
+                match self { $(Ew::$V => { $(if class_bit(stringify!($wc)) & class != 0 { return Some($w) })* None }),* }
             }
             /// Which dtype classes the row computes, as bits of [`class_bit`].
             const fn classes(self) -> u8 {
@@ -171,15 +175,22 @@ const fn class_bit(class: &str) -> u8 {
 
 elementwise_table!(define_elementwise);
 
+fn class_of(dtype: DType) -> u8 {
+    match dtype {
+        DType::Bool => class_bit("b"),
+        d if d.is_float() => class_bit("f"),
+        _ => class_bit("i"),
+    }
+}
+
 impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
-        let class = match dtype {
-            DType::Bool => class_bit("b"),
-            d if d.is_float() => class_bit("f"),
-            _ => class_bit("i"),
-        };
-        self.classes() & class != 0 || self == Ew::Philox
+        self.classes() & class_of(dtype) != 0 || self == Ew::Philox
+    }
+    /// The row's expression in WGSL for values of `dtype`; `$` stands for the prefix of the integer type's functions.
+    pub fn wgsl(self, dtype: DType) -> Option<&'static str> {
+        self.wgsl_of(class_of(dtype))
     }
 }
 

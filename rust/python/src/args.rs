@@ -3,6 +3,7 @@
 use crate::random::PyGenerator;
 use crate::tensor::PyTensor;
 use crate::types::{Format, PyFormat, extract_device, extract_dtype, type_name};
+use corten_core::device::Device;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ops::elementwise::Operand;
 use corten_core::tensor::Tensor;
@@ -64,7 +65,7 @@ pub enum Value {
     Floats(Vec<f64>),
     Tensors(Vec<Tensor>),
     DType(DType),
-    Device,
+    Device(Device),
     Format(Format),
     Object(std::sync::Arc<Py<PyAny>>),
 }
@@ -266,7 +267,7 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         Kind::Tensors => extract_tensors(o).map(Value::Tensors),
         Kind::DType => extract_dtype(o).ok().map(Value::DType),
         // An unavailable device is an error of its own, raised by the caller.
-        Kind::Device => extract_device(o).ok().map(|_| Value::Device),
+        Kind::Device => extract_device(o).ok().map(Value::Device),
         Kind::Format => o.cast::<PyFormat>().ok().map(|f| Value::Format(f.get().0)),
         Kind::Generator => o.cast::<PyGenerator>().ok().map(|_| Value::Object(std::sync::Arc::new(o.clone().unbind()))),
         Kind::Any => Some(Value::Object(std::sync::Arc::new(o.clone().unbind()))),
@@ -527,6 +528,12 @@ impl<'a> Args<'a> {
     pub fn dtype(&self, i: usize) -> Option<DType> {
         match &self.0[i] {
             Value::DType(d) => Some(*d),
+            _ => None,
+        }
+    }
+    pub fn device(&self, i: usize) -> Option<Device> {
+        match &self.0[i] {
+            Value::Device(d) => Some(*d),
             _ => None,
         }
     }

@@ -52,7 +52,8 @@ pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
         return if e.to_bool() {
             t.copy().py()
         } else {
-            ops::create::full_with((*output_layout(t.layout())).clone(), Scalar::Bool(true), DType::Bool).py()
+            ops::create::full_with((*output_layout(t.layout())).clone(), Scalar::Bool(true), DType::Bool, t.device())
+                .py()
         };
     }
     // Small powers by multiplication, as PyTorch does.

@@ -3,10 +3,12 @@
 use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::tensor::{PyTensor, shape_of};
-use crate::types::{extract_device, extract_dtype, type_name};
+use crate::types::{default_device, extract_device, extract_dtype, type_name};
+use corten_core::device::Device;
 use corten_core::dispatch;
 use corten_core::dtype::{DType, Element, Scalar};
 use corten_core::graph::Buffer;
+use corten_core::ops::device::{on_host, to_device};
 use corten_core::ops::elementwise::{cast, default_dtype};
 use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout};
@@ -88,6 +90,7 @@ impl Flat {
             return Err(ragged(depth, rest.first().copied().unwrap_or(0)));
         }
         self.promote(t.dtype());
+        let t = &on_host(t).py()?;
         let t = cast(t, if t.dtype().is_float() { DType::F64 } else { DType::I64 }).py()?;
         let list = corten_core::ops::contiguous(&t).py()?;
         let buffer = corten_core::exec::materialize(&list).py()?;
@@ -144,7 +147,7 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor>
     let dtype = dtype.unwrap_or_else(|| flat.dtype());
     let shape = Dims::from_slice(&flat.shape);
     if flat.values.len() == 1 && shape.is_empty() {
-        return create::full(shape, flat.values[0], dtype).py();
+        return create::full(shape, flat.values[0], dtype, Device::Cpu).py();
     }
     let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
     dispatch!(dtype, T => {
@@ -170,8 +173,11 @@ pub fn tensor(
 ) -> PyResult<Py<PyAny>> {
     let _ = pin_memory;
     let dtype = dtype.filter(|d| !d.is_none()).map(extract_dtype).transpose()?;
-    device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
-    let t = from_data(data, dtype)?;
+    let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
+    let made = from_data(data, dtype)?;
+    let device =
+        device.unwrap_or_else(|| if data.is_instance_of::<PyTensor>() { made.device() } else { default_device() });
+    let t = to_device(&made, device).py()?;
     if requires_grad {
         t.set_requires_grad(true).py()?;
     }
@@ -182,7 +188,7 @@ pub fn tensor(
 pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     let dtype = default_dtype();
     if args.is_empty() {
-        return create::empty(Layout::contiguous(Dims::from([0])), dtype).py();
+        return create::empty(Layout::contiguous(Dims::from([0])), dtype, Device::Cpu).py();
     }
     let sizes: Option<Vec<i64>> = args
         .iter()
@@ -195,7 +201,7 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
         })
         .collect();
     if let Some(sizes) = sizes {
-        return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype).py();
+        return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype, Device::Cpu).py();
     }
     if args.len() != 1 {
         return Err(PyTypeError::new_err("Tensor() takes sizes or one sequence"));

@@ -103,7 +103,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     inplace::check_writable(&found.view).py()?;
     let v = match operand {
         Operand::Tensor(v) => cast(v, t.dtype()).py()?,
-        Operand::Number(s) => create::number(s, t.dtype()).py()?,
+        Operand::Number(s) => create::number(s, t.dtype(), t.device()).py()?,
     };
     let new = index::index_put(&found.view, &found.tensors, &v, false).py()?;
     inplace::replace(&found.view, &new, "index_put").py()
@@ -189,7 +189,7 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
         // True keeps everything under a new dim of size 1, False nothing.
         found.view = view::unsqueeze(&found.view, *dim as i64).py()?;
         let n = b.is_true() as usize;
-        found.put(*dim, create::full([n].into(), Scalar::Int(0), DType::I64).py()?);
+        found.put(*dim, create::full([n].into(), Scalar::Int(0), DType::I64, found.view.device()).py()?);
         *dim += 1;
         return Ok(());
     }
@@ -232,7 +232,7 @@ fn apply_tensor(found: &mut Indexed, dim: &mut usize, t: &Tensor) -> PyResult<()
             if t.rank() == 0 {
                 found.view = view::unsqueeze(&found.view, *dim as i64).py()?;
                 let n = corten_core::ops::item(t).py()?.to_bool() as usize;
-                found.put(*dim, create::full([n].into(), Scalar::Int(0), DType::I64).py()?);
+                found.put(*dim, create::full([n].into(), Scalar::Int(0), DType::I64, found.view.device()).py()?);
                 *dim += 1;
                 return Ok(());
             }

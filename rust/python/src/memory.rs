@@ -177,6 +177,7 @@ pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
     if t.rank() == 0 {
         return number_object(py, ops::item(t).py()?);
     }
+    let t = &ops::device::on_host(t).py()?;
     let buffer = exec::materialize(t).py()?;
     let mut values = Vec::with_capacity(t.numel());
     let l = t.layout();

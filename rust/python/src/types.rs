@@ -1,11 +1,14 @@
 //! The small value types of the surface: `dtype`, `device`, `memory_format`.
 
+use crate::error::IntoPy;
 use corten_core::device::Device;
 use corten_core::dtype::DType;
+use corten_core::gpu;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
 
 /// An element type, as `corten.float32`.
 #[pyclass(frozen, name = "dtype", module = "corten")]
@@ -155,18 +158,74 @@ impl PyDevice {
         match self.family() {
             "cpu" if self.index.is_none_or(|i| i == 0) => Ok(Device::Cpu),
             "cpu" => Err(PyRuntimeError::new_err(format!("there is one CPU device, got {}", self.__str__()))),
+            "gpu" => {
+                let index = self.index.map_or_else(|| CURRENT_GPU.load(Relaxed) as i64, |i| i);
+                let index = u16::try_from(index).map_err(|_| PyRuntimeError::new_err("Invalid device index"))?;
+                gpu::adapters::adapter(index).py()?;
+                // Tensors print the name that was asked for last.
+                CALLED_CUDA.store(self.kind == "cuda", Relaxed);
+                Ok(Device::Gpu(index))
+            }
             _ => Err(PyRuntimeError::new_err(format!(
-                "device '{}' is not available: no GPU backend is active in this build of corten; use device 'cpu'",
+                "device '{}' is not available; there are 'cpu' and 'gpu'",
                 self.__str__()
             ))),
         }
     }
 }
 
+static CURRENT_GPU: AtomicU16 = AtomicU16::new(0);
+static CALLED_CUDA: AtomicBool = AtomicBool::new(false);
+/// The device of tensors made without a word about it: 0 the CPU, i + 1 GPU i.
+static DEFAULT_DEVICE: AtomicU32 = AtomicU32::new(0);
+
+/// The device that creation functions use when none is given.
+pub fn default_device() -> Device {
+    match DEFAULT_DEVICE.load(Relaxed) {
+        0 => Device::Cpu,
+        i => Device::Gpu((i - 1) as u16),
+    }
+}
+
+#[pyfunction]
+pub fn _set_default_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
+    let code = match extract_device(device)? {
+        Device::Cpu => 0,
+        Device::Gpu(i) => u32::from(i) + 1,
+    };
+    DEFAULT_DEVICE.store(code, Relaxed);
+    Ok(())
+}
+
+#[pyfunction]
+pub fn _get_default_device() -> PyDevice {
+    device_object(default_device())
+}
+
+/// The GPU that `gpu` and `cuda` without a number mean.
+pub fn current_gpu() -> PyResult<Device> {
+    PyDevice { kind: "gpu".into(), index: None }.resolve()
+}
+
+#[pyfunction]
+pub fn _set_current_gpu(index: u16) -> PyResult<()> {
+    gpu::adapters::adapter(index).py()?;
+    CURRENT_GPU.store(index, Relaxed);
+    Ok(())
+}
+
+#[pyfunction]
+pub fn _current_gpu() -> u16 {
+    CURRENT_GPU.load(Relaxed)
+}
+
 pub fn device_object(d: Device) -> PyDevice {
     match d {
         Device::Cpu => PyDevice { kind: "cpu".into(), index: None },
-        Device::Gpu(i) => PyDevice { kind: "gpu".into(), index: Some(i as i64) },
+        Device::Gpu(i) => {
+            let kind = if CALLED_CUDA.load(Relaxed) { "cuda" } else { "gpu" };
+            PyDevice { kind: kind.into(), index: Some(i as i64) }
+        }
     }
 }
 

@@ -351,7 +351,7 @@ macro_rules! resolve {
 }
 
 macro_rules! define_blocks {
-    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cls:ident : $e:expr),* }, wgsl { $($wc:ident : $w:literal),* }, grad $($grad:tt)*))*) => {
         /// One module per row, named as its variant.
         #[allow(non_snake_case, unused_imports)]
         mod row {

@@ -1,6 +1,6 @@
 //! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
 //! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
-//! and executes. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call.
+//! and executes. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call.
 
 pub mod draw;
 pub mod fuse;
@@ -9,8 +9,10 @@ pub mod program;
 pub mod record;
 pub mod run;
 pub mod segment;
+pub mod transfer;
 
-use crate::error::Result;
+use crate::device::Device;
+use crate::error::{Error, Result};
 use crate::graph::Buffer;
 use crate::tensor::Tensor;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -75,8 +77,19 @@ pub fn flush() -> Result<()> {
     record::flush_current()
 }
 
-/// The tensor's storage, computed if it was pending. The window to read is the tensor's layout over it.
+/// The tensor's storage on the CPU, computed if it was pending. The window to read is the tensor's layout over it.
 pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
+    if t.device() != Device::Cpu {
+        return Err(Error::Type(format!(
+            "can't convert {} device type tensor to numpy or read its memory. Use Tensor.cpu() to copy the tensor to host memory first.",
+            t.device()
+        )));
+    }
+    compute(t)
+}
+
+/// The tensor's storage wherever it lies, computed (or sent to the GPU) if it was pending.
+pub fn compute(t: &Tensor) -> Result<Arc<Buffer>> {
     loop {
         let value = t.cell().value();
         if let Some(b) = value.node.buffer(value.out) {

@@ -5,6 +5,7 @@ use super::fuse::{self, Unit};
 use super::program::{Code, Instr, Program};
 use super::segment::{Key, hash_key};
 use super::{COUNTERS, count};
+use crate::device::Device;
 use crate::error::Result;
 use crate::graph::{Input, Node, lock};
 use crate::op::{Ew, Op};
@@ -23,11 +24,18 @@ pub enum Step {
     Fused(Box<Fused>),
 }
 
+/// A fused program made ready for a device.
+#[derive(Debug)]
+pub enum Kernel {
+    Cpu(crate::cpu::elementwise::Kernel),
+    Gpu(crate::gpu::elementwise::Kernel),
+}
+
 /// A fused elementwise kernel bound to positions in the segment.
 #[derive(Debug)]
 pub struct Fused {
     pub nodes: Vec<u32>,
-    pub program: crate::cpu::elementwise::Kernel,
+    pub kernel: Kernel,
     /// Per load: the node and input through which it is read, and how many inputs of the unit read that very node.
     pub loads: Vec<(u32, u8)>,
     pub scalars: Vec<(u32, u8)>,
@@ -215,7 +223,10 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
     program.allocate_registers();
     Ok(Fused {
         nodes: unit.nodes.clone(),
-        program: crate::cpu::elementwise::Kernel::new(program)?,
+        kernel: match nodes[unit.nodes[0] as usize].device {
+            Device::Cpu => Kernel::Cpu(crate::cpu::elementwise::Kernel::new(program)?),
+            Device::Gpu(_) => Kernel::Gpu(crate::gpu::elementwise::Kernel::new(program)),
+        },
         loads,
         scalars,
         stores,

@@ -1,18 +1,20 @@
-//! Recording: one recorder per thread collects pending nodes in program order and flushes them by budget.
+//! Recording: one recorder per thread and device collects pending nodes in program order and flushes them by budget.
 
 use super::{BYTE_BUDGET, COUNTERS, HOOKS, OPTIONS, count, run};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Input, Inputs, Node, OutSpec, lock};
+use crate::graph::{Edge, Input, Inputs, Node, OutSpec, lock};
 use crate::op::Op;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, RwLock};
 
-/// A thread's pending work. It outlives its thread while work is pending.
+/// A thread's pending work on a device. It outlives its thread while work is pending.
 pub struct Recorder {
     id: u32,
+    device: Device,
     pending: Mutex<Pending>,
 }
 
@@ -33,39 +35,104 @@ impl Pending {
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 static RECORDERS: LazyLock<RwLock<Vec<Arc<Recorder>>>> = LazyLock::new(RwLock::default);
 
-struct Own(Arc<Recorder>);
+impl Recorder {
+    fn new(device: Device) -> Arc<Recorder> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let recorder = Arc::new(Recorder { id, device, pending: Mutex::default() });
+        RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(recorder.clone());
+        recorder
+    }
+}
+
+/// A thread's recorders: the CPU's, and one for each GPU it has used.
+struct Own {
+    cpu: Arc<Recorder>,
+    gpus: RefCell<Vec<Arc<Recorder>>>,
+}
+
+impl Own {
+    fn on(&self, device: Device) -> Arc<Recorder> {
+        let mut gpus = self.gpus.borrow_mut();
+        if let Some(found) = gpus.iter().find(|r| r.device == device) {
+            return found.clone();
+        }
+        let recorder = Recorder::new(device);
+        gpus.push(recorder.clone());
+        recorder
+    }
+
+    fn all(&self) -> SmallVec<[Arc<Recorder>; 2]> {
+        std::iter::once(self.cpu.clone()).chain(self.gpus.borrow().iter().cloned()).collect()
+    }
+}
 
 impl Drop for Own {
     fn drop(&mut self) {
         // The thread ends: nodes nobody holds are dead, the rest can still be flushed by id.
-        if lock(&self.0.pending).nodes.iter().all(|n| Arc::strong_count(n) == 1) {
-            let mut all = RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            all.retain(|r| r.id != self.0.id);
-        }
+        let unused = |r: &Arc<Recorder>| lock(&r.pending).nodes.iter().all(|n| Arc::strong_count(n) == 1);
+        let gone: SmallVec<[u32; 2]> = self.all().iter().filter(|r| unused(r)).map(|r| r.id).collect();
+        let mut all = RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.retain(|r| !gone.contains(&r.id));
     }
 }
 
 thread_local! {
-    static CURRENT: Own = {
-        let recorder = Arc::new(Recorder { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), pending: Mutex::default() });
-        RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(recorder.clone());
-        Own(recorder)
-    };
+    static CURRENT: Own = Own { cpu: Recorder::new(Device::Cpu), gpus: RefCell::default() };
 }
 
 /// Records a node and returns a tensor per output. Nodes that read or keep pinned memory run before this returns.
-pub fn record(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
-    let node = add(op, inputs, outs)?;
-    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, Device::Cpu)).collect())
+pub fn record(op: Op, mut inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
+    let device = device_of(&op, &mut inputs)?;
+    let node = add(op, inputs, outs, device)?;
+    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
 }
 
 /// Records an operator with one output.
 #[inline]
-pub fn record_one(op: Op, inputs: Inputs, out: OutSpec) -> Result<Tensor> {
-    Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]))?, 0, Device::Cpu))
+pub fn record_one(op: Op, mut inputs: Inputs, out: OutSpec) -> Result<Tensor> {
+    let device = device_of(&op, &mut inputs)?;
+    record_on(op, inputs, out, device)
 }
 
-fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Arc<Node>> {
+/// Records an operator with one output that has no tensors among its inputs, or only those of `device`.
+#[inline]
+pub fn record_on(op: Op, inputs: Inputs, out: OutSpec, device: Device) -> Result<Tensor> {
+    Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]), device)?, 0, device))
+}
+
+/// The device of the inputs, which must be one. Tensors without dims on the CPU count as numbers and are brought along.
+fn device_of(op: &Op, inputs: &mut Inputs) -> Result<Device> {
+    let mut devices = inputs.iter().filter_map(|i| match i {
+        Input::Tensor(e) => Some(e.node.device),
+        Input::Scalar(..) => None,
+    });
+    let Some(first) = devices.next() else { return Ok(Device::Cpu) };
+    if devices.all(|d| d == first) { Ok(first) } else { unite(op, inputs) }
+}
+
+#[cold]
+fn unite(op: &Op, inputs: &mut Inputs) -> Result<Device> {
+    let tensors = || inputs.iter().filter_map(|i| if let Input::Tensor(e) = i { Some(e) } else { None });
+    let is_number = |e: &Edge| e.node.device == Device::Cpu && e.layout.rank() == 0;
+    let mut fixed = tensors().filter(|e| !is_number(e)).map(|e| e.node.device);
+    let device = fixed.next().unwrap_or(Device::Cpu);
+    if let Some(other) = fixed.find(|d| *d != device) {
+        return Err(Error::Runtime(format!(
+            "Expected all tensors to be on the same device, but found at least two devices, {device} and {other}! ({})",
+            op.name()
+        )));
+    }
+    for input in inputs.iter_mut() {
+        if let Input::Tensor(e) = input
+            && e.node.device != device
+        {
+            *input = Input::Tensor(super::transfer::edge(e, device)?);
+        }
+    }
+    Ok(device)
+}
+
+fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
     let mut bytes = 0usize;
     for o in &outs {
         bytes = bytes.saturating_add(o.layout.numel().saturating_mul(o.dtype.size()));
@@ -75,34 +142,44 @@ fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<Arc<Node>
         bytes = 0; // in place
     }
     count(&COUNTERS.nodes, 1);
-    CURRENT.with(|own| {
-        let recorder = &own.0;
-        let mut pinned = false;
-        for input in &inputs {
-            let Input::Tensor(e) = input else { continue };
-            match e.node.buffer(e.out) {
-                Some(b) => pinned |= b.is_pinned(),
-                None if e.node.owner != recorder.id => flush_owner(e.node.owner)?,
-                None => {}
-            }
-        }
-        let node = Arc::new(Node::pending(op, inputs, outs, recorder.id));
-        let mut pending = lock(&recorder.pending);
-        if pending.is_full(bytes) {
-            drop(pending);
-            // Before this node joins: its caller has yet to repoint the cell it writes to, and would be seen as a reader
-            // of the old value.
-            flush_recorder(recorder)?;
-            pending = lock(&recorder.pending);
-        }
-        pending.nodes.push(node.clone());
-        pending.bytes = pending.bytes.saturating_add(bytes);
-        drop(pending);
-        if pinned {
-            flush_recorder(recorder)?;
-        }
-        Ok(node)
+    CURRENT.with(|own| match device {
+        Device::Cpu => join(&own.cpu, op, inputs, outs, bytes),
+        Device::Gpu(_) => join(&own.on(device), op, inputs, outs, bytes),
     })
+}
+
+fn join(
+    recorder: &Arc<Recorder>,
+    op: Op,
+    inputs: Inputs,
+    outs: SmallVec<[OutSpec; 1]>,
+    bytes: usize,
+) -> Result<Arc<Node>> {
+    let mut pinned = false;
+    for input in &inputs {
+        let Input::Tensor(e) = input else { continue };
+        match e.node.buffer(e.out) {
+            Some(b) => pinned |= b.is_pinned(),
+            None if e.node.owner != recorder.id => flush_owner(e.node.owner)?,
+            None => {}
+        }
+    }
+    let node = Arc::new(Node::pending(op, inputs, outs, recorder.device, recorder.id));
+    let mut pending = lock(&recorder.pending);
+    if pending.is_full(bytes) {
+        drop(pending);
+        // Before this node joins: its caller has yet to repoint the cell it writes to, and would be seen as a reader
+        // of the old value.
+        flush_recorder(recorder)?;
+        pending = lock(&recorder.pending);
+    }
+    pending.nodes.push(node.clone());
+    pending.bytes = pending.bytes.saturating_add(bytes);
+    drop(pending);
+    if pinned {
+        flush_recorder(recorder)?;
+    }
+    Ok(node)
 }
 
 /// How many nodes an operator may record, generously.
@@ -112,22 +189,20 @@ const ROOM: usize = 64;
 /// threads, and this thread's if it is nearly full. Up to the operator's last node no flush then lets another thread of the
 /// interpreter in, so that reading a storage and writing it is one step.
 pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
-    let mine = CURRENT.with(|own| own.0.id);
+    let mine = CURRENT.with(Own::all);
     for t in tensors {
         let node = t.cell().value().node;
-        if node.is_pending() && node.owner != mine {
+        if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
             flush_owner(node.owner)?;
         }
     }
-    let nearly_full = CURRENT.with(|own| {
-        let every = OPTIONS.flush_every.load(Ordering::Relaxed);
-        every > ROOM && lock(&own.0.pending).nodes.len() + ROOM >= every
-    });
-    if nearly_full { flush_current() } else { Ok(()) }
+    let every = OPTIONS.flush_every.load(Ordering::Relaxed);
+    let nearly_full = |r: &Arc<Recorder>| every > ROOM && lock(&r.pending).nodes.len() + ROOM >= every;
+    mine.iter().filter(|r| nearly_full(r)).try_for_each(flush_recorder)
 }
 
 pub fn flush_current() -> Result<()> {
-    CURRENT.with(|own| flush_recorder(&own.0))
+    CURRENT.with(Own::all).iter().try_for_each(flush_recorder)
 }
 
 /// Flushes the recorder that holds a pending node, whichever thread it belongs to.
@@ -161,8 +236,8 @@ fn flush_recorder(recorder: &Arc<Recorder>) -> Result<()> {
 
 /// In a forked child: pending work of the parent's other threads is gone; this thread's stays.
 pub fn after_fork_in_child() {
-    let mine = CURRENT.with(|own| own.0.id);
+    let mine = CURRENT.with(Own::all);
     if let Ok(mut all) = RECORDERS.try_write() {
-        all.retain(|r| r.id == mine);
+        all.retain(|r| mine.iter().any(|m| m.id == r.id));
     }
 }

@@ -1,16 +1,20 @@
 //! Running a plan: binds its steps to the nodes, allocates outputs (or takes over an input's buffer that nobody else
 //! needs), executes, and publishes the results. After an error every node is either finished or still pending.
 
-use super::plan::{Fused, Plan, Step, plan_for};
+use super::plan::{Fused, Kernel, Plan, Step, plan_for};
 use super::record::Pending;
 use super::segment::{self, Key};
+use super::transfer;
 use super::{COUNTERS, HOOKS, OPTIONS, count};
 use crate::cpu;
-use crate::cpu::elementwise::{Operand, Target};
 use crate::cpu::view::{In, Out};
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::gpu;
+use crate::gpu::view::View;
 use crate::graph::{Buffer, Edge, Input, Node, OutSpec};
 use crate::op::Op;
+use crate::shape::Layout;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,7 +54,8 @@ pub fn run(pending: &mut Pending) -> Result<()> {
         eprintln!("corten: flush of {} nodes in {} kernels", nodes.len(), plan.steps.len());
     }
     let mut slots: Slots = nodes.into_iter().map(Some).collect();
-    let result = catch_unwind(AssertUnwindSafe(|| execute(&plan, &mut slots)))
+    let device = slots.iter().flatten().next().map_or(Device::Cpu, |n| n.device);
+    let result = catch_unwind(AssertUnwindSafe(|| execute(&plan, &mut slots, device)))
         .unwrap_or_else(|panic| Err(Error::Internal(format!("a kernel panicked: {}", panic_message(&*panic)))));
     pending.nodes = slots.into_iter().flatten().collect();
     result
@@ -64,7 +69,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("unknown panic")
 }
 
-fn execute(plan: &Plan, slots: &mut Slots) -> Result<()> {
+fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
     let hooks = HOOKS.get();
     let watch = plan.steps.len() > 1;
     count(&COUNTERS.kernels, plan.steps.len());
@@ -74,10 +79,13 @@ fn execute(plan: &Plan, slots: &mut Slots) -> Result<()> {
         }
         match step {
             Step::Kernel(n) => kernel(slots, *n)?,
-            Step::Fused(f) => fused(slots, f)?,
+            Step::Fused(f) => fused(slots, f, device)?,
         }
     }
-    Ok(())
+    match device {
+        Device::Cpu => Ok(()),
+        Device::Gpu(i) => gpu::gpu(i)?.submit("a flush"),
+    }
 }
 
 fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {
@@ -97,22 +105,18 @@ fn address(edge: &Edge) -> Result<*mut u8> {
     Ok(unsafe { buffer.ptr().add(edge.layout.offset * edge.dtype.size()) })
 }
 
-fn allocate(spec: &OutSpec) -> Result<Arc<Buffer>> {
-    Ok(Arc::new(Buffer::new(spec.layout.numel() * spec.dtype.size())?))
+fn allocate(spec: &OutSpec, device: Device) -> Result<Arc<Buffer>> {
+    Ok(Arc::new(transfer::allocate(device, spec.layout.numel() * spec.dtype.size())?))
 }
 
-fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
+fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
     count(&COUNTERS.fused_nodes, f.nodes.len());
     let layout = node_at(slots, f.nodes[0])?.outs[0].layout.clone();
-    let mut operands: SmallVec<[Operand; 8]> = SmallVec::new();
     let mut edges: SmallVec<[Edge; 8]> = SmallVec::new();
     for &(n, k) in &f.loads {
         let inputs = node_at(slots, n)?.inputs();
         let Input::Tensor(e) = &inputs[k as usize] else { return Err(Error::Internal("load of a number".into())) };
         edges.push(e.clone());
-    }
-    for e in &edges {
-        operands.push(Operand { ptr: address(e)?, strides: e.layout.strides.clone() });
     }
     let mut numbers: SmallVec<[u64; 8]> = SmallVec::new();
     for &(n, k) in &f.scalars {
@@ -127,14 +131,16 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
         let spec = &node_at(slots, n)?.outs[0];
         let buffer = match donate(f, k, spec, &edges, &taken) {
             Some(b) => b,
-            None => allocate(spec)?,
+            None => allocate(spec, device)?,
         };
         taken.push(Arc::as_ptr(&buffer));
         results.push(buffer);
     }
-    let targets: SmallVec<[Target; 4]> = results.iter().map(|b| Target { ptr: b.ptr() }).collect();
+    match &f.kernel {
+        Kernel::Cpu(k) => on_cpu(k, &layout, &edges, &numbers, &results)?,
+        Kernel::Gpu(k) => on_gpu(k, device, &layout, &edges, &numbers, &results)?,
+    }
     drop(edges);
-    f.program.run(&layout.shape, &layout.strides, &operands, &numbers, &targets);
     for (&(n, _), buffer) in f.stores.iter().zip(results) {
         node_at(slots, n)?.finish(SmallVec::from_iter([buffer]));
     }
@@ -142,6 +148,40 @@ fn fused(slots: &mut Slots, f: &Fused) -> Result<()> {
         slots[n as usize] = None;
     }
     Ok(())
+}
+
+fn on_cpu(
+    kernel: &cpu::elementwise::Kernel,
+    layout: &Layout,
+    edges: &[Edge],
+    numbers: &[u64],
+    results: &[Arc<Buffer>],
+) -> Result<()> {
+    use cpu::elementwise::{Operand, Target};
+    let operand = |e: &Edge| Ok(Operand { ptr: address(e)?, strides: e.layout.strides.clone() });
+    let operands: SmallVec<[Operand; 8]> = edges.iter().map(operand).collect::<Result<_>>()?;
+    let targets: SmallVec<[Target; 4]> = results.iter().map(|b| Target { ptr: b.ptr() }).collect();
+    kernel.run(&layout.shape, &layout.strides, &operands, numbers, &targets);
+    Ok(())
+}
+
+fn on_gpu(
+    kernel: &gpu::elementwise::Kernel,
+    device: Device,
+    layout: &Layout,
+    edges: &[Edge],
+    numbers: &[u64],
+    results: &[Arc<Buffer>],
+) -> Result<()> {
+    use gpu::elementwise::Operand;
+    let Device::Gpu(index) = device else { return Err(Error::Internal("a kernel of the GPU on the CPU".into())) };
+    let mut operands: SmallVec<[Operand; 8]> = SmallVec::new();
+    for e in edges {
+        let (memory, layout) = (transfer::memory(buffer_of(e)?)?, &e.layout);
+        operands.push(Operand { memory, offset: layout.offset, strides: layout.strides.clone() });
+    }
+    let targets: SmallVec<[_; 4]> = results.iter().map(|b| transfer::memory(b)).collect::<Result<_>>()?;
+    kernel.run(&*gpu::gpu(index)?, &layout.shape, &layout.strides, &operands, numbers, &targets)
 }
 
 /// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where
@@ -184,19 +224,31 @@ fn kernel(slots: &mut Slots, n: u32) -> Result<()> {
 
 fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
     let inputs = node.inputs();
-    let mut ins: SmallVec<[In; 4]> = SmallVec::new();
+    let mut edges: SmallVec<[&Edge; 4]> = SmallVec::new();
     let mut numbers: SmallVec<[u64; 4]> = SmallVec::new();
     for input in inputs.iter() {
         match input {
             Input::Scalar(bits, _) => numbers.push(*bits),
-            Input::Tensor(e) => ins.push(window(e)?),
+            Input::Tensor(e) => edges.push(e),
         }
     }
     let taken = if node.op.overwrites_first() { take_over(&node.outs[0], inputs.first()) } else { None };
     let buffers: SmallVec<[Arc<Buffer>; 1]> = match taken {
         Some(b) => SmallVec::from_iter([b]),
-        None => node.outs.iter().map(allocate).collect::<Result<_>>()?,
+        None => node.outs.iter().map(|spec| allocate(spec, node.device)).collect::<Result<_>>()?,
     };
+    if let Device::Gpu(index) = node.device {
+        let ins: SmallVec<[View; 4]> = edges.iter().map(|e| view(e)).collect::<Result<_>>()?;
+        let mut outs: SmallVec<[View; 2]> = SmallVec::new();
+        for (OutSpec { dtype, layout }, b) in node.outs.iter().zip(&buffers) {
+            let Layout { shape, strides, .. } = &**layout;
+            outs.push(View { memory: transfer::memory(b)?, offset: 0, dtype: *dtype, shape, strides });
+        }
+        gpu::execute(&gpu::gpu(index)?, &node.op, &ins, &numbers, &outs)?;
+        drop(outs);
+        return Ok(buffers);
+    }
+    let ins: SmallVec<[In; 4]> = edges.iter().map(|e| window(e)).collect::<Result<_>>()?;
     let mut outs: SmallVec<[Out; 2]> = node
         .outs
         .iter()
@@ -227,6 +279,12 @@ fn take_over(spec: &OutSpec, input: Option<&Input>) -> Option<Arc<Buffer>> {
     None
 }
 
+/// A tensor on the GPU.
+fn view(e: &Edge) -> Result<View<'_>> {
+    let Layout { shape, strides, offset } = &*e.layout;
+    Ok(View { memory: transfer::memory(buffer_of(e)?)?, offset: *offset, dtype: e.dtype, shape, strides })
+}
+
 fn window(e: &Edge) -> Result<In<'_>> {
     Ok(In { ptr: address(e)?, dtype: e.dtype, shape: &e.layout.shape, strides: &e.layout.strides })
 }
@@ -245,11 +303,27 @@ fn write_view(node: &Node) -> Result<Arc<Buffer>> {
         old.clone()
     } else {
         count(&COUNTERS.copies_on_write, 1);
-        let fresh = Buffer::new(old.bytes())?;
-        // SAFETY: both buffers hold `old.bytes()` bytes and are distinct.
-        unsafe { std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), old.bytes()) };
+        let fresh = transfer::allocate(node.device, old.bytes())?;
+        match node.device {
+            // SAFETY: both buffers hold `old.bytes()` bytes and are distinct.
+            Device::Cpu => unsafe { std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), old.bytes()) },
+            Device::Gpu(i) => {
+                let bytes = (old.bytes() as u64).next_multiple_of(4);
+                gpu::gpu(i)?.copy(transfer::memory(old)?, 0, transfer::memory(&fresh)?, 0, bytes);
+            }
+        }
         Arc::new(fresh)
     };
+    if let Device::Gpu(i) = node.device {
+        let (gpu, memory) = (gpu::gpu(i)?, transfer::memory(&buffer)?);
+        let Layout { shape, strides, offset } = &*base.layout;
+        let target = View { memory, offset: *offset, dtype: base.dtype, shape, strides };
+        match value {
+            Input::Scalar(bits, dtype) => gpu::copy::fill(&gpu, &target, *bits, *dtype)?,
+            Input::Tensor(v) => gpu::copy::copy(&gpu, &target, &view(v)?)?,
+        }
+        return Ok(buffer);
+    }
     let size = base.dtype.size();
     // SAFETY: the target layout lies inside the storage.
     let ptr = unsafe { buffer.ptr().add(base.layout.offset * size) };

@@ -1,5 +1,6 @@
 //! A flushed stretch of recorded nodes: dead nodes are dropped, the rest get slots, liveness and a key.
 
+use crate::device::Device;
 use crate::graph::{Input, Node};
 use crate::op::Op;
 use crate::shape::Layout;
@@ -66,7 +67,7 @@ pub fn same_layout(a: &Arc<Layout>, b: &Arc<Layout>) -> bool {
 
 /// Takes the place of a node that was dropped.
 static DEAD: LazyLock<Arc<Node>> =
-    LazyLock::new(|| Arc::new(Node::pending(Op::Data, Default::default(), Default::default(), 0)));
+    LazyLock::new(|| Arc::new(Node::pending(Op::Data, Default::default(), Default::default(), Device::Cpu, 0)));
 
 /// Removes nodes that nobody can read any more, latest first, so that whole dead chains go.
 pub fn drop_dead(nodes: &mut Vec<Arc<Node>>) {
@@ -92,6 +93,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
     for (i, node) in nodes.iter().enumerate() {
         node.slot.store(i as u32, Relaxed);
     }
+    key.push(u64::from(nodes.first().is_some_and(|n| n.device != Device::Cpu)));
     for node in nodes {
         node.op.hash(&mut Words(key));
         let out = &node.outs[0];

@@ -99,9 +99,9 @@ fn drop_twins(all: &mut Vec<wgpu::Adapter>) {
     let mut seen: Vec<wgpu::AdapterInfo> = Vec::new();
     all.retain(|a| {
         let info = a.get_info();
-        let twin = seen.iter().any(|s| {
-            s.backend != info.backend && s.vendor == info.vendor && s.device == info.device && s.vendor != 0
-        });
+        let twin = seen
+            .iter()
+            .any(|s| s.backend != info.backend && s.vendor == info.vendor && s.device == info.device && s.vendor != 0);
         seen.push(info);
         !twin
     });

@@ -112,8 +112,7 @@ impl Work {
             .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.buffer.as_entire_binding() })
             .collect();
         let layout = &d.pipeline.layout.layout;
-        let made =
-            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let made = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
         self.counters.bind_groups += 1;
         self.groups.insert(key, made.clone());
         made
@@ -127,11 +126,8 @@ impl Work {
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            let binding = wgpu::BufferBinding {
-                buffer: &buffer,
-                offset: 0,
-                size: std::num::NonZero::new(PARAMETER_BYTES),
-            };
+            let binding =
+                wgpu::BufferBinding { buffer: &buffer, offset: 0, size: std::num::NonZero::new(PARAMETER_BYTES) };
             let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("parameters"),
                 layout: &lock(&gpu.pipelines).parameters,

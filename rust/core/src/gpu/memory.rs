@@ -111,7 +111,8 @@ pub fn empty_cache(gpu: &Arc<Gpu>) -> Result<()> {
     gpu.synchronize()?;
     let freed: Vec<_> = {
         let mut pool = lock(&gpu.pool);
-        let freed: Vec<_> = pool.free.drain().flat_map(|(size, list)| list.into_iter().map(move |b| (size, b))).collect();
+        let freed: Vec<_> =
+            pool.free.drain().flat_map(|(size, list)| list.into_iter().map(move |b| (size, b))).collect();
         pool.stats.reserved -= freed.iter().map(|(size, _)| size).sum::<u64>();
         freed
     };

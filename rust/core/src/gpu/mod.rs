@@ -5,10 +5,33 @@
 //! their text. Then one launcher a family of operators; the shaders are in `shaders/`.
 
 pub mod adapters;
+pub mod copy;
 pub mod device;
+pub mod elementwise;
 pub mod encoder;
+pub mod matmul;
 pub mod memory;
 pub mod pipelines;
+pub mod reduce;
+pub mod text;
+pub mod view;
 pub mod wgsl;
 
 pub use device::{Gpu, gpu};
+
+use crate::error::{Error, Result};
+use crate::op::Op;
+use std::sync::Arc;
+use view::View;
+
+/// Runs a structured operator: inputs, numbers in order, outputs.
+pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
+    match op {
+        Op::Reduce(kind, mask) => reduce::reduce(gpu, *kind, *mask, &ins[0], numbers, outs),
+        Op::Matmul => matmul::matmul(gpu, &ins[0], &ins[1], &outs[0]),
+        _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

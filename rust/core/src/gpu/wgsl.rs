@@ -1,1 +1,168 @@
-pub fn placeholder() {}
+//! Assembling shaders: a kernel's text gets the functions that it mentions from `shaders/include`, and accessors for its
+//! buffers by dtype.
+//!
+//! In a shader a float dtype travels as `f32`, an integer of up to 32 bits as `i32`, int64 as `I64` (two `u32`, the low word
+//! first) and bool as `bool`. In memory every buffer is words.
+
+use crate::dtype::DType;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+/// The names of a file's items, each of which starts in column 0, are unique over all files.
+const FILES: &[&str] = &[
+    include_str!("../../../../shaders/include/bits.wgsl"),
+    include_str!("../../../../shaders/include/half.wgsl"),
+    include_str!("../../../../shaders/include/int32.wgsl"),
+    include_str!("../../../../shaders/include/int64.wgsl"),
+    include_str!("../../../../shaders/include/math.wgsl"),
+    include_str!("../../../../shaders/include/philox.wgsl"),
+];
+
+/// What every kernel begins with: its parameters, `P(i)` being the i-th word.
+const PARAMETERS: &str = "\
+@group(0) @binding(0) var<uniform> parameters: array<vec4<u32>, 256>;
+fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
+";
+
+struct Item {
+    text: String,
+    mentions: Vec<&'static str>,
+}
+
+static LIBRARY: LazyLock<BTreeMap<&'static str, Item>> =
+    LazyLock::new(|| FILES.iter().flat_map(|f| items(f)).collect());
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
+}
+
+/// The name that a line at module scope defines.
+fn defines(line: &str) -> Option<&str> {
+    let (keyword, rest) = line.split_once(' ')?;
+    matches!(keyword, "fn" | "const" | "struct" | "alias").then(|| words(rest).next()).flatten()
+}
+
+fn items(file: &'static str) -> Vec<(&'static str, Item)> {
+    let mut found: Vec<(&'static str, Item)> = Vec::new();
+    let mut open = false;
+    for line in file.lines() {
+        if !open {
+            let Some(name) = defines(line) else { continue };
+            found.push((name, Item { text: String::new(), mentions: Vec::new() }));
+            open = true;
+        }
+        let Some((_, item)) = found.last_mut() else { continue };
+        item.text.push_str(line);
+        item.text.push('\n');
+        item.mentions.extend(words(line.split("//").next().unwrap_or_default()));
+        // A block ends at its closing brace in column 0, a one-line item at once.
+        open = !(line == "}"
+            || line.ends_with(';') && !line.starts_with(' ')
+            || line.starts_with("fn") && line.ends_with('}'));
+    }
+    found
+}
+
+/// The kernel `text` with the parameters and every library item that it needs.
+pub fn assemble(text: &str) -> String {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = words(text).collect();
+    while let Some(word) = open.pop() {
+        if let Some((name, item)) = LIBRARY.get_key_value(word)
+            && wanted.insert(name)
+        {
+            open.extend(&item.mentions);
+        }
+    }
+    let mut all = String::from(PARAMETERS);
+    all.push_str(text);
+    for name in wanted {
+        all.push_str(&LIBRARY[name].text);
+    }
+    all
+}
+
+/// The type in which values of a dtype travel.
+pub const fn register(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "bool",
+        DType::U8 | DType::I8 | DType::I16 | DType::I32 => "i32",
+        DType::I64 => "I64",
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => "f32",
+    }
+}
+
+/// The value of a dtype in the words `{w}` (`{w}`, `{v}` for two) shifted down by `{s}` bits.
+pub fn decode(dtype: DType, word: &str, high: &str, shift: &str) -> String {
+    match dtype {
+        DType::Bool => format!("((({word}) >> ({shift})) & 0xffu) != 0u"),
+        DType::U8 => format!("i32((({word}) >> ({shift})) & 0xffu)"),
+        DType::I8 => format!("extractBits(bitcast<i32>(({word}) >> ({shift})), 0u, 8u)"),
+        DType::I16 => format!("extractBits(bitcast<i32>(({word}) >> ({shift})), 0u, 16u)"),
+        DType::I32 => format!("bitcast<i32>({word})"),
+        DType::I64 => format!("vec2<u32>({word}, {high})"),
+        DType::F16 => format!("f16_to_f32((({word}) >> ({shift})) & 0xffffu)"),
+        DType::BF16 => format!("bitcast<f32>(((({word}) >> ({shift})) & 0xffffu) << 16u)"),
+        DType::F32 | DType::F64 => format!("bitcast<f32>({word})"),
+    }
+}
+
+/// The low bits of a value as a word; for int64 the pair.
+pub fn encode(dtype: DType, value: &str) -> String {
+    match dtype {
+        DType::Bool => format!("select(0u, 1u, {value})"),
+        DType::U8 | DType::I8 => format!("(bitcast<u32>({value}) & 0xffu)"),
+        DType::I16 => format!("(bitcast<u32>({value}) & 0xffffu)"),
+        DType::I32 | DType::F32 | DType::F64 => format!("bitcast<u32>({value})"),
+        DType::I64 => value.to_string(),
+        DType::F16 => format!("f32_to_f16({value})"),
+        DType::BF16 => format!("f32_to_bf16({value})"),
+    }
+}
+
+/// The expression that reads element `index` (a `u32` expression) of a buffer of words.
+pub fn load(buffer: &str, dtype: DType, index: &str) -> String {
+    match dtype.size() {
+        1 => decode(dtype, &format!("{buffer}[({index}) >> 2u]"), "", &format!("(({index}) & 3u) * 8u")),
+        2 => decode(dtype, &format!("{buffer}[({index}) >> 1u]"), "", &format!("(({index}) & 1u) * 16u")),
+        4 => decode(dtype, &format!("{buffer}[{index}]"), "", ""),
+        _ => decode(dtype, &format!("{buffer}[2u * ({index})]"), &format!("{buffer}[2u * ({index}) + 1u]"), ""),
+    }
+}
+
+/// The number of a scalar of `dtype` as it travels in the parameters: one word, two for int64.
+pub fn number(bits: u64, dtype: DType) -> ([u32; 2], usize) {
+    match dtype {
+        DType::I64 => ([bits as u32, (bits >> 32) as u32], 2),
+        d if d.is_float() => ([(f64::from_bits(bits) as f32).to_bits(), 0], 1),
+        _ => ([bits as u32, 0], 1),
+    }
+}
+
+/// The expression that reads a number at word `at` (an expression) of the parameters.
+pub fn read_number(dtype: DType, at: &str) -> String {
+    match dtype {
+        DType::Bool => format!("P({at}) != 0u"),
+        DType::I64 => format!("vec2<u32>(P({at}), P({at} + 1u))"),
+        d if d.is_float() => format!("bitcast<f32>(P({at}))"),
+        _ => format!("bitcast<i32>(P({at}))"),
+    }
+}
+
+/// A declaration of buffer `k` under `name`: words, or vectors of them.
+pub fn declare(out: &mut String, k: usize, name: &str, element: &str, write: bool) {
+    let access = if write { "read_write" } else { "read" };
+    let _ = writeln!(out, "@group(1) @binding({k}) var<storage, {access}> {name}: array<{element}>;");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_mentioned_is_assembled() {
+        let text = assemble("fn main() { let x = i64_mul(a, b); }");
+        assert!(text.contains("fn i64_mul(") && text.contains("alias I64") && !text.contains("fn f_erf("));
+    }
+}

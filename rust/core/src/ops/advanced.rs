@@ -183,7 +183,7 @@ fn index_known(t: &Tensor, at: &Indices) -> Result<Tensor> {
     attach("IndexBackward0", &all, std::slice::from_ref(&out), Keep { inputs: &kept, outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             let g = v.grad()?;
-            let zeros = create::zeros(shape.clone(), g.dtype())?;
+            let zeros = create::zeros(shape.clone(), g.dtype(), g.device())?;
             Ok(one(put_known(&zeros, &Indices::of(dims, v.all_saved()), g, true)?))
         }))
     })?;
@@ -230,7 +230,7 @@ fn put_known(t: &Tensor, at: &Indices, values: &Tensor, accumulate: bool) -> Res
             let base = match (v.needs(0), accumulate) {
                 (false, _) => None,
                 (_, true) => Some(g.clone()),
-                (_, false) => Some(put_known(g, &at, &create::number(Scalar::Int(0), g.dtype())?, false)?),
+                (_, false) => Some(put_known(g, &at, &create::number(Scalar::Int(0), g.dtype(), g.device())?, false)?),
             };
             let values = if v.needs(1) { Some(index_known(g, &at)?) } else { None };
             Ok(Grads::from_iter([base, values]))
@@ -312,7 +312,7 @@ fn take_known(t: &Tensor, index: &Tensor) -> Result<Tensor> {
     attach("TakeBackward0", &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             let g = v.grad()?;
-            Ok(one(flat_put(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, true)?))
+            Ok(one(flat_put(&create::zeros(shape.clone(), g.dtype(), g.device())?, v.saved(0), g, true)?))
         }))
     })?;
     Ok(out)
@@ -354,7 +354,7 @@ fn flat_put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Re
                     (false, _) => None,
                     (_, true) => Some(g.clone()),
                     (_, false) => {
-                        let zeros = create::zeros(index.shape_dims().clone(), g.dtype())?;
+                        let zeros = create::zeros(index.shape_dims().clone(), g.dtype(), g.device())?;
                         Some(flat_put(g, index, &zeros, false)?)
                     }
                 };
@@ -433,7 +433,7 @@ fn select_masked(t: &Tensor, mask: &Tensor, n: usize) -> Result<Tensor> {
         || {
             Rule::Fn(Box::new(move |v| {
                 let g = v.grad()?;
-                Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype())?, v.saved(0), g, n)?))
+                Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype(), g.device())?, v.saved(0), g, n)?))
             }))
         },
     )?;

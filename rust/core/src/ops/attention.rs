@@ -6,10 +6,11 @@ use super::matmul::{product, t};
 use super::parametric::c_name;
 use super::philox::reserve_philox;
 use super::{create, reduce, softmax, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
 use crate::error::Result;
-use crate::exec::record::{record, record_one};
+use crate::exec::record::{record, record_on};
 use crate::grad::{Grads, Rule, Vjp, modes};
 use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::fused::Fused;
@@ -266,15 +267,18 @@ impl Call {
     }
 
     /// The factors 0 or 1/(1 − p) of the probabilities (B, H, L, S): those of the forward pass.
-    fn kept(&self, shape: Dims, dtype: DType) -> Result<Option<Tensor>> {
+    fn kept(&self, shape: Dims, dtype: DType, device: Device) -> Result<Option<Tensor>> {
         if self.dropout == 0.0 {
             return Ok(None);
         }
         let inputs = [self.seed, self.offset].map(|n| Input::Scalar(n, DType::I64));
         let out = OutSpec { dtype: DType::F32, layout: Arc::new(Layout::contiguous(shape)) };
-        let uniform = record_one(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out)?;
+        let uniform = record_on(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out, device)?;
         let keep = 1.0 - self.dropout;
-        let kept = cast(&cast(&uniform, DType::F64)?.lt(keep)?, dtype)?;
+        // The kernel compares in double precision: a float32 below `keep` is below the next float32 that is not less than it.
+        let bound = keep as f32;
+        let bound = if f64::from(bound) < keep { bound.next_up() } else { bound };
+        let kept = cast(&uniform.lt(f64::from(bound))?, dtype)?;
         Ok(Some(if keep > 0.0 { kept.mul(1.0 / keep)? } else { kept }))
     }
 
@@ -288,7 +292,7 @@ impl Call {
             Some(m) => raw.add(&cast(m, raw.dtype())?),
             None if self.causal => {
                 let [_, _, l, s] = sizes4(&raw);
-                let count = |n: usize| create::ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64);
+                let count = |n: usize| create::ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64, raw.device());
                 hide(&view::unsqueeze(&count(l)?, 1)?.ge(&count(s)?)?)
             }
             None => Ok(raw),
@@ -317,7 +321,7 @@ impl Call {
         let any = reduce::extremum(true, &scores.detach(), Some(&[3]), true)?.gt(f64::NEG_INFINITY)?;
         let finite = scores.masked_zero(&any)?;
         let p = softmax::softmax(false, &finite, 3, None)?.masked_zero(&any)?;
-        let kept = self.kept(p.shape_dims().clone(), acc)?;
+        let kept = self.kept(p.shape_dims().clone(), acc, p.device())?;
         let drop = |x: Tensor| match &kept {
             Some(d) => x.mul(d),
             None => Ok(x),

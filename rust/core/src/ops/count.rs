@@ -28,7 +28,7 @@ pub fn bincount(t: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<
     ensure!(t.dtype().is_int(), NotImplemented, "\"bincount_cpu\" not implemented for '{}'", t.dtype().scalar_name());
     ensure!(minlength >= 0, Runtime, "minlength should be >= 0");
     if t.rank() == 1 && t.numel() == 0 {
-        return create::zeros(Dims::from([minlength as usize]), DType::I64);
+        return create::zeros(Dims::from([minlength as usize]), DType::I64, t.device());
     }
     ensure!(
         t.rank() == 1 && first_outside(t, 0, i64::MAX)?.is_none(),
@@ -84,12 +84,12 @@ pub fn one_hot(t: &Tensor, num_classes: i64) -> Result<Tensor> {
     let with = |n: usize| -> Dims { t.shape().iter().copied().chain([n]).collect() };
     if t.numel() == 0 {
         ensure!(num_classes > 0, Runtime, "Can not infer total number of classes from empty tensor.");
-        return create::zeros(with(num_classes as usize), DType::I64);
+        return create::zeros(with(num_classes as usize), DType::I64, t.device());
     }
     ensure!(first_outside(t, 0, i64::MAX)?.is_none(), Runtime, "Class values must be non-negative.");
     let most = largest(t)?;
     ensure!(num_classes == -1 || num_classes > most, Runtime, "Class values must be smaller than num_classes.");
     let n = if num_classes == -1 { most + 1 } else { num_classes };
-    let zeros = create::zeros(with(n as usize), DType::I64)?;
+    let zeros = create::zeros(with(n as usize), DType::I64, t.device())?;
     scatter(&zeros, -1, &view::unsqueeze(t, -1)?, Source::Number(Scalar::Int(1)))
 }

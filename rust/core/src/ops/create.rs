@@ -1,11 +1,13 @@
 //! Creation: constants, ranges, identity, and tensors from memory.
 
+use super::device::to_device;
 use super::elementwise::Operand;
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::ensure;
 use crate::error::Result;
-use crate::exec::record::record_one;
+use crate::exec::record::record_on;
+use crate::exec::transfer::check_dtype;
 use crate::grad::Rule;
 use crate::graph::{Buffer, Input, Node, OutSpec};
 use crate::op::{Ew, Op};
@@ -15,34 +17,38 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A constant everywhere.
-pub fn full(shape: Dims, value: Scalar, dtype: DType) -> Result<Tensor> {
-    full_with(Layout::contiguous(shape), value, dtype)
+pub fn full(shape: Dims, value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    full_with(Layout::contiguous(shape), value, dtype, device)
 }
 
 /// A constant with chosen (dense) strides.
-pub fn full_with(layout: Layout, value: Scalar, dtype: DType) -> Result<Tensor> {
+pub fn full_with(layout: Layout, value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    check_dtype(dtype, device)?;
     let input = Input::Scalar(value.to_bits(dtype), dtype);
-    record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), OutSpec { dtype, layout: Arc::new(layout) })
+    record_on(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), OutSpec { dtype, layout: Arc::new(layout) }, device)
 }
 
-pub fn zeros(shape: Dims, dtype: DType) -> Result<Tensor> {
-    full(shape, Scalar::Int(0), dtype)
+pub fn zeros(shape: Dims, dtype: DType, device: Device) -> Result<Tensor> {
+    full(shape, Scalar::Int(0), dtype, device)
 }
 
 /// A 0-d constant.
-pub fn number(value: Scalar, dtype: DType) -> Result<Tensor> {
-    full(Dims::new(), value, dtype)
+pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    full(Dims::new(), value, dtype, device)
 }
 
 /// Memory whose content is not promised; allocated at once.
-pub fn empty(layout: Layout, dtype: DType) -> Result<Tensor> {
+pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
+    if device != Device::Cpu && layout.is_dense() {
+        return full_with(layout, Scalar::Int(0), dtype, device);
+    }
     let bytes = layout.end().max(layout.numel()).saturating_mul(dtype.size());
     crate::os::check_allocation(bytes, || layout.shape.to_string())?;
     let buffer = Buffer::new(bytes)?;
     // Deterministic even when read before it is written: new memory starts as zeros.
     // SAFETY: the buffer holds `bytes` bytes.
     unsafe { std::ptr::write_bytes(buffer.ptr(), 0, bytes) };
-    Ok(from_buffer(Arc::new(buffer), dtype, layout))
+    to_device(&from_buffer(Arc::new(buffer), dtype, layout), device)
 }
 
 /// A tensor over existing memory; the layout must lie inside it.
@@ -54,7 +60,8 @@ pub fn from_buffer(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Tensor 
         Arc::new(Layout::contiguous(Dims::from([elements])))
     };
     let node = Arc::new(Node::data(buffer, dtype, whole.clone()));
-    let base = Tensor::from_node(node, 0, Device::Cpu);
+    let device = node.device;
+    let base = Tensor::from_node(node, 0, device);
     if *whole == layout { base } else { base.alias(layout, dtype) }
 }
 
@@ -67,17 +74,18 @@ pub fn from_slice<T: Element>(values: &[T]) -> Result<Tensor> {
 }
 
 /// start + step · i for `len` elements.
-pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType) -> Result<Tensor> {
+pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType, device: Device) -> Result<Tensor> {
     // Positions are computed in f64 or i64 and rounded once.
     let wide = if dtype.is_float() { DType::F64 } else { DType::I64 };
     let inputs =
         SmallVec::from_iter([Input::Scalar(start.to_bits(wide), wide), Input::Scalar(step.to_bits(wide), wide)]);
     let layout = Arc::new(Layout::contiguous(Dims::from([len])));
-    record_one(Op::Arange, inputs, OutSpec { dtype, layout })
+    check_dtype(dtype, device)?;
+    record_on(Op::Arange, inputs, OutSpec { dtype, layout }, device)
 }
 
 /// `torch.arange`.
-pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Tensor> {
+pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, device: Device) -> Result<Tensor> {
     let all_int = [start, end, step].iter().all(|s| s.category() < 2);
     let dtype = dtype.unwrap_or(if all_int { DType::I64 } else { super::elementwise::default_dtype() });
     let (a, b, s) = check_range("arange", start, end, step, dtype)?;
@@ -87,14 +95,14 @@ pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) ->
     } else {
         ((b - a) / s).ceil() as usize
     };
-    ramp(start, step, len, dtype)
+    ramp(start, step, len, dtype, device)
 }
 
 /// `torch.range`: as arange, with the end included.
-pub fn range(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Tensor> {
+pub fn range(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, device: Device) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(super::elementwise::default_dtype());
     let (a, b, s) = check_range("range", start, end, step, dtype)?;
-    ramp(start, step, ((b - a) / s).floor() as usize + 1, dtype)
+    ramp(start, step, ((b - a) / s).floor() as usize + 1, dtype, device)
 }
 
 /// The bounds of a range as f64, checked.
@@ -111,7 +119,7 @@ fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType)
     Ok((a, b, s))
 }
 
-/// `steps` evenly spaced float64 numbers from `start` to `end`, each half counted from its own end so that both are met.
+/// On the CPU, `steps` evenly spaced float64 numbers from `start` to `end`, each half counted from its own end so that both are met.
 fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "{op}: number of steps must be non-negative");
     ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
@@ -120,29 +128,30 @@ fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Res
     let (a, b, n) = (value(start), value(end), steps as usize);
     crate::os::check_allocation(n.saturating_mul(8), || format!("[{n}]"))?;
     let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
-    let forward = ramp(Scalar::Float(a), Scalar::Float(step), n, DType::F64)?;
-    let backward = ramp(Scalar::Float(b - step * n.saturating_sub(1) as f64), Scalar::Float(step), n, DType::F64)?;
-    let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64)?.lt((n.max(2) / 2) as i64)?;
+    let forward = ramp(Scalar::Float(a), Scalar::Float(step), n, DType::F64, Device::Cpu)?;
+    let backward =
+        ramp(Scalar::Float(b - step * n.saturating_sub(1) as f64), Scalar::Float(step), n, DType::F64, Device::Cpu)?;
+    let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64, Device::Cpu)?.lt((n.max(2) / 2) as i64)?;
     super::elementwise::where_(&first_half, &forward, &backward)
 }
 
 /// `steps` evenly spaced numbers from `start` to `end`.
-pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Result<Tensor> {
-    super::elementwise::cast(&spaced("linspace", start, end, steps, dtype)?, dtype)
+pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
+    to_device(&super::elementwise::cast(&spaced("linspace", start, end, steps, dtype)?, dtype)?, device)
 }
 
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
-pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType) -> Result<Tensor> {
+pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
     let exponents = spaced("logspace", start, end, steps, dtype)?;
     let powers = super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()])?;
-    super::elementwise::cast(&powers, dtype)
+    to_device(&super::elementwise::cast(&powers, dtype)?, device)
 }
 
 /// Ones on the diagonal of n rows and m columns.
-pub fn eye(n: i64, m: i64, dtype: DType) -> Result<Tensor> {
+pub fn eye(n: i64, m: i64, dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(n >= 0, Runtime, "eye: n must be greater or equal to 0, got {n}");
     ensure!(m >= 0, Runtime, "eye: m must be greater or equal to 0, got {m}");
-    let index = |n: i64| ramp(Scalar::Int(0), Scalar::Int(1), n as usize, DType::I64);
+    let index = |n: i64| ramp(Scalar::Int(0), Scalar::Int(1), n as usize, DType::I64, device);
     let equal = super::view::unsqueeze(&index(n)?, 1)?.eq(&super::view::unsqueeze(&index(m)?, 0)?)?;
     super::elementwise::cast(&equal, dtype)
 }
@@ -159,17 +168,17 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
     }
     let layout = super::elementwise::output_layout(t.layout());
     let out = match value {
-        Operand::Number(s) => full_with((*layout).clone(), s, t.dtype())?,
+        Operand::Number(s) => full_with((*layout).clone(), s, t.dtype(), t.device())?,
         Operand::Tensor(v) => {
             let v = super::elementwise::cast(&v.detach(), t.dtype())?;
             super::copy_as(&super::view::expand(&v, t.shape())?, (*layout).clone())?
         }
     };
-    let (shape, dtype) = (t.shape_dims().clone(), t.dtype());
-    let value_tensor = if let Operand::Tensor(v) = value { v } else { &number(Scalar::Int(0), dtype)? };
+    let (shape, dtype, device) = (t.shape_dims().clone(), t.dtype(), t.device());
+    let value_tensor = if let Operand::Tensor(v) = value { v } else { &number(Scalar::Int(0), dtype, device)? };
     attach("FillBackward0", &[t, value_tensor], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| {
-            let old = if v.needs(0) { Some(zeros(shape.clone(), dtype)?) } else { None };
+            let old = if v.needs(0) { Some(zeros(shape.clone(), dtype, device)?) } else { None };
             let new = if v.needs(1) { Some(super::reduce::sum(v.grad()?, None, false, None)?) } else { None };
             Ok(SmallVec::from_iter([old, new]))
         }))

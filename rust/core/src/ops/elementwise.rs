@@ -330,7 +330,7 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
                     saved.push(Saved::input(t));
                 }
                 Operand::Number(s) => {
-                    if let Ok(t) = super::create::number(*s, compute) {
+                    if let Ok(t) = super::create::number(*s, compute, result.device()) {
                         saved.push(Saved::input(&t));
                     }
                 }
@@ -372,7 +372,7 @@ fn camel(name: &str) -> String {
 }
 
 macro_rules! define_vjp {
-    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cpu:tt)* }, wgsl $w:literal, grad $($grad:tt)*))*) => {
+    ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cpu:tt)* }, wgsl { $($wc:ident : $w:literal),* }, grad $($grad:tt)*))*) => {
         /// The gradients of an elementwise operator's arguments.
         pub fn vjp(op: Ew, compute: DType, v: &Vjp) -> Result<Grads> {
             match op { $(Ew::$V => vjp_row!($V, v, compute, $args, $($grad)*)),* }
@@ -429,7 +429,7 @@ pub fn where_(c: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
 }
 
 fn zeros_like(g: &Tensor) -> Result<Tensor> {
-    super::create::full_with((*output_layout(g.layout())).clone(), Scalar::Int(0), g.dtype())
+    super::create::full_with((*output_layout(g.layout())).clone(), Scalar::Int(0), g.dtype(), g.device())
 }
 
 /// For operators that are recorded as differentiable, but whose derivative PyTorch refuses when it is asked for.
@@ -585,13 +585,14 @@ pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
     let tensors: SmallVec<[&Tensor; 2]> =
         operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None }).collect();
     let out = with_grad_mode(false, || apply(op, &operands))?;
+    let device = out.device();
     let layouts: SmallVec<[(Arc<Layout>, DType); 2]> =
         tensors.iter().map(|t| (t.layout().clone(), t.dtype())).collect();
     attach("DivBackward2", &tensors, std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Box::new(move |v| {
             let zero = |(i, (layout, dtype)): (usize, &(Arc<Layout>, DType))| {
                 let layout = (*output_layout(layout)).clone();
-                v.needs(i).then(|| super::create::full_with(layout, Scalar::Int(0), *dtype)).transpose()
+                v.needs(i).then(|| super::create::full_with(layout, Scalar::Int(0), *dtype, device)).transpose()
             };
             layouts.iter().enumerate().map(zero).collect()
         }))

@@ -117,7 +117,7 @@ pub fn put_along(g: &Tensor, index: &Tensor, dim: i64, shape: &Dims) -> Result<T
 
 fn into_zeros(mode: ScatterMode, g: &Tensor, index: &Tensor, dim: i64, shape: &Dims) -> Result<Tensor> {
     let d = wrap_dim("scatter_add", dim, shape.len())?;
-    let zeros = create::zeros(shape.clone(), g.dtype())?;
+    let zeros = create::zeros(shape.clone(), g.dtype(), g.device())?;
     let edge = zeros.input();
     drop(zeros);
     let layout = Arc::new(Layout::contiguous(shape.clone()));
@@ -212,7 +212,7 @@ pub fn gather(t: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         );
     }
     if at.rank() != x.rank() {
-        return create::zeros(index.shape_dims().clone(), t.dtype());
+        return create::zeros(index.shape_dims().clone(), t.dtype(), t.device());
     }
     let out = gather_known(&x, d, &checked(&at, d, x.shape()[d])?)?;
     if index.rank() == 0 { view::reshape(&out, &[]) } else { Ok(out) }
@@ -385,7 +385,7 @@ impl Reduced<'_> {
     fn grads(&self, g: &Tensor) -> Result<(Tensor, Tensor)> {
         match self.mode {
             ScatterMode::Mean => {
-                let ones = |t: &Tensor| create::full(t.shape_dims().clone(), Scalar::Int(1), t.dtype());
+                let ones = |t: &Tensor| create::full(t.shape_dims().clone(), Scalar::Int(1), t.dtype(), t.device());
                 let mut base = ones(self.t)?;
                 if !self.include_self {
                     base = fill_known("ScatterBackward1", &base, self.d, self.index, Scalar::Int(0))?;
@@ -417,7 +417,7 @@ impl Reduced<'_> {
         let base = g.mul(&others.div(&safe)?)?;
         let zero = self.source.eq_zero()?;
         let zeros = zero.to_dtype(g.dtype())?;
-        let none = create::zeros(self.t.shape_dims().clone(), g.dtype())?;
+        let none = create::zeros(self.t.shape_dims().clone(), g.dtype(), g.device())?;
         let how_many = self.gather(&add_known("ScatterAddBackward0", &none, d, index, &zeros, Scalar::Int(1))?)?;
         let only = zero.logical_and(&how_many.eq(1.0)?)?;
         let patched = one(self.source, &only)?;

@@ -241,7 +241,7 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
     let meta = GradMeta { layout: target.layout().clone(), dtype: target.dtype() };
     let rule = Rule::Fn(Box::new(|v| {
         let g = v.grad()?;
-        let old = if v.needs(0) { Some(create::zeros(g.shape_dims().clone(), g.dtype())?) } else { None };
+        let old = if v.needs(0) { Some(create::zeros(g.shape_dims().clone(), g.dtype(), g.device())?) } else { None };
         Ok(SmallVec::from_iter([old, v.needs(1).then(|| g.clone())]))
     }));
     let node = GradNode::new(name, rule, edges, SmallVec::from_iter([meta]));

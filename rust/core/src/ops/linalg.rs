@@ -72,7 +72,7 @@ pub fn qr(a: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     let inputs = SmallVec::from_iter([a.input()]);
     let r = spec(columns(batch, size, n));
     let (q, r) = if mode == QrMode::OnlyR {
-        let empty = super::create::zeros(Dims::from([0]), a.dtype())?;
+        let empty = super::create::zeros(Dims::from([0]), a.dtype(), a.device())?;
         (empty, record_one(Op::Linalg(Linalg::Qr), inputs, r)?)
     } else {
         let outs = [spec(columns(batch, m, size)), r].into_iter().collect();
@@ -146,7 +146,11 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     }
     let rest = match wide {
         Some(g) => product(q, &part(g, size, n)?)?,
-        None => super::create::zeros(ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect(), ga.dtype())?,
+        None => super::create::zeros(
+            ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect(),
+            ga.dtype(),
+            ga.device(),
+        )?,
     };
     join::cat(&[ga, rest], -1)
 }

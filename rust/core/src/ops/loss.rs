@@ -248,7 +248,7 @@ pub fn binary_cross_entropy_with_logits(
 fn positive_factor(y: &Tensor, positive: Option<&Tensor>) -> Result<Tensor> {
     match positive {
         Some(p) => p.sub(1.0)?.mul(y)?.add(1.0),
-        None => create::number(Scalar::Int(1), y.dtype()),
+        None => create::number(Scalar::Int(1), y.dtype(), y.device()),
     }
 }
 
@@ -534,7 +534,7 @@ fn cross_entropy_slope(
     let target = view::reshape(&cast(target, DType::I64)?, &samples)?;
     let counts = cast(&target.ne(call.ignore)?, acc)?;
     let g = if g.rank() == 0 { g.mul(&counts)? } else { view::reshape(g, &samples)?.mul(&counts)? };
-    let index = view::reshape(&create::ramp(Scalar::Int(0), Scalar::Int(1), classes, DType::I64)?, &along)?;
+    let index = view::reshape(&create::ramp(Scalar::Int(0), Scalar::Int(1), classes, DType::I64, g.device())?, &along)?;
     let hit = cast(&index.eq(&target)?, acc)?;
     let p = softmax::softmax(false, &cast(x, acc)?, d as i64, None)?;
     let weight = match weight {

@@ -6,6 +6,7 @@ pub mod attention;
 pub mod conv;
 pub mod count;
 pub mod create;
+pub mod device;
 pub mod elementwise;
 mod elementwise_table;
 pub mod embedding;
@@ -74,6 +75,7 @@ impl Tensor {
 /// The only element of a tensor, as a number; computes what is pending.
 pub fn item(t: &Tensor) -> Result<Scalar> {
     ensure!(t.numel() == 1, Runtime, "a Tensor with {} elements cannot be converted to Scalar", t.numel());
+    let t = &device::on_host(t)?;
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
     // SAFETY: the layout lies inside the storage.
@@ -97,6 +99,7 @@ fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
 
 /// Every element in row-major order as int64; computes what is pending.
 pub fn to_vec_i64(t: &Tensor) -> Result<Vec<i64>> {
+    let t = &device::on_host(t)?;
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
     let mut out = Vec::with_capacity(t.numel());

@@ -2,13 +2,15 @@
 //! PyTorch on the CPU; noise inside the network (dropout, rrelu) is counter-based: a recorded kernel whose seed and offset
 //! are reserved in program order, computed again in the backward pass instead of kept.
 
+use super::device::{on_host, to_device};
 use super::elementwise::{Operand, apply, cast, output_layout};
 use super::{create, inplace, item, reduce, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::draw;
 pub use crate::exec::draw::Draw;
-use crate::exec::record::record_one;
+use crate::exec::record::record_on;
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, OutSpec, lock};
 use crate::op::{Ew, Op};
@@ -40,19 +42,27 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout) -> Re
     Ok(create::from_buffer(buffer, dtype, layout))
 }
 
+/// [`drawn`], on the device of `t`.
+pub fn drawn_beside(t: &Tensor, generator: &Shared, what: Draw, dtype: DType, layout: Layout) -> Result<Tensor> {
+    to_device(&drawn(generator, what, dtype, layout)?, t.device())
+}
+
 /// Overwrites `target` with numbers drawn now, in the order of its addresses.
 pub fn draw_into(target: &Tensor, generator: &Shared, what: Draw) -> Result<()> {
     inplace::check_writable(target)?;
     let layout = Layout { offset: 0, ..(**target.layout()).clone() };
-    let values = drawn(generator, what, target.dtype(), layout)?;
+    let values = drawn_beside(target, generator, what, target.dtype(), layout)?;
     inplace::copy_(target, Operand::Tensor(&values))
 }
 
 /// Makes the result of a sampler differentiable with gradient zero, as PyTorch defines it.
 fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor {
+    let device = out.device();
     let shapes: SmallVec<[(Dims, DType); 2]> = inputs.iter().map(|t| (t.shape_dims().clone(), t.dtype())).collect();
     attach_rule(name, inputs, std::slice::from_ref(&out), || {
-        Rule::Fn(Box::new(move |_| shapes.iter().map(|(s, d)| create::zeros(s.clone(), *d).map(Some)).collect()))
+        Rule::Fn(Box::new(move |_| {
+            shapes.iter().map(|(s, d)| create::zeros(s.clone(), *d, device).map(Some)).collect()
+        }))
     });
     out
 }
@@ -124,9 +134,9 @@ pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor>
             1.0
         }
     };
-    let mut out = drawn(generator, Draw::Normal { mean: 0.0, std: spread }, dtype, layout)?;
     let inputs: SmallVec<[&Tensor; 2]> =
         [mean, std].into_iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(t) } else { None }).collect();
+    let mut out = drawn_beside(inputs[0], generator, Draw::Normal { mean: 0.0, std: spread }, dtype, layout)?;
     out = with_grad_mode(false, || {
         if let Operand::Tensor(s) = std {
             out = apply(Ew::Mul, &[(&out).into(), s.into()])?;
@@ -146,13 +156,14 @@ pub fn bernoulli(generator: &Shared, p: &Tensor) -> Result<Tensor> {
         "\"bernoulli_tensor_cpu_p_\" not implemented for '{}'",
         p.dtype().scalar_name()
     );
-    let out = drawn(generator, Draw::BernoulliOf(p), p.dtype(), (*output_layout(p.layout())).clone())?;
+    let out =
+        drawn_beside(p, generator, Draw::BernoulliOf(&on_host(p)?), p.dtype(), (*output_layout(p.layout())).clone())?;
     Ok(without_slope("BernoulliBackward0", &[p], out))
 }
 
 /// 0 or 1 with one probability, in the shape of `t`.
 pub fn bernoulli_number(generator: &Shared, t: &Tensor, p: f64) -> Result<Tensor> {
-    let out = drawn(generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone())?;
+    let out = drawn_beside(t, generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone())?;
     Ok(without_slope("BernoulliBackward0", &[t], out))
 }
 
@@ -161,7 +172,7 @@ pub fn bernoulli_into(target: &Tensor, generator: &Shared, p: &Tensor) -> Result
     inplace::check_writable(target)?;
     let p = if p.dtype().is_float() { p.detach() } else { cast(&p.detach(), DType::F32)? };
     let p = if p.shape() == target.shape() { p } else { view::expand(&p, target.shape())? };
-    draw_into(target, generator, Draw::BernoulliOf(&p))
+    draw_into(target, generator, Draw::BernoulliOf(&on_host(&p)?))
 }
 
 /// Counts with Poisson rates per element.
@@ -172,23 +183,29 @@ pub fn poisson(generator: &Shared, rates: &Tensor) -> Result<Tensor> {
         "\"poisson_cpu\" not implemented for '{}'",
         rates.dtype().scalar_name()
     );
-    let out = drawn(generator, Draw::Poisson(rates), rates.dtype(), Layout::contiguous(rates.shape_dims().clone()))?;
+    let out = drawn_beside(
+        rates,
+        generator,
+        Draw::Poisson(&on_host(rates)?),
+        rates.dtype(),
+        Layout::contiguous(rates.shape_dims().clone()),
+    )?;
     Ok(without_slope("PoissonBackward0", &[rates], out))
 }
 
 /// Successes among `count` trials of probability `prob`, which broadcast.
 pub fn binomial(generator: &Shared, count: &Tensor, prob: &Tensor) -> Result<Tensor> {
     let shape = broadcast_shapes("binomial", count.shape(), prob.shape())?;
-    let wide = |t: &Tensor| view::expand(&t.detach(), &shape);
+    let wide = |t: &Tensor| view::expand(&on_host(&t.detach())?, &shape);
     let layout = Layout::contiguous(shape.clone());
-    let out = drawn(generator, Draw::Binomial(&wide(count)?, &wide(prob)?), count.dtype(), layout)?;
+    let out = drawn_beside(count, generator, Draw::Binomial(&wide(count)?, &wide(prob)?), count.dtype(), layout)?;
     Ok(without_slope("BinomialBackward0", &[count, prob], out))
 }
 
 /// Standard gamma numbers with a concentration per element.
 pub fn standard_gamma(generator: &Shared, concentrations: &Tensor) -> Result<Tensor> {
     let layout = Layout::contiguous(concentrations.shape_dims().clone());
-    drawn(generator, Draw::Gamma(concentrations), concentrations.dtype(), layout)
+    drawn_beside(concentrations, generator, Draw::Gamma(&on_host(concentrations)?), concentrations.dtype(), layout)
 }
 
 /// PyTorch counts categories in single precision.
@@ -220,7 +237,13 @@ pub fn multinomial(generator: &Shared, weights: &Tensor, samples: i64, replaceme
         "multinomial: cannot sample from an empty set of categories (weights of shape {})",
         weights.shape_dims()
     );
-    drawn(generator, Draw::Multinomial(&weights.detach(), replacement), DType::I64, Layout::contiguous(shape))
+    drawn_beside(
+        weights,
+        generator,
+        Draw::Multinomial(&on_host(&weights.detach())?, replacement),
+        DType::I64,
+        Layout::contiguous(shape),
+    )
 }
 
 /// A stretch of the counter-based generator: the same numbers whenever it is recorded.
@@ -229,24 +252,25 @@ pub struct Stream {
     seed: u64,
     offset: u64,
     layout: Arc<Layout>,
+    device: Device,
 }
 
 impl Stream {
     /// Reserves the default generator's next stretch for a tensor of this layout.
-    pub fn reserve(layout: Arc<Layout>) -> Stream {
-        Stream::from(&DEFAULT, layout)
+    pub fn reserve(layout: Arc<Layout>, device: Device) -> Stream {
+        Stream::from(&DEFAULT, layout, device)
     }
 
-    fn from(generator: &Shared, layout: Arc<Layout>) -> Stream {
+    fn from(generator: &Shared, layout: Arc<Layout>, device: Device) -> Stream {
         let (seed, offset) = lock(generator).reserve_philox();
-        Stream { seed, offset, layout }
+        Stream { seed, offset, layout, device }
     }
 
     /// Uniform float32 numbers in [0, 1).
     pub fn uniform(&self) -> Result<Tensor> {
         let inputs = [self.seed, self.offset].map(|n| Input::Scalar(n, DType::I64));
         let out = OutSpec { dtype: DType::F32, layout: self.layout.clone() };
-        record_one(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out)
+        record_on(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out, self.device)
     }
 
     /// True with probability `keep`.
@@ -312,7 +336,7 @@ pub fn dropout(x: &Tensor, p: f64, train: bool, kind: Dropout) -> Result<Tensor>
         return x.mul(0.0);
     }
     let layout = if kind.feature { feature_layout(x)? } else { output_layout(x.layout()) };
-    let noise = Noise { stream: Stream::reserve(layout), dtype: x.dtype(), p, alpha: kind.alpha };
+    let noise = Noise { stream: Stream::reserve(layout, x.device()), dtype: x.dtype(), p, alpha: kind.alpha };
     let out = with_grad_mode(false, || noise.apply(x))?;
     let name = if kind.alpha { "AlphaDropoutBackward0" } else { "DropoutBackward0" };
     attach(name, &[x], std::slice::from_ref(&out), Keep::default(), || {
@@ -337,9 +361,9 @@ pub fn native_dropout(x: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor
     ensure!((0.0..=1.0).contains(&p), Runtime, "dropout probability has to be between 0 and 1, but got {p}");
     let layout = output_layout(x.layout());
     if train == Some(false) || x.numel() == 0 {
-        return Ok((x.copy()?, create::full_with((*layout).clone(), Scalar::Bool(true), DType::Bool)?));
+        return Ok((x.copy()?, create::full_with((*layout).clone(), Scalar::Bool(true), DType::Bool, x.device())?));
     }
-    let stream = Stream::reserve(layout);
+    let stream = Stream::reserve(layout, x.device());
     let scale = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
     let mask = stream.mask(1.0 - p)?;
     let out = with_grad_mode(false, || x.mul(&mask)?.mul(scale))?;
@@ -367,7 +391,7 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Opti
     if !training {
         return apply(Ew::LeakyRelu, &[x.into(), ((lower + upper) / 2.0).into()]);
     }
-    let stream = Stream::from(&or_default(generator), output_layout(x.layout()));
+    let stream = Stream::from(&or_default(generator), output_layout(x.layout()), x.device());
     let factor = move |x: &Tensor| -> Result<Tensor> {
         let slope = cast(&stream.uniform()?.mul(upper - lower)?.add(lower)?, x.dtype())?;
         apply(Ew::Where, &[(&x.le(0.0)?).into(), (&slope).into(), Scalar::Int(1).into()])

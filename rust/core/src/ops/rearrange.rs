@@ -271,7 +271,8 @@ fn write_window(t: &Tensor, source: &Tensor, choose: Choice) -> Result<Tensor> {
     attach("ScatterViewBackward0", &[t, source], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| {
             let g = super::contiguous(v.grad()?)?;
-            let kept = |g: &Tensor| write_window(g, &create::zeros(shape.clone(), g.dtype())?, choose.clone());
+            let kept =
+                |g: &Tensor| write_window(g, &create::zeros(shape.clone(), g.dtype(), g.device())?, choose.clone());
             let written = |g: &Tensor| cast(&choose(g)?, from);
             Ok(Grads::from_iter([
                 v.needs(0).then(|| kept(&g)).transpose()?,

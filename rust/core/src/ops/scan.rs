@@ -136,7 +136,7 @@ fn running_weights(g: &Tensor, x: &Tensor, out: &Tensor, d: usize, reverse: bool
 pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
     let d = wrap_dim(if max { "cummax" } else { "cummin" }, dim, t.rank())?;
     if t.rank() == 0 {
-        return Ok((t.copy()?, create::number(Scalar::Int(0), DType::I64)?));
+        return Ok((t.copy()?, create::number(Scalar::Int(0), DType::I64, t.device())?));
     }
     let layout = Arc::new(Layout::contiguous(t.shape_dims().clone()));
     let outs = [OutSpec { dtype: t.dtype(), layout: layout.clone() }, OutSpec { dtype: DType::I64, layout }];
@@ -169,7 +169,7 @@ pub fn product_of_others(x: &Tensor, o: &Over) -> Result<Tensor> {
     }
     let mut edge = flat.clone();
     edge[last] = 1;
-    let ones = create::full(edge.as_slice().into(), Scalar::Int(1), x.dtype())?;
+    let ones = create::full(edge.as_slice().into(), Scalar::Int(1), x.dtype(), x.device())?;
     let head = join::cat(&[ones.clone(), view::slice(&rows, last, 0, n - 1, 1)?], last as i64)?;
     let tail = join::cat(&[view::slice(&rows, last, 1, n - 1, 1)?, ones], last as i64)?;
     let both = cumprod(&head, last as i64, None)?.mul(&reverse_cumprod(&tail, last)?)?;

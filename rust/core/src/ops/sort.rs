@@ -131,7 +131,7 @@ pub fn median(t: &Tensor, ignore_nan: bool) -> Result<Tensor> {
             _ => 0,
         };
         let value = if t.dtype().is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(least) };
-        return create::number(value, t.dtype());
+        return create::number(value, t.dtype(), t.device());
     }
     let spec = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(Dims::new())) };
     let op = Op::Sorting(Sorting::Median { ignore_nan });
@@ -241,10 +241,12 @@ pub fn bucketize(values: &Tensor, boundaries: &Tensor, out_int32: bool, right: b
 /// Which elements occur among the test elements. NaN occurs nowhere.
 pub fn isin(elements: Operand, tests: Operand, invert: bool) -> Result<Tensor> {
     let dtype = result_type(&[elements, tests]);
+    let on = |o: Operand| if let Operand::Tensor(t) = o { Some(t.device()) } else { None };
+    let device = on(elements).or(on(tests)).unwrap_or_default();
     ensure!(dtype != DType::Bool, Runtime, "Unsupported input type encountered for isin(): Bool");
     let tensor = |o: Operand| match o {
         Operand::Tensor(t) => cast(&t.detach(), dtype),
-        Operand::Number(n) => create::number(n, dtype),
+        Operand::Number(n) => create::number(n, dtype, device),
     };
     let (x, tests) = (tensor(elements)?, tensor(tests)?);
     let relation = if invert { Ew::Ne } else { Ew::Eq };
@@ -252,7 +254,7 @@ pub fn isin(elements: Operand, tests: Operand, invert: bool) -> Result<Tensor> {
         return super::contiguous(&apply(relation, &[(&x).into(), (&view::reshape(&tests, &[])?).into()])?);
     }
     if tests.numel() == 0 {
-        return create::full(x.shape_dims().clone(), Scalar::Bool(invert), DType::Bool);
+        return create::full(x.shape_dims().clone(), Scalar::Bool(invert), DType::Bool, x.device());
     }
     let flat = view::reshape(&tests, &[tests.numel()])?;
     let (sorted, _) = sort(&flat, 0, false)?;

@@ -1,5 +1,6 @@
 //! Views: new strided windows on one storage, with gradients that write back through the window.
 
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::record_one;
@@ -49,9 +50,9 @@ pub fn window(t: &Tensor, name: &'static str, f: Window) -> Result<Tensor> {
 /// Zeros of `shape` with `g` added through the window.
 pub fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
     let target = f(&Layout::contiguous(shape.clone()))?;
-    let zeros = super::create::zeros(shape.clone(), g.dtype())?;
+    let zeros = super::create::zeros(shape.clone(), g.dtype(), g.device())?;
     let out = if overlapping(&target) {
-        let offsets = offsets_of(&target)?;
+        let offsets = offsets_of(&target, g.device())?;
         let flat = super::index::index_add(
             &reshape(&zeros.detach(), &[shape.numel()])?,
             0,
@@ -84,10 +85,10 @@ fn overlapping(l: &Layout) -> bool {
 }
 
 /// The linear positions of a window's elements in row-major order, as an int64 vector.
-fn offsets_of(l: &Layout) -> Result<Tensor> {
+fn offsets_of(l: &Layout, device: Device) -> Result<Tensor> {
     let mut list = Vec::with_capacity(l.numel());
     crate::shape::for_each_offset(&l.shape, &l.strides, |o| list.push((o + l.offset) as i64));
-    super::create::from_slice(&list)
+    super::device::to_device(&super::create::from_slice(&list)?, device)
 }
 
 /// The value of `base` with `value` written through `target` (a layout over the base's storage order): a new tensor,
@@ -182,7 +183,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
 /// `g` with zeros in the window.
 fn zero_window(g: &Tensor, rel: &Layout) -> Result<Tensor> {
     let dense = g.detach().copy_contiguous()?;
-    let zeros = super::create::zeros(rel.shape.clone(), g.dtype())?;
+    let zeros = super::create::zeros(rel.shape.clone(), g.dtype(), g.device())?;
     let out = write(&dense, rel.clone(), &zeros)?;
     let rel = rel.clone();
     attach("ZeroWindowBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {

@@ -276,7 +276,7 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
         return source.copy();
     }
     let mut target = if t.rank() > 3 { t.layout().format_for(shape) } else { Layout::contiguous(shape) };
-    let base = create::full_with(target.clone(), Scalar::Float(value), t.dtype())?;
+    let base = create::full_with(target.clone(), Scalar::Float(value), t.dtype(), t.device())?;
     target.offset = starts.iter().zip(&*target.strides).map(|(a, b)| a * b).sum();
     target.shape = source.shape_dims().clone();
     let mut edge = base.edge();

@@ -125,7 +125,7 @@ fn seed(t: &Tensor, given: Option<&Tensor>) -> Result<Tensor> {
         }
         None => {
             ensure!(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
-            ops::create::full(t.shape_dims().clone(), crate::dtype::Scalar::Int(1), t.dtype())
+            ops::create::full(t.shape_dims().clone(), crate::dtype::Scalar::Int(1), t.dtype(), t.device())
         }
     }
 }

@@ -5,10 +5,12 @@ use crate::error::from_py;
 use crate::rows;
 use crate::table::Row;
 use crate::tensor::{layout_for, shape_of};
-use crate::types::{Format, PyLayout, type_name};
+use crate::types::{Format, PyLayout, default_device, type_name};
+use corten_core::device::Device;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::error::{Error, Result};
 use corten_core::ops::create;
+use corten_core::ops::device::to_device;
 use corten_core::ops::elementwise::{cast, default_dtype};
 use corten_core::ops::inplace;
 use corten_core::shape::{Dims, Layout};
@@ -41,6 +43,7 @@ const COUNT: usize = 5;
 /// The options at the end of a creation function's signature.
 pub struct Options {
     pub dtype: Option<DType>,
+    device: Option<Device>,
     requires_grad: bool,
 }
 
@@ -59,7 +62,7 @@ impl Options {
                 Ok(())
             })?;
         }
-        Ok(Options { dtype: a.dtype(first), requires_grad: a.bool(first + 4) })
+        Ok(Options { dtype: a.dtype(first), device: a.device(first + 2), requires_grad: a.bool(first + 4) })
     }
     pub fn dtype_or(&self, other: DType) -> DType {
         self.dtype.unwrap_or(other)
@@ -67,7 +70,20 @@ impl Options {
     pub fn float(&self) -> DType {
         self.dtype.unwrap_or_else(default_dtype)
     }
+    /// The device asked for, or the default one.
+    pub fn device(&self) -> Device {
+        self.device.unwrap_or_else(default_device)
+    }
+    /// The device asked for, or the tensor's.
+    pub fn device_or(&self, t: &Tensor) -> Device {
+        self.device.unwrap_or(t.device())
+    }
+    /// A result computed on the CPU, brought to where it was asked for.
+    pub fn there(&self, t: Tensor) -> Result<Tensor> {
+        to_device(&t, self.device())
+    }
     pub fn finish(&self, t: Tensor) -> Result<crate::table::Ret> {
+        let t = self.device.map_or(Ok(t.clone()), |d| to_device(&t, d))?;
         if self.requires_grad {
             t.set_requires_grad(true)?;
         }
@@ -88,8 +104,8 @@ fn usizes(op: &str, what: &str, v: &[i64]) -> Result<Dims> {
         .collect()
 }
 
-fn constant(op: &str, sizes: &[i64], value: Scalar, dtype: DType) -> Result<Tensor> {
-    create::full(dims(op, sizes)?, value, dtype)
+fn constant(op: &str, sizes: &[i64], value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    create::full(dims(op, sizes)?, value, dtype, device)
 }
 
 /// The dtype that a number has as a tensor.
@@ -106,21 +122,21 @@ pub fn like_layout(t: &Tensor, format: Option<Format>) -> Result<Layout> {
     layout_for(t.shape_dims(), Some(format.unwrap_or(Format::Preserve)), Some(t.layout())).map_err(from_py)
 }
 
-fn full_like(t: &Tensor, value: Scalar, dtype: Option<DType>, format: Option<Format>) -> Result<Tensor> {
-    create::full_with(like_layout(t, format)?, value, dtype.unwrap_or(t.dtype()))
+fn full_like(t: &Tensor, value: Scalar, o: &Options, format: Option<Format>) -> Result<Tensor> {
+    create::full_with(like_layout(t, format)?, value, o.dtype_or(t.dtype()), o.device_or(t))
 }
 
-fn empty(op: &str, sizes: &[i64], dtype: DType, format: Option<Format>) -> Result<Tensor> {
+fn empty(op: &str, sizes: &[i64], dtype: DType, format: Option<Format>, device: Device) -> Result<Tensor> {
     let shape = dims(op, sizes)?;
     ensure!(
         format != Some(Format::Preserve),
         Runtime,
         "{op}: the preserve_format memory format has no meaning without a tensor to follow"
     );
-    create::empty(layout_for(&shape, format, None).map_err(from_py)?, dtype)
+    create::empty(layout_for(&shape, format, None).map_err(from_py)?, dtype, device)
 }
 
-fn empty_strided(op: &str, sizes: &[i64], strides: &[i64], dtype: DType) -> Result<Tensor> {
+fn empty_strided(op: &str, sizes: &[i64], strides: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(
         sizes.len() == strides.len(),
         Runtime,
@@ -128,11 +144,12 @@ fn empty_strided(op: &str, sizes: &[i64], strides: &[i64], dtype: DType) -> Resu
         sizes.len(),
         strides.len()
     );
-    create::empty(Layout { shape: dims(op, sizes)?, strides: usizes(op, "strides", strides)?, offset: 0 }, dtype)
+    let layout = Layout { shape: dims(op, sizes)?, strides: usizes(op, "strides", strides)?, offset: 0 };
+    create::empty(layout, dtype, device)
 }
 
 /// A dense tensor whose dims lie in memory in the given order.
-fn empty_permuted(sizes: &[i64], order: &[i64], dtype: DType) -> Result<Tensor> {
+fn empty_permuted(sizes: &[i64], order: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
     let shape = dims("empty_permuted", sizes)?;
     ensure!(
         order.len() == shape.len(),
@@ -154,7 +171,7 @@ fn empty_permuted(sizes: &[i64], order: &[i64], dtype: DType) -> Result<Tensor> 
         strides[at] = step;
         step = step.saturating_mul(shape[at].max(1));
     }
-    create::empty(Layout { shape, strides, offset: 0 }, dtype)
+    create::empty(Layout { shape, strides, offset: 0 }, dtype, device)
 }
 
 fn range(a: &Args) -> Result<(Scalar, Scalar, Scalar)> {
@@ -162,8 +179,22 @@ fn range(a: &Args) -> Result<(Scalar, Scalar, Scalar)> {
 }
 
 /// A conversion that leaves the tensor as it is when it fits already.
-fn convert(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
-    super::shape::to(t, dtype, copy, format)
+fn convert(
+    t: &Tensor,
+    device: Option<Device>,
+    dtype: Option<DType>,
+    copy: bool,
+    format: Option<Format>,
+) -> Result<Tensor> {
+    super::shape::to(t, device, dtype, copy, format)
+}
+
+/// The GPU asked for, or the current one.
+fn gpu_or_default(device: Option<Device>) -> Result<Device> {
+    match device {
+        Some(d) => Ok(d),
+        None => crate::types::current_gpu().map_err(from_py),
+    }
 }
 
 fn copy_into(t: &Tensor, source: &Tensor) -> Result<Tensor> {
@@ -178,54 +209,57 @@ fn fill_into(t: &Tensor, value: corten_core::ops::elementwise::Operand) -> Resul
 
 fn makers() -> Vec<Row> {
     creation_rows! {
-        "zeros(int[] size, *" foc "Zeros." |a, o| constant("zeros", a.ints(0), Scalar::Int(0), o.float())?;
-        "ones(int[] size, *" foc "Ones." |a, o| constant("ones", a.ints(0), Scalar::Int(1), o.float())?;
-        "full(int[] size, Scalar fill_value, *" foc "One value everywhere." |a, o| constant("full", a.ints(0), a.number(1), o.dtype_or(number_dtype(a.number(1))))?;
-        "empty(int[] size, *, format? memory_format=None" foc "Memory whose content is not promised." |a, o| empty("empty", a.ints(0), o.float(), a.format(1))?;
-        "empty_strided(int[] size, int[] stride, *" f "Memory with the given strides." |a, o| empty_strided("empty_strided", a.ints(0), a.ints(1), o.float())?;
-        "empty_permuted(int[] size, int[] physical_layout, *" f "Dense memory with dims in the given order, outermost first." |a, o| empty_permuted(a.ints(0), a.ints(1), o.float())?;
-        "zeros_like(Tensor self, *, format? memory_format=None" f "Zeros in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(0), o.dtype, a.format(1))?;
-        "ones_like(Tensor self, *, format? memory_format=None" f "Ones in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(1), o.dtype, a.format(1))?;
-        "full_like(Tensor self, Scalar fill_value, *, format? memory_format=None" f "One value in the shape of a tensor." |a, o| full_like(a.tensor(0), a.number(1), o.dtype, a.format(2))?;
-        "empty_like(Tensor self, *, format? memory_format=None" f "Memory in the shape of a tensor." |a, o| create::empty(like_layout(a.tensor(0), a.format(1))?, o.dtype_or(a.tensor(0).dtype()))?;
-        "new_zeros(Tensor self, int[] size, *" m "Zeros of this tensor's dtype." |a, o| constant("new_zeros", a.ints(1), Scalar::Int(0), o.dtype_or(a.tensor(0).dtype()))?;
-        "new_ones(Tensor self, int[] size, *" m "Ones of this tensor's dtype." |a, o| constant("new_ones", a.ints(1), Scalar::Int(1), o.dtype_or(a.tensor(0).dtype()))?;
-        "new_full(Tensor self, int[] size, Scalar fill_value, *" m "One value, of this tensor's dtype." |a, o| constant("new_full", a.ints(1), a.number(2), o.dtype_or(a.tensor(0).dtype()))?;
-        "new_empty(Tensor self, int[] size, *" m "Memory of this tensor's dtype." |a, o| empty("new_empty", a.ints(1), o.dtype_or(a.tensor(0).dtype()), None)?;
-        "new_empty_strided(Tensor self, int[] size, int[] stride, *" m "Memory of this tensor's dtype with the given strides." |a, o| empty_strided("new_empty_strided", a.ints(1), a.ints(2), o.dtype_or(a.tensor(0).dtype()))?;
+        "zeros(int[] size, *" foc "Zeros." |a, o| constant("zeros", a.ints(0), Scalar::Int(0), o.float(), o.device())?;
+        "ones(int[] size, *" foc "Ones." |a, o| constant("ones", a.ints(0), Scalar::Int(1), o.float(), o.device())?;
+        "full(int[] size, Scalar fill_value, *" foc "One value everywhere." |a, o| constant("full", a.ints(0), a.number(1), o.dtype_or(number_dtype(a.number(1))), o.device())?;
+        "empty(int[] size, *, format? memory_format=None" foc "Memory whose content is not promised." |a, o| empty("empty", a.ints(0), o.float(), a.format(1), o.device())?;
+        "empty_strided(int[] size, int[] stride, *" f "Memory with the given strides." |a, o| empty_strided("empty_strided", a.ints(0), a.ints(1), o.float(), o.device())?;
+        "empty_permuted(int[] size, int[] physical_layout, *" f "Dense memory with dims in the given order, outermost first." |a, o| empty_permuted(a.ints(0), a.ints(1), o.float(), o.device())?;
+        "zeros_like(Tensor self, *, format? memory_format=None" f "Zeros in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(0), &o, a.format(1))?;
+        "ones_like(Tensor self, *, format? memory_format=None" f "Ones in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(1), &o, a.format(1))?;
+        "full_like(Tensor self, Scalar fill_value, *, format? memory_format=None" f "One value in the shape of a tensor." |a, o| full_like(a.tensor(0), a.number(1), &o, a.format(2))?;
+        "empty_like(Tensor self, *, format? memory_format=None" f "Memory in the shape of a tensor." |a, o| create::empty(like_layout(a.tensor(0), a.format(1))?, o.dtype_or(a.tensor(0).dtype()), o.device_or(a.tensor(0)))?;
+        "new_zeros(Tensor self, int[] size, *" m "Zeros of this tensor's dtype." |a, o| constant("new_zeros", a.ints(1), Scalar::Int(0), o.dtype_or(a.tensor(0).dtype()), o.device_or(a.tensor(0)))?;
+        "new_ones(Tensor self, int[] size, *" m "Ones of this tensor's dtype." |a, o| constant("new_ones", a.ints(1), Scalar::Int(1), o.dtype_or(a.tensor(0).dtype()), o.device_or(a.tensor(0)))?;
+        "new_full(Tensor self, int[] size, Scalar fill_value, *" m "One value, of this tensor's dtype." |a, o| constant("new_full", a.ints(1), a.number(2), o.dtype_or(a.tensor(0).dtype()), o.device_or(a.tensor(0)))?;
+        "new_empty(Tensor self, int[] size, *" m "Memory of this tensor's dtype." |a, o| empty("new_empty", a.ints(1), o.dtype_or(a.tensor(0).dtype()), None, o.device_or(a.tensor(0)))?;
+        "new_empty_strided(Tensor self, int[] size, int[] stride, *" m "Memory of this tensor's dtype with the given strides." |a, o| empty_strided("new_empty_strided", a.ints(1), a.ints(2), o.dtype_or(a.tensor(0).dtype()), o.device_or(a.tensor(0)))?;
         "new_tensor(Tensor self, object data, *" m "The data as a tensor of this tensor's dtype." |a, o| {
             let dtype = o.dtype_or(a.tensor(0).dtype());
             let Some(data) = a.object(1) else { bail!(Type, "new_tensor(): argument 'data' is missing") };
-            Python::attach(|py| crate::create::from_data(data.bind(py), Some(dtype))).map_err(from_py)?
+            let made = Python::attach(|py| crate::create::from_data(data.bind(py), Some(dtype))).map_err(from_py)?;
+            to_device(&made, o.device_or(a.tensor(0)))?
         };
-        "scalar_tensor(Scalar s, *" f "A number as a 0-d tensor." |a, o| create::number(a.number(0), o.float())?;
-        "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype)?;
-        "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype)? };
-        "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype)? };
-        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.float())?;
-        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.float())?;
-        "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float())?;
-        "eye(int n, int m, *" foc "" |a, o| create::eye(a.int(0), a.int(1), o.float())?;
+        "scalar_tensor(Scalar s, *" f "A number as a 0-d tensor." |a, o| create::number(a.number(0), o.float(), o.device())?;
+        "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;
+        "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype, o.device())? };
+        "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
+        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.float(), o.device())?;
+        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.float(), o.device())?;
+        "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float(), o.device())?;
+        "eye(int n, int m, *" foc "" |a, o| create::eye(a.int(0), a.int(1), o.float(), o.device())?;
     }
 }
 
 fn conversions() -> Vec<Row> {
     rows! {
-        "to(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "The tensor in another dtype or on another device, itself where nothing changes." |a| convert(a.tensor(0), a.dtype(2), a.bool(4), a.format(5))?;
-        "to(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "" |a| convert(a.tensor(0), a.dtype(1), a.bool(3), a.format(4))?;
-        "to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "" |a| convert(a.tensor(0), Some(a.tensor(1).dtype()), a.bool(3), a.format(4))?;
+        "to(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "The tensor in another dtype or on another device, itself where nothing changes." |a| convert(a.tensor(0), a.device(1), a.dtype(2), a.bool(4), a.format(5))?;
+        "to(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "" |a| convert(a.tensor(0), None, a.dtype(1), a.bool(3), a.format(4))?;
+        "to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, format? memory_format=None)" m "" |a| convert(a.tensor(0), Some(a.tensor(1).device()), Some(a.tensor(1).dtype()), a.bool(3), a.format(4))?;
         "type_as(Tensor self, Tensor other)" m "The tensor in the dtype of `other`." |a| cast(a.tensor(0), a.tensor(1).dtype())?;
-        "cpu(Tensor self, *, format? memory_format=None)" m "The tensor on the CPU." |a| convert(a.tensor(0), None, false, a.format(1))?;
-        "double(Tensor self, *, format? memory_format=None)" m "As float64." |a| convert(a.tensor(0), Some(DType::F64), false, a.format(1))?;
-        "float(Tensor self, *, format? memory_format=None)" m "As float32." |a| convert(a.tensor(0), Some(DType::F32), false, a.format(1))?;
-        "half(Tensor self, *, format? memory_format=None)" m "As float16." |a| convert(a.tensor(0), Some(DType::F16), false, a.format(1))?;
-        "bfloat16(Tensor self, *, format? memory_format=None)" m "As bfloat16." |a| convert(a.tensor(0), Some(DType::BF16), false, a.format(1))?;
-        "long(Tensor self, *, format? memory_format=None)" m "As int64." |a| convert(a.tensor(0), Some(DType::I64), false, a.format(1))?;
-        "int(Tensor self, *, format? memory_format=None)" m "As int32." |a| convert(a.tensor(0), Some(DType::I32), false, a.format(1))?;
-        "short(Tensor self, *, format? memory_format=None)" m "As int16." |a| convert(a.tensor(0), Some(DType::I16), false, a.format(1))?;
-        "char(Tensor self, *, format? memory_format=None)" m "As int8." |a| convert(a.tensor(0), Some(DType::I8), false, a.format(1))?;
-        "byte(Tensor self, *, format? memory_format=None)" m "As uint8." |a| convert(a.tensor(0), Some(DType::U8), false, a.format(1))?;
-        "bool(Tensor self, *, format? memory_format=None)" m "As bool." |a| convert(a.tensor(0), Some(DType::Bool), false, a.format(1))?;
+        "cpu(Tensor self, *, format? memory_format=None)" m "The tensor on the CPU." |a| convert(a.tensor(0), Some(Device::Cpu), None, false, a.format(1))?;
+        "cuda(Tensor self, device? device=None, bool non_blocking=False, *, format? memory_format=None)" m "The tensor on a GPU." |a| convert(a.tensor(0), Some(gpu_or_default(a.device(1))?), None, false, a.format(3))?;
+        "gpu(Tensor self, device? device=None, bool non_blocking=False, *, format? memory_format=None)" m "The tensor on a GPU." |a| convert(a.tensor(0), Some(gpu_or_default(a.device(1))?), None, false, a.format(3))?;
+        "double(Tensor self, *, format? memory_format=None)" m "As float64." |a| convert(a.tensor(0), None, Some(DType::F64), false, a.format(1))?;
+        "float(Tensor self, *, format? memory_format=None)" m "As float32." |a| convert(a.tensor(0), None, Some(DType::F32), false, a.format(1))?;
+        "half(Tensor self, *, format? memory_format=None)" m "As float16." |a| convert(a.tensor(0), None, Some(DType::F16), false, a.format(1))?;
+        "bfloat16(Tensor self, *, format? memory_format=None)" m "As bfloat16." |a| convert(a.tensor(0), None, Some(DType::BF16), false, a.format(1))?;
+        "long(Tensor self, *, format? memory_format=None)" m "As int64." |a| convert(a.tensor(0), None, Some(DType::I64), false, a.format(1))?;
+        "int(Tensor self, *, format? memory_format=None)" m "As int32." |a| convert(a.tensor(0), None, Some(DType::I32), false, a.format(1))?;
+        "short(Tensor self, *, format? memory_format=None)" m "As int16." |a| convert(a.tensor(0), None, Some(DType::I16), false, a.format(1))?;
+        "char(Tensor self, *, format? memory_format=None)" m "As int8." |a| convert(a.tensor(0), None, Some(DType::I8), false, a.format(1))?;
+        "byte(Tensor self, *, format? memory_format=None)" m "As uint8." |a| convert(a.tensor(0), None, Some(DType::U8), false, a.format(1))?;
+        "bool(Tensor self, *, format? memory_format=None)" m "As bool." |a| convert(a.tensor(0), None, Some(DType::Bool), false, a.format(1))?;
         "copy_(Tensor self, Tensor src, bool non_blocking=False)" m "Overwrites the tensor with another, which is broadcast and converted." |a| copy_into(a.tensor(0), a.tensor(1))?;
         "fill(Tensor self, Operand value)" f "One value in the shape of a tensor." |a| create::fill(a.tensor(0), a.operand(1))?;
         "fill_(Tensor self, Operand value)" fm "Overwrites every element with one value." |a| fill_into(a.tensor(0), a.operand(1))?;

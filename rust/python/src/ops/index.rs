@@ -32,7 +32,7 @@ fn scatter(t: &Tensor, dim: i64, at: &Tensor, value: Source, reduce: Option<&str
     let tensor = match value {
         Source::Tensor(s) => s,
         Source::Number(n) => {
-            spread = view::expand(&corten_core::ops::create::number(n, t.dtype())?, at.shape())?;
+            spread = view::expand(&corten_core::ops::create::number(n, t.dtype(), t.device())?, at.shape())?;
             &spread
         }
     };

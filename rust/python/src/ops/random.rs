@@ -20,7 +20,8 @@ fn create(op: &str, generator: Shared, what: Draw, sizes: &[i64], dtype: DType) 
 /// A `…_like` creation; `format` is the position of the memory format.
 fn like(a: &Args, what: Draw, dtype: Option<DType>, generator: usize) -> Result<Tensor> {
     let t = a.tensor(0);
-    random::drawn(&a.generator(generator), what, dtype.unwrap_or(t.dtype()), like_layout(t, a.format(generator + 1))?)
+    let (dtype, layout) = (dtype.unwrap_or(t.dtype()), like_layout(t, a.format(generator + 1))?);
+    random::drawn_beside(t, &a.generator(generator), what, dtype, layout)
 }
 
 fn randint(a: &Args, low: i64, first: usize, dtype: DType) -> Result<Tensor> {
@@ -62,13 +63,13 @@ fn dropout_in_place(a: &Args, kind: Dropout) -> Result<Tensor> {
 
 fn creation() -> Vec<Row> {
     creation_rows! {
-        "rand(int[] size, *, Generator? generator=None" foc "Uniform numbers in [0, 1)." |a, o| create("rand", a.generator(1), UNIT, a.ints(0), o.float())?;
-        "randn(int[] size, *, Generator? generator=None" foc "Standard normal numbers." |a, o| create("randn", a.generator(1), STANDARD, a.ints(0), o.float())?;
-        "randint(int high, int[] size, *, Generator? generator=None" foc "Integers in [low, high)." |a, o| randint(a, 0, 0, o.dtype_or(DType::I64))?;
-        "randint(int low, int high, int[] size, *, Generator? generator=None" foc "" |a, o| randint(a, a.int(0), 1, o.dtype_or(DType::I64))?;
-        "randperm(int n, *, Generator? generator=None" foc "A random permutation of 0 … n − 1." |a, o| random::randperm(&a.generator(1), a.int(0), o.dtype_or(DType::I64))?;
+        "rand(int[] size, *, Generator? generator=None" foc "Uniform numbers in [0, 1)." |a, o| o.there(create("rand", a.generator(1), UNIT, a.ints(0), o.float())?)?;
+        "randn(int[] size, *, Generator? generator=None" foc "Standard normal numbers." |a, o| o.there(create("randn", a.generator(1), STANDARD, a.ints(0), o.float())?)?;
+        "randint(int high, int[] size, *, Generator? generator=None" foc "Integers in [low, high)." |a, o| o.there(randint(a, 0, 0, o.dtype_or(DType::I64))?)?;
+        "randint(int low, int high, int[] size, *, Generator? generator=None" foc "" |a, o| o.there(randint(a, a.int(0), 1, o.dtype_or(DType::I64))?)?;
+        "randperm(int n, *, Generator? generator=None" foc "A random permutation of 0 … n − 1." |a, o| o.there(random::randperm(&a.generator(1), a.int(0), o.dtype_or(DType::I64))?)?;
         "normal(float mean, float std, int[] size, *, Generator? generator=None" fo "Normal numbers with a mean and standard deviation, which may be tensors." |a, o| {
-            create("normal", a.generator(3), Draw::Normal { mean: a.float(0), std: a.float(1) }, a.ints(2), o.float())?
+            o.there(create("normal", a.generator(3), Draw::Normal { mean: a.float(0), std: a.float(1) }, a.ints(2), o.float())?)?
         };
         "rand_like(Tensor self, *, Generator? generator=None, format? memory_format=None" f "Uniform numbers in the shape of a tensor." |a, o| like(a, UNIT, o.dtype, 1)?;
         "randn_like(Tensor self, *, Generator? generator=None, format? memory_format=None" f "Standard normal numbers in the shape of a tensor." |a, o| like(a, STANDARD, o.dtype, 1)?;

@@ -5,8 +5,10 @@ use crate::rows;
 use crate::table::{Ret, Row};
 use crate::tensor::layout_for;
 use crate::types::Format;
+use corten_core::device::Device;
 use corten_core::dtype::DType;
 use corten_core::error::{Error, Result};
+use corten_core::ops::device::to_device;
 use corten_core::ops::elementwise::cast;
 use corten_core::ops::{copy_as, join, view};
 use corten_core::shape::{Dims, wrap_dim, wrap_dims};
@@ -205,11 +207,19 @@ fn contiguous(t: &Tensor, format: Option<Format>) -> Result<Tensor> {
 }
 
 /// The tensor converted, or itself where nothing changes.
-pub fn to(t: &Tensor, dtype: Option<DType>, copy: bool, format: Option<Format>) -> Result<Tensor> {
+pub fn to(
+    t: &Tensor,
+    device: Option<Device>,
+    dtype: Option<DType>,
+    copy: bool,
+    format: Option<Format>,
+) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
-    let converted = cast(t, dtype)?;
+    let device = device.unwrap_or(t.device());
+    // The conversion comes first: float64 can leave the CPU only as something else.
+    let converted = to_device(&cast(t, dtype)?, device)?;
     match format {
-        None | Some(Format::Preserve) if copy && dtype == t.dtype() => clone(t, None),
+        None | Some(Format::Preserve) if copy && dtype == t.dtype() && device == t.device() => clone(t, None),
         None | Some(Format::Preserve) => Ok(converted),
         Some(f) if copy => clone(&converted, Some(f)),
         Some(f) => contiguous(&converted, Some(f)),
@@ -276,7 +286,7 @@ pub fn rows() -> Vec<Row> {
         "unbind(Tensor self, int dim=0)" fm "The slices of a dim." |a| tuple(view::unbind(a.tensor(0), a.int(1))?);
         "clone(Tensor self, *, format? memory_format=None)" fm "A copy with the same strides where they are dense." |a| clone(a.tensor(0), a.format(1))?;
         "contiguous(Tensor self, *, format? memory_format=None)" m "The tensor in row-major (or another) order, itself if it lies so." |a| contiguous(a.tensor(0), a.format(1))?;
-        "_to(Tensor self, dtype? dtype=None, bool copy=False, format? memory_format=None)" m "Conversion behind `Tensor.to`." |a| to(a.tensor(0), a.dtype(1), a.bool(2), a.format(3))?;
+        "_to(Tensor self, dtype? dtype=None, bool copy=False, format? memory_format=None)" m "Conversion behind `Tensor.to`." |a| to(a.tensor(0), None, a.dtype(1), a.bool(2), a.format(3))?;
         "_alias(Tensor self)" m "The same window again." |a| view::alias(a.tensor(0));
         "cat(Tensor[] tensors, int dim=0)" fo "Tensors joined along a dim." |a| join::cat(a.tensors(0), a.int(1))?;
         "concat(Tensor[] tensors, int dim=0)" fo "Alias of `cat`." |a| join::cat(a.tensors(0), a.int(1))?;

@@ -20,7 +20,7 @@ fn beside(n: Scalar, t: &Tensor) -> Result<Tensor> {
         Scalar::Float(_) if !t.dtype().is_float() => corten_core::ops::elementwise::default_dtype(),
         _ => t.dtype(),
     };
-    create::number(n, dtype)
+    create::number(n, dtype, t.device())
 }
 
 fn found(t: &Tensor, dim: Option<i64>, consecutive: bool) -> Result<Unique> {
@@ -32,7 +32,7 @@ fn found(t: &Tensor, dim: Option<i64>, consecutive: bool) -> Result<Unique> {
 
 /// All three parts, those not asked for empty.
 fn parts(u: Unique, inverse: bool, counts: bool) -> Result<Ret> {
-    let none = || create::zeros(Dims::from([0]), DType::I64);
+    let none = || create::zeros(Dims::from([0]), DType::I64, u.values.device());
     let inverse = if inverse { u.inverse } else { none()? };
     let counts = if counts { u.counts } else { none()? };
     Ok(Ret::Tuple(vec![u.values, inverse, counts]))

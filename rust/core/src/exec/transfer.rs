@@ -1,0 +1,83 @@
+//! Values on their way between devices.
+
+use super::record;
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::gpu::{self, memory};
+use crate::graph::{Buffer, Edge, Node};
+use crate::shape::Layout;
+use std::sync::Arc;
+
+/// A buffer of `bytes` uninitialised bytes on a device.
+pub fn allocate(device: Device, bytes: usize) -> Result<Buffer> {
+    match device {
+        Device::Cpu => Buffer::new(bytes),
+        Device::Gpu(i) => {
+            let memory = memory::allocate(&gpu::gpu(i)?, bytes)?;
+            Ok(Buffer::on_device(device, bytes, Box::new(memory)))
+        }
+    }
+}
+
+/// The device memory of a buffer.
+pub fn memory(buffer: &Buffer) -> Result<&memory::Allocation> {
+    buffer.owner().ok_or_else(|| Error::Internal("memory of the GPU was expected".into()))
+}
+
+/// A copy of a whole buffer on another device, after everything that was recorded for it.
+pub fn copy(source: &Buffer, device: Device) -> Result<Buffer> {
+    let bytes = source.bytes();
+    let target = allocate(device, bytes)?;
+    match (source.device(), device) {
+        (Device::Cpu, Device::Gpu(i)) => {
+            // SAFETY: the buffer holds `bytes` bytes.
+            let data = unsafe { host_bytes(source) };
+            gpu::gpu(i)?.upload(memory(&target)?, data)?;
+        }
+        (Device::Gpu(i), Device::Cpu) => {
+            // SAFETY: a fresh buffer of `bytes` bytes that nobody else knows.
+            let data = unsafe { std::slice::from_raw_parts_mut(target.ptr(), bytes) };
+            gpu::gpu(i)?.download(memory(source)?, data)?;
+        }
+        _ => return copy(&copy(source, Device::Cpu)?, device),
+    }
+    Ok(target)
+}
+
+/// # Safety
+/// The buffer lies on the CPU, and nobody writes it meanwhile.
+unsafe fn host_bytes(b: &Buffer) -> &[u8] {
+    if b.bytes() == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(b.ptr(), b.bytes()) }
+}
+
+/// Refuses a dtype that the device does not compute with.
+pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
+    if dtype == DType::F64 && device != Device::Cpu {
+        return Err(Error::Type(format!(
+            "{device} has no float64: WebGPU has no 64-bit floating point. Convert to float32 first (`x.float()`) or stay on \
+             the CPU"
+        )));
+    }
+    Ok(())
+}
+
+/// The element of a tensor without dims, on another device.
+pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
+    check_dtype(e.dtype, device)?;
+    if e.node.is_pending() {
+        record::flush_owner(e.node.owner)?;
+    }
+    let source = e.node.buffer(e.out).ok_or_else(|| Error::Internal("a number was lost on its way".into()))?;
+    let size = e.dtype.size();
+    let one = Buffer::new(size)?;
+    // SAFETY: the element lies inside the source, and the new buffer has room for one.
+    unsafe { std::ptr::copy_nonoverlapping(source.ptr().add(e.layout.offset * size), one.ptr(), size) };
+    let layout = Arc::new(Layout::contiguous(Default::default()));
+    let node = Node::data(Arc::new(copy(&one, device)?), e.dtype, layout.clone());
+    Ok(Edge { node: Arc::new(node), out: 0, dtype: e.dtype, layout })
+}

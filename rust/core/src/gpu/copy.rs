@@ -1,0 +1,92 @@
+//! Writes through strided windows: a number everywhere, or the elements of another window of the same shape.
+
+use super::device::Gpu;
+use super::encoder::Dispatch;
+use super::memory;
+use super::pipelines::Access;
+use super::view::View;
+use super::wgsl::{assemble, number};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::shape::Dims;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+const TEXT: &str = include_str!("../../../../shaders/copy.wgsl");
+const WORKGROUP: usize = 256;
+
+/// Every element of the window becomes the number with these bits.
+pub fn fill(gpu: &Gpu, target: &View, bits: u64, dtype: DType) -> Result<()> {
+    let (words, _) = number(bits, dtype);
+    let word = match dtype {
+        DType::F16 => u32::from(half::f16::from_f64(f64::from_bits(bits)).to_bits()),
+        DType::BF16 => u32::from(half::bf16::from_f64(f64::from_bits(bits)).to_bits()),
+        _ => words[0],
+    };
+    launch(gpu, target, None, [word, words[1]])
+}
+
+/// The window becomes the source's elements, which may lie in the same memory.
+pub fn copy(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
+    if target.memory.id != source.memory.id {
+        return launch(gpu, target, Some(source), [0; 2]);
+    }
+    let aside = memory::allocate(gpu, target.numel() * target.dtype.size())?;
+    let strides = Dims::from_slice(target.shape).contiguous_strides();
+    let between = View { memory: &aside, offset: 0, strides: &strides, ..*target };
+    launch(gpu, &between, Some(source), [0; 2])?;
+    launch(gpu, target, Some(&between), [0; 2])
+}
+
+fn launch(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2]) -> Result<()> {
+    let n = target.numel();
+    if n == 0 {
+        return Ok(());
+    }
+    let size = target.dtype.size();
+    let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n as u32, target.shape.len() as u32, target.offset as u32]);
+    p.extend([source.map_or(0, |s| s.offset) as u32, number[0], number[1]]);
+    p.extend(target.shape.iter().map(|&d| d as u32));
+    p.extend(target.strides.iter().map(|&s| s as u32));
+    p.extend(source.iter().flat_map(|s| s.strides.iter().map(|&s| s as u32)));
+    let variant = ("copy_", vec![size as u32, u32::from(source.is_some())]);
+    let pipeline = gpu.pipeline(variant, || text(size, source.is_some()))?;
+    let mut buffers = vec![target.memory];
+    buffers.extend(source.map(|s| s.memory));
+    let groups = Gpu::grid(n.div_ceil(WORKGROUP));
+    gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups })
+}
+
+fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {
+    // Elements smaller than a word share it with neighbours that another invocation writes.
+    let word = if size < 4 { "atomic<u32>" } else { "u32" };
+    let mut t = format!("@group(1) @binding(0) var<storage, read_write> target_words: array<{word}>;\n");
+    let mut accesses = vec![Access::Write];
+    let read = if tensor {
+        t.push_str("@group(1) @binding(1) var<storage, read> source_words: array<u32>;\n");
+        accesses.push(Access::Read);
+        match size {
+            1 => "vec2<u32>((source_words[i >> 2u] >> (8u * (i & 3u))) & 0xffu, 0u)",
+            2 => "vec2<u32>((source_words[i >> 1u] >> (16u * (i & 1u))) & 0xffffu, 0u)",
+            4 => "vec2<u32>(source_words[i], 0u)",
+            _ => "vec2<u32>(source_words[2u * i], source_words[2u * i + 1u])",
+        }
+    } else if size == 8 {
+        "vec2<u32>(P(4u), P(5u))"
+    } else {
+        "vec2<u32>(P(4u) & (0xffffffffu >> (32u - BITS)), 0u)"
+    };
+    let write = match size {
+        1 | 2 => {
+            "    let shift = (i * BITS) & 31u;\n    let at = (i * BITS) >> 5u;\n    atomicAnd(&target_words[at], ~((0xffffffffu >> (32u - BITS)) << shift));\n    atomicOr(&target_words[at], v.x << shift);"
+        }
+        4 => "    target_words[i] = v.x;",
+        _ => "    target_words[2u * i] = v.x;\n    target_words[2u * i + 1u] = v.y;",
+    };
+    t.push_str(&format!("const BITS = {}u;\n", size * 8));
+    t.push_str(&format!(
+        "fn read(i: u32) -> vec2<u32> {{ return {read}; }}\nfn write(i: u32, v: vec2<u32>) {{\n{write}\n}}\n"
+    ));
+    t.push_str(TEXT);
+    (assemble(&t), accesses)
+}

@@ -1,0 +1,471 @@
+//! Fused elementwise programs as WGSL. An invocation computes four neighbouring elements of the outputs, so that it owns
+//! whole words of every dtype.
+//!
+//! Sizes, strides, offsets and numbers are parameters. The text depends on the program, on how each operand is walked, on
+//! which operands share memory, and on the number of dims left after joining.
+
+use super::device::Gpu;
+use super::encoder::Dispatch;
+use super::memory::Allocation;
+use super::pipelines::Access;
+use super::wgsl::{assemble, declare, encode, load, number, read_number, register};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::exec::program::{Code, Instr, Program};
+use crate::op::{Ew, Rule};
+use crate::shape::Dims;
+use smallvec::SmallVec;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const WORKGROUP: usize = 256;
+/// Elements an invocation computes.
+const GROUP: usize = 4;
+
+/// A program with a name for the cache of pipelines.
+#[derive(Debug)]
+pub struct Kernel {
+    program: Program,
+    id: u32,
+}
+
+/// An input: memory, the position of its first element and its strides in the output's index space.
+pub struct Operand<'a> {
+    pub memory: &'a Allocation,
+    pub offset: usize,
+    pub strides: Dims,
+}
+
+/// How an operand's elements are found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Walk {
+    /// Element i of the output is element i from the offset.
+    Linear,
+    /// As `Linear`, read four at a time.
+    Wide,
+    /// One element for all.
+    Constant,
+    Strided,
+}
+
+/// The launch of one program: the walk and the binding of every operand and target.
+struct Shape {
+    dims: Dims,
+    strides: SmallVec<[Dims; 8]>,
+    walks: SmallVec<[Walk; 8]>,
+    /// Bindings of loads and stores.
+    loads: SmallVec<[u8; 8]>,
+    stores: SmallVec<[u8; 4]>,
+    /// Per binding: bytes of an element if it is bound as vectors of four elements, 0 if as words; and whether it is written.
+    bindings: SmallVec<[(u8, bool); 8]>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Kernel {
+    pub fn new(program: Program) -> Kernel {
+        Kernel { program, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Computes every element of an index space of this shape; targets are dense with the given strides.
+    pub fn run(
+        &self,
+        gpu: &Gpu,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let n: usize = shape.iter().product();
+        if n == 0 {
+            return Ok(());
+        }
+        if u32::try_from(n).is_err() {
+            return Err(Error::Runtime(format!("a tensor of {n} elements is beyond what gpu:{} can index", gpu.index)));
+        }
+        let s = Shape::new(&self.program, shape, strides, operands, targets);
+        let mut buffers: SmallVec<[&Allocation; 8]> = SmallVec::new();
+        for (b, a) in
+            s.loads.iter().zip(operands.iter().map(|o| o.memory)).chain(s.stores.iter().zip(targets.iter().copied()))
+        {
+            if *b as usize == buffers.len() {
+                buffers.push(a);
+            }
+        }
+        let variant = ("elementwise", s.key(self.id));
+        let pipeline = gpu.pipeline(variant, || (assemble(&self.text(&s)), s.accesses()))?;
+        let groups = n.div_ceil(GROUP);
+        let parameters = s.parameters(&self.program, operands, numbers, n);
+        let grid = Gpu::grid(groups.div_ceil(WORKGROUP));
+        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups: grid })
+    }
+}
+
+impl Shape {
+    fn new(
+        program: &Program,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        targets: &[&Allocation],
+    ) -> Shape {
+        let (dims, joined) = join_dims(shape, strides, operands);
+        let expected = dims.contiguous_strides();
+        let mut walks: SmallVec<[Walk; 8]> = SmallVec::new();
+        for ((operand, own), dtype) in operands.iter().zip(&joined).zip(&program.loads) {
+            let linear = *own == expected;
+            walks.push(if linear && (operand.offset * dtype.size()).is_multiple_of(GROUP * dtype.size().min(4)) {
+                Walk::Wide
+            } else if own.iter().zip(dims.iter()).all(|(&s, &d)| s == 0 || d == 1) {
+                Walk::Constant
+            } else if linear {
+                Walk::Linear
+            } else {
+                Walk::Strided
+            });
+        }
+        let mut s = Shape {
+            dims,
+            strides: joined,
+            walks,
+            loads: SmallVec::new(),
+            stores: SmallVec::new(),
+            bindings: SmallVec::new(),
+        };
+        s.bind(program, operands, targets);
+        s
+    }
+
+    /// Gives every distinct buffer a binding, in the order of first mention. A buffer is bound as vectors if all its readers
+    /// and writers take four neighbours of one size.
+    fn bind(&mut self, program: &Program, operands: &[Operand], targets: &[&Allocation]) {
+        let mut ids: SmallVec<[u64; 8]> = SmallVec::new();
+        let uses = operands.iter().map(|o| o.memory.id).chain(targets.iter().map(|t| t.id));
+        for (k, id) in uses.enumerate() {
+            let (size, wide, write) = match k.checked_sub(operands.len()) {
+                None => (program.loads[k].size() as u8, self.walks[k] == Walk::Wide, false),
+                Some(t) => (program.stores[t].1.size() as u8, true, true),
+            };
+            let size = if wide { size } else { 0 };
+            let at = ids.iter().position(|&i| i == id).unwrap_or_else(|| {
+                ids.push(id);
+                self.bindings.push((size, false));
+                ids.len() - 1
+            });
+            let binding = &mut self.bindings[at];
+            binding.1 |= write;
+            if binding.0 != size {
+                binding.0 = 0;
+            }
+            if write { self.stores.push(at as u8) } else { self.loads.push(at as u8) }
+        }
+        // Where the binding is words, neighbours are read one by one.
+        for (walk, &b) in self.walks.iter_mut().zip(&self.loads) {
+            if *walk == Walk::Wide && self.bindings[b as usize].0 == 0 {
+                *walk = Walk::Linear;
+            }
+        }
+    }
+
+    fn key(&self, id: u32) -> Vec<u32> {
+        let mut key = vec![id, if self.walks.contains(&Walk::Strided) { self.dims.len() as u32 } else { 0 }];
+        key.extend(self.walks.iter().zip(&self.loads).map(|(w, b)| *w as u32 | u32::from(*b) << 8));
+        key.extend(self.stores.iter().map(|&b| u32::from(b)));
+        key.extend(self.bindings.iter().map(|&(size, write)| u32::from(size) | u32::from(write) << 8));
+        key
+    }
+
+    fn accesses(&self) -> Vec<Access> {
+        self.bindings.iter().map(|b| if b.1 { Access::Write } else { Access::Read }).collect()
+    }
+
+    fn strided(&self) -> bool {
+        self.walks.contains(&Walk::Strided)
+    }
+
+    /// Words: groups of elements, the last element, the dims if one operand is strided, then per operand its offset and, if
+    /// strided, its strides, then the numbers.
+    fn parameters(&self, program: &Program, operands: &[Operand], numbers: &[u64], n: usize) -> SmallVec<[u32; 64]> {
+        let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n.div_ceil(GROUP) as u32, n as u32 - 1]);
+        if self.strided() {
+            p.extend(self.dims.iter().map(|&d| d as u32));
+        }
+        for ((walk, operand), strides) in self.walks.iter().zip(operands).zip(&self.strides) {
+            p.push(operand.offset as u32);
+            if *walk == Walk::Strided {
+                p.extend(strides.iter().map(|&s| s as u32));
+            }
+        }
+        for (&bits, &dtype) in numbers.iter().zip(&program.scalars) {
+            let (words, count) = number(bits, dtype);
+            p.extend_from_slice(&words[..count]);
+        }
+        p
+    }
+}
+
+/// The index space in the output's memory order, with dims joined where every operand allows it; strides per operand.
+fn join_dims(shape: &[usize], out_strides: &[usize], operands: &[Operand]) -> (Dims, SmallVec<[Dims; 8]>) {
+    let mut order: SmallVec<[usize; 6]> = (0..shape.len()).filter(|&d| shape[d] != 1).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(out_strides[d]));
+    let mut dims = Dims::new();
+    let mut strides: SmallVec<[Dims; 8]> = SmallVec::from_elem(Dims::new(), operands.len());
+    for d in order {
+        let last = dims.len().wrapping_sub(1);
+        let joins = !dims.is_empty()
+            && operands.iter().zip(&strides).all(|(o, s)| s[last] == o.strides[d].wrapping_mul(shape[d]));
+        if joins {
+            dims[last] *= shape[d];
+            strides.iter_mut().zip(operands).for_each(|(s, o)| s[last] = o.strides[d]);
+        } else {
+            dims.push(shape[d]);
+            strides.iter_mut().zip(operands).for_each(|(s, o)| s.push(o.strides[d]));
+        }
+    }
+    if dims.is_empty() {
+        dims.push(1);
+        strides.iter_mut().for_each(|s| s.push(1));
+    }
+    (dims, strides)
+}
+
+/// The vector that holds four elements of this size.
+fn vector(size: u8) -> &'static str {
+    match size {
+        1 => "u32",
+        2 => "vec2<u32>",
+        4 | 8 => "vec4<u32>",
+        _ => "u32",
+    }
+}
+
+impl Kernel {
+    fn text(&self, s: &Shape) -> String {
+        let mut t = String::new();
+        for (k, &(size, write)) in s.bindings.iter().enumerate() {
+            declare(&mut t, k, &format!("b{k}"), vector(size), write);
+        }
+        self.write_struct(&mut t);
+        self.write_compute(&mut t, s);
+        self.write_main(&mut t, s);
+        t
+    }
+
+    fn write_struct(&self, t: &mut String) {
+        t.push_str("struct Results {\n");
+        for (k, (_, dtype)) in self.program.stores.iter().enumerate() {
+            let _ = writeln!(t, "    s{k}: {},", register(*dtype));
+        }
+        t.push_str("}\n");
+    }
+
+    /// The program for one element; what is read four at a time comes as arguments.
+    fn write_compute(&self, t: &mut String, s: &Shape) {
+        let p = &self.program;
+        t.push_str("fn compute(element: u32");
+        for (k, walk) in s.walks.iter().enumerate() {
+            if *walk == Walk::Wide {
+                let _ = write!(t, ", l{k}: {}", register(p.loads[k]));
+            }
+        }
+        t.push_str(") -> Results {\n");
+        let rank = if s.strided() { s.dims.len() } else { 0 };
+        let mut at = 2 + rank;
+        if rank > 0 {
+            t.push_str("    var rest = element;\n");
+            for d in (1..rank).rev() {
+                let _ = writeln!(t, "    let c{d} = rest % P({}u);\n    rest = rest / P({}u);", 2 + d, 2 + d);
+            }
+            t.push_str("    let c0 = rest;\n");
+        }
+        for (k, walk) in s.walks.iter().enumerate() {
+            let offset = format!("P({at}u)");
+            at += 1;
+            let index = match walk {
+                Walk::Wide => continue,
+                Walk::Constant => offset,
+                Walk::Linear => format!("{offset} + element"),
+                Walk::Strided => {
+                    let terms = (0..rank).map(|d| format!(" + c{d} * P({}u)", at + d)).collect::<String>();
+                    at += rank;
+                    offset + &terms
+                }
+            };
+            let _ = writeln!(t, "    let i{k} = {index};");
+            let _ = writeln!(t, "    let l{k} = {};", load(&format!("b{}", s.loads[k]), p.loads[k], &format!("i{k}")));
+        }
+        let mut number_at = Vec::new();
+        for dtype in &p.scalars {
+            number_at.push(at);
+            at += if *dtype == DType::I64 { 2 } else { 1 };
+        }
+        let mut held: Vec<String> = vec![String::new(); p.registers];
+        for (i, instr) in p.instrs.iter().enumerate() {
+            let value = expression(instr, p, &held, &number_at);
+            let _ = writeln!(t, "    let v{i} = {value};");
+            held[instr.dst as usize] = format!("v{i}");
+        }
+        let results: Vec<&str> = p.stores.iter().map(|(r, _)| held[*r as usize].as_str()).collect();
+        let _ = writeln!(t, "    return Results({});\n}}", results.join(", "));
+    }
+
+    fn write_main(&self, t: &mut String, s: &Shape) {
+        let p = &self.program;
+        t.push_str("@compute @workgroup_size(256)\nfn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {\n");
+        t.push_str("    let g = id.x + id.y * grid.x * 256u;\n    if (g >= P(0u)) { return; }\n");
+        let mut at = 2 + if s.strided() { s.dims.len() } else { 0 };
+        for (k, walk) in s.walks.iter().enumerate() {
+            if *walk == Walk::Wide {
+                let b = s.loads[k];
+                match p.loads[k].size() {
+                    8 => {
+                        let _ = writeln!(
+                            t,
+                            "    let o{k} = P({at}u) / 2u + 2u * g;\n    let w{k} = b{b}[o{k}];\n    let x{k} = b{b}[o{k} + 1u];"
+                        );
+                    }
+                    _ => {
+                        let _ = writeln!(t, "    let w{k} = b{b}[P({at}u) / 4u + g];");
+                    }
+                }
+            }
+            at += 1 + if *walk == Walk::Strided { s.dims.len() } else { 0 };
+        }
+        for j in 0..GROUP {
+            let element = if j == 0 { "4u * g".to_string() } else { format!("min(4u * g + {j}u, P(1u))") };
+            let mut call = format!("    let r{j} = compute({element}");
+            for (k, walk) in s.walks.iter().enumerate() {
+                if *walk == Walk::Wide {
+                    let _ = write!(call, ", {}", wide_part(k, p.loads[k], j));
+                }
+            }
+            let _ = writeln!(t, "{call});");
+        }
+        for (k, (_, dtype)) in p.stores.iter().enumerate() {
+            write_store(t, k, *dtype, s.stores[k], s.bindings[s.stores[k] as usize].0 != 0);
+        }
+        t.push_str("}\n");
+    }
+}
+
+/// Element `j` of the four that load `k` read at once.
+fn wide_part(k: usize, dtype: DType, j: usize) -> String {
+    let lane = ["x", "y", "z", "w"];
+    use super::wgsl::decode;
+    match dtype.size() {
+        1 => decode(dtype, &format!("w{k}"), "", &format!("{}u", 8 * j)),
+        2 => decode(dtype, &format!("w{k}.{}", lane[j / 2]), "", &format!("{}u", 16 * (j % 2))),
+        4 => decode(dtype, &format!("w{k}.{}", lane[j]), "", ""),
+        _ => {
+            let v = if j < 2 { "w" } else { "x" };
+            decode(dtype, &format!("{v}{k}.{}", lane[2 * (j % 2)]), &format!("{v}{k}.{}", lane[2 * (j % 2) + 1]), "")
+        }
+    }
+}
+
+/// Writes the four results of store `k` to the words that they fill.
+fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
+    let e: Vec<String> = (0..GROUP).map(|j| encode(dtype, &format!("r{j}.s{k}"))).collect();
+    let words: Vec<String> = match dtype.size() {
+        1 => vec![format!("{} | {} << 8u | {} << 16u | {} << 24u", e[0], e[1], e[2], e[3])],
+        2 => vec![format!("{} | {} << 16u", e[0], e[1]), format!("{} | {} << 16u", e[2], e[3])],
+        4 => e,
+        _ => e.iter().flat_map(|v| [format!("{v}.x"), format!("{v}.y")]).collect(),
+    };
+    if !vectors {
+        for (j, w) in words.iter().enumerate() {
+            let _ = writeln!(t, "    b{b}[{}u * g + {j}u] = {w};", words.len());
+        }
+        return;
+    }
+    let _ = match words.len() {
+        1 => writeln!(t, "    b{b}[g] = {};", words[0]),
+        2 => writeln!(t, "    b{b}[g] = vec2<u32>({});", words.join(", ")),
+        4 => writeln!(t, "    b{b}[g] = vec4<u32>({});", words.join(", ")),
+        _ => writeln!(
+            t,
+            "    b{b}[2u * g] = vec4<u32>({});\n    b{b}[2u * g + 1u] = vec4<u32>({});",
+            words[..4].join(", "),
+            words[4..].join(", ")
+        ),
+    };
+}
+
+/// The value of an instruction, its operands being the registers' current names.
+fn expression(instr: &Instr, p: &Program, held: &[String], number_at: &[usize]) -> String {
+    let argument = |k: usize| held[instr.src[k] as usize].as_str();
+    match instr.code {
+        Code::Load(k) => format!("l{k}"),
+        Code::Scalar(k) => read_number(p.scalars[k as usize], &format!("{}u", number_at[k as usize])),
+        Code::Cast(to) => convert(instr.dtype, to, argument(0)),
+        Code::Ew(op) => {
+            let arguments: SmallVec<[&str; 4]> = (0..instr.src.len()).map(argument).collect();
+            let text = apply(op, instr.dtype, &arguments);
+            let flag = matches!(op.rule(), Rule::Compare | Rule::Test | Rule::Logic);
+            if flag { text } else { rounded(instr.dtype, text) }
+        }
+    }
+}
+
+/// Values of narrow types are brought back into their range after each operator.
+fn rounded(dtype: DType, value: String) -> String {
+    match dtype {
+        DType::U8 => format!("wrap_u8({value})"),
+        DType::I8 => format!("wrap_i8({value})"),
+        DType::I16 => format!("wrap_i16({value})"),
+        DType::F16 => format!("round_f16({value})"),
+        DType::BF16 => format!("round_bf16({value})"),
+        _ => value,
+    }
+}
+
+/// The table's expression with its arguments put in.
+fn apply(op: Ew, dtype: DType, arguments: &[&str]) -> String {
+    let text = op.wgsl(dtype).unwrap_or("unsupported()");
+    let prefix = if dtype == DType::I64 { "i64_" } else { "i32_" };
+    let mut out = String::from("(");
+    let mut word = String::new();
+    let flush = |word: &mut String, out: &mut String| {
+        match op.arguments().iter().position(|a| a == word) {
+            Some(k) => out.push_str(arguments[k]),
+            None => out.push_str(word),
+        }
+        word.clear();
+    };
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || c == '_' || c == '.' {
+            word.push(c);
+            continue;
+        }
+        flush(&mut word, &mut out);
+        if c == '$' { out.push_str(prefix) } else { out.push(c) }
+    }
+    flush(&mut word, &mut out);
+    out.push(')');
+    out
+}
+
+/// A value of dtype `from` as one of dtype `to`.
+pub fn convert(from: DType, to: DType, value: &str) -> String {
+    let (a, b) = (register(from), register(to));
+    let text = match (a, b) {
+        _ if a == b => value.to_string(),
+        (_, "bool") => match a {
+            "f32" => format!("({value} != 0.0)"),
+            "i32" => format!("({value} != 0)"),
+            _ => format!("any({value} != vec2<u32>(0u))"),
+        },
+        ("bool", "f32") => format!("select(0.0, 1.0, {value})"),
+        ("bool", "i32") => format!("select(0, 1, {value})"),
+        ("bool", _) => format!("vec2<u32>(select(0u, 1u, {value}), 0u)"),
+        ("i32", "f32") => format!("f32({value})"),
+        ("i32", _) => format!("i32_to_i64({value})"),
+        ("I64", "i32") => format!("bitcast<i32>({value}.x)"),
+        ("I64", _) => format!("i64_to_f32({value})"),
+        // By way of int64, so that values out of range wrap as on the CPU.
+        (_, "i32") => format!("bitcast<i32>(f32_to_i64({value}).x)"),
+        _ => format!("f32_to_i64({value})"),
+    };
+    if from == to || to == DType::Bool { text } else { rounded(to, text) }
+}

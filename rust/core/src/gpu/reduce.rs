@@ -1,0 +1,227 @@
+//! Reductions: a workgroup or an invocation folds an output's elements; long ones are split and merged by a second launch.
+
+use super::device::Gpu;
+use super::encoder::Dispatch;
+use super::memory::{self, Allocation};
+use super::pipelines::Access;
+use super::text::{Text, arithmetic, extremes};
+use super::view::View;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::op::Reduction;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+const BODY: &str = include_str!("../../../../shaders/reduce.wgsl");
+const SUM: &str = include_str!("../../../../shaders/reduce/sum.wgsl");
+const PROD: &str = include_str!("../../../../shaders/reduce/prod.wgsl");
+const EXTREMUM: &str = include_str!("../../../../shaders/reduce/extremum.wgsl");
+const VARIANCE: &str = include_str!("../../../../shaders/reduce/variance.wgsl");
+const LOGSUMEXP: &str = include_str!("../../../../shaders/reduce/logsumexp.wgsl");
+const NORM: &str = include_str!("../../../../shaders/reduce/norm.wgsl");
+
+const WORKGROUP: usize = 256;
+/// Elements that one workgroup folds, and one invocation: longer outputs are split, which also bounds rounding errors.
+const ROW_CHUNK: usize = 65536;
+const COLUMN_CHUNK: usize = 1024;
+/// Bytes of the largest accumulator.
+const ACCUMULATOR: usize = 16;
+/// Outputs of fewer elements are folded by one invocation each.
+const SHORT: usize = 64;
+
+/// Sizes and strides of some dims, joined where they can be walked as one.
+#[derive(Default)]
+struct Axes(SmallVec<[(usize, usize); 4]>);
+
+impl Axes {
+    fn add(&mut self, size: usize, stride: usize) {
+        match self.0.last_mut() {
+            _ if size == 1 => {}
+            Some(last) if last.1 == stride.wrapping_mul(size) => *last = (last.0 * size, stride),
+            _ => self.0.push((size, stride)),
+        }
+    }
+    fn count(&self) -> usize {
+        self.0.iter().map(|a| a.0).product()
+    }
+    fn write(&self, p: &mut SmallVec<[u32; 64]>) {
+        p.extend(self.0.iter().map(|a| a.0 as u32));
+        p.extend(self.0.iter().map(|a| a.1 as u32));
+    }
+}
+
+/// Reduces the dims whose bits are set; outputs are dense and row-major.
+pub fn reduce(gpu: &Arc<Gpu>, kind: Reduction, mask: u64, x: &View, numbers: &[u64], outs: &[View]) -> Result<()> {
+    let (mut kept, mut reduced) = (Axes::default(), Axes::default());
+    for (d, (&size, &stride)) in x.shape.iter().zip(x.strides).enumerate() {
+        if mask & (1 << d) == 0 { kept.add(size, stride) } else { reduced.add(size, stride) }
+    }
+    let (outputs, count) = (outs[0].numel(), reduced.count());
+    if outputs == 0 {
+        return Ok(());
+    }
+    // Neighbouring outputs next to each other in memory are read well by neighbouring invocations.
+    let across = kept.0.last().is_some_and(|a| a.1 == 1) && reduced.0.last().is_none_or(|a| a.1 != 1);
+    let rows = count >= SHORT && !(across && outputs >= WORKGROUP);
+    let chunk = if rows { ROW_CHUNK } else { COLUMN_CHUNK };
+    let splits = count.div_ceil(chunk).max(1);
+    let form = Form { kind, from: x.dtype, to: outs[0].dtype, rows };
+    let number = numbers.first().map_or(0.0, |&b| f64::from_bits(b)) as f32;
+    let mut p: SmallVec<[u32; 64]> = SmallVec::new();
+    p.extend([outputs as u32, count as u32, splits as u32, chunk as u32, x.offset as u32]);
+    p.extend([kept.0.len() as u32, reduced.0.len() as u32, number.to_bits(), count as u32]);
+    kept.write(&mut p);
+    reduced.write(&mut p);
+    let targets: SmallVec<[&Allocation; 2]> = outs.iter().map(|o| o.memory).collect();
+    if splits == 1 {
+        return form.launch(gpu, Stage::Whole, x.memory, &targets, &p, outputs);
+    }
+    let partial = memory::allocate(gpu, outputs * splits * ACCUMULATOR)?;
+    form.launch(gpu, Stage::First, x.memory, &[&partial], &p, outputs * splits)?;
+    // The partial results of an output lie `outputs` apart.
+    let second = Form { rows: splits >= SHORT, ..form };
+    p[1] = splits as u32;
+    p[2] = 1;
+    p[3] = splits as u32;
+    p.truncate(9);
+    (p[5], p[6]) = (0, 0);
+    second.launch(gpu, Stage::Second, &partial, &targets, &p, outputs)
+}
+
+/// What is read and written: elements to results, elements to partial results, partial results to results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Whole,
+    First,
+    Second,
+}
+
+#[derive(Clone, Copy)]
+struct Form {
+    kind: Reduction,
+    from: DType,
+    to: DType,
+    rows: bool,
+}
+
+impl Form {
+    /// The dtype in which elements are folded.
+    fn compute(&self) -> DType {
+        use Reduction::*;
+        match self.kind {
+            Max | Min | ArgMax | ArgMin | MaxIndex | MinIndex => match self.from {
+                DType::Bool => DType::U8,
+                DType::F16 | DType::BF16 => DType::F32,
+                d => d,
+            },
+            Any | All | CountNonzero => DType::I32,
+            Sum | Prod if self.to == DType::Bool => DType::I32,
+            _ if self.to.is_float() => DType::F32,
+            _ => DType::I64,
+        }
+    }
+
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        stage: Stage,
+        source: &Allocation,
+        targets: &[&Allocation],
+        p: &[u32],
+        jobs: usize,
+    ) -> Result<()> {
+        let key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
+        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage))?;
+        let mut buffers: SmallVec<[&Allocation; 4]> = SmallVec::from_iter([source]);
+        buffers.extend(targets.iter().copied());
+        let groups = Gpu::grid(if self.rows { jobs } else { jobs.div_ceil(WORKGROUP) });
+        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: p, groups })
+    }
+
+    fn text(&self, stage: Stage) -> (String, Vec<Access>) {
+        let compute = self.compute();
+        let mut t = Text::new();
+        t = match stage {
+            Stage::Second => t.scratch("partial_in", "Acc", Access::Read).line(
+                "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc { return merge(a, partial_in[o + i * P(0u)]); }",
+            ),
+            _ => {
+                let nonzero = matches!(self.kind, Reduction::Any | Reduction::All | Reduction::CountNonzero)
+                    || (self.to == DType::Bool && matches!(self.kind, Reduction::Sum | Reduction::Prod));
+                let read = if nonzero { DType::Bool } else { compute };
+                let value = match nonzero {
+                    true => "select(0, 1, x_at(base + step_to(i)))",
+                    false => "x_at(base + step_to(i))",
+                };
+                t.input("x", self.from, read).line(&format!(
+                    "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc {{ return fold(a, {value}, i); }}"
+                ))
+            }
+        };
+        t = match stage {
+            Stage::First => t
+                .scratch("partial_out", "Acc", Access::Write)
+                .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[job] = a; }"),
+            _ => self.results(t, compute),
+        };
+        let text = t.line(&format!("const ROWS = {};", self.rows)).line(arithmetic(compute));
+        text.finish(&format!("{}{}{BODY}", self.definitions(compute), self.fold()))
+    }
+
+    /// The outputs and how an accumulator becomes them. P(8) is the number of elements.
+    fn results(&self, t: Text, compute: DType) -> Text {
+        use Reduction::*;
+        let index = "vec2<u32>(a.i, 0u)";
+        let (t, lines) = match self.kind {
+            MaxIndex | MinIndex => (
+                t.output("values", self.to, compute).output("indices", DType::I64, DType::I64),
+                format!("values_put(o, a.v); indices_put(o, {index});"),
+            ),
+            ArgMax | ArgMin => (t.output("indices", DType::I64, DType::I64), format!("indices_put(o, {index});")),
+            Any => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
+            All => (t.output("y", self.to, DType::Bool), "y_put(o, u32(a.v) == P(8u));".into()),
+            Sum if self.to == DType::Bool => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
+            Prod if self.to == DType::Bool => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
+            CountNonzero => (t.output("y", self.to, DType::I32), "y_put(o, a.v);".into()),
+            Mean => (t.output("y", self.to, compute), "y_put(o, a.v / f32(P(8u)));".into()),
+            Var => (
+                t.output("y", self.to, compute),
+                "y_put(o, f_div(a.m2, max(0.0, f32(P(8u)) - bitcast<f32>(P(7u)))));".into(),
+            ),
+            LogSumExp => (
+                t.output("y", self.to, compute),
+                "y_put(o, select(f_log(a.sum) + a.top, a.top, f_isinf(a.top)));".into(),
+            ),
+            Norm => (t.output("y", self.to, compute), "y_put(o, root_of(a.v));".into()),
+            _ => (t.output("y", self.to, compute), "y_put(o, a.v);".into()),
+        };
+        t.line(&format!("fn emit(o: u32, job: u32, a: Acc) {{ {lines} }}"))
+    }
+
+    fn fold(&self) -> &'static str {
+        use Reduction::*;
+        match self.kind {
+            Prod => PROD,
+            Max | Min | ArgMax | ArgMin | MaxIndex | MinIndex => EXTREMUM,
+            Var => VARIANCE,
+            LogSumExp => LOGSUMEXP,
+            Norm => NORM,
+            Sum | Mean | Any | All | CountNonzero => SUM,
+        }
+    }
+
+    fn definitions(&self, compute: DType) -> String {
+        use Reduction::*;
+        match self.kind {
+            Max | ArgMax | MaxIndex => format!(
+                "fn worst() -> T {{ return {}; }}\nfn before(x: T, y: T) -> bool {{ return less(y, x); }}\n",
+                extremes(compute).0
+            ),
+            Min | ArgMin | MinIndex => format!(
+                "fn worst() -> T {{ return {}; }}\nfn before(x: T, y: T) -> bool {{ return less(x, y); }}\n",
+                extremes(compute).1
+            ),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The text of a structured kernel: accessors for its buffers, definitions, then the body from `shaders/`.
+
+use super::elementwise::convert;
+use super::pipelines::Access;
+use super::wgsl::{assemble, declare, encode, load, register};
+use crate::dtype::DType;
+use std::fmt::Write;
+
+/// A kernel's text while it is put together. Buffers are bound in the order in which they are declared.
+#[derive(Default)]
+pub struct Text {
+    text: String,
+    accesses: Vec<Access>,
+}
+
+impl Text {
+    pub fn new() -> Text {
+        Text::default()
+    }
+
+    fn bind(&mut self, name: &str, element: &str, access: Access) {
+        declare(&mut self.text, self.accesses.len(), name, element, access == Access::Write);
+        self.accesses.push(access);
+    }
+
+    /// A buffer that is read as `NAME_at(i)`, the element at position i as a value of dtype `to`.
+    pub fn input(mut self, name: &str, dtype: DType, to: DType) -> Text {
+        self.bind(name, "u32", Access::Read);
+        let value = convert(dtype, to, &format!("({})", load(name, dtype, "i")));
+        let _ = writeln!(self.text, "fn {name}_at(i: u32) -> {} {{ return {value}; }}", register(to));
+        self
+    }
+
+    /// A buffer that is written by `NAME_put(i, v)`, `v` being of dtype `from`. Each element is written once, by one
+    /// invocation; those that share a word may be written at the same time.
+    pub fn output(mut self, name: &str, dtype: DType, from: DType) -> Text {
+        let bits = 8 * dtype.size();
+        self.bind(name, if bits < 32 { "atomic<u32>" } else { "u32" }, Access::Write);
+        let word = encode(dtype, &convert(from, dtype, "v"));
+        let _ = writeln!(self.text, "fn {name}_put(i: u32, v: {}) {{", register(from));
+        let _ = match bits {
+            32 => writeln!(self.text, "    {name}[i] = {word};"),
+            64 => writeln!(self.text, "    let w = {word};\n    {name}[2u * i] = w.x;\n    {name}[2u * i + 1u] = w.y;"),
+            _ => {
+                let mask = (1u32 << bits) - 1;
+                let place = format!("let shift = (i * {bits}u) & 31u;\n    let at = (i * {bits}u) >> 5u;");
+                writeln!(
+                    self.text,
+                    "    {place}\n    atomicAnd(&{name}[at], ~({mask}u << shift));\n    atomicOr(&{name}[at], ({word}) << shift);"
+                )
+            }
+        };
+        self.text.push_str("}\n");
+        self
+    }
+
+    /// A buffer of values of a type that the text defines.
+    pub fn scratch(mut self, name: &str, element: &str, access: Access) -> Text {
+        self.bind(name, element, access);
+        self
+    }
+
+    pub fn line(mut self, line: &str) -> Text {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self
+    }
+
+    /// The finished kernel, with what it needs of the library.
+    pub fn finish(self, body: &str) -> (String, Vec<Access>) {
+        (assemble(&(self.text + body)), self.accesses)
+    }
+}
+
+/// WGSL for the arithmetic of a dtype's values: the names `T`, `zero`, `one`, `add`, `mul`, `less`.
+pub fn arithmetic(dtype: DType) -> &'static str {
+    match register(dtype) {
+        "f32" => {
+            "alias T = f32;\nfn zero() -> T { return 0.0; }\nfn one() -> T { return 1.0; }\n\
+             fn add(a: T, b: T) -> T { return a + b; }\nfn mul(a: T, b: T) -> T { return a * b; }\n\
+             fn less(a: T, b: T) -> bool { return a < b; }\nfn is_nan(a: T) -> bool { return f_isnan(a); }"
+        }
+        "I64" => {
+            "alias T = I64;\nfn zero() -> T { return vec2<u32>(0u, 0u); }\nfn one() -> T { return vec2<u32>(1u, 0u); }\n\
+             fn add(a: T, b: T) -> T { return i64_add(a, b); }\nfn mul(a: T, b: T) -> T { return i64_mul(a, b); }\n\
+             fn less(a: T, b: T) -> bool { return i64_lt(a, b); }\nfn is_nan(a: T) -> bool { return false; }"
+        }
+        _ => {
+            "alias T = i32;\nfn zero() -> T { return 0; }\nfn one() -> T { return 1; }\n\
+             fn add(a: T, b: T) -> T { return a + b; }\nfn mul(a: T, b: T) -> T { return a * b; }\n\
+             fn less(a: T, b: T) -> bool { return a < b; }\nfn is_nan(a: T) -> bool { return false; }"
+        }
+    }
+}
+
+/// The lowest and the highest value of a dtype, as WGSL expressions of its register type.
+pub fn extremes(dtype: DType) -> (&'static str, &'static str) {
+    match dtype {
+        DType::Bool | DType::U8 => ("0", "255"),
+        DType::I8 => ("-128", "127"),
+        DType::I16 => ("-32768", "32767"),
+        DType::I32 => ("(-2147483647 - 1)", "2147483647"),
+        DType::I64 => ("vec2<u32>(0u, 0x80000000u)", "vec2<u32>(0xffffffffu, 0x7fffffffu)"),
+        _ => ("-f_inf()", "f_inf()"),
+    }
+}

@@ -1,0 +1,35 @@
+//! Moving tensors between devices.
+
+use super::copy_as;
+use super::elementwise::preserved;
+use crate::device::Device;
+use crate::error::Result;
+use crate::exec::{self, transfer};
+use crate::grad::Rule;
+use crate::graph::Node;
+use crate::tensor::{Keep, Tensor, attach};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The tensor on `device`, itself where it is there already; dense in the order of its strides (`torch.Tensor.to`).
+pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
+    if t.device() == device {
+        return Ok(t.clone());
+    }
+    transfer::check_dtype(t.dtype(), device)?;
+    let layout = preserved(t.layout());
+    let dense = if t.covers_storage() && **t.layout() == layout { t.detach() } else { copy_as(&t.detach(), layout)? };
+    let source = exec::compute(&dense)?;
+    let node = Node::data(Arc::new(transfer::copy(&source, device)?), t.dtype(), dense.layout().clone());
+    let moved = Tensor::from_node(Arc::new(node), 0, device);
+    let home = t.device();
+    attach("ToCopyBackward0", &[t], std::slice::from_ref(&moved), Keep::default(), || {
+        Rule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(to_device(v.grad()?, home)?)]))))
+    })?;
+    Ok(moved)
+}
+
+/// The tensor as it can be read on the CPU.
+pub fn on_host(t: &Tensor) -> Result<Tensor> {
+    if t.device() == Device::Cpu { Ok(t.clone()) } else { to_device(&t.detach(), Device::Cpu) }
+}
