@@ -92,6 +92,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     }
     settle([Some(t), data.as_ref()].into_iter().flatten()).py()?;
     if let Some(mask) = lone_mask(t, key)
+        && !t.layout().has_internal_overlap()
         && matches!(operand, Operand::Number(_)) | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
     {
         return fill(t, &mask, operand);
@@ -99,6 +100,9 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     let found = resolve(t, key)?;
     if found.is_basic() {
         return inplace::copy_(&found.view, operand).py();
+    }
+    if found.view.layout().has_internal_overlap() {
+        return crate::shared::put(key.py(), &found.view, &found.tensors, operand, false);
     }
     inplace::check_writable(&found.view).py()?;
     let v = match operand {

@@ -79,7 +79,8 @@ pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>
     let o = over("sum", t.shape(), dims)?;
     let out = record_reduce(Reduction::Sum, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("SumBackward1", &[t], std::slice::from_ref(&out), Keep::default(), || {
+    let name = if dims.is_none() { "SumBackward0" } else { "SumBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread(v.grad()?, &o, &shape)?))))
     })?;
     Ok(out)
@@ -109,7 +110,8 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let o = over("mean", t.shape(), dims)?;
     let out = record_reduce(Reduction::Mean, t, &o, keepdim, dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("MeanBackward1", &[t], std::slice::from_ref(&out), Keep::default(), || {
+    let name = if dims.is_none() { "MeanBackward0" } else { "MeanBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| {
             let n = o.count(&shape) as f64;
             Ok(one(spread(&v.grad()?.div(n)?, &o, &shape)?))
@@ -124,7 +126,8 @@ pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let o = over("prod", t.shape(), dims)?;
     let out = record_reduce(Reduction::Prod, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("ProdBackward1", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+    let name = if dims.is_none() { "ProdBackward0" } else { "ProdBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             // The product of the others by exclusive scans from both sides: exact with zeros, differentiable again.
             let others = super::scan::product_of_others(v.saved(0), &o)?;

@@ -11,7 +11,7 @@ use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::OutSpec;
 use crate::op::{Op, Scan};
 use crate::shape::{Layout, wrap_dim};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach, attach_with};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -143,10 +143,10 @@ pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, T
     let kind = if max { Scan::Max } else { Scan::Min };
     let pair = record(Op::Scan(kind, d as u8), SmallVec::from_iter([t.input()]), outs.into_iter().collect())?;
     let (values, indices) = (pair[0].clone(), pair[1].clone());
-    let (shape, at) = (t.shape_dims().clone(), indices.clone());
+    let shape = t.shape_dims().clone();
     let name = if max { "CummaxBackward0" } else { "CumminBackward0" };
-    attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, &at, d as i64, &shape)?))))
+    attach_with(name, &[t], std::slice::from_ref(&values), Keep::default(), &pair[1..], || {
+        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
     })?;
     Ok((values, indices))
 }
