@@ -368,7 +368,7 @@ pub fn grad_name(op: Ew) -> &'static str {
 }
 
 fn camel(name: &str) -> String {
-    name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect()
+    name.split('_').filter(|w| !w.is_empty()).map(|w| w[..1].to_uppercase() + &w[1..]).collect()
 }
 
 macro_rules! define_vjp {
