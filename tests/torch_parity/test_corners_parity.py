@@ -23,7 +23,7 @@ def quiet():
 
 def names_of(framework: Any, values: tuple[Any, ...], dtype: str = "float32") -> dict[str, Any]:
     leaves = [framework.tensor(v, dtype=getattr(framework, dtype), requires_grad=True) for v in values]
-    return dict(zip("xyz", leaves, strict=False), f=framework, F=framework.nn.functional, inf=INF, nan=NAN)
+    return dict(zip("xyz", leaves, strict=False), f=framework, F=framework.nn.functional, np=np, inf=INF, nan=NAN)
 
 
 def tensors_of(found: Any) -> list[Any]:
@@ -231,6 +231,8 @@ REFUSALS = [
         for arguments in ("", "2, 2", "(2,)", "2, recompute_scale_factor=True")
     ),
     "F.interpolate(f.ones(1, 1, 4, 4), scale_factor='a')",
+    *(f"F.adaptive_{kind}_pool2d(f.ones(2, 3, 4, 4), (2, -1))" for kind in ("avg", "max")),
+    "f.ones(3)[np.float32(1)]",
     *(f"F.embedding_bag(f.tensor([0, {i}]), f.ones(3, 2), f.tensor([0]))" for i in (-1, 5)),
     "f.special_i1(f.ones(2))",
     "F.conv_transpose1d(f.ones(1, 2, 3), f.ones(2, 2, 2), output_padding=2)",

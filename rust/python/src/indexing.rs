@@ -214,7 +214,7 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
     }
     if is_sequence(p) || p.hasattr("__array_interface__")? {
         let mut t = from_data(p, None)?;
-        if t.dtype().is_float() {
+        if t.dtype().is_float() && t.rank() > 0 {
             // Numbers of a sequence are read as integers, whatever they were.
             t = cast(&t, DType::I64).py()?;
         }

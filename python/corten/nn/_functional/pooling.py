@@ -44,6 +44,11 @@ def _fill_output_size(output_size, input, dims):
         output_size = (output_size,) * dims
     if len(output_size) > dims or input.dim() <= len(output_size):
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
+    if any(size is not None and size < 0 for size in output_size):
+        raise RuntimeError(
+            "adaptive pooling: elements of output_size must be greater than or equal to 0 but received "
+            f"{list(output_size)}"
+        )
     extents = input.shape[input.dim() - dims :]
     return [extent if size is None else size for size, extent in zip(output_size, extents, strict=True)]
 
