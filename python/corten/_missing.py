@@ -24,7 +24,6 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.special": "see the functions of corten itself, such as corten.erf and corten.lgamma",
     "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
     "corten.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
     "corten.testing": "compare with corten.allclose",

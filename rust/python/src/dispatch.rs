@@ -149,7 +149,7 @@ impl Entry {
         }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
-            match bind(&overload.signature, positional, keywords) {
+            match bind(&overload.signature, self.style == Style::Function, positional, keywords) {
                 Ok(values) => return self.run(py, overload, &values, out),
                 Err(e) => {
                     // With one overload its own complaint is the best; among several the first is kept, unless another

@@ -384,7 +384,7 @@ fn step_name(op: Ew, operands: &[Operand]) -> &'static str {
 }
 
 fn camel(name: &str) -> String {
-    name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect()
+    name.split('_').filter(|w| !w.is_empty()).map(|w| w[..1].to_uppercase() + &w[1..]).collect()
 }
 
 macro_rules! define_vjp {

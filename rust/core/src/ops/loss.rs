@@ -351,6 +351,7 @@ fn check_classes(x: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore: i
         "expected target dtype to be Long or Byte, but got {}",
         target.dtype().scalar_name()
     );
+    ensure!(x.rank() < 3 || target.dtype() == DType::I64, Runtime, "expected scalar type Long but found Byte");
     if let Some(w) = weight {
         ensure!(
             w.dtype() == x.dtype(),

@@ -226,6 +226,14 @@ pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor
         NotImplemented,
         "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
     );
+    ensure!(
+        mode == PadMode::Circular || t.shape()[t.rank() - spatial - 1..].iter().all(|&n| n > 0),
+        Runtime,
+        "Expected {}D or {}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {}",
+        spatial + 1,
+        spatial + 2,
+        t.shape_dims()
+    );
     let mut left = [0i64; 3];
     let mut sizes = Vec::new();
     for i in 0..spatial {
