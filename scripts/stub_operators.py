@@ -42,6 +42,7 @@ TYPES = {
     "bool": "_bool",
     "str": "_str",
     "int[]": "_int | _Ints",
+    "int[+]": "_Ints",
     "float[]": "Sequence[_float]",
     "Tensor[]": "Sequence[_Tensor]",
     "dtype": "_dtype",
@@ -72,7 +73,7 @@ class Parameter:
             self.name = f"__{self.name}"  # by convention positional-only: `random_(from, to)` takes no `from=`
         self.keyword_only = keyword_only
         optional = self.type.endswith("?")
-        self.default = default or ("None" if optional else None)
+        self.default = default or None
         plain = TYPES.get(self.type.removesuffix("?"), "Any")
         self.annotation = f"{plain} | None" if optional and plain != "Any" else plain
 
@@ -118,9 +119,9 @@ def result(name: str, parameters: list[Parameter]) -> str:
 
 
 def spread(parameters: list[Parameter]) -> list[Parameter] | None:
-    """`x.view(2, 3)`: the last positional int[] also takes separate ints."""
+    """`x.view(2, 3)`: the last positional int[] also takes separate ints, int[+] in methods alone."""
     positional = [parameter for parameter in parameters if not parameter.keyword_only]
-    if not positional or positional[-1].type.removesuffix("?") != "int[]":
+    if not positional or positional[-1].type.removesuffix("?") not in ("int[]", "int[+]"):
         return None
     if any(parameter.default is not None for parameter in positional[:-1]):
         return None
@@ -156,6 +157,8 @@ def overloads(name: str, style: str, signatures: list[str], out: bool, indent: s
         returns = "_Tensor" if style == "inplace" else result(table_name, parameters)
         for separate in (False, True):
             if separate and spread(parameters) is None:
+                continue
+            if separate and style == "function" and parameters[-1].type == "int[+]":
                 continue
             forms.setdefault(argument_list(parameters, style, separate, out), returns)
     lines = []

@@ -181,7 +181,7 @@ def test_saved_output_can_be_differentiated_again() -> None:
 def test_saved_tensors_are_freed_with_the_graph() -> None:
     y = Exp.apply(leaf(1.0))
     assert y.grad_fn.saved_tensors[0] is y
-    assert [node.name() for node, _ in y.grad_fn.next_functions] == ["AccumulateGrad"]
+    assert [node.name() for node, _ in y.grad_fn.next_functions] == ["corten::autograd::AccumulateGrad"]
     y.sum().backward()
     with pytest.raises(RuntimeError, match="have already been freed"):
         _ = y.grad_fn.saved_tensors

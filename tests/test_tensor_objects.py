@@ -87,7 +87,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten.nn, "DataParallel", "one device"),
         (corten.nn.utils, "prune", "mask"),
         (corten.nn.utils, "parametrizations", "corten.nn.utils.weight_norm"),
-        (corten.autograd, "functional", "is_grads_batched"),
+        (corten.autograd, "forward_ad", "reverse mode"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import corten
@@ -389,6 +390,41 @@ def test_one_value_can_be_written_through_an_expanded_tensor(write: Callable) ->
     value = other[0].item()
     assert value != 1 and other.tolist() == [value] * 4
     assert base.tolist() == [[1, value, value, 1]] * 2
+
+
+THIRDS = corten.tensor([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("expected", "warns", "write"),
+    [
+        ([9, 9, 9], True, lambda x: x.masked_fill_(corten.eye(3) > 0, 9)),
+        ([0, 1, 2], True, lambda x: x.masked_fill_(corten.eye(3) > 5, 9)),
+        ([9, 1, 9], True, lambda x: x.index_fill_(0, THIRDS, 9)),
+        ([9, 9, 9], True, lambda x: x.index_fill_(1, THIRDS, corten.tensor(9.0))),
+        ([9, 1, 9], True, lambda x: x.index_put_((THIRDS,), corten.tensor(9.0))),
+        ([3, 1, 5], True, lambda x: x.index_put_((THIRDS,), corten.tensor(1.0), accumulate=True)),
+        ([9, 1, 9], True, lambda x: x.__setitem__(THIRDS, 9 * corten.ones(2, 3))),
+        ([9, 9, 9], True, lambda x: x.__setitem__(corten.eye(3) > 0, 9.0)),
+        ([9, 9, 9], False, lambda x: x.fill_diagonal_(9)),
+        ([0, 0, 2], False, lambda x: x.tril_()),
+        ([0, 0, 0], False, lambda x: x.triu_()),
+    ],
+)
+def test_writes_to_single_elements_of_an_expanded_tensor_reach_all_at_one_place(expected, warns, write) -> None:
+    base = corten.arange(3.0)
+    with pytest.warns(UserWarning, match="on expanded tensors is deprecated") if warns else nullcontext():
+        write(base.unsqueeze(1).expand(3, 3))
+    assert base.tolist() == expected
+
+
+def test_gradients_follow_writes_to_expanded_tensors() -> None:
+    x, value = corten.ones(3, requires_grad=True), corten.tensor(5.0, requires_grad=True)
+    y = x * 2
+    with pytest.warns(UserWarning, match="deprecated"):
+        y.unsqueeze(1).expand(3, 2).index_put_((THIRDS,), value)
+    (y * corten.tensor([1.0, 10.0, 100.0])).sum().backward()
+    assert y.tolist() == [5, 2, 5] and x.grad.tolist() == [0, 20, 0] and value.grad.item() == 101
 
 
 def test_expanded_tensor_refuses_a_write_in_place() -> None:

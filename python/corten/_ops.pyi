@@ -4,8 +4,11 @@ from ._core import Tensor, ops
 
 _linalg_qr = ops._linalg_qr
 _linalg_solve_triangular = ops._linalg_solve_triangular
+_linalg_svd = ops._linalg_svd
+_linalg_svdvals = ops._linalg_svdvals
 _range = ops._range
 _result = ops._result
+_special_i1 = ops._special_i1
 _standard_gamma = ops._standard_gamma
 _unique2 = ops._unique2
 _vector_norm = ops._vector_norm
@@ -303,7 +306,6 @@ softmax = ops.softmax
 softplus = ops.softplus
 softshrink = ops.softshrink
 sort = ops.sort
-special_i1 = ops.special_i1
 split = ops.split
 split_with_sizes = ops.split_with_sizes
 sqrt = ops.sqrt

@@ -58,6 +58,7 @@ _RESULTS = {
     "cummin": ("values", "indices"),
     "aminmax": ("min", "max"),
     "linalg_qr": ("Q", "R"),
+    "linalg_svd": ("U", "S", "Vh"),
 }
 
 

@@ -17,6 +17,8 @@ __all__ = [
     "norm",
     "qr",
     "solve_triangular",
+    "svd",
+    "svdvals",
     "vander",
     "vecdot",
     "vector_norm",
@@ -98,6 +100,40 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
     return ops._linalg_solve_triangular(A, B, upper=upper, left=left, unitriangular=unitriangular, out=out)
 
 
+def svd(A, full_matrices=True, *, driver=None, out=None):
+    """The singular value decomposition ``A = U @ diag(S) @ Vh`` of matrices ``(*, m, n)``, S in descending order.
+
+    The signs of the singular vectors are arbitrary, and gradients through U and Vh are finite only where the singular
+    values differ. With ``k = min(m, n)``:
+
+    Args:
+        full_matrices: U of shape ``(*, m, m)`` and Vh of shape ``(*, n, n)``, not ``(*, m, k)`` and ``(*, k, n)``.
+        driver: must be None on the CPU.
+
+    Raises:
+        RuntimeError: for vectors, integers, and matrices that are not finite.
+    """
+    _check_driver(driver)
+    return ops._linalg_svd(A, full_matrices, out=out)
+
+
+def svdvals(A, *, driver=None, out=None):
+    """The singular values of matrices ``(*, m, n)`` in descending order, ``(*, min(m, n))``.
+
+    Raises:
+        RuntimeError: for vectors, integers, and matrices that are not finite.
+    """
+    _check_driver(driver)
+    return ops._linalg_svdvals(A, out=out)
+
+
+def _check_driver(driver):
+    if driver is not None:
+        raise RuntimeError(
+            "linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
+        )
+
+
 def vander(x, *, N=None):
     """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element."""
     if x.dim() == 0:
@@ -177,6 +213,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """
     if isinstance(ord, str):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
+    if isinstance(dim, bool):
+        raise TypeError("linalg_vector_norm(): argument 'dim' (position 3) must be tuple of ints, not bool")
     x = _converted("vector_norm", x, dtype)
     dims = [dim] if isinstance(dim, int) else dim
     order = float(ord)
@@ -204,16 +242,18 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
 
     Args:
         ord: ``"fro"``, 1 and −1 for the largest and smallest sum of a column's magnitudes, ``inf`` and ``-inf`` for
-            those of rows. 2, −2 and ``"nuc"`` need singular values.
+            those of rows, 2 and −2 for the largest and smallest singular value, ``"nuc"`` for their sum.
 
     Raises:
-        RuntimeError: for integers, vectors, and unknown orders.
-        NotImplementedError: for the orders that need singular values.
+        RuntimeError: for integers, vectors, and unknown orders; for the orders of singular values also for half types
+            and matrices that are not finite.
     """
+    if isinstance(dim, int):
+        raise TypeError("linalg_matrix_norm(): argument 'dim' (position 3) must be tuple of ints, not int")
     _check_floating("matrix_norm", A)
     if A.dim() < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
-    dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    dim = tuple(dim)
     if len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}")
     rows, columns = (wrapped(d, A.dim()) for d in dim)
@@ -222,13 +262,33 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     if ord == "fro":
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
     if ord in ("nuc", 2, -2):
-        raise NotImplementedError(f"linalg.matrix_norm: order {ord} needs singular values, which are not available")
+        return result(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
     if isinstance(ord, str) or abs(ord) not in (1, float("inf")):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(_converted("matrix_norm", A, dtype), 1, summed, True)
-    best = (sums.amax if ord > 0 else sums.amin)(chosen, True)
+    best = _extremum(sums, ord > 0, chosen, True)
     return result(best if keepdim else best.squeeze((rows, columns)), out)
+
+
+def _extremum(magnitudes, largest, dim, keepdim):
+    if largest and magnitudes.size(dim) == 0:
+        return ops.zeros_like(magnitudes).sum(dim, keepdim)
+    return (magnitudes.amax if largest else magnitudes.amin)(dim, keepdim)
+
+
+def _spectral_norm(A, ord, dims, keepdim):
+    if A.dtype in (_core.float16, _core.bfloat16):
+        raise RuntimeError(f"linalg.matrix_norm: Low precision dtypes not supported. Got {_scalar_name(A)}")
+    values = svdvals(A.movedim(dims, (-2, -1)))
+    if ord == "nuc":
+        norm = values.sum(-1)
+    else:
+        norm = _extremum(values, ord > 0, -1, False)
+    if keepdim:
+        for d in sorted(dims):
+            norm = norm.unsqueeze(d)
+    return norm
 
 
 def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):

@@ -260,7 +260,7 @@ ROWS = [
     ),
     unary("sinc", np.sinc, tolerance=STEPS),
     unary("i0", special.i0, tolerance=TWO_STEPS),
-    unary("special_i1", special.i1, tolerance=TWO_STEPS, method=False, inplace=False, torch="special.i1"),
+    unary("special.i1", special.i1, tolerance=TWO_STEPS, method=False, inplace=False),
     unary("deg2rad", np.deg2rad, -180, 180, tolerance=TWO_STEPS),
     unary("rad2deg", np.rad2deg, tolerance=TWO_STEPS),
     test_of("isnan", np.isnan),

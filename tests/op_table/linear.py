@@ -138,6 +138,17 @@ def qr_samples(make: Maker) -> Iterator[Sample]:
         yield Sample(make.real(*shape))
 
 
+def singular_samples(make: Maker) -> Iterator[Sample]:
+    for shape in ((2, 4, 3), (2, 3, 4), (2, 3, 3), (2, 1, 3, 2)):
+        yield Sample(make.real(*shape))
+
+
+def polar_factor(module: Any, x: Any) -> Any:
+    """U·Vᵀ of the decomposition in which all columns count."""
+    u, _, vh = module.linalg.svd(x, full_matrices=False)
+    return u @ vh
+
+
 def qr_mode_samples(make: Maker) -> Iterator[Sample]:
     for mode in ("complete", "r"):
         for shape in ((2, 4, 3), (2, 3, 4), (2, 3, 0)):
@@ -288,6 +299,37 @@ ROWS = [
         grad=2,
         out=True,
         tolerance={"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-5)},
+    ),
+    Row(
+        "linalg.svdvals",
+        lambda x: np.linalg.svd(x, compute_uv=False),
+        singular_samples,
+        dtypes=WIDE_FLOATS,
+        grad=2,
+        out=True,
+        tolerance={"float64": (1e-10, 1e-12), "float32": (1e-4, 1e-5)},
+    ),
+    # The signs of singular vectors are arbitrary: what is compared is the polar factor, which has none.
+    Row(
+        "linalg.svd",
+        lambda x: np.matmul(*np.linalg.svd(x, full_matrices=False)[::2]),
+        singular_samples,
+        dtypes=WIDE_FLOATS,
+        grad=2,
+        invoke=polar_factor,
+        tolerance={"float64": (1e-9, 1e-11), "float32": (1e-4, 1e-4)},
+    ),
+    *(
+        Row(
+            f"linalg.matrix_norm.{order}",
+            lambda x, order=order: np.linalg.norm(x, order, (-2, -1)),
+            singular_samples,
+            dtypes=WIDE_FLOATS,
+            grad=1,
+            invoke=lambda module, x, order=order: module.linalg.matrix_norm(x, order),
+            tolerance={"float64": (1e-10, 1e-12), "float32": (1e-4, 1e-5)},
+        )
+        for order in ("nuc", 2, -2)
     ),
     Row("corrcoef", lambda x: np.corrcoef(x), tall_samples, dtypes=WIDE_FLOATS, tolerance=STEPS, grad=1, method=True),
 ]

@@ -181,7 +181,7 @@ def _contract(terms, kept):
         i, j = _cheapest(terms, kept) if len(terms) > 2 else (0, 1)
         others = [term for k, term in enumerate(terms) if k not in (i, j)]
         needed = set(kept).union(*(labels for _, labels in others))
-        terms = [*others, _pair(terms[i], terms[j], needed)]
+        terms = [*others, _pair(terms[i], terms[j], needed, kept)]
     x, labels = terms[0]
     missing = [label for label in labels if label not in kept]
     if missing:
@@ -218,19 +218,27 @@ def _cheapest(terms, kept):
     return best[1:]
 
 
-def _pair(first, second, needed):
-    """The product of two terms, summed over their common labels that nobody needs any more."""
+def _pair(first, second, needed, kept):
+    """The product of two terms, summed over their common labels that nobody needs any more.
+
+    Labels stand in the order of the result's, as far as it has them, so that the strides are PyTorch's.
+    """
     (a, labels_a), (b, labels_b) = _drop_ones(first, second, needed), _drop_ones(second, first, needed)
+
+    def place(label):
+        return kept.index(label) if label in kept else len(kept)
+
     common = [label for label in labels_a if label in labels_b]
-    batch = [label for label in common if label in needed]
+    batch = sorted((label for label in common if label in needed), key=place)
     summed = [label for label in common if label not in needed]
-    rows = [label for label in labels_a if label not in common]
-    columns = [label for label in labels_b if label not in common]
-    labels = batch + rows + columns
+    rows = sorted((label for label in labels_a if label not in common), key=place)
+    columns = sorted((label for label in labels_b if label not in common), key=place)
     if not summed:
-        a = a.permute([labels_a.index(label) for label in batch + rows])
-        b = b.permute([labels_b.index(label) for label in batch + columns])
-        return a.reshape([*a.shape, *[1] * len(columns)]) * _insert(b, len(batch), len(rows)), labels
+        labels = sorted(batch + rows + columns, key=place)
+        return _aligned(a, labels_a, labels) * _aligned(b, labels_b, labels), labels
+    if rows and columns and place(columns[-1]) < place(rows[0]):
+        a, labels_a, rows, b, labels_b, columns = b, labels_b, columns, a, labels_a, rows
+    labels = batch + rows + columns
 
     def matrix(x, names, groups):
         x = x.permute([names.index(label) for group in groups for label in group])
@@ -253,10 +261,13 @@ def _pair(first, second, needed):
     return product.reshape(shape), labels
 
 
-def _insert(x, at, count):
-    """The tensor with ``count`` dims of size 1 before dim ``at``."""
-    shape = list(x.shape)
-    return x.reshape(shape[:at] + [1] * count + shape[at:])
+def _aligned(x, names, labels):
+    """The tensor with a dim for every label, of size 1 for those it lacks."""
+    x = x.permute([names.index(label) for label in labels if label in names])
+    for d, label in enumerate(labels):
+        if label not in names:
+            x = x.unsqueeze(d)
+    return x
 
 
 def _drop_ones(term, other, needed):

@@ -11,28 +11,20 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
         p: the order, ``"fro"`` for the Frobenius norm (order 2 over all dims), ``"nuc"`` for the nuclear norm.
 
     Raises:
-        RuntimeError: for integers and unknown orders.
-        NotImplementedError: for the nuclear norm, which needs singular values.
+        RuntimeError: for integers and unknown orders, for an empty tensor where the order has no identity, and for a
+            ``dtype`` that does not hold every value of the input's.
     """
-    if not input.is_floating_point() and dtype is None:
-        raise RuntimeError(
-            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got " + input.type()[7:-6]
-        )
-    if isinstance(p, str):
-        p = _matrix_order(p, dim)
-    x = input if dtype is None else input.to(dtype)
-    dims = [dim] if isinstance(dim, int) else dim
-    return result(ops._vector_norm(x, 2.0 if p is None else float(p), dims, keepdim), out)
+    # Imported late: the module builds on this one.
+    from ..linalg import matrix_norm, vector_norm
 
-
-def _matrix_order(p, dim):
-    if p == "nuc":
-        raise NotImplementedError("norm: the nuclear norm needs singular values, which are not available")
-    if p != "fro":
-        raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-    if isinstance(dim, (tuple, list)) and len(dim) > 2:
-        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}")
-    return 2.0
+    if not isinstance(p, str):
+        return vector_norm(input, 2.0 if p is None else p, dim, keepdim, dtype=dtype, out=out)
+    matrices = isinstance(dim, (tuple, list)) and len(dim) > 2
+    if p == "fro" and not matrices:
+        return vector_norm(input, 2, dim, keepdim, dtype=dtype, out=out)
+    if p not in ("fro", "nuc"):
+        raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
+    return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
 
 
 def _spread_and_mean(spread, input, args, kwargs):
@@ -233,6 +225,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """The ``n``-th differences of neighbours along a dim, between what is prepended and appended."""
     if input.dim() == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
+    if isinstance(n, bool):
+        raise TypeError("diff(): argument 'n' (position 2) must be int, not bool")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     parts = [x for x in (prepend, input, append) if x is not None]

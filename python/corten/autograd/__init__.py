@@ -123,12 +123,13 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
 
 
 def __getattr__(name):
-    # The numerical checkers are rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck", "numerical"):
+    # Rarely used: imported on first access.
+    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph"):
         import importlib
 
-        module = importlib.import_module(f"{__name__}.numerical")
-        return module if name == "numerical" else getattr(module, name)
+        checker = name.endswith("gradcheck")
+        module = importlib.import_module(f"{__name__}.{'numerical' if checker else name}")
+        return getattr(module, name) if checker else module
     from .._missing import missing
 
     raise missing(__name__, name)

@@ -60,6 +60,11 @@ class FunctionCtx:
         """The nodes of the inputs and the number of their output, as pairs."""
         return self._node.node().next_functions
 
+    @property
+    def metadata(self):
+        """A dict for whatever belongs to the node; it lives as long as the graph does."""
+        return self._node.node().metadata
+
     def register_hook(self, hook):
         """Calls `hook(input_grads, output_grads)` after the rule; a returned tuple replaces the former."""
         return self._node.node().register_hook(hook)

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::cell::{Cell as StdCell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 /// Gradients of a node's inputs, in order; `None` where none is needed or it is zero.
 pub type Grads = SmallVec<[Option<Tensor>; 3]>;
@@ -83,6 +83,8 @@ pub struct GradNode {
     pub hooks: Mutex<NodeHooks>,
     /// The forward line, kept when anomaly detection is on.
     pub trace: Option<String>,
+    /// What the binding keeps with this node.
+    pub binding: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -95,21 +97,67 @@ pub struct NodeHooks {
     pub post: Vec<(u64, NodeHook)>,
 }
 
-/// A value kept for the backward pass, with the version it must still have. Outputs are kept without their own gradient
-/// node, which would be a cycle.
+/// Packs the values that operators keep (`saved_tensors_hooks`).
+pub trait SavedHooks: Send + Sync {
+    fn pack(&self, value: &Tensor) -> Result<Arc<dyn Packed>>;
+}
+
+/// A kept value in the form that a [`SavedHooks`] gave it.
+pub trait Packed: Send + Sync {
+    fn unpack(&self) -> Result<Tensor>;
+}
+
+thread_local! {
+    static SAVED_HOOKS: RefCell<Vec<Arc<dyn SavedHooks>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// From now on the thread's kept values go through `hooks`, until [`pop_saved_hooks`].
+pub fn push_saved_hooks(hooks: Arc<dyn SavedHooks>) {
+    SAVED_HOOKS.with_borrow_mut(|stack| stack.push(hooks));
+}
+
+/// Ends the innermost [`push_saved_hooks`]; whether there was one.
+pub fn pop_saved_hooks() -> bool {
+    let last = SAVED_HOOKS.with_borrow_mut(Vec::pop);
+    last.is_some()
+}
+
+/// Whether the thread's kept values go through hooks.
+pub fn has_saved_hooks() -> bool {
+    SAVED_HOOKS.with_borrow(|stack| !stack.is_empty())
+}
+
+/// A value kept for the backward pass. Outputs are kept without their own gradient node, which would be a cycle.
+#[derive(Clone)]
 pub struct Saved {
+    value: Held,
+    grad: SavedGrad,
+}
+
+#[derive(Clone)]
+enum Held {
+    Here(Window),
+    /// As hooks packed it: nobody can tell whether it was written since.
+    Packed(Arc<dyn Packed>),
+}
+
+/// A tensor's window on its storage, with the version it must still have.
+#[derive(Clone)]
+struct Window {
     cell: Arc<Cell>,
     layout: Arc<Layout>,
     dtype: DType,
     version: u64,
     /// Counts in place of the cell, see [`Tensor::data`].
     counter: Option<Arc<AtomicU64>>,
-    grad: SavedGrad,
 }
 
+#[derive(Clone)]
 enum SavedGrad {
     Input(Option<Arc<AutogradMeta>>, Option<Tensor>),
     Output(u32),
+    /// A number or a placeholder: no hook sees it.
+    Constant,
 }
 
 impl Saved {
@@ -122,18 +170,54 @@ impl Saved {
         );
         Ok(())
     }
-    pub fn input(t: &Tensor) -> Saved {
-        Saved {
+    fn held(t: &Tensor) -> Held {
+        Held::Here(Window {
             cell: t.cell().clone(),
             layout: t.layout().clone(),
             dtype: t.dtype(),
             version: t.version(),
             counter: t.counter().cloned(),
-            grad: SavedGrad::Input(t.meta().cloned(), t.base().cloned()),
-        }
+        })
+    }
+    pub fn input(t: &Tensor) -> Saved {
+        Saved { value: Saved::held(t), grad: SavedGrad::Input(t.meta().cloned(), t.base().cloned()) }
     }
     pub fn output(t: &Tensor, index: u32) -> Saved {
-        Saved { grad: SavedGrad::Output(index), ..Saved::input(t) }
+        Saved { value: Saved::held(t), grad: SavedGrad::Output(index) }
+    }
+    pub fn constant(t: &Tensor) -> Saved {
+        Saved { value: Saved::held(t), grad: SavedGrad::Constant }
+    }
+
+    fn is_packed(&self) -> bool {
+        matches!(self.value, Held::Packed(_))
+    }
+    /// This value in the form that `hooks` give it. The history stays here, as it is now.
+    fn pack(self, hooks: &dyn SavedHooks) -> Result<Saved> {
+        let (Held::Here(window), false) = (&self.value, matches!(self.grad, SavedGrad::Constant)) else {
+            return Ok(self);
+        };
+        let grad = match &self.grad {
+            SavedGrad::Input(meta, base) => {
+                let t = window.tensor(meta.clone(), base.clone());
+                let own = match t.grad_fn() {
+                    Some(edge) => Some(Arc::new(AutogradMeta::with_grad_fn(edge))),
+                    None => meta.clone(),
+                };
+                SavedGrad::Input(own, None)
+            }
+            SavedGrad::Output(index) => SavedGrad::Output(*index),
+            SavedGrad::Constant => SavedGrad::Constant,
+        };
+        let given = window.tensor(None, None);
+        let before = given.version();
+        let packed = with_grad_mode(false, || hooks.pack(&given))?;
+        ensure!(
+            given.version() == before,
+            Runtime,
+            "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook."
+        );
+        Ok(Saved { value: Held::Packed(packed), grad })
     }
     /// The step whose output the value is, as a clause of an error; nothing for leaves.
     fn maker(&self, node: &Arc<GradNode>) -> String {
@@ -142,30 +226,52 @@ impl Saved {
             SavedGrad::Input(meta, _) => {
                 meta.as_ref().and_then(|m| m.state().grad_fn.as_ref().map(|e| (e.node.name, e.output)))
             }
+            SavedGrad::Constant => None,
         };
         found.map_or_else(String::new, |(name, index)| format!(", which is output {index} of {},", plain_name(name)))
     }
     /// The value again, if its storage was not written since.
     pub fn restore(&self, node: &Arc<GradNode>) -> Result<Tensor> {
-        let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
-        if now != self.version {
-            return Err(Error::Runtime(format!(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}]{} is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
-                self.dtype.scalar_name(),
-                self.layout.shape,
-                self.maker(node),
-                self.version
-            )));
-        }
         let (meta, base) = match &self.grad {
             SavedGrad::Input(meta, base) => (meta.clone(), base.clone()),
             SavedGrad::Output(index) => {
                 let edge = GradEdge { node: node.clone(), output: *index };
                 (Some(Arc::new(AutogradMeta::with_grad_fn(edge))), None)
             }
+            SavedGrad::Constant => (None, None),
         };
-        let t = Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta, base);
-        Ok(t.counting_with(self.counter.as_ref()))
+        match &self.value {
+            Held::Here(window) => {
+                window.check(|| self.maker(node))?;
+                Ok(window.tensor(meta, base))
+            }
+            Held::Packed(packed) => {
+                let t = packed.unpack()?;
+                let t = Tensor::assemble(t.cell().clone(), t.layout().clone(), t.dtype(), meta, None);
+                Ok(t)
+            }
+        }
+    }
+}
+
+impl Window {
+    fn tensor(&self, meta: Option<Arc<AutogradMeta>>, base: Option<Tensor>) -> Tensor {
+        Tensor::assemble(self.cell.clone(), self.layout.clone(), self.dtype, meta, base)
+            .counting_with(self.counter.as_ref())
+    }
+    /// Refuses a value whose storage was written since; `maker` tells in the error where the value is from.
+    fn check(&self, maker: impl FnOnce() -> String) -> Result<()> {
+        let now = self.counter.as_ref().map_or_else(|| self.cell.version(), |c| c.load(Ordering::Acquire));
+        if now == self.version {
+            return Ok(());
+        }
+        Err(Error::Runtime(format!(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: [corten.{}Tensor {}]{} is at version {now}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with corten.autograd.set_detect_anomaly(True).",
+            self.dtype.scalar_name(),
+            self.layout.shape,
+            maker(),
+            self.version
+        )))
     }
 }
 
@@ -245,6 +351,14 @@ pub fn plain_name(name: &str) -> &str {
         .map_or(name, |at| &name[..at])
 }
 
+/// Counts the steps of all graphs.
+static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+
+/// The sequence number of the next step.
+pub fn next_step() -> u64 {
+    SEQUENCE.load(Ordering::Relaxed)
+}
+
 impl GradNode {
     pub fn new(
         name: &'static str,
@@ -252,7 +366,6 @@ impl GradNode {
         edges: SmallVec<[Option<GradEdge>; 3]>,
         outputs: SmallVec<[GradMeta; 1]>,
     ) -> GradNode {
-        static SEQUENCE: AtomicU64 = AtomicU64::new(0);
         let trace = modes().anomaly.then(|| TRACE_HOOK.get().and_then(|f| f())).flatten();
         GradNode {
             name,
@@ -263,23 +376,40 @@ impl GradNode {
             saved: Mutex::new(Some(SmallVec::new())),
             hooks: Mutex::default(),
             trace,
+            binding: OnceLock::new(),
         }
     }
-    pub fn save(&self, values: SmallVec<[Saved; 3]>) {
+    /// Keeps values, packed where the thread has hooks for that.
+    pub fn save(&self, values: SmallVec<[Saved; 3]>) -> Result<()> {
+        let values = match SAVED_HOOKS.with_borrow(|stack| stack.last().cloned()) {
+            Some(hooks) => values.into_iter().map(|v| v.pack(&*hooks)).collect::<Result<_>>()?,
+            None => values,
+        };
         *lock(&self.saved) = Some(values);
+        Ok(())
+    }
+    /// Whether hooks packed any of the kept values.
+    pub fn is_packed(&self) -> bool {
+        lock(&self.saved).iter().flatten().any(Saved::is_packed)
     }
     pub fn unpack_saved(self: &Arc<Self>) -> Result<SmallVec<[Tensor; 3]>> {
-        match &*lock(&self.saved) {
-            Some(values) => values.iter().map(|s| s.restore(self)).collect(),
-            None => Err(Error::Runtime(RELEASED.into())),
+        let saved = lock(&self.saved);
+        let Some(values) = &*saved else { return Err(Error::Runtime(RELEASED.into())) };
+        if !values.iter().any(Saved::is_packed) {
+            return values.iter().map(|s| s.restore(self)).collect();
         }
+        // Hooks are the user's code, which may come back here.
+        let values = values.clone();
+        drop(saved);
+        values.iter().map(|s| s.restore(self)).collect()
     }
     /// After an in-place operator the node's output lives in its target: later writes there make a saved output stale.
     pub fn output_moved(&self, output: &Tensor, target: &Tensor) {
         for s in lock(&self.saved).iter_mut().flatten() {
-            if matches!(s.grad, SavedGrad::Output(_)) && Arc::ptr_eq(&s.cell, output.cell()) {
-                let grad = std::mem::replace(&mut s.grad, SavedGrad::Output(0));
-                *s = Saved { grad, ..Saved::input(target) };
+            if let (SavedGrad::Output(_), Held::Here(window)) = (&s.grad, &s.value)
+                && Arc::ptr_eq(&window.cell, output.cell())
+            {
+                s.value = Saved::held(target);
             }
         }
     }
@@ -404,7 +534,7 @@ pub fn with_grad_mode<R>(on: bool, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Makes hook ids unique in the process.
+/// Makes the numbers of hooks and of backward passes unique in the process.
 pub fn next_hook_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

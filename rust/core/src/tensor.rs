@@ -2,9 +2,10 @@
 
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Origin, Rule, Saved, modes};
-use crate::graph::{Cell, Edge, Input, Node};
+use crate::graph::{Cell, Edge, Input, Node, lock};
 use crate::shape::{Dims, Layout};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -301,6 +302,17 @@ impl Tensor {
         self.meta().and_then(|m| m.state().grad_fn.clone())
     }
 
+    /// Names the step that made this tensor, where no other tensor knows it and it is `since` or later.
+    pub fn name_step(&self, name: &'static str, since: u64) {
+        let Some(meta) = self.meta() else { return };
+        if let Some(edge) = &mut meta.state().grad_fn
+            && let Some(node) = Arc::get_mut(&mut edge.node)
+            && node.sequence >= since
+        {
+            node.name = name;
+        }
+    }
+
     fn regenerate_view_grad(&self) -> Option<GradEdge> {
         let base = self.base()?;
         let edges = [base.gradient_edge()].into_iter().collect();
@@ -341,6 +353,17 @@ impl Tensor {
         ));
         state.accumulator = Arc::downgrade(&node);
         Some(GradEdge { node, output: 0 })
+    }
+
+    /// Keeps the gradient of a tensor that is no leaf in its `.grad`.
+    pub fn retain_grad(&self) -> Result<()> {
+        ensure!(self.requires_grad(), Runtime, "can't retain_grad on Tensor that has requires_grad=False");
+        let Some(edge) = self.grad_fn() else { return Ok(()) };
+        let meta = self.meta_or_init();
+        if !std::mem::replace(&mut meta.state().retains_grad, true) {
+            lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
+        }
+        Ok(())
     }
 
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
@@ -392,37 +415,57 @@ pub fn attach(
     keep: Keep,
     rule: impl FnOnce() -> Rule,
 ) -> Result<()> {
-    if any_requires_grad(inputs) {
-        inputs.iter().try_for_each(|t| t.check_view())?;
-        keep.inputs.iter().try_for_each(|&i| Saved::check(inputs[i]))?;
-        attach_kept(name, inputs, outputs, keep, rule);
+    attach_with(name, inputs, outputs, keep, &[], rule)
+}
+
+/// [`attach`] that also keeps `others`, values without history, after the inputs and outputs.
+pub fn attach_with(
+    name: &'static str,
+    inputs: &[&Tensor],
+    outputs: &[Tensor],
+    keep: Keep,
+    others: &[Tensor],
+    rule: impl FnOnce() -> Rule,
+) -> Result<()> {
+    if !any_requires_grad(inputs) {
+        return Ok(());
     }
-    Ok(())
+    inputs.iter().try_for_each(|t| t.check_view())?;
+    keep.inputs.iter().try_for_each(|&i| Saved::check(inputs[i]))?;
+    let Some(node) = attach_node(name, inputs, outputs, rule) else { return Ok(()) };
+    let mut saved: SmallVec<[Saved; 3]> = keep.inputs.iter().map(|&i| Saved::input(inputs[i])).collect();
+    saved.extend(keep.outputs.iter().map(|&i| Saved::output(&outputs[i], i as u32)));
+    saved.extend(others.iter().map(Saved::input));
+    node.save(saved)
 }
 
 /// [`attach`] for a rule that keeps no values.
 pub fn attach_rule(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], rule: impl FnOnce() -> Rule) {
     if any_requires_grad(inputs) {
-        attach_kept(name, inputs, outputs, Keep::default(), rule);
+        attach_node(name, inputs, outputs, rule);
     }
 }
 
-fn attach_kept(name: &'static str, inputs: &[&Tensor], outputs: &[Tensor], keep: Keep, rule: impl FnOnce() -> Rule) {
+/// The node of a step, given to its outputs.
+fn attach_node(
+    name: &'static str,
+    inputs: &[&Tensor],
+    outputs: &[Tensor],
+    rule: impl FnOnce() -> Rule,
+) -> Option<Arc<GradNode>> {
     if !outputs.iter().any(|o| o.dtype().is_float()) {
-        return;
+        return None;
     }
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
     let metas = outputs.iter().map(|o| GradMeta { layout: o.layout().clone(), dtype: o.dtype() }).collect();
     let node = Arc::new(GradNode::new(name, rule(), edges, metas));
-    let mut saved: SmallVec<[Saved; 3]> = keep.inputs.iter().map(|&i| Saved::input(inputs[i])).collect();
-    saved.extend(keep.outputs.iter().map(|&i| Saved::output(&outputs[i], i as u32)));
-    node.save(saved);
     for (i, o) in outputs.iter().enumerate() {
         if o.dtype().is_float() {
             let mut state = o.meta_or_init().state();
             state.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
         }
     }
+    Some(node)
 }
 
 impl Drop for TensorImpl {

@@ -39,6 +39,8 @@ pub struct Param {
     pub name: &'static str,
     pub kind: Kind,
     pub optional: bool,
+    /// A function takes a sequence only, where a method takes separate numbers as well: `int[+]`.
+    pub sequence: bool,
     pub default: Option<&'static str>,
     pub keyword_only: bool,
 }
@@ -97,7 +99,7 @@ impl Signature {
                 "float" => Kind::Float,
                 "bool" => Kind::Bool,
                 "str" => Kind::Str,
-                "int[]" => Kind::Ints,
+                "int[]" | "int[+]" => Kind::Ints,
                 "float[]" => Kind::Floats,
                 "Tensor[]" => Kind::Tensors,
                 "dtype" => Kind::DType,
@@ -106,7 +108,7 @@ impl Signature {
                 "Generator" => Kind::Generator,
                 _ => Kind::Any,
             };
-            params.push(Param { name, kind, optional, default, keyword_only });
+            params.push(Param { name, kind, optional, sequence: ty.starts_with("int[+]"), default, keyword_only });
         }
         let defaults = params.iter().map(|p| p.default.map(|d| default_value(p.kind, d))).collect();
         Signature { name, params, defaults }
@@ -277,6 +279,7 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
 /// Matches positional and keyword arguments; the error says why they do not fit.
 pub fn bind(
     sig: &Signature,
+    function: bool,
     positional: &[Bound<'_, PyAny>],
     keywords: &[(Bound<'_, PyString>, Bound<'_, PyAny>)],
 ) -> PyResult<Values> {
@@ -285,7 +288,9 @@ pub fn bind(
     let mut used = 0;
     for (i, p) in sig.params.iter().enumerate() {
         // The last positional int[] takes the rest as separate ints: x.view(2, 3).
+        let lone = |o: &Bound<'_, PyAny>| function && p.sequence && extract_int(o).is_some();
         let varargs = p.kind == Kind::Ints
+            && !(function && p.sequence)
             && !p.keyword_only
             && positional.len() > next + 1
             && sig.params[i + 1..].iter().all(|q| q.keyword_only)
@@ -298,7 +303,7 @@ pub fn bind(
         if next < positional.len() && !p.keyword_only {
             let o = &positional[next];
             next += 1;
-            match convert(o, p) {
+            match convert(o, p).filter(|_| !lone(o)) {
                 Some(v) => values.push(v),
                 None => return Err(mismatch(sig, p, o)),
             }
@@ -308,14 +313,13 @@ pub fn bind(
         match keyword {
             Some((_, o)) => {
                 used += 1;
-                match convert(o, p) {
+                match convert(o, p).filter(|_| !lone(o)) {
                     Some(v) => values.push(v),
                     None => return Err(mismatch(sig, p, o)),
                 }
             }
             None => match &sig.defaults[i] {
                 Some(d) => values.push(d.clone()),
-                None if p.optional => values.push(Value::None),
                 None if p.kind == Kind::Ints && next == positional.len() && i + 1 == sig.params.len() && i > 0 => {
                     values.push(Value::Ints(SmallVec::new()));
                 }

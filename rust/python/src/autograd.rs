@@ -1,17 +1,20 @@
-//! The gradient machinery for Python: modes, `backward`, `grad`, hooks, `Function`, and graph nodes as objects.
+//! The gradient machinery for Python: modes, `backward`, `grad`, hooks and `Function`. `nodes.rs` has the graph's nodes as
+//! objects.
 
 use crate::error::{IntoPy, from_py};
+use crate::nodes::{PyNode, node_object};
 use crate::tensor::PyTensor;
 use corten_core::error::Result as CoreResult;
 use corten_core::grad::{
-    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, Origin, PreHook, Rule, Saved, Vjp, modes,
-    next_hook_id, set_modes,
+    CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, Origin, Packed, PreHook, Rule, Saved, SavedHooks,
+    Vjp, has_saved_hooks, modes, next_hook_id, pop_saved_hooks, push_saved_hooks, set_modes,
 };
 use corten_core::tensor::{Tensor, WeakTensor};
-use corten_core::transform::autograd::{Request, run};
+use corten_core::transform::autograd::{Request, current_pass, pass_reaches, run};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,6 +102,36 @@ pub fn run_backward(
     let objects: Vec<Option<Py<PyAny>>> =
         results.into_iter().map(|g| g.map(|g| PyTensor::wrap(py, g)).transpose()).collect::<PyResult<_>>()?;
     Ok(PyTuple::new(py, objects)?.into_any().unbind())
+}
+
+/// What may become the `.grad` of a tensor: nothing, or a tensor that fits.
+pub fn checked_grad(t: &Tensor, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Tensor>> {
+    let Some(v) = value.filter(|v| !v.is_none()) else { return Ok(None) };
+    let g = v.cast::<PyTensor>().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "assigned grad expected to be a Tensor or None but got grad of type {}",
+            crate::types::type_name(v)
+        ))
+    })?;
+    let g = g.get().tensor();
+    if g.ptr_eq(t) {
+        return Err(PyRuntimeError::new_err("can't assign Variable as its own grad"));
+    }
+    if g.shape() != t.shape() {
+        return Err(PyRuntimeError::new_err(format!(
+            "attempting to assign a gradient of size '{}' to a tensor of size '{}'. Please ensure that the gradient and the tensor are the same size",
+            g.shape_dims(),
+            t.shape_dims()
+        )));
+    }
+    if g.dtype() != t.dtype() {
+        return Err(PyRuntimeError::new_err(format!(
+            "attempting to assign a gradient with dtype '{}' to a tensor with dtype '{}'. The gradient must match the tensor's dtype",
+            g.dtype().scalar_name(),
+            t.dtype().scalar_name()
+        )));
+    }
+    Ok(Some(g))
 }
 
 // Hooks.
@@ -207,80 +240,21 @@ pub fn register_post_accumulate_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<Ho
     Ok(HookHandle { place: Place::Leaf(t.downgrade(), true), id })
 }
 
-pub fn retain_grad(t: &Tensor) -> PyResult<()> {
-    if !t.requires_grad() {
-        return Err(PyRuntimeError::new_err("can't retain_grad on Tensor that has requires_grad=False"));
-    }
-    let Some(edge) = t.grad_fn() else { return Ok(()) };
-    let meta = t.meta_or_init();
-    if std::mem::replace(&mut meta.state().retains_grad, true) {
-        return Ok(());
-    }
-    lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
-    Ok(())
+/// Calls `hook(input_grads, output_grads)` after the node's rule.
+pub fn register_node_hook(node: &Arc<GradNode>, hook: Py<PyAny>) -> HookHandle {
+    let id = next_hook_id();
+    lock(&node.hooks).post.push((id, node_hook(hook)));
+    HookHandle { place: Place::Node(Arc::downgrade(node)), id }
 }
 
-// Nodes.
-
-/// A step of the gradient graph (`tensor.grad_fn`).
-#[pyclass(frozen, name = "Node", module = "corten.autograd.graph", weakref)]
-pub struct PyNode(pub Arc<GradNode>);
-
-pub fn node_object(py: Python<'_>, edge: Option<GradEdge>) -> PyResult<Option<Py<PyAny>>> {
-    let Some(edge) = edge else { return Ok(None) };
-    if let Rule::Custom(c) = &edge.node.rule
-        && let Some(f) = c.as_any().downcast_ref::<PyRule>()
-    {
-        return Ok(Some(f.context.clone_ref(py)));
-    }
-    Ok(Some(Py::new(py, PyNode(edge.node))?.into_any()))
+/// Calls `hook(output_grads)` before the node's rule.
+pub fn register_node_prehook(node: &Arc<GradNode>, hook: Py<PyAny>) -> HookHandle {
+    let id = next_hook_id();
+    lock(&node.hooks).pre.push((id, pre_hook(hook)));
+    HookHandle { place: Place::Node(Arc::downgrade(node)), id }
 }
 
-#[pymethods]
-impl PyNode {
-    fn name(&self) -> &'static str {
-        self.0.name
-    }
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<{} object at {:#x}>", slf.get().0.name, Arc::as_ptr(&slf.get().0) as usize)
-    }
-    /// Pairs of (node, output number), `None` where no gradient is needed.
-    #[getter]
-    fn next_functions(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let pairs = self.0.edges.iter().map(|e| {
-            let nr = e.as_ref().map_or(0, |e| e.output);
-            Ok((node_object(py, e.clone())?, nr))
-        });
-        Ok(PyTuple::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
-    }
-    /// The leaf of an accumulator.
-    #[getter]
-    fn variable(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match &self.0.rule {
-            Rule::Accumulate(leaf) => leaf.tensor.upgrade().map(|t| PyTensor::wrap(py, t)).transpose(),
-            _ => Ok(None),
-        }
-    }
-    fn _sequence_nr(&self) -> u64 {
-        self.0.sequence
-    }
-    fn register_hook(&self, hook: Py<PyAny>) -> HookHandle {
-        let id = next_hook_id();
-        lock(&self.0.hooks).post.push((id, node_hook(hook)));
-        HookHandle { place: Place::Node(Arc::downgrade(&self.0)), id }
-    }
-    fn register_prehook(&self, hook: Py<PyAny>) -> HookHandle {
-        let id = next_hook_id();
-        lock(&self.0.hooks).pre.push((id, pre_hook(hook)));
-        HookHandle { place: Place::Node(Arc::downgrade(&self.0)), id }
-    }
-    fn __hash__(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
-    }
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<PyNode>().is_ok_and(|o| Arc::ptr_eq(&o.get().0, &self.0))
-    }
-}
+// Hooks of nodes.
 
 fn grads_tuple<'py>(py: Python<'py>, grads: &[Option<Tensor>]) -> PyResult<Bound<'py, PyTuple>> {
     let objects: Vec<Option<Py<PyAny>>> =
@@ -320,11 +294,108 @@ fn pre_hook(hook: Py<PyAny>) -> PreHook {
     })
 }
 
+// Hooks of saved tensors.
+
+thread_local! {
+    /// Why hooks of saved tensors are refused at present.
+    static REFUSAL: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+struct PySavedHooks {
+    pack: Py<PyAny>,
+    unpack: Arc<Py<PyAny>>,
+}
+
+struct PyPacked {
+    value: Py<PyAny>,
+    unpack: Arc<Py<PyAny>>,
+}
+
+impl SavedHooks for PySavedHooks {
+    fn pack(&self, value: &Tensor) -> CoreResult<Arc<dyn Packed>> {
+        let packed = Python::attach(|py| self.pack.call1(py, (PyTensor::wrap(py, value.clone())?,)));
+        Ok(Arc::new(PyPacked { value: packed.map_err(from_py)?, unpack: self.unpack.clone() }))
+    }
+}
+
+impl Packed for PyPacked {
+    fn unpack(&self) -> CoreResult<Tensor> {
+        Python::attach(|py| {
+            let out = self.unpack.call1(py, (&self.value,))?;
+            let out = out.bind(py);
+            let t = out.cast::<PyTensor>().map_err(|_| {
+                PyTypeError::new_err(format!(
+                    "Output of saved tensor unpack_hook expected to be a Tensor but got result of type {}",
+                    crate::types::type_name(out)
+                ))
+            })?;
+            Ok(t.get().tensor())
+        })
+        .map_err(from_py)
+    }
+}
+
+/// From now on what this thread's operators save for their gradients goes through `pack` and `unpack`.
+#[pyfunction(name = "push_saved_hooks")]
+pub fn enter_saved_hooks(pack: Py<PyAny>, unpack: Py<PyAny>) -> PyResult<()> {
+    if let Some(text) = REFUSAL.with_borrow(Clone::clone) {
+        return Err(PyRuntimeError::new_err(text));
+    }
+    Python::attach(|py| match [&pack, &unpack].iter().all(|hook| hook.bind(py).is_callable()) {
+        true => Ok(()),
+        false => Err(PyTypeError::new_err("saved_tensors_hooks: both hooks must be callable")),
+    })?;
+    push_saved_hooks(Arc::new(PySavedHooks { pack, unpack: Arc::new(unpack) }));
+    Ok(())
+}
+
+/// Ends the innermost `push_saved_hooks`.
+#[pyfunction(name = "pop_saved_hooks")]
+pub fn leave_saved_hooks() {
+    pop_saved_hooks();
+}
+
+/// Refuses hooks of saved tensors with this text, or allows them; returns the text of before.
+#[pyfunction]
+#[pyo3(signature = (text))]
+pub fn refuse_saved_hooks(text: Option<String>) -> PyResult<Option<String>> {
+    if let Some(text) = &text
+        && has_saved_hooks()
+    {
+        return Err(PyRuntimeError::new_err(text.clone()));
+    }
+    Ok(REFUSAL.with_borrow_mut(|current| std::mem::replace(current, text)))
+}
+
+/// The value of now: later writes to the tensor do not reach it. It is copied when it is written, not here.
+#[pyfunction]
+pub fn snapshot(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    PyTensor::wrap(py, t.get().tensor().snapshot().py()?)
+}
+
+/// Counts a write to each tensor.
+#[pyfunction]
+pub fn increment_version(tensors: Vec<Bound<'_, PyTensor>>) {
+    tensors.iter().for_each(|t| t.get().get().bump_version());
+}
+
+/// The number of the backward pass that runs on this thread.
+#[pyfunction]
+pub fn backward_pass() -> Option<u64> {
+    current_pass()
+}
+
+/// Whether the backward pass that runs on this thread computes the gradient of a tensor.
+#[pyfunction]
+pub fn backward_pass_reaches(t: &Bound<'_, PyTensor>) -> bool {
+    pass_reaches(&t.get().tensor())
+}
+
 // Function.
 
 /// The backward rule of an `autograd.Function`: calls `context.apply_backward(grads)`.
-struct PyRule {
-    context: Py<PyAny>,
+pub struct PyRule {
+    pub context: Py<PyAny>,
 }
 
 impl CustomRule for PyRule {
@@ -375,7 +446,7 @@ pub fn attach_function(
         Some(i) if t.dtype().is_float() => Saved::output(t, i as u32),
         _ => Saved::input(t),
     };
-    node.save(saved.iter().map(keep).collect());
+    node.save(saved.iter().map(keep).collect()).py()?;
     let saved = saved.iter().map(Tensor::downgrade).collect();
     Ok(FunctionNode { node: Arc::downgrade(&node), saved })
 }
@@ -400,17 +471,27 @@ pub struct FunctionNode {
     saved: Vec<WeakTensor>,
 }
 
+impl FunctionNode {
+    fn alive(&self) -> PyResult<Arc<GradNode>> {
+        let gone = || PyRuntimeError::new_err("the gradient graph of this function is gone: its outputs were deleted");
+        self.node.upgrade().ok_or_else(gone)
+    }
+}
+
 #[pymethods]
 impl FunctionNode {
-    fn node(&self) -> PyResult<PyNode> {
-        let gone = || PyRuntimeError::new_err("the gradient graph of this function is gone: its outputs were deleted");
-        self.node.upgrade().map(PyNode).ok_or_else(gone)
+    /// The node itself, where `grad_fn` shows the context.
+    fn node(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        PyNode::wrap(py, self.alive()?)
     }
     /// What `save_for_backward` kept, with version checks.
     fn unpack(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let values = self.node()?.0.unpack_saved().py()?;
-        // The very same tensors if they still live, so that identity holds.
-        let same = values.into_iter().zip(&self.saved).map(|(fresh, weak)| weak.upgrade().unwrap_or(fresh));
+        let node = self.alive()?;
+        let values = node.unpack_saved().py()?;
+        // The very same tensors if they still live, so that identity holds; what hooks unpacked are others.
+        let packed = node.is_packed();
+        let known = |weak: &WeakTensor| weak.upgrade().filter(|_| !packed);
+        let same = values.into_iter().zip(&self.saved).map(|(fresh, weak)| known(weak).unwrap_or(fresh));
         let objects: Vec<Py<PyAny>> = same.map(|t| PyTensor::wrap(py, t)).collect::<PyResult<_>>()?;
         Ok(PyTuple::new(py, objects)?.into_any().unbind())
     }

@@ -3,8 +3,9 @@
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
+use corten_core::grad::next_step;
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply, output_layout, result_type};
+use corten_core::ops::elementwise::{Operand, apply, output_layout, result_type, square};
 use corten_core::ops::{self, reduce};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::PyRuntimeError;
@@ -61,8 +62,13 @@ pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
         && t.dtype().is_float()
     {
         match e.to_f64() {
-            2.0 => return t.mul(t).py(),
-            0.5 => return t.sqrt().py(),
+            2.0 => return square(t).py(),
+            0.5 => {
+                let since = next_step();
+                let root = t.sqrt().py()?;
+                root.name_step("PowBackward0", since);
+                return Ok(root);
+            }
             _ => {}
         }
     }

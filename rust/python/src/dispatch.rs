@@ -3,10 +3,11 @@
 
 use crate::args::{Args, Signature, Value, Values, bind};
 use crate::error::{InternalError, IntoPy, to_py};
+use crate::step_names::{Namer, namer};
 use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
 use corten_core::exec::record::settle;
-use corten_core::grad::modes;
+use corten_core::grad::{modes, next_step};
 use corten_core::ops::elementwise::{Operand, apply, cast};
 use corten_core::ops::inplace;
 use corten_core::tensor::Tensor;
@@ -32,6 +33,7 @@ enum Style {
 struct Overload {
     signature: Signature,
     row: Row,
+    namer: Option<Namer>,
 }
 
 /// What one C entry point runs.
@@ -147,7 +149,7 @@ impl Entry {
         }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
-            match bind(&overload.signature, positional, keywords) {
+            match bind(&overload.signature, self.style == Style::Function, positional, keywords) {
                 Ok(values) => return self.run(py, overload, &values, out),
                 Err(e) => {
                     // With one overload its own complaint is the best; among several the first is kept, unless another
@@ -192,6 +194,9 @@ impl Entry {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
             settle(values.iter().filter_map(|v| if let Value::Tensor(t) = v { Some(t) } else { None })).py()?;
+            if target.layout().has_internal_overlap() && crate::shared::run(py, overload.signature.name, values)? {
+                return PyTensor::wrap(py, target.clone());
+            }
             inplace::check_writable(target).py()?;
             overlap(overload, target, &values[1..])?;
             // What the gradient keeps is the value before the write.
@@ -273,6 +278,19 @@ fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult
 }
 
 fn compute(overload: &Overload, values: &Values) -> PyResult<Ret> {
+    let Some(namer) = overload.namer.filter(|_| modes().grad) else { return call(overload, values) };
+    let since = next_step();
+    let result = call(overload, values)?;
+    match &result {
+        // A view that was written keeps the step that leads to its base.
+        Ret::Tensor(t) if t.base().is_some() && matches!(values.first(), Some(Value::Tensor(x)) if x.ptr_eq(t)) => {}
+        Ret::Tensor(t) => t.name_step(namer(&Args(values)), since),
+        Ret::Tuple(all) | Ret::Named(_, all) => all.iter().for_each(|t| t.name_step(namer(&Args(values)), since)),
+    }
+    Ok(result)
+}
+
+fn call(overload: &Overload, values: &Values) -> PyResult<Ret> {
     match overload.row.call {
         Call::Fn(f) => f(&Args(values)).map_err(|e| to_py(e.in_operator(overload.signature.name))),
         Call::Ew(op) => {
@@ -372,7 +390,8 @@ pub fn install(py: Python<'_>, module: &Bound<'_, PyModule>, rows: Vec<Row>) -> 
         let signature = Signature::parse(row.signature);
         let name = signature.name;
         let flags = row.flags;
-        let overload: &'static Overload = Box::leak(Box::new(Overload { signature, row }));
+        let namer = namer(name, signature.params.len());
+        let overload: &'static Overload = Box::leak(Box::new(Overload { signature, row, namer }));
         by_name.entry((name, false)).or_default().push(overload);
         match order.iter_mut().find(|(n, _)| *n == name) {
             Some((_, f)) => *f |= flags,

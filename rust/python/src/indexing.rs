@@ -12,7 +12,7 @@ use corten_core::ops::{advanced, create, index, inplace, view};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyTuple};
 
 /// A view with the index tensors that remain, by dim.
 struct Indexed {
@@ -92,6 +92,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     }
     settle([Some(t), data.as_ref()].into_iter().flatten()).py()?;
     if let Some(mask) = lone_mask(t, key)
+        && !t.layout().has_internal_overlap()
         && matches!(operand, Operand::Number(_)) | matches!(operand, Operand::Tensor(v) if v.rank() == 0)
     {
         return fill(t, &mask, operand);
@@ -99,6 +100,9 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     let found = resolve(t, key)?;
     if found.is_basic() {
         return inplace::copy_(&found.view, operand).py();
+    }
+    if found.view.layout().has_internal_overlap() {
+        return crate::shared::put(key.py(), &found.view, &found.tensors, operand, false);
     }
     inplace::check_writable(&found.view).py()?;
     let v = match operand {
@@ -116,6 +120,11 @@ fn check_scalar(t: &Tensor) -> PyResult<()> {
         ));
     }
     Ok(())
+}
+
+/// Sequences of numbers, lazy ones such as `range` among them.
+fn is_sequence(p: &Bound<'_, PyAny>) -> bool {
+    p.is_instance_of::<PyList>() || p.is_instance_of::<PyTuple>() || p.is_instance_of::<PyRange>()
 }
 
 /// How many dims of the tensor an index uses up.
@@ -139,8 +148,7 @@ fn acts_as_tuple(list: &Bound<'_, PyList>) -> bool {
         && list.iter().any(|o| {
             o.is_none()
                 || o.is_instance_of::<PyTensor>()
-                || o.is_instance_of::<PyList>()
-                || o.is_instance_of::<PyTuple>()
+                || is_sequence(&o)
                 || o.is_instance_of::<PySlice>()
                 || o.is_instance_of::<PyEllipsis>()
         })
@@ -153,13 +161,8 @@ fn resolve(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
         _ => vec![key.clone()],
     };
     let mut used = 0;
-    let mut dots = 0;
     for p in &parts {
         used += consumes(p)?;
-        dots += p.is_instance_of::<PyEllipsis>() as usize;
-    }
-    if dots > 1 {
-        return Err(PyIndexError::new_err("an index can only have a single ellipsis ('...')"));
     }
     if used > t.rank() {
         if t.rank() == 0 {
@@ -168,9 +171,13 @@ fn resolve(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
         return Err(PyIndexError::new_err(format!("too many indices for tensor of dimension {}", t.rank())));
     }
     let mut found = Indexed { view: t.clone(), tensors: Vec::new() };
-    let mut dim = 0;
+    let (mut dim, mut skipped) = (0, t.rank() - used);
     for p in &parts {
-        apply(&mut found, &mut dim, p, t.rank() - used)?;
+        apply(&mut found, &mut dim, p, skipped)?;
+        if p.is_instance_of::<PyEllipsis>() {
+            // Any further one stands for no dims.
+            skipped = 0;
+        }
     }
     Ok(found)
 }
@@ -209,9 +216,10 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
     if let Ok(t) = p.cast::<PyTensor>() {
         return apply_tensor(found, dim, t.get().get());
     }
-    if p.is_instance_of::<PyList>() || p.is_instance_of::<PyTuple>() || p.hasattr("__array_interface__")? {
+    if is_sequence(p) || p.hasattr("__array_interface__")? {
         let mut t = from_data(p, None)?;
-        if t.numel() == 0 && t.dtype().is_float() {
+        if t.dtype().is_float() && t.rank() > 0 {
+            // Numbers of a sequence are read as integers, whatever they were.
             t = cast(&t, DType::I64).py()?;
         }
         return apply_tensor(found, dim, &t);

@@ -10,8 +10,11 @@ mod dlpack;
 mod error;
 mod indexing;
 mod memory;
+mod nodes;
 mod ops;
 mod random;
+mod shared;
+mod step_names;
 mod storage;
 mod table;
 mod tensor;
@@ -25,8 +28,10 @@ mod _core {
 
     #[pymodule_export]
     use crate::autograd::{
-        FunctionNode, HookHandle, PyNode, anomaly_mode, attach_function, gradient_edge, is_grad_enabled,
-        is_inference_mode_enabled, run_backward, set_anomaly_mode, set_grad_enabled, set_inference_mode,
+        FunctionNode, HookHandle, anomaly_mode, attach_function, backward_pass, backward_pass_reaches,
+        enter_saved_hooks, gradient_edge, increment_version, is_grad_enabled, is_inference_mode_enabled,
+        leave_saved_hooks, refuse_saved_hooks, run_backward, set_anomaly_mode, set_grad_enabled, set_inference_mode,
+        snapshot,
     };
     #[pymodule_export]
     use crate::create::tensor;
@@ -46,6 +51,8 @@ mod _core {
     use crate::memory::{
         alias_tensor, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes, to_numpy,
     };
+    #[pymodule_export]
+    use crate::nodes::PyNode;
     #[pymodule_export]
     use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
     #[pymodule_export]

@@ -257,8 +257,13 @@ impl PyTensor {
         self.get().requires_grad()
     }
     #[setter]
-    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
+    fn set_requires_grad(&self, on: &Bound<'_, PyAny>) -> PyResult<()> {
+        let on = on.extract().map_err(|_| PyRuntimeError::new_err("requires_grad must be a bool"))?;
         self.get().set_requires_grad(on).py()
+    }
+    #[deleter]
+    fn delete_requires_grad(&self) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("requires_grad must be a bool"))
     }
     /// The gradient that `backward` accumulated, or None.
     #[getter]
@@ -281,37 +286,7 @@ impl PyTensor {
     }
     #[setter]
     fn set_grad(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let new = match value {
-            None => None,
-            Some(v) if v.is_none() => None,
-            Some(v) => {
-                let g = v.cast::<PyTensor>().map_err(|_| {
-                    PyTypeError::new_err(format!(
-                        "assigned grad expected to be a Tensor or None but got grad of type {}",
-                        crate::types::type_name(v)
-                    ))
-                })?;
-                let g = g.get().tensor();
-                if g.ptr_eq(self.get()) {
-                    return Err(PyRuntimeError::new_err("can't assign Variable as its own grad"));
-                }
-                if g.shape() != self.get().shape() {
-                    return Err(PyRuntimeError::new_err(format!(
-                        "attempting to assign a gradient of size '{}' to a tensor of size '{}'. Please ensure that the gradient and the tensor are the same size",
-                        g.shape_dims(),
-                        self.get().shape_dims()
-                    )));
-                }
-                if g.dtype() != self.get().dtype() {
-                    return Err(PyRuntimeError::new_err(format!(
-                        "attempting to assign a gradient with dtype '{}' to a tensor with dtype '{}'. The gradient must match the tensor's dtype",
-                        g.dtype().scalar_name(),
-                        self.get().dtype().scalar_name()
-                    )));
-                }
-                Some(g)
-            }
-        };
+        let new = crate::autograd::checked_grad(self.get(), value)?;
         if new.is_none() && self.get().meta().is_none() {
             return Ok(());
         }
@@ -319,13 +294,21 @@ impl PyTensor {
         drop(old);
         Ok(())
     }
+    #[deleter]
+    fn delete_grad(&self) -> PyResult<()> {
+        self.set_grad(None)
+    }
     /// The same storage without history; assigning it points this tensor at another storage.
     #[getter]
     fn get_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         PyTensor::wrap(py, self.get().data())
     }
     #[setter]
-    fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyTensor>) -> PyResult<()> {
+    fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = value.cast::<PyTensor>().map_err(|_| {
+            let given = crate::types::type_name(value);
+            PyTypeError::new_err(format!("Variable data has to be a tensor, but got {given}"))
+        })?;
         let (this, new) = (slf.get().tensor(), value.get().tensor());
         if this.requires_grad() && !new.dtype().is_float() {
             return Err(PyRuntimeError::new_err(
@@ -340,11 +323,15 @@ impl PyTensor {
         PyTensor::replace(slf, t);
         Ok(())
     }
+    #[deleter]
+    fn delete_data(&self) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("Deleting tensor data is not allowed. Delete tensor instead!"))
+    }
     /// The node of the gradient graph that made this tensor, or None.
     #[getter]
     fn grad_fn(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.get().check_view().py()?;
-        crate::autograd::node_object(py, self.get().grad_fn())
+        crate::nodes::node_object(py, self.get().grad_fn())
     }
     /// Which of its `grad_fn`'s outputs this tensor is.
     #[getter]
@@ -490,7 +477,7 @@ impl PyTensor {
     }
     /// Keeps the gradient of a tensor that is not a leaf.
     fn retain_grad(&self) -> PyResult<()> {
-        crate::autograd::retain_grad(self.get())
+        self.get().retain_grad().py()
     }
     /// Calls `hook(grad)` when the gradient is computed; a returned tensor replaces it.
     fn register_hook(&self, hook: Py<PyAny>) -> PyResult<crate::autograd::HookHandle> {

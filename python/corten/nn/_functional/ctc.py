@@ -98,6 +98,25 @@ def _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, 
     return -corten.where(empty, last, corten.logaddexp(last, before))
 
 
+def _with_softmax_gradient(loss, impossible, log_probs, input_lengths, zero_infinity):
+    """The loss with the gradient that counts every step's probabilities as normalized.
+
+    The derivative by ``log_probs`` alone is minus the posterior of each class. Added to it is the class's probability:
+    the gradient by the scores below a log-softmax, which passes it unchanged. Infinite losses have the gradient NaN.
+    """
+    steps = corten.arange(log_probs.shape[0], device=log_probs.device).unsqueeze(1)
+    used = (steps < corten.tensor(input_lengths, device=log_probs.device)).unsqueeze(2)
+    mass = corten.where(used, log_probs.exp(), 0.0).sum((0, 2))
+    # Of value 0: only its gradient counts.
+    gradient = (mass - mass.detach()).nan_to_num(0.0)
+    loss = loss + gradient
+    if zero_infinity:
+        return corten.where(impossible, 0.0, loss)
+    # The root's derivative at 0 is infinite, and its product with 0 undefined.
+    undefined = corten.where(impossible, gradient, 1.0).sqrt() * 0.0
+    return corten.where(impossible, float("inf"), loss) + undefined
+
+
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
     """Negative log probability of label sequences, summed over all alignments.
 
@@ -124,9 +143,7 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     _check_lengths(input_lengths, target_lengths, blank, steps, batch, classes)
     targets = _padded_targets(targets, target_lengths, log_probs.device)
     loss = _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, blank)
-    impossible = loss > -_LOG_ZERO / 2
-    infinity = corten.zeros_like(loss) if zero_infinity else corten.full_like(loss, float("inf"))
-    loss = corten.where(impossible, infinity, loss)
+    loss = _with_softmax_gradient(loss, loss > -_LOG_ZERO / 2, log_probs, input_lengths, zero_infinity)
     if code == 1:
         divisors = corten.tensor(target_lengths, device=loss.device, dtype=loss.dtype).clamp_min(1)
         return (loss / divisors).mean()

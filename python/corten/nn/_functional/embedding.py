@@ -73,6 +73,11 @@ def _check_bag_arguments(input, offsets, mode, scale_grad_by_freq, per_sample_we
         )
 
 
+def _outside(input, rows):
+    place = int(((input < 0) | (input >= rows)).to(corten.int64).argmax())
+    return f"embedding_bag: Index {place} of input takes value {int(input[place])} which is not in the valid range [0, {rows})"  # noqa: E501
+
+
 def _bag_of_position(offsets, length, include_last_offset):
     """Returns (bag index of every position ``(length,)``, number of bags) for 1-d offsets."""
     bags = offsets.shape[0]
@@ -144,7 +149,12 @@ def embedding_bag(
             input, bag = input[:end], bag[:end]
             per_sample_weights = None if per_sample_weights is None else per_sample_weights[:end]
 
-    vectors = _ops.embedding(weight, input, -1, scale_grad_by_freq, sparse)
+    try:
+        vectors = _ops.embedding(weight, input, -1, scale_grad_by_freq, sparse)
+    except IndexError:
+        raise RuntimeError(_outside(input, rows)) from None
+    if not bags:
+        return vectors.new_zeros(0, weight.shape[1])
     kept = None
     if padding_idx is not None:
         kept = input != padding_idx

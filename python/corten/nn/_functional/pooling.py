@@ -44,13 +44,32 @@ def _fill_output_size(output_size, input, dims):
         output_size = (output_size,) * dims
     if len(output_size) > dims or input.dim() <= len(output_size):
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
+    if any(size is not None and size < 0 for size in output_size):
+        raise RuntimeError(
+            "adaptive pooling: elements of output_size must be greater than or equal to 0 but received "
+            f"{list(output_size)}"
+        )
     extents = input.shape[input.dim() - dims :]
     return [extent if size is None else size for size, extent in zip(output_size, extents, strict=True)]
 
 
+def _positions(name, output_size):
+    """The size of a 1-d output: a number or a sequence of one."""
+    sizes = list(output_size) if isinstance(output_size, (tuple, list)) else [output_size]
+    for size in sizes:
+        if isinstance(size, bool) or not hasattr(size, "__index__"):
+            kind = type(size).__name__
+            raise TypeError(f"{name}(): argument 'output_size' (position 2) must be tuple of ints, not {kind}")
+    if len(sizes) != 1:
+        raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(sizes)})")
+    if sizes[0] < 0:
+        raise RuntimeError(f"{name}: output_size must be greater than or equal to 0 but received {sizes[0]}")
+    return sizes
+
+
 def adaptive_avg_pool1d(input, output_size):
     """Averages ``(N, C, L)`` over windows that give ``output_size`` positions."""
-    return _ops.adaptive_avg_pool1d(input, _fill_output_size(output_size, input, 1))
+    return _ops.adaptive_avg_pool1d(input, _positions("adaptive_avg_pool1d", output_size))
 
 
 def adaptive_avg_pool2d(input, output_size):
@@ -65,7 +84,7 @@ def adaptive_avg_pool3d(input, output_size):
 
 def adaptive_max_pool1d(input, output_size, return_indices=False):
     """Takes the maximum of ``(N, C, L)`` over windows that give ``output_size`` positions."""
-    result = _ops.adaptive_max_pool1d(input, _fill_output_size(output_size, input, 1))
+    result = _ops.adaptive_max_pool1d(input, _positions("adaptive_max_pool1d", output_size))
     return tuple(result) if return_indices else result[0]
 
 

@@ -123,6 +123,8 @@ def _interpolate_target(input, size, scale_factor):
                 "(N, C, d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
             )
         return list(size), None
+    if isinstance(scale_factor, str):
+        raise TypeError("interpolate(): argument 'scale_factor' must be a number or a sequence of numbers, not str")
     if not isinstance(scale_factor, (list, tuple)):
         return None, [float(scale_factor)] * dims
     if len(scale_factor) != dims:
@@ -134,11 +136,7 @@ def _interpolate_target(input, size, scale_factor):
     return None, [float(factor) for factor in scale_factor]
 
 
-def _check_interpolate_mode(input, mode, align_corners, antialias):
-    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
-        raise ValueError(
-            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
-        )
+def _check_interpolate_mode(input, mode, antialias):
     if antialias and not (mode in ("bilinear", "bicubic") and input.dim() == 4):
         raise ValueError(
             "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
@@ -175,11 +173,15 @@ def interpolate(
         recompute_scale_factor: compute with the ratio of the sizes instead of ``scale_factor``.
         antialias: low-pass filter when shrinking (bilinear and bicubic, 4-d).
     """
-    _check_interpolate_mode(input, mode, align_corners, antialias)
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+        )
     align_corners = bool(align_corners)
     output_size, factors = _interpolate_target(input, size, scale_factor)
     if recompute_scale_factor and output_size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+    _check_interpolate_mode(input, mode, antialias)
     if output_size is None:
         output_size = [int(float(extent) * factor) for extent, factor in zip(input.shape[2:], factors, strict=True)]
         if recompute_scale_factor:

@@ -6,10 +6,13 @@ use crate::cpu::walk::Axes;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::linalg::Linalg;
+use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::{householder, triangular_solve};
+use faer::linalg::svd::{ComputeSvdVectors, SvdParams};
+use faer::linalg::{householder, svd, triangular_solve};
 use faer::traits::{ComplexField, RealField};
-use faer::{Conj, Mat, MatMut, MatRef, Par};
+use faer::{Auto, Conj, Mat, MatMut, MatRef, Par, Spec};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Columns that are reflected together.
 const BLOCK: usize = 32;
@@ -26,6 +29,19 @@ fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<
     match (op, outs) {
         (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
         (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
+        (Linalg::Svd, outs) => {
+            let failed = AtomicBool::new(false);
+            match outs {
+                [s] => for_each_matrix([&ins[0]], [s], |[a], [s]| singular_values::<T>(a, s, None, &failed)),
+                [u, s, v] => for_each_matrix([&ins[0]], [u, s, v], |[a], [u, s, v]| {
+                    singular_values::<T>(a, s, Some((u, v.transpose_mut())), &failed)
+                }),
+                _ => return Err(Error::Internal("linalg_svd: unexpected number of outputs".into())),
+            }
+            if failed.into_inner() {
+                return Err(Error::Runtime("linalg.svd: The algorithm failed to converge.".into()));
+            }
+        }
         (Linalg::SolveTriangular { upper, left, unit }, [x]) => {
             for_each_matrix([&ins[0], &ins[1]], [x], |[a, b], [mut x]| {
                 x.copy_from(b);
@@ -41,7 +57,7 @@ fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<
     Ok(())
 }
 
-/// Calls `f` for every matrix of a batch; the windows agree in all dims but the last two.
+/// Calls `f` for every matrix of a batch; the windows agree in all dims but the last two. Vectors are matrices of one column.
 fn for_each_matrix<T: RealField, const I: usize, const O: usize>(
     ins: [&In; I],
     outs: [&mut Out; O],
@@ -69,8 +85,9 @@ fn for_each_matrix<T: RealField, const I: usize, const O: usize>(
                 // SAFETY: as above, and the matrices of a batch are disjoint.
                 unsafe {
                     let start = o.ptr.cast::<T>().add(to[k]);
-                    let strides = (o.strides[rank] as isize, o.strides[rank + 1] as isize);
-                    MatMut::from_raw_parts_mut(start, o.shape[rank], o.shape[rank + 1], strides.0, strides.1)
+                    let columns = o.shape.get(rank + 1).copied().unwrap_or(1);
+                    let step = o.strides.get(rank + 1).map_or(0, |&s| s as isize);
+                    MatMut::from_raw_parts_mut(start, o.shape[rank], columns, o.strides[rank] as isize, step)
                 }
             });
             f(matrices, results);
@@ -141,6 +158,31 @@ fn reflect_panel<T: RealField>(mut panel: MatMut<T>, mut factor: MatMut<T>, stac
         );
     }
     householder::upgrade_householder_factor(factor, panel.as_ref(), width, 1, Par::Seq);
+}
+
+/// A = U·S·Vᵀ; as many columns of U and V as they have room for.
+fn singular_values<T: RealField>(
+    a: MatRef<T>,
+    mut s: MatMut<T>,
+    vectors: Option<(MatMut<T>, MatMut<T>)>,
+    failed: &AtomicBool,
+) {
+    let (m, n) = a.shape();
+    let size = m.min(n);
+    let wanted = |x: &MatMut<T>| if x.ncols() == size { ComputeSvdVectors::Thin } else { ComputeSvdVectors::Full };
+    let (for_u, for_v) = match &vectors {
+        Some((u, v)) => (wanted(u), wanted(v)),
+        None => (ComputeSvdVectors::No, ComputeSvdVectors::No),
+    };
+    let params = Spec::<SvdParams, T>::new(Auto::<T>::auto());
+    let mut memory = MemBuffer::new(svd::svd_scratch::<T>(m, n, for_u, for_v, Par::Seq, params));
+    let mut values = Mat::<T>::zeros(size, 1);
+    let (u, v) = vectors.unzip();
+    let diagonal: DiagMut<T> = values.as_mut().col_mut(0).as_diagonal_mut();
+    if svd::svd(a, diagonal, u, v, Par::Seq, MemStack::new(&mut memory), params).is_err() {
+        failed.store(true, Ordering::Relaxed);
+    }
+    s.copy_from(&values);
 }
 
 fn solve<T: ComplexField>(upper: bool, unit: bool, a: MatRef<T>, x: MatMut<T>) {

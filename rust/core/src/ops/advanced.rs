@@ -85,10 +85,10 @@ impl Indices {
 
     /// The selection's dense layout: dims ordered by the strides of the tensor and of the index tensors, as PyTorch's
     /// iterator orders them.
-    fn result_layout(&self, t: &Tensor) -> Arc<Layout> {
+    fn result_layout(&self, t: &Tensor) -> Result<Arc<Layout>> {
         let shape = self.result_shape(t);
         if t.is_contiguous() {
-            return contiguous(shape);
+            return Ok(contiguous(shape));
         }
         let (before, after) = self.kept_dims(t);
         let (lead, block) = (before.len(), self.block().len());
@@ -101,9 +101,14 @@ impl Indices {
             .collect();
         let mut operands: Vec<Vec<usize>> = vec![own];
         for i in &self.tensors {
-            let mut strides = vec![0; shape.len()];
-            strides[lead..lead + block].copy_from_slice(&i.layout().strides);
-            operands.push(strides);
+            // Kept dims of size 1 are no broadcast dims: there the index has the strides of its reshaped self.
+            let mut wide = Dims::filled(1, shape.len());
+            wide[lead..lead + block].copy_from_slice(i.shape());
+            let wide = view::reshape(i, &wide)?;
+            let strides = &wide.layout().strides;
+            let inside = lead..lead + block;
+            let own = |d: usize| if shape[d] == 1 || inside.contains(&d) { strides[d] } else { 0 };
+            operands.push((0..shape.len()).map(own).collect());
         }
         let order = iteration_order(&shape, &operands);
         let (mut strides, mut step) = (Dims::filled(1, shape.len()), 1);
@@ -111,7 +116,7 @@ impl Indices {
             strides[d] = step;
             step *= shape[d].max(1);
         }
-        Arc::new(Layout { shape, strides, offset: 0 })
+        Ok(Arc::new(Layout { shape, strides, offset: 0 }))
     }
 
     fn of(dims: u64, saved: &[Tensor]) -> Indices {
@@ -176,7 +181,7 @@ pub fn index(t: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
 
 fn index_known(t: &Tensor, at: &Indices) -> Result<Tensor> {
     let inputs: Inputs = std::iter::once(t).chain(&at.tensors).map(Tensor::input).collect();
-    let spec = OutSpec { dtype: t.dtype(), layout: at.result_layout(t) };
+    let spec = OutSpec { dtype: t.dtype(), layout: at.result_layout(t)? };
     let out = record_one(Op::Indexing(Indexing::Index(at.dims)), inputs, spec)?;
     let (all, kept) = with_indices(&[t], at);
     let (shape, dims) = (t.shape_dims().clone(), at.dims);

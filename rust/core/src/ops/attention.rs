@@ -16,7 +16,7 @@ use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::fused::Fused;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, broadcast_shapes};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach_with};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -225,7 +225,7 @@ impl Call {
         [scale, dropout, Input::Scalar(self.seed, DType::I64), Input::Scalar(self.offset, DType::I64)]
     }
 
-    /// The kernel on 4-d tensors. The log-sum-exp has no history, so the rule may hold it.
+    /// The kernel on 4-d tensors.
     fn record(self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, merge: bool) -> Result<Tensor> {
         let ([b, h, l, _], ev) = (sizes4(q), v.shape()[3]);
         let layout = if merge { rows_first([b, h, l, ev]) } else { Layout::contiguous(Dims::from([b, h, l, ev])) };
@@ -239,15 +239,15 @@ impl Call {
         let (out, lse) = (outs[0].clone(), outs[1].clone());
         let kept: &[usize] = if mask.is_some() { &[0, 1, 2, 3] } else { &[0, 1, 2] };
         let keep = Keep { inputs: kept, outputs: &[0] };
-        attach("ScaledDotProductAttentionBackward0", &tensors, std::slice::from_ref(&out), keep, || {
-            Rule::Fn(Box::new(move |v| if modes().grad { self.composed(v) } else { self.kernel(v, &lse) }))
+        let name = "ScaledDotProductAttentionBackward0";
+        attach_with(name, &tensors, std::slice::from_ref(&out), keep, &[lse], || {
+            Rule::Fn(Box::new(move |v| if modes().grad { self.composed(v) } else { self.kernel(v) }))
         })?;
         Ok(out)
     }
 
-    fn kernel(&self, v: &Vjp, lse: &Tensor) -> Result<Grads> {
-        let saved = v.all_saved();
-        let (tensors, out) = (&saved[..saved.len() - 1], &saved[saved.len() - 1]);
+    fn kernel(&self, v: &Vjp) -> Result<Grads> {
+        let [tensors @ .., out, lse] = v.all_saved() else { return Ok(Grads::new()) };
         let mask = tensors.get(3);
         let wants = [v.needs(0), v.needs(1), v.needs(2), mask.is_some() && v.needs(3)];
         let mut inputs: Inputs = SmallVec::from_iter([v.grad()?.input()]);
@@ -303,7 +303,7 @@ impl Call {
     /// gradient is that of softmax at (g·vᵀ)·D.
     fn composed(&self, v: &Vjp) -> Result<Grads> {
         let (saved, acc) = (v.all_saved(), v.saved(0).dtype().accumulator());
-        let mask = if saved.len() == 5 { Some(v.saved(3)) } else { None };
+        let mask = if saved.len() == 6 { Some(v.saved(3)) } else { None };
         let g = cast(v.grad()?, acc)?;
         let (q, k, value) = (cast(v.saved(0), acc)?, cast(v.saved(1), acc)?, cast(v.saved(2), acc)?);
         let group = q.shape()[1] / k.shape()[1].max(1);

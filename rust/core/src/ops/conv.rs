@@ -36,10 +36,11 @@ fn record_conv(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: Dims) -> 
     record_one(Op::Conv(pass, Box::new(p.clone())), inputs, out)
 }
 
-/// Channels-last where the input or the weight is. In three dims PyTorch's own kernels, which it takes for double
+/// Channels-last where the input or the weight is; for one dim the weight alone decides. In three dims PyTorch's own kernels, which it takes for double
 /// precision and for one small sample, do not follow.
 fn output_format(p: &ConvParams, x: &Tensor, w: &Tensor, shape: &Dims) -> Layout {
-    let follows = [x, w].iter().any(|t| t.layout().suggests_channels_last());
+    let suggests = |t: &Tensor| t.layout().suggests_channels_last();
+    let follows = suggests(w) || (x.rank() > 3 && suggests(x));
     let large = w.shape().iter().rev().take(2).all(|&k| k > 3) || x.numel() > 20_480;
     let native = x.dtype() == DType::F64 || (x.shape()[0] == 1 && p.groups == 1 && !large);
     if follows && !(x.rank() == 5 && native) {

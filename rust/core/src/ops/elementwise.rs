@@ -315,14 +315,15 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
         .collect();
     let meta = GradMeta { layout: result.layout().clone(), dtype: result.dtype() };
     let mask = needed(op, &edges);
-    let node = Arc::new(GradNode::new(grad_name(op), GradRule::Ew(op, compute), edges, SmallVec::from_iter([meta])));
+    let node =
+        Arc::new(GradNode::new(step_name(op, given), GradRule::Ew(op, compute), edges, SmallVec::from_iter([meta])));
     let mut saved: SmallVec<[Saved; 3]> = SmallVec::new();
     for (i, o) in given.iter().enumerate() {
         if op.saves() & (1 << i) == 0 {
             continue;
         }
         if mask & (1 << i) == 0 {
-            saved.push(Saved::input(&UNUSED));
+            saved.push(Saved::constant(&UNUSED));
         } else {
             match o {
                 Operand::Tensor(t) => {
@@ -331,18 +332,17 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
                 }
                 Operand::Number(s) => {
                     if let Ok(t) = super::create::number(*s, compute, result.device()) {
-                        saved.push(Saved::input(&t));
+                        saved.push(Saved::constant(&t));
                     }
                 }
             }
         }
     }
     if op.saves() & SAVE_OUTPUT != 0 {
-        saved.push(if mask & SAVE_OUTPUT != 0 { Saved::output(result, 0) } else { Saved::input(&UNUSED) });
+        saved.push(if mask & SAVE_OUTPUT != 0 { Saved::output(result, 0) } else { Saved::constant(&UNUSED) });
     }
-    node.save(saved);
-    result.meta_or_init().state().grad_fn = Some(GradEdge { node, output: 0 });
-    Ok(())
+    result.meta_or_init().state().grad_fn = Some(GradEdge { node: node.clone(), output: 0 });
+    node.save(saved)
 }
 
 /// Stands where a saved value is not needed, so that the others keep their places.
@@ -360,15 +360,31 @@ fn needed(op: Ew, edges: &[Option<crate::grad::GradEdge>]) -> u8 {
     edges.iter().zip(uses).filter(|(e, _)| e.is_some()).fold(0, |m, (_, u)| m | u)
 }
 
-/// PyTorch's names of backward nodes: the operator's in camel case, with `Backward0`.
-pub fn grad_name(op: Ew) -> &'static str {
-    static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-    let names = NAMES.get_or_init(|| Ew::ALL.iter().map(|op| camel(op.name()) + "Backward0").collect());
-    &names[op as usize]
+/// PyTorch's names of backward nodes: the operator's in camel case, with `Backward` and a number that tells overloads apart.
+fn step_name(op: Ew, operands: &[Operand]) -> &'static str {
+    static NAMES: LazyLock<Vec<String>> =
+        LazyLock::new(|| Ew::ALL.iter().map(|op| camel(op.name()) + "Backward0").collect());
+    let tensor = |i: usize| matches!(operands.get(i), Some(Operand::Tensor(_)));
+    match (op, tensor(0), tensor(1)) {
+        (Ew::Pow, true, true) => "PowBackward1",
+        (Ew::Pow, false, true) => "PowBackward2",
+        (Ew::Sub, false, true) => "RsubBackward1",
+        (Ew::Remainder, true, true) => "RemainderBackward1",
+        (Ew::Fmod, true, true) => "FmodBackward1",
+        (Ew::Xlogy, false, true) => "XlogyBackward1",
+        (Ew::Xlogy, true, false) => "XlogyBackward2",
+        (Ew::Copysign, true, false) => "CopysignBackward1",
+        (Ew::Lerp, ..) if tensor(2) => "LerpBackward1",
+        (Ew::Clamp, _, bound) if !bound && !tensor(2) => "ClampBackward1",
+        (Ew::Log1p, ..) => "Log1PBackward0",
+        (Ew::GeluTanh, ..) => "GeluBackward0",
+        (Ew::LogSigmoid, ..) => "LogSigmoidBackward0",
+        _ => &NAMES[op as usize],
+    }
 }
 
 fn camel(name: &str) -> String {
-    name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect()
+    name.split('_').filter(|w| !w.is_empty()).map(|w| w[..1].to_uppercase() + &w[1..]).collect()
 }
 
 macro_rules! define_vjp {
@@ -577,6 +593,15 @@ impl Tensor {
     pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
         cast(self, dtype)
     }
+}
+
+/// x², kept as PyTorch's `pow`.
+pub fn square(x: &Tensor) -> Result<Tensor> {
+    let out = with_grad_mode(false, || x.mul(x))?;
+    attach("PowBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+        GradRule::Fn(Box::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.mul(&v.saved(0).mul(2.0)?)?)]))))
+    })?;
+    Ok(out)
 }
 
 /// The quotient rounded down or towards zero. Its derivative is 0, where that of `floor_divide` is refused.

@@ -87,7 +87,7 @@ macro_rules! elementwise_table {
         (Digamma, "digamma", float, (x), "The derivative of lgamma.", cpu { f: x.digamma::<S>() }, wgsl { f: "f_digamma(x)" }, grad (g; x) [g.mul(&polygamma(x, 1.0.into())?)?])
         (Polygamma, "polygamma", float, (x, n), "The n-th derivative of digamma.", cpu { f: polygamma::<T, S>(x, n) }, wgsl { f: "f_polygamma(x, n)" }, grad (g; x, n) [g.mul(&polygamma(x, (&n.add(1.0)?).into())?)?, nil])
         (I0, "i0", float, (x), "The modified Bessel function of order 0.", cpu { f: T::from_f64(bessel::i0(x.to_f64())) }, wgsl { f: "f_i0(x)" }, grad (g; x) [g.mul(&bessel_i1(x)?)?])
-        (I1, "special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl { f: "f_i1(x)" }, grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
+        (I1, "_special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl { f: "f_i1(x)" }, grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl { f: "f_sigmoid(x)" }, grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])
 
         // Rounding and signs.

@@ -155,6 +155,93 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     join::cat(&[ga, rest], -1)
 }
 
+/// U, S and Vᵀ of a singular value decomposition, in full or with as many columns as there are singular values.
+pub fn svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
+    let (batch, m, n) = check_svd(a)?;
+    let k = m.min(n);
+    let (rows, cols) = if full { (m, n) } else { (k, k) };
+    let spec = |layout| OutSpec { dtype: a.dtype(), layout };
+    let values = Arc::new(Layout::contiguous(batch.iter().copied().chain([k]).collect()));
+    let outs = [spec(columns(&batch, m, rows)), spec(values), spec(columns(&batch, cols, n))];
+    let found = record(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), outs.into_iter().collect())?;
+    let Ok(outs): std::result::Result<[Tensor; 3], _> = found.into_iter().collect::<Vec<_>>().try_into() else {
+        bail!(Internal, "svd: three outputs expected")
+    };
+    attach("LinalgSvdBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1, 2] }, || {
+        Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(svd_grad(v)?)]))))
+    })?;
+    Ok(outs)
+}
+
+/// The singular values in descending order; the vectors are found only where a gradient may need them.
+pub fn svdvals(a: &Tensor) -> Result<Tensor> {
+    if a.requires_grad() && crate::grad::modes().grad {
+        let [_, s, _] = svd(a, false)?;
+        return Ok(s);
+    }
+    let (batch, m, n) = check_svd(a)?;
+    let layout = Arc::new(Layout::contiguous(batch.iter().copied().chain([m.min(n)]).collect()));
+    record_one(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), OutSpec { dtype: a.dtype(), layout })
+}
+
+/// The batch dims and sizes of matrices whose singular values can be found; reads the values.
+fn check_svd(a: &Tensor) -> Result<(Dims, usize, usize)> {
+    check_matrix("linalg.svd", a, "A")?;
+    ensure!(
+        a.dtype().is_float(),
+        Runtime,
+        "linalg.svd: Expected a floating point or complex tensor as input. Got {}",
+        a.dtype().scalar_name()
+    );
+    check_wide("linalg_svd_cpu", a)?;
+    // The iteration would not end on them.
+    let finite = super::reduce::truth(true, &a.detach().isfinite()?, None, false)?;
+    ensure!(
+        super::item(&finite)?.to_bool(),
+        Runtime,
+        "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values."
+    );
+    let rank = a.rank();
+    Ok((a.shape()[..rank - 2].iter().copied().collect(), a.shape()[rank - 2], a.shape()[rank - 1]))
+}
+
+/// With E_ij = s_j² − s_i² and k(X) = (X − Xᵀ) / E: gA = U·[k(Uᵀ·gU)·S + S·k(Vᵀ·gV) + gS]·Vᵀ, and the parts of gU and gV
+/// outside the spans of U and V divided by S (Townsend, "Differentiating the singular value decomposition", 2016).
+fn svd_grad(v: &Vjp) -> Result<Tensor> {
+    let rank = v.saved(0).rank();
+    let k = v.saved(1).shape()[rank - 2];
+    let narrow = |x: &Tensor, dim: usize| view::slice(x, dim, 0, k, 1);
+    let (u, s, vt) = (narrow(v.saved(0), rank - 1)?, v.saved(1), narrow(v.saved(2), rank - 2)?);
+    let gu = v.grads[0].as_ref().map(|g| narrow(g, rank - 1)).transpose()?;
+    let gvt = v.grads[2].as_ref().map(|g| narrow(g, rank - 2)).transpose()?;
+    let (row, column) = (view::unsqueeze(s, -2)?, view::unsqueeze(s, -1)?);
+    let squares = row.mul(&row)?;
+    let gaps = squares.sub(&t(&squares)?)?;
+    let diagonal = super::create::eye(k as i64, k as i64, s.dtype())?;
+    let gaps = gaps.add(&diagonal)?;
+    let skew = |x: &Tensor| x.sub(&t(x)?)?.div(&gaps);
+    let mut middle = match v.grads[1].as_ref() {
+        Some(g) => view::unsqueeze(g, -1)?.mul(&diagonal)?,
+        None => super::create::zeros(gaps.shape_dims().clone(), s.dtype())?,
+    };
+    if let Some(g) = &gu {
+        middle = middle.add(&skew(&product(&t(&u)?, g)?)?.mul(&row)?)?;
+    }
+    if let Some(g) = &gvt {
+        middle = middle.add(&skew(&product(&vt, &t(g)?)?)?.mul(&column)?)?;
+    }
+    let mut total = product(&product(&u, &middle)?, &vt)?;
+    if let Some(g) = gu.filter(|_| u.shape()[rank - 2] > k) {
+        let outside = g.sub(&product(&u, &product(&t(&u)?, &g)?)?)?;
+        total = total.add(&product(&outside.div(&row)?, &vt)?)?;
+    }
+    if let Some(g) = gvt.filter(|_| vt.shape()[rank - 1] > k) {
+        let outside = g.sub(&product(&product(&g, &t(&vt)?)?, &vt)?)?;
+        total = total.add(&product(&u, &outside.div(&column)?)?)?;
+    }
+    Ok(total)
+}
+
 /// X in A·X = B, or in X·A = B unless `left`; only A's triangle is read, and its diagonal taken as 1 when `unit`.
 pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: bool) -> Result<Tensor> {
     const NAME: &str = "linalg.solve_triangular";

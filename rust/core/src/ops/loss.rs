@@ -11,7 +11,7 @@ use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::fused::{Fused, Loss};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach, attach_with};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -351,6 +351,7 @@ fn check_classes(x: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore: i
         "expected target dtype to be Long or Byte, but got {}",
         target.dtype().scalar_name()
     );
+    ensure!(x.rank() < 3 || target.dtype() == DType::I64, Runtime, "expected scalar type Long but found Byte");
     if let Some(w) = weight {
         ensure!(
             w.dtype() == x.dtype(),
@@ -423,10 +424,12 @@ pub fn nll_loss(
         Ok((reduce_samples(losses, &total, reduction, dtype)?, total))
     })?;
     let kept: &[usize] = if weight.is_some() { &[1, 2] } else { &[1] };
-    attach(class_loss_name(x), &tensors, std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
+    let keep = Keep { inputs: kept, outputs: &[] };
+    attach_with(class_loss_name(x), &tensors, std::slice::from_ref(&out), keep, &[total], || {
         Rule::Fn(Box::new(move |v| {
-            let g = if reduction == Reduce::Mean { v.grad()?.div(&total)? } else { v.grad()?.clone() };
-            let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(&g).chain(v.all_saved()).collect();
+            let Some((total, given)) = v.all_saved().split_last() else { bail!(Internal, "nll_loss: nothing saved") };
+            let g = if reduction == Reduce::Mean { v.grad()?.div(total)? } else { v.grad()?.clone() };
+            let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(&g).chain(given).collect();
             Ok(Grads::from_iter([Some(nll_gradient(call, &tensors, &shape, dtype)?)]))
         }))
     })?;
@@ -495,18 +498,21 @@ pub fn cross_entropy_loss(
     let shape = sample_shape(x);
     let specs = [spec(loss_dtype(x, reduction), &shape), spec(acc, &[2, shape.numel()]), spec(acc, &[])];
     let outs = call.record(Loss::CrossEntropy, &tensors, specs.into_iter().collect())?;
-    let (stats, total) = (outs[1].clone(), outs[2].clone());
-    let out = with_grad_mode(false, || reduce_samples(outs[0].clone(), &total, reduction, x.dtype()))?;
+    let out = with_grad_mode(false, || reduce_samples(outs[0].clone(), &outs[2], reduction, x.dtype()))?;
     let kept: &[usize] = if weight.is_some() { &[0, 1, 2] } else { &[0, 1] };
-    attach(class_loss_name(x), &tensors, std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
+    let keep = Keep { inputs: kept, outputs: &[] };
+    attach_with(class_loss_name(x), &tensors, std::slice::from_ref(&out), keep, &outs[1..], || {
         Rule::Fn(Box::new(move |v| {
+            let [x, target, weight @ .., stats, total] = v.all_saved() else {
+                bail!(Internal, "cross_entropy_loss: nothing saved")
+            };
             let g = cast(v.grad()?, acc)?;
-            let g = if reduction == Reduce::Mean { g.div(&total)? } else { g };
-            let (x, target, weight) = (v.saved(0), v.saved(1), v.all_saved().get(2));
+            let g = if reduction == Reduce::Mean { g.div(total)? } else { g };
+            let weight = weight.first();
             if modes().grad {
                 return Ok(Grads::from_iter([Some(cross_entropy_slope(&call, &g, x, target, weight)?)]));
             }
-            let tensors: SmallVec<[&Tensor; 5]> = [&g, x, target].into_iter().chain(weight).chain([&stats]).collect();
+            let tensors: SmallVec<[&Tensor; 5]> = [&g, x, target].into_iter().chain(weight).chain([stats]).collect();
             let mut dx =
                 call.record(Loss::CrossEntropyGrad, &tensors, SmallVec::from_iter([spec(x.dtype(), x.shape())]))?;
             Ok(Grads::from_iter([dx.pop()]))

@@ -4,7 +4,7 @@ use super::elementwise::{Operand, cast, result_type};
 use super::view;
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule};
+use crate::grad::{Grads, Rule, next_step};
 use crate::graph::{Input, OutSpec};
 use crate::op::Op;
 use crate::shape::{Dims, Layout, broadcast_shapes};
@@ -55,7 +55,8 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (left, right) = (a.shape_dims().clone(), b.shape_dims().clone());
     // The gradient of a transposed matrix is made transposed, so that the matrix itself gets its own layout (`x @ w.T`).
     let (turn_left, turn_right) = (is_transposed(a), is_transposed(b));
-    attach("MmBackward0", &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
+    let name = if out.rank() == 2 { "MmBackward0" } else { "BmmBackward0" };
+    attach(name, &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
             let g = v.grad()?;
             let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
@@ -110,6 +111,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         b.dtype().scalar_name()
     );
     let (x, y) = (a.rank() == 1, b.rank() == 1);
+    let since = next_step();
     if x && y {
         ensure!(
             a.numel() == b.numel(),
@@ -129,7 +131,9 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let k = left.shape()[left.rank() - 1];
         let flat = product(&view::reshape(&left, &[rows, k])?, &right)?;
         let shape: Dims = left.shape()[..left.rank() - 1].iter().copied().chain([right.shape()[1]]).collect();
-        view::reshape(&flat, &shape)?
+        let out = view::reshape(&flat, &shape)?;
+        out.name_step("UnsafeViewBackward0", since);
+        out
     } else {
         product(&left, &right)?
     };
@@ -140,7 +144,16 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if y {
         drop.push(out.rank() - 1);
     }
-    Ok(if drop.is_empty() { out } else { view::squeeze(&out, &drop) })
+    if drop.is_empty() {
+        return Ok(out);
+    }
+    let out = view::squeeze(&out, &drop);
+    match (a.rank(), b.rank()) {
+        (1, 1) => out.name_step("DotBackward0", since),
+        (2, 1) => out.name_step("MvBackward0", since),
+        _ => {}
+    }
+    Ok(out)
 }
 
 /// Both operands in their common dtype.

@@ -24,6 +24,7 @@ pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod scan;
+pub mod shared;
 pub mod softmax;
 pub mod sort;
 pub mod view;

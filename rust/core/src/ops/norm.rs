@@ -11,7 +11,7 @@ use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::Op;
 use crate::op::fused::{Affine, Fused, Norm, NormGrad};
 use crate::shape::{Dims, Layout};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach_with};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -107,17 +107,18 @@ fn run(
     call.push_numbers(&mut inputs);
     let op = Fused::Norm(call.kind, Affine { weight: weight.is_some(), bias: bias.is_some() });
     let outs = record(Op::Fused(op), inputs, std::iter::once(y).chain(stats.iter().cloned()).collect())?;
-    // Statistics have no history: keeping handles on them makes no cycle.
-    let saved: SmallVec<[Tensor; 2]> = match fixed {
+    let stats: SmallVec<[Tensor; 2]> = match fixed {
         Some(pair) => pair.into_iter().collect(),
         None => outs[1..].iter().take(2).cloned().collect(),
     };
     let shapes = affine.map(|t| t.map(|t| (t.shape_dims().clone(), t.dtype())));
     let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(x).chain(affine.into_iter().flatten()).collect();
     let keep: &[usize] = if weight.is_some() { &[0, 1] } else { &[0] };
-    attach(name, &tensors, &outs[..1], Keep { inputs: keep, outputs: &[] }, || {
+    let first_stat = keep.len();
+    attach_with(name, &tensors, &outs[..1], Keep { inputs: keep, outputs: &[] }, &stats, || {
         Rule::Fn(Box::new(move |v| {
-            if modes().grad { composed(&call, v, &saved, &shapes) } else { kernel(&call, v, &saved, &shapes) }
+            let saved = &v.all_saved()[first_stat..];
+            if modes().grad { composed(&call, v, saved, &shapes) } else { kernel(&call, v, saved, &shapes) }
         }))
     })?;
     Ok(outs)

@@ -5,7 +5,7 @@ use super::view;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
-use crate::grad::{Grads, Rule};
+use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::{Op, Reduction};
 use crate::shape::{Dims, Layout, wrap_dims};
@@ -79,7 +79,8 @@ pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>
     let o = over("sum", t.shape(), dims)?;
     let out = record_reduce(Reduction::Sum, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("SumBackward1", &[t], std::slice::from_ref(&out), Keep::default(), || {
+    let name = if dims.is_none() { "SumBackward0" } else { "SumBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| Ok(one(spread(v.grad()?, &o, &shape)?))))
     })?;
     Ok(out)
@@ -109,7 +110,8 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let o = over("mean", t.shape(), dims)?;
     let out = record_reduce(Reduction::Mean, t, &o, keepdim, dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("MeanBackward1", &[t], std::slice::from_ref(&out), Keep::default(), || {
+    let name = if dims.is_none() { "MeanBackward0" } else { "MeanBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Box::new(move |v| {
             let n = o.count(&shape) as f64;
             Ok(one(spread(&v.grad()?.div(n)?, &o, &shape)?))
@@ -124,11 +126,16 @@ pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let o = over("prod", t.shape(), dims)?;
     let out = record_reduce(Reduction::Prod, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
-    attach("ProdBackward1", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+    let name = if dims.is_none() { "ProdBackward0" } else { "ProdBackward1" };
+    attach(name, &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
         Rule::Fn(Box::new(move |v| {
-            // The product of the others by exclusive scans from both sides: exact with zeros, differentiable again.
-            let others = super::scan::product_of_others(v.saved(0), &o)?;
-            Ok(one(spread(v.grad()?, &o, &shape)?.mul(&others)?))
+            // The product of the others by exclusive scans from both sides: exact with zeros, differentiable again. Half
+            // types take it in float32, so that it rounds once.
+            let x = v.saved(0);
+            let wide = if x.dtype().size() < 4 { cast(x, DType::F32)? } else { x.clone() };
+            let others = super::scan::product_of_others(&wide, &o)?;
+            let g = spread(&cast(v.grad()?, wide.dtype())?, &o, &shape)?.mul(&others)?;
+            Ok(one(cast(&g, x.dtype())?))
         }))
     })?;
     Ok(out)
@@ -170,7 +177,7 @@ fn reduce_like(t: &Tensor, o: &Over) -> Result<Tensor> {
 /// The first index of the extremum, over one dim or the flattened tensor.
 pub fn arg_extremum(max: bool, t: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
     let name = if max { "argmax" } else { "argmin" };
-    ensure!(t.dtype() != DType::Bool, NotImplemented, "\"{name}_cpu\" not implemented for 'Bool'");
+    ensure!(t.dtype() != DType::Bool, Runtime, "{name}(): does not support bool input");
     let dims: SmallVec<[i64; 1]> = dim.into_iter().collect();
     let o = over(name, t.shape(), dim.map(|_| &dims[..]))?;
     ensure!(
@@ -231,12 +238,30 @@ pub fn var(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
     let out = record_reduce(Reduction::Var, t, &o, keepdim, t.dtype(), Some(correction))?;
     let shape = t.shape_dims().clone();
     attach("VarBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
+        Rule::Fn(Box::new(move |v| Ok(one(var_grad(v.grad()?, v.saved(0), &o, &shape, correction)?))))
+    })?;
+    Ok(out)
+}
+
+fn var_grad(g: &Tensor, x: &Tensor, o: &Over, shape: &Dims, correction: f64) -> Result<Tensor> {
+    let dims: Vec<i64> = (0..x.rank()).filter(|d| o.mask & (1 << d) != 0).map(|d| d as i64).collect();
+    let centred = if dims.is_empty() { x.sub(x)? } else { x.sub(&mean(x, Some(&dims), true, None)?)? };
+    let scale = 2.0 / (o.count(shape) as f64 - correction).max(0.0);
+    spread(g, o, shape)?.mul(&centred)?.mul(scale)
+}
+
+/// The standard deviation; its gradient is 0 where it is 0.
+pub fn std(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> Result<Tensor> {
+    let out = with_grad_mode(false, || var(t, dims, correction, keepdim)?.sqrt())?;
+    let o = over("std", t.shape(), dims)?;
+    let shape = t.shape_dims().clone();
+    let keep = Keep { inputs: &[0], outputs: &[0] };
+    attach("StdBackward0", &[t], std::slice::from_ref(&out), keep, || {
         Rule::Fn(Box::new(move |v| {
-            let x = v.saved(0);
-            let dims: Vec<i64> = (0..x.rank()).filter(|d| o.mask & (1 << d) != 0).map(|d| d as i64).collect();
-            let centred = if dims.is_empty() { x.sub(x)? } else { x.sub(&mean(x, Some(&dims), true, None)?)? };
-            let scale = 2.0 / (o.count(&shape) as f64 - correction).max(0.0);
-            Ok(one(spread(v.grad()?, &o, &shape)?.mul(&centred)?.mul(scale)?))
+            let (x, deviation) = (v.saved(0), v.saved(1));
+            let varies = deviation.eq_zero()?.logical_not()?;
+            let g = v.grad()?.div(&deviation.mul(2.0)?)?.masked_zero(&varies)?;
+            Ok(one(var_grad(&g, x, &o, &shape, correction)?))
         }))
     })?;
     Ok(out)
@@ -260,6 +285,10 @@ pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<T
         Keep { inputs: &[0], outputs: &[0] },
         || {
             Rule::Fn(Box::new(move |v| {
+                if p == 0.0 {
+                    // A count: no gradient at all.
+                    return Ok(SmallVec::from_iter([None]));
+                }
                 let (x, n) = (v.saved(0), spread(v.saved(1), &o, &shape)?);
                 let g = spread(v.grad()?, &o, &shape)?;
                 Ok(one(norm_grad(&g, x, &n, p, &o, &shape)?))
@@ -271,9 +300,6 @@ pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<T
 
 /// d‖x‖ₚ: sign(x)·|x|^(p−1)/‖x‖^(p−1), 0 where the norm is 0; infinite orders share between ties.
 fn norm_grad(g: &Tensor, x: &Tensor, n: &Tensor, p: f64, o: &Over, shape: &Dims) -> Result<Tensor> {
-    if p == 0.0 {
-        return x.mul(0.0);
-    }
     if p.is_infinite() {
         let hit = x.abs()?.eq(n)?.to_dtype(x.dtype())?;
         let count = spread(&reduce_like(&hit, o)?, o, shape)?;

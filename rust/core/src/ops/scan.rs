@@ -1,6 +1,6 @@
 //! Scans along one dim: running sums, products, extrema and log-sum-exps.
 
-use super::elementwise::{cast, default_dtype};
+use super::elementwise::cast;
 use super::reduce::Over;
 use super::{create, join, view};
 use crate::dtype::{DType, Scalar};
@@ -11,7 +11,7 @@ use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::OutSpec;
 use crate::op::{Op, Scan};
 use crate::shape::{Layout, wrap_dim};
-use crate::tensor::{Keep, Tensor, attach};
+use crate::tensor::{Keep, Tensor, attach, attach_with};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -24,17 +24,28 @@ fn record_scan(kind: Scan, t: &Tensor, d: usize, dtype: DType) -> Result<Tensor>
     record_one(Op::Scan(kind, d as u8), SmallVec::from_iter([t.input()]), OutSpec { dtype, layout })
 }
 
+/// What a scan in `dtype` reads; gradients are taken in the tensor's own dtype, so this conversion has none.
+fn converted(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    if dtype.is_float() { with_grad_mode(false, || cast(t, dtype)) } else { Ok(t.clone()) }
+}
+
+fn check_scanned(name: &str, dtype: DType) -> Result<()> {
+    ensure!(dtype != DType::Bool, NotImplemented, "\"{name}_out_cpu\" not implemented for 'Bool'");
+    Ok(())
+}
+
 /// The running sum, from the far end when `reverse`.
 pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Result<Tensor> {
     let d = wrap_dim("cumsum", dim, t.rank())?;
     let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
-    let t = &if dtype.is_float() { cast(t, dtype)? } else { t.clone() };
+    check_scanned("cumsum", dtype)?;
     if t.rank() == 0 {
         return cast(t, dtype)?.copy();
     }
-    let out = record_scan(Scan::Sum { reverse }, t, d, dtype)?;
+    let from = t.dtype();
+    let out = record_scan(Scan::Sum { reverse }, &converted(t, dtype)?, d, dtype)?;
     attach("CumsumBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(cumsum(v.grad()?, d as i64, None, !reverse)?))))
+        Rule::Fn(Box::new(move |v| Ok(one(cumsum(&cast(v.grad()?, from)?, d as i64, None, !reverse)?))))
     })?;
     Ok(out)
 }
@@ -43,13 +54,16 @@ pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Resu
 pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let d = wrap_dim("cumprod", dim, t.rank())?;
     let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
-    let t = &if dtype.is_float() { cast(t, dtype)? } else { t.clone() };
+    check_scanned("cumprod", dtype)?;
     if t.rank() == 0 {
         return cast(t, dtype)?.copy();
     }
-    let out = record_scan(Scan::Prod { reverse: false }, t, d, dtype)?;
+    let out = record_scan(Scan::Prod { reverse: false }, &converted(t, dtype)?, d, dtype)?;
     attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(cumprod_grad(v.grad()?, v.saved(0), d)?))))
+        Rule::Fn(Box::new(move |v| {
+            let x = v.saved(0);
+            Ok(one(cumprod_grad(&cast(v.grad()?, x.dtype())?, x, d)?))
+        }))
     })?;
     Ok(out)
 }
@@ -95,7 +109,12 @@ fn cumprod_grad(g: &Tensor, x: &Tensor, d: usize) -> Result<Tensor> {
 /// The running log-sum-exp.
 pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
     let d = wrap_dim("logcumsumexp", dim, t.rank())?;
-    let t = &if t.dtype().is_float() { t.clone() } else { cast(t, default_dtype())? };
+    ensure!(
+        t.dtype().is_float(),
+        NotImplemented,
+        "\"logcumsumexp_out_cpu\" not implemented for '{}'",
+        t.dtype().scalar_name()
+    );
     if t.rank() == 0 {
         return t.copy();
     }
@@ -134,7 +153,11 @@ fn running_weights(g: &Tensor, x: &Tensor, out: &Tensor, d: usize, reverse: bool
 
 /// The running maximum or minimum with the positions at which it was found.
 pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
-    let d = wrap_dim(if max { "cummax" } else { "cummin" }, dim, t.rank())?;
+    // PyTorch does not look at the dim of a tensor without elements.
+    let d = match wrap_dim(if max { "cummax" } else { "cummin" }, dim, t.rank()) {
+        Err(_) if t.numel() == 0 => 0,
+        found => found?,
+    };
     if t.rank() == 0 {
         return Ok((t.copy()?, create::number(Scalar::Int(0), DType::I64, t.device())?));
     }
@@ -143,10 +166,10 @@ pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, T
     let kind = if max { Scan::Max } else { Scan::Min };
     let pair = record(Op::Scan(kind, d as u8), SmallVec::from_iter([t.input()]), outs.into_iter().collect())?;
     let (values, indices) = (pair[0].clone(), pair[1].clone());
-    let (shape, at) = (t.shape_dims().clone(), indices.clone());
+    let shape = t.shape_dims().clone();
     let name = if max { "CummaxBackward0" } else { "CumminBackward0" };
-    attach(name, &[t], std::slice::from_ref(&values), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, &at, d as i64, &shape)?))))
+    attach_with(name, &[t], std::slice::from_ref(&values), Keep::default(), &pair[1..], || {
+        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
     })?;
     Ok((values, indices))
 }

@@ -25,11 +25,14 @@ pub fn softmax(log: bool, t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<
     let d = wrap_dim(name, dim, t.rank())?;
     let place = if d + 1 == t.rank() { "_lastdim" } else { "" };
     ensure!(
-        t.dtype().is_float(),
+        t.dtype().is_float() || t.numel() == 0,
         NotImplemented,
         "\"{name}{place}_kernel_impl\" not implemented for '{}'",
         t.dtype().scalar_name()
     );
+    if !t.dtype().is_float() {
+        return super::create::zeros(t.shape_dims().clone(), t.dtype());
+    }
     let out = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(t.shape_dims().clone())) };
     let out = record_one(Op::Fused(Fused::Softmax { log, dim: d as u8 }), SmallVec::from_iter([t.input()]), out)?;
     let backward = if log { "LogSoftmaxBackward0" } else { "SoftmaxBackward0" };

@@ -282,11 +282,22 @@ fn find_unique(t: &Tensor, dim: Option<usize>, consecutive: bool) -> Result<(Ten
     Ok((head(&outs[0])?, outs[1].clone(), head(&outs[2])?))
 }
 
+/// Distinct elements take part in a gradient's graph, but have no rule.
+fn attach_refusal(node: &'static str, name: &'static str, t: &Tensor, values: &Tensor) -> Result<()> {
+    attach(node, &[t], std::slice::from_ref(values), Keep::default(), || {
+        Rule::Fn(Box::new(move |_| bail!(NotImplemented, "the derivative for '{name}' is not implemented.")))
+    })
+}
+
 /// The distinct elements: ascending, or (`consecutive`) those that differ from the element before.
 pub fn unique(t: &Tensor, consecutive: bool) -> Result<Unique> {
-    let t = &t.detach();
+    let (given, t) = (t, &t.detach());
     let (first, inverse, counts) = find_unique(t, None, consecutive)?;
     let values = gather_known(&view::reshape(t, &[t.numel()])?, 0, &first)?;
+    match consecutive {
+        true => attach_refusal("UniqueConsecutiveBackward0", "unique_consecutive", given, &values)?,
+        false => attach_refusal("Unique2Backward0", "_unique2", given, &values)?,
+    }
     Ok(Unique { values, inverse: view::reshape(&inverse, t.shape())?.detach(), counts })
 }
 
@@ -294,7 +305,7 @@ pub fn unique(t: &Tensor, consecutive: bool) -> Result<Unique> {
 pub fn unique_dim(t: &Tensor, dim: i64, consecutive: bool) -> Result<Unique> {
     ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
     let d = wrap_dim("unique_dim", dim, t.rank())?;
-    let t = &t.detach();
+    let (given, t) = (t, &t.detach());
     let empty = (0..t.rank()).filter(|&k| k != d && t.shape()[k] == 0).count();
     if t.shape()[d] == 0 {
         ensure!(empty == 0, Runtime, "Number of zero sized dimensions is more than one, so unique cannot be applied ");
@@ -313,5 +324,10 @@ pub fn unique_dim(t: &Tensor, dim: i64, consecutive: bool) -> Result<Unique> {
         back[k] = i;
     }
     let slices = super::index::select_known(&view::permute(t, &order), 0, &first)?;
-    Ok(Unique { values: view::permute(&slices, &back).detach(), inverse, counts })
+    let values = view::permute(&slices, &back).detach();
+    match consecutive {
+        true => attach_refusal("UniqueConsecutiveBackward0", "unique_consecutive", given, &values)?,
+        false => attach_refusal("UniqueDimBackward0", "unique_dim", given, &values)?,
+    }
+    Ok(Unique { values, inverse, counts })
 }

@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Origin, Rule, Vjp, modes};
+use crate::grad::{Grads, Origin, Rule, Vjp, modes, next_step};
 use crate::graph::{Input, OutSpec};
 use crate::op::Op;
 use crate::shape::{Dims, Layout, wrap_dim};
@@ -27,6 +27,13 @@ pub fn make_view(
     name: &'static str,
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
+    let out = unrecorded_view(t, layout);
+    attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Box::new(rule)));
+    out
+}
+
+/// A view without a node of its own.
+fn unrecorded_view(t: &Tensor, layout: Layout) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
     let out =
         Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base)).counting_with(t.counter());
@@ -36,7 +43,6 @@ pub fn make_view(
         (false, false) => Origin::NoGrad,
         (false, true) => t.origin(),
     });
-    attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Box::new(rule)));
     out
 }
 
@@ -310,47 +316,60 @@ pub fn reshape(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
         None => {
             let dense = super::contiguous(t)?;
             let layout = Layout { offset: dense.layout().offset, ..Layout::contiguous(Dims::from_slice(shape)) };
-            Ok(reshaped(&dense, layout))
+            let since = next_step();
+            let out = reshaped(&dense, layout);
+            out.name_step("UnsafeViewBackward0", since);
+            Ok(out)
         }
     }
 }
 
 /// Elements `start, start + step, …` (`len` of them) of a dim.
 pub fn slice(t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> Result<Tensor> {
-    slice_as("SliceBackward0", t, dim, start, len, step)
+    window(t, "SliceBackward0", Arc::new(move |l: &Layout| Ok(sliced(l, dim, start, len, step))))
 }
 
-fn slice_as(name: &'static str, t: &Tensor, dim: usize, start: usize, len: usize, step: usize) -> Result<Tensor> {
-    window(
-        t,
-        name,
-        Arc::new(move |l: &Layout| {
-            let mut out = l.clone();
-            out.offset += start * l.strides[dim];
-            out.shape[dim] = len;
-            out.strides[dim] = l.strides[dim] * step;
-            Ok(out)
-        }),
-    )
+fn sliced(l: &Layout, dim: usize, start: usize, len: usize, step: usize) -> Layout {
+    let mut out = l.clone();
+    out.offset += start * l.strides[dim];
+    out.shape[dim] = len;
+    out.strides[dim] = l.strides[dim] * step;
+    out
 }
 
 /// Pieces of the given lengths along a dim.
 pub fn split(name: &'static str, t: &Tensor, dim: usize, lengths: &[usize]) -> Result<Vec<Tensor>> {
     let mut start = 0;
     let pieces = lengths.iter().map(|&len| {
-        let piece = slice_as(name, t, dim, start, len, 1);
         start += len;
-        piece
+        unrecorded_view(t, sliced(t.layout(), dim, start - len, len, 1))
     });
-    Ok(siblings(pieces.collect::<Result<_>>()?))
+    let pieces = siblings(pieces.collect());
+    attach_rule(name, &[t], &pieces, || {
+        Rule::Fn(Box::new(move |v| Ok(one(super::join::cat(&all_gradients(v)?, dim as i64)?))))
+    });
+    Ok(pieces)
 }
 
 /// The elements of a dim.
 pub fn unbind(t: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
     let d = wrap_dim("unbind", dim, t.rank())?;
-    let elements = (0..t.shape()[d]).map(|i| select_as("UnbindBackward0", t, d as i64, i as i64));
-    Ok(siblings(elements.collect::<Result<_>>()?))
+    let elements = siblings((0..t.shape()[d]).map(|i| unrecorded_view(t, selected(t.layout(), d, i))).collect());
+    attach_rule("UnbindBackward0", &[t], &elements, || {
+        Rule::Fn(Box::new(move |v| Ok(one(super::join::stack(&all_gradients(v)?, d as i64)?))))
+    });
+    Ok(elements)
+}
+
+/// The gradients of all outputs of a step, zeros where none arrived.
+fn all_gradients(v: &Vjp) -> Result<Vec<Tensor>> {
+    let outputs = v.grads.iter().zip(&v.node.outputs);
+    let full = outputs.map(|(g, meta)| match g {
+        Some(g) => Ok(g.clone()),
+        None => super::create::zeros(meta.layout.shape.clone(), meta.dtype),
+    });
+    full.collect()
 }
 
 /// Marks the outputs of an operator that returns several views.
@@ -363,26 +382,20 @@ fn siblings(views: Vec<Tensor>) -> Vec<Tensor> {
 
 /// One element of a dim, which disappears.
 pub fn select(t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
-    select_as("SelectBackward0", t, dim, index)
-}
-
-fn select_as(name: &'static str, t: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     ensure!(t.rank() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim("select", dim, t.rank())?;
     let size = t.shape()[d] as i64;
     ensure!(index >= -size && index < size, Index, "index {index} is out of bounds for dimension {d} with size {size}");
     let i = if index < 0 { index + size } else { index } as usize;
-    window(
-        t,
-        name,
-        Arc::new(move |l: &Layout| {
-            let mut out = l.clone();
-            out.offset += i * l.strides[d];
-            out.shape.remove(d);
-            out.strides.remove(d);
-            Ok(out)
-        }),
-    )
+    window(t, "SelectBackward0", Arc::new(move |l: &Layout| Ok(selected(l, d, i))))
+}
+
+fn selected(l: &Layout, dim: usize, index: usize) -> Layout {
+    let mut out = l.clone();
+    out.offset += index * l.strides[dim];
+    out.shape.remove(dim);
+    out.strides.remove(dim);
+    out
 }
 
 pub fn unsqueeze(t: &Tensor, dim: i64) -> Result<Tensor> {

@@ -137,7 +137,8 @@ fn pool_shape(name: &str, t: &Tensor, p: &PoolParams, ceil: bool) -> Result<Dims
 /// The pooled maxima and their flat positions in the input's spatial dims.
 pub fn max_pool(t: &Tensor, p: &PoolParams, ceil: bool) -> Result<(Tensor, Tensor)> {
     let shape = pool_shape("max_pool", t, p, ceil)?;
-    select_max(Window::MaxPool(p.clone()), t, &shape, p.spatial, "MaxPool2DWithIndicesBackward0")
+    let name = if p.spatial == 3 { "MaxPool3DWithIndicesBackward0" } else { "MaxPool2DWithIndicesBackward0" };
+    select_max(Window::MaxPool(p.clone()), t, &shape, p.spatial, name)
 }
 
 /// Adaptive max pooling to the given sizes, with positions.
@@ -191,13 +192,15 @@ fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
 pub fn avg_pool(t: &Tensor, p: &AvgPoolParams, ceil: bool) -> Result<Tensor> {
     ensure!(p.divisor_override != Some(0), Runtime, "divisor must be not zero");
     let shape = pool_shape("avg_pool", t, &p.window, ceil)?;
-    linear(Window::AvgPool(p.clone()), t, &shape, "AvgPool2DBackward0", transpose)
+    let name = if p.window.spatial == 3 { "AvgPool3DBackward0" } else { "AvgPool2DBackward0" };
+    linear(Window::AvgPool(p.clone()), t, &shape, name, transpose)
 }
 
 pub fn adaptive_avg_pool(t: &Tensor, sizes: &[usize]) -> Result<Tensor> {
     check_spatial("adaptive_avg_pool", t, sizes.len())?;
     let shape = with_spatial(t, sizes);
-    linear(Window::AdaptiveAvgPool(sizes.len() as u8), t, &shape, "AdaptiveAvgPool2DBackward0", transpose)
+    let name = if sizes.len() == 3 { "AdaptiveAvgPool3DBackward0" } else { "AdaptiveAvgPool2DBackward0" };
+    linear(Window::AdaptiveAvgPool(sizes.len() as u8), t, &shape, name, transpose)
 }
 
 /// `F.pad`: amounts for the last dims, last dim first, as (left, right) pairs.
@@ -222,6 +225,14 @@ pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor
         spatial <= 3 && (t.rank() == spatial + 1 || t.rank() == spatial + 2),
         NotImplemented,
         "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+    );
+    ensure!(
+        mode == PadMode::Circular || t.shape()[t.rank() - spatial - 1..].iter().all(|&n| n > 0),
+        Runtime,
+        "Expected {}D or {}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {}",
+        spatial + 1,
+        spatial + 2,
+        t.shape_dims()
     );
     let mut left = [0i64; 3];
     let mut sizes = Vec::new();
@@ -312,10 +323,17 @@ pub fn resize(t: &Tensor, p: &ResizeParams, sizes: &[usize]) -> Result<Tensor> {
         "Input and output sizes should be greater than 0, but got input {} output {sizes:?}",
         t.shape_dims()
     );
-    let name = match p.mode {
-        ResizeMode::Nearest | ResizeMode::NearestExact => "UpsampleNearest2DBackward0",
-        ResizeMode::Linear => "UpsampleBilinear2DBackward0",
-        ResizeMode::Cubic => "UpsampleBicubic2DBackward0",
+    let name = match (p.mode, sizes.len()) {
+        (ResizeMode::Nearest, 1) => "UpsampleNearest1DBackward0",
+        (ResizeMode::Nearest, 2) => "UpsampleNearest2DBackward0",
+        (ResizeMode::Nearest, _) => "UpsampleNearest3DBackward0",
+        (ResizeMode::NearestExact, 1) => "UpsampleNearestExact1DBackward0",
+        (ResizeMode::NearestExact, 2) => "UpsampleNearestExact2DBackward0",
+        (ResizeMode::NearestExact, _) => "UpsampleNearestExact3DBackward0",
+        (ResizeMode::Linear, 1) => "UpsampleLinear1DBackward0",
+        (ResizeMode::Linear, 2) => "UpsampleBilinear2DBackward0",
+        (ResizeMode::Linear, _) => "UpsampleTrilinear3DBackward0",
+        (ResizeMode::Cubic, _) => "UpsampleBicubic2DBackward0",
     };
     linear(Window::Resize(p.clone()), t, &with_spatial(t, sizes), name, transpose)
 }

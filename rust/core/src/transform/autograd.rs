@@ -3,15 +3,16 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::grad::{AutogradMeta, GradEdge, GradNode, Grads, Rule, Vjp, modes, with_grad_mode};
+use crate::grad::{AutogradMeta, GradEdge, GradNode, Grads, Rule, Vjp, modes, next_hook_id, with_grad_mode};
 use crate::ops;
 use crate::ops::elementwise::dense_like;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure, exec};
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What `backward` and `grad` are asked for.
@@ -70,6 +71,69 @@ struct Need {
     rule: bool,
 }
 
+/// A backward pass in progress.
+struct Pass {
+    id: u64,
+    roots: Vec<Arc<GradNode>>,
+    /// What it computes gradients for, where that is not everything.
+    targets: Option<Vec<Arc<GradNode>>>,
+}
+
+thread_local! {
+    /// The thread's passes, the innermost last.
+    static PASSES: RefCell<Vec<Pass>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Pass {
+    /// Makes this the thread's innermost pass until the result is dropped.
+    fn enter(self) -> impl Drop {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                let pass = PASSES.with_borrow_mut(Vec::pop);
+                drop(pass);
+            }
+        }
+        PASSES.with_borrow_mut(|passes| passes.push(self));
+        Leave
+    }
+}
+
+/// The number of the backward pass that runs on this thread.
+pub fn current_pass() -> Option<u64> {
+    PASSES.with_borrow(|passes| passes.last().map(|p| p.id))
+}
+
+/// Whether the backward pass that runs on this thread computes the gradient of `t`.
+pub fn pass_reaches(t: &Tensor) -> bool {
+    let Some(edge) = t.gradient_edge() else { return false };
+    PASSES.with_borrow(|passes| {
+        let Some(pass) = passes.last() else { return false };
+        let wanted = |node: &Arc<GradNode>| match &pass.targets {
+            Some(targets) => targets.iter().any(|t| Arc::ptr_eq(t, node)),
+            None => true,
+        };
+        find(&pass.roots, |node| Arc::ptr_eq(node, &edge.node)) && find(std::slice::from_ref(&edge.node), wanted)
+    })
+}
+
+/// Whether a node at or behind `from` is one that is looked for.
+fn find(from: &[Arc<GradNode>], found: impl Fn(&Arc<GradNode>) -> bool) -> bool {
+    let mut seen: HashSet<Key> = from.iter().map(Arc::as_ptr).collect();
+    let mut stack: Vec<&Arc<GradNode>> = from.iter().collect();
+    while let Some(node) = stack.pop() {
+        if found(node) {
+            return true;
+        }
+        for edge in node.edges.iter().flatten() {
+            if seen.insert(Arc::as_ptr(&edge.node)) {
+                stack.push(&edge.node);
+            }
+        }
+    }
+    false
+}
+
 /// Runs the backward pass; returns the captured gradients.
 pub fn run(request: &Request) -> Result<Vec<Option<Tensor>>> {
     let results = with_grad_mode(request.create_graph, || walk(request))?;
@@ -94,7 +158,9 @@ fn walk(request: &Request) -> Result<Vec<Option<Tensor>>> {
         };
         roots.push((edge, seed(t, request.seeds.get(i).and_then(Option::as_ref))?));
     }
-    engine.choose_inputs()?;
+    let targets = engine.choose_inputs()?;
+    let pass = Pass { id: next_hook_id(), roots: roots.iter().map(|(edge, _)| edge.node.clone()).collect(), targets };
+    let _innermost = pass.enter();
     engine.count(&roots);
     let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
     for (edge, g) in roots {
@@ -131,8 +197,10 @@ fn seed(t: &Tensor, given: Option<&Tensor>) -> Result<Tensor> {
 }
 
 impl Engine<'_> {
-    fn choose_inputs(&mut self) -> Result<()> {
-        let Some(inputs) = self.request.inputs else { return Ok(()) };
+    /// Notes what gradients are asked for; returns their nodes.
+    fn choose_inputs(&mut self) -> Result<Option<Vec<Arc<GradNode>>>> {
+        let Some(inputs) = self.request.inputs else { return Ok(None) };
+        let mut targets = Vec::new();
         let mut needed = HashMap::new();
         for (i, t) in inputs.iter().enumerate() {
             t.check_view()?;
@@ -144,11 +212,12 @@ impl Engine<'_> {
             if self.request.capture {
                 self.captured.entry((Arc::as_ptr(&edge.node), edge.output)).or_default().push(i);
             } else if !accumulates {
-                retain(t, &edge);
+                t.retain_grad()?;
             }
+            targets.push(edge.node);
         }
         self.needed = Some(needed);
-        Ok(())
+        Ok(Some(targets))
     }
 
     /// Counts, for every node reachable from the roots, how many gradients it will receive; marks what is needed.
@@ -352,14 +421,6 @@ fn conform(from: (&str, usize), g: Tensor, layout: &Arc<Layout>, dtype: DType) -
         ops::reduce::sum_to(&g, &layout.shape)?
     };
     g.to_dtype(dtype)
-}
-
-/// Keeps the gradient of a tensor that is no leaf, as `retain_grad` does.
-fn retain(t: &Tensor, edge: &GradEdge) {
-    let meta = t.meta_or_init();
-    if !std::mem::replace(&mut meta.state().retains_grad, true) {
-        crate::graph::lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
-    }
 }
 
 /// Adds `g` to a leaf's `.grad`. The first one is laid out like the leaf, or row-major where the leaf has gaps.

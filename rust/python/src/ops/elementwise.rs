@@ -5,7 +5,7 @@ use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Row};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::error::Result;
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply, check_subtraction, div_rounded, result_type};
+use corten_core::ops::elementwise::{Operand, apply, check_subtraction, div_rounded, result_type, square};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
 
@@ -278,7 +278,7 @@ fn special() -> Vec<Row> {
         "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None)" fmio "x with NaN and infinities replaced." |a| nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
         "heaviside(Tensor self, Tensor values)" fmio "0 below 0, 1 above, `values` at 0." |a| apply(Ew::Heaviside, &[a.operand(0), a.operand(1)])?;
         "round(Tensor self, *, int decimals=0)" fmio "To the nearest integer, halves to even." |a| round(a.tensor(0), a.int(1))?;
-        "square(Tensor self)" fmio "x · x." |a| a.tensor(0).mul(a.tensor(0))?;
+        "square(Tensor self)" fmio "x · x." |a| square(a.tensor(0))?;
         "gelu(Tensor self, *, str approximate='none')" f "x · Φ(x), the Gaussian error linear unit." |a| gelu(a.tensor(0), a.str(1))?;
         "softplus(Tensor self, float beta=1.0, float threshold=20.0)" f "log(1 + e^(βx)) / β." |a| apply(Ew::Softplus, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
         "elu(Tensor self, float alpha=1.0, float scale=1.0, float input_scale=1.0)" f "x above 0, α(eˣ − 1) below." |a| apply(Ew::Elu, &[a.operand(0), a.float(1).into(), a.float(2).into(), a.float(3).into()])?;

@@ -170,7 +170,7 @@ fn by_masks_and_positions() -> Vec<Row> {
 
 fn moving() -> Vec<Row> {
     rows! {
-        "flip(Tensor self, int[] dims)" fm "The given dims reversed." |a| index::flip(a.tensor(0), a.ints(1))?;
+        "flip(Tensor self, int[+] dims)" fm "The given dims reversed." |a| index::flip(a.tensor(0), a.ints(1))?;
         "fliplr(Tensor self)" fm "Dim 1 reversed." |a| flip_at(a.tensor(0), 1, 2)?;
         "flipud(Tensor self)" fm "Dim 0 reversed." |a| flip_at(a.tensor(0), 0, 1)?;
         "roll(Tensor self, int[] shifts, int[] dims=[])" fm "Elements shifted cyclically." |a| rearrange::roll(a.tensor(0), a.ints(1), a.ints(2))?;

@@ -40,6 +40,7 @@ fn summed_bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 fn mv(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(a.rank() > 0, Index, "Dimension specified as 0 but tensor has no dimensions");
     check_rank("mv", a, 2, "self")?;
     check_rank("mv", b, 1, "vec")?;
     matmul::matmul(a, b)
@@ -147,6 +148,8 @@ fn qr(a: &Tensor, mode: &str) -> Result<Ret> {
 pub fn rows() -> Vec<Row> {
     rows! {
         "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
+        "_linalg_svd(Tensor self, bool full_matrices=True)" fo "The singular value decomposition." |a| Ret::Named("linalg_svd", linalg::svd(a.tensor(0), a.bool(1))?.into());
+        "_linalg_svdvals(Tensor self)" fo "The singular values." |a| linalg::svdvals(a.tensor(0))?;
         "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;

@@ -23,12 +23,12 @@ fn full_extremum(max: bool, t: &Tensor) -> Result<Tensor> {
 
 /// Minimum and maximum, over everything or over a dim.
 fn both_extrema(t: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Ret> {
-    let reduced = match dim {
-        Some(d) if t.rank() > 0 => t.shape()[corten_core::shape::wrap_dim("aminmax", d, t.rank())?],
-        _ => t.numel(),
-    };
+    if let Some(dim) = dim.filter(|_| t.rank() > 0) {
+        let d = corten_core::shape::wrap_dim("aminmax", dim, t.rank())?;
+        corten_core::ensure!(t.shape()[d] > 0, Index, "aminmax: Expected reduction dim {d} to have non-zero size.");
+    }
     corten_core::ensure!(
-        reduced > 0,
+        dim.is_some() || t.numel() > 0,
         Runtime,
         "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
     );
@@ -40,11 +40,6 @@ fn both_extrema(t: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Ret> {
 /// The correction of var and std: `unbiased` is the old spelling.
 fn correction(unbiased: Option<bool>, correction: Option<f64>) -> f64 {
     correction.unwrap_or(if unbiased == Some(false) { 0.0 } else { 1.0 })
-}
-
-fn std(t: &Tensor, dims: Option<&[i64]>, c: f64, keepdim: bool) -> Result<Tensor> {
-    let v = reduce::var(t, dims, c, keepdim)?;
-    v.sqrt()
 }
 
 pub fn rows() -> Vec<Row> {
@@ -67,15 +62,15 @@ pub fn rows() -> Vec<Row> {
         "argmax(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the maximum." |a| reduce::arg_extremum(true, a.tensor(0), a.opt_int(1), a.bool(2))?;
         "argmin(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the minimum." |a| reduce::arg_extremum(false, a.tensor(0), a.opt_int(1), a.bool(2))?;
         "any(Tensor self)" fm "Whether an element is non-zero." |a| reduce::truth(false, a.tensor(0), None, false)?;
-        "any(Tensor self, int[]? dim, bool keepdim=False)" fmo "" |a| reduce::truth(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
+        "any(Tensor self, int[]? dim=None, bool keepdim=False)" fmo "" |a| reduce::truth(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "all(Tensor self)" fm "Whether every element is non-zero." |a| reduce::truth(true, a.tensor(0), None, false)?;
-        "all(Tensor self, int[]? dim, bool keepdim=False)" fmo "" |a| reduce::truth(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
+        "all(Tensor self, int[]? dim=None, bool keepdim=False)" fmo "" |a| reduce::truth(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "var(Tensor self, bool unbiased)" fm "The variance." |a| reduce::var(a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
         "var(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| reduce::var(a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
         "var(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| reduce::var(a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
-        "std(Tensor self, bool unbiased)" fm "The standard deviation." |a| std(a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
-        "std(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| std(a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
-        "std(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| std(a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
+        "std(Tensor self, bool unbiased)" fm "The standard deviation." |a| reduce::std(a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
+        "std(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| reduce::std(a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
+        "std(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| reduce::std(a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
         "logsumexp(Tensor self, int[] dim, bool keepdim=False)" fmo "log Σ eˣ without overflow." |a| reduce::logsumexp(a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "_vector_norm(Tensor self, float ord=2.0, int[]? dim=None, bool keepdim=False)" f "The vector norm over dims." |a| reduce::norm(a.tensor(0), a.float(1), a.opt_ints(2), a.bool(3))?;
         "count_nonzero(Tensor self, int[]? dim=None)" fm "How many elements are not zero." |a| reduce::count_nonzero(a.tensor(0), a.opt_ints(1))?;

@@ -58,7 +58,7 @@ fn conv_transpose(a: &Args, spatial: usize) -> Result<Tensor> {
         transposed: true,
     };
     ensure!(
-        (0..3).all(|i| p.output_padding[i] < p.stride[i].max(p.dilation[i])),
+        a.tensor(0).numel() == 0 || (0..3).all(|i| p.output_padding[i] < p.stride[i].max(p.dilation[i])),
         Runtime,
         "output padding must be smaller than either stride or dilation, but got output_padding {:?}, stride {:?}, dilation {:?}",
         a.ints(5),
