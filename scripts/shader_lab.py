@@ -1,8 +1,8 @@
 """Runs WGSL kernels that use the library of shaders/include on numpy arrays, through wgpu-py, and times them.
 
-A kernel's text declares its parameters as `@group(0) @binding(0) var<uniform> p: array<vec4<u32>, 256>` and its arrays as
-storage buffers `@group(1) @binding(k)`, first the inputs, then the outputs; its entry point is `main`. Functions, constants
-and types of the library that the text mentions are put behind it. From the command line:
+A kernel's text declares its parameters as `@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 256>` and its
+arrays as storage buffers `@group(1) @binding(k)`, first the inputs, then the outputs; its entry point is `main`. Items
+of the library that the text mentions are put behind it. From the command line:
 
     python scripts/shader_lab.py list                           the library's items
     python scripts/shader_lab.py show KERNEL.wgsl               the text with what it needs of the library
@@ -30,7 +30,7 @@ PARAMETER_BYTES = 4096
 # The element types of storage buffers; int64 travels as two words.
 ELEMENT = {"f4": "f32", "i4": "i32", "u4": "u32", "i8": "I64", "u8": "I64"}
 WORKGROUP = 64
-UNIFORM = "@group(0) @binding(0) var<uniform> p: array<vec4<u32>, 256>;\n"
+UNIFORM = "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 256>;\n"
 
 
 class NoAdapterError(RuntimeError):
@@ -156,7 +156,7 @@ class Lab:
         return self.device.create_bind_group(layout=pipeline.get_bind_group_layout(index), entries=entries)
 
     def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
-        """Runs a kernel. `outputs` are (shape, dtype) pairs, `workgroups` a number or up to three, `parameters` u32 words.
+        """Runs a kernel: `outputs` are (shape, dtype) pairs, `workgroups` one to three numbers, `parameters` u32 words.
 
         The outputs start as zeros and are not reset between repetitions.
         """
@@ -166,7 +166,9 @@ class Lab:
         arrays = [np.ascontiguousarray(a) for a in inputs] + [np.zeros(shape, dtype) for shape, dtype in outputs]
         buffers = [self.device.create_buffer_with_data(data=a.tobytes() or bytes(8), usage=usage) for a in arrays]
         groups = [(1, self._group(pipeline, 1, buffers))]
-        if re.search(r"@group\(0\)", text) and re.search(r"\bp\[", text):
+        name = re.search(r"@group\(0\)\s*@binding\(0\)\s*var<uniform>\s*(\w+)", text)
+        # The automatic layout lacks a binding that is declared but not read.
+        if name and len(re.findall(rf"\b{name[1]}\b", without_comments(text))) > 1:
             uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
             groups.append((0, self._group(pipeline, 0, [uniform])))
         counts = (workgroups,) if isinstance(workgroups, int) else tuple(workgroups)
@@ -239,14 +241,14 @@ def elementwise_kernel(expressions: list[str], kinds: list[str], inputs: dict[st
     lines.append(f"@group(1) @binding({len(inputs)}) var<storage, read_write> out: array<{out}>;\n")
     lines.append(f"@compute @workgroup_size({WORKGROUP})\n")
     lines.append("fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {\n")
-    lines.append(f"    let element = id.x + id.y * grid.x * {WORKGROUP}u;\n    let n = p[0].x;\n")
-    lines.append("    if element >= n {\n        return;\n    }\n")
+    lines.append(f"    let element = id.x + id.y * grid.x * {WORKGROUP}u;\n    let length = params[0].x;\n")
+    lines.append("    if element >= length {\n        return;\n    }\n")
     lines += [f"    let {name} = in_{name}[element];\n" for name in inputs]
     for k, (expression, kind) in enumerate(zip(expressions, kinds)):
         word = words[kind].format(expression)
         if wide and kind != "I64":
             word = f"vec2<u32>({word}, 0u)"
-        lines.append(f"    out[{k}u * n + element] = {word};\n")
+        lines.append(f"    out[{k}u * length + element] = {word};\n")
     return "".join(lines) + "}\n"
 
 

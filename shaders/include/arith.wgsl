@@ -1,9 +1,10 @@
 // Division, roots, remainders and scaling of f32, and sums and products of pairs with 35 bits.
 //
-// WGSL allows 2.5 ulp for a quotient, more for a root, and any result for divisors out of the middle of the range. Here
-// both are corrected by their residual and come out as on the CPU in nearly all cases. Two rules make that independent of
-// the driver. Numbers are split by masking bits, since a compiler may rewrite (x + c) - c to x. And products whose rounding
-// matters are exact, so that it makes no difference whether a compiler fuses them with an addition.
+// WGSL allows 2.5 ulp for a quotient, more for a root, and any result for divisors out of the middle of the range.
+// Here both are corrected by their residual and come out as on the CPU in nearly all cases. Two rules make that
+// independent of the driver. Numbers are split by masking bits, since a compiler may rewrite (x + c) - c to x. And
+// products whose rounding matters are exact, so that it makes no difference whether a compiler fuses them with an
+// addition.
 
 // The top 12 bits of x: products of two such numbers are exact.
 fn f_top(x: f32) -> f32 {

@@ -1,5 +1,5 @@
 // Exponentials, logarithms and powers of f32, after rust/core/src/cpu/math/single.rs, whose polynomials these are.
-// Within 2 ulp wherever the result is normal; denormal results may be flushed to 0 by the driver, denormal arguments count.
+// Within 2 ulp (log10 3) where the result is normal; the driver may flush denormal results to 0, not arguments.
 
 // x - n·log 2 with log 2 in two parts, the first of 10 bits, so that its product with n is exact.
 fn f_exp_rest(x: f32, n: f32) -> f32 {

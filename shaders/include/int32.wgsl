@@ -1,5 +1,5 @@
-// Integers of up to 32 bits in an i32. Arithmetic wraps; dividing by zero gives 0. Narrow types wrap after each operator
-// by wrap_u8, wrap_i8 and wrap_i16. The remainder is x - (x / y) * y: the signed % of some drivers is wrong below 0.
+// Integers of up to 32 bits in an i32. Arithmetic wraps; dividing by zero gives 0. Narrow types wrap after each
+// operator by wrap_u8, wrap_i8 and wrap_i16. The remainder is x - (x / y) * y: naga's signed % was wrong below 0.
 
 fn wrap_u8(x: i32) -> i32 {
     return x & 255;

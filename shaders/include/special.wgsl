@@ -1,6 +1,7 @@
-// The error functions, the gamma functions and the Bessel functions of f32. The CPU computes the rarer ones in f64; here
-// they are minimax fits in f32. erf, erfc, erfinv, i0 and i1 are within 4 ulp. lgamma and digamma are within 4 ulp
-// for positive arguments; for negative ones the error is a few ulp of the larger term of the reflection.
+// The error functions, the gamma functions and the Bessel functions of f32. The CPU computes the rarer ones in f64;
+// here they are minimax fits in f32. erf, erfc, erfinv, i0 and i1 are within 4 ulp. lgamma and digamma are within 4 ulp
+// for positive arguments; for negative ones the error is 4 ulp of the larger term of the reflection or of 1, which shows
+// near the zeros. polygamma is within 8 + n/2 ulp for positive arguments.
 
 fn f_erf(x: f32) -> f32 {
     // Beyond 4 the result is 1 to the last bit.
@@ -15,11 +16,13 @@ fn f_erf(x: f32) -> f32 {
     return select(f_copysign(r, x), x, f_isnan(x));
 }
 
-// erfc(a) for a >= 0.45: e^(-a²)/(1 + 2a) times a polynomial in (a - 3)/(a + 3), the map of Shepherd and Laframboise (1981).
+// erfc(a) for a >= 0.45: e^(-a²)/(1 + 2a) times a polynomial in (a - 3)/(a + 3), the map of Shepherd and Laframboise
+// (1981).
 fn f_erfc_tail(x: f32) -> f32 {
     let a = clamp(x, 0.45, 10.5);
     let u = f_div_middle(a - 3.0, a + 3.0);
-    let high = 0.0683110207 + u * (-0.0236883946 + u * (0.00252008624 + u * (0.0017756843 + u * (-0.00072912639 + u * -9.48474844e-5))));
+    let last = 0.00252008624 + u * (0.0017756843 + u * (-0.00072912639 + u * -9.48474844e-5));
+    let high = 0.0683110207 + u * (-0.0236883946 + u * last);
     let p = 1.25300801 + u * (-0.135621086 + u * (-0.0475603342 + u * (0.129644632 + u * (-0.119294353 + u * high))));
     // a² = top² + low, top² exact.
     let top = f_top(a);
@@ -50,25 +53,29 @@ fn f_erfinv(x: f32) -> f32 {
     let w = -f_log((1.0 - a) * (1.0 + a));
     if w < 5.0 {
         let t = w - 2.5;
-        let high = -4.95413315e-6 + t * (-3.47692821e-6 + t * (4.64264076e-7 + t * (2.42512943e-8 + t * -8.65836025e-9)));
+        let last = 4.64264076e-7 + t * (2.42512943e-8 + t * -8.65836025e-9);
+        let high = -4.95413315e-6 + t * (-3.47692821e-6 + t * last);
         let middle = -0.00417750003 + t * (-0.00125275867 + t * (0.000218410496 + t * high));
         return x * (1.50140941 + t * (0.246640295 + t * middle));
     }
     let t = f_sqrt(w) - 3.0;
-    let high = 0.00569066126 + t * (-0.00360254035 + t * (0.00147623988 + t * (-4.69986517e-5 + t * (-0.000302794186 + t * 0.000108937777))));
+    let last = 0.00147623988 + t * (-4.69986517e-5 + t * (-0.000302794186 + t * 0.000108937777));
+    let high = 0.00569066126 + t * (-0.00360254035 + t * last);
     return x * (2.83297682 + t * (1.00167489 + t * (0.00944476482 + t * (-0.00763616804 + t * high))));
 }
 
 // log Γ(1 + z) for |z| <= ½.
 fn f_lgamma_near_one(z: f32) -> f32 {
-    let high = -0.118300401 + z * (0.107949451 + z * (-0.0584847704 + z * (0.041991882 + z * (-0.143745676 + z * (0.170819178 + z * -0.048002746)))));
+    let last = 0.041991882 + z * (-0.143745676 + z * (0.170819178 + z * -0.048002746));
+    let high = -0.118300401 + z * (0.107949451 + z * (-0.0584847704 + z * last));
     let middle = -0.207426965 + z * (0.169587329 + z * (-0.143290266 + z * (0.124778129 + z * high)));
     return z * (-0.577215672 + z * (0.822467029 + z * (-0.400684655 + z * (0.2705805 + z * middle))));
 }
 
 // log Γ(2 + z) for |z| <= ½.
 fn f_lgamma_near_two(z: f32) -> f32 {
-    let high = -0.00739127491 + z * (0.0028853619 + z * (-0.00115849858 + z * (0.000537332089 + z * (-0.000302680535 + z * 5.66157469e-5))));
+    let last = -0.00115849858 + z * (0.000537332089 + z * (-0.000302680535 + z * 5.66157469e-5));
+    let high = -0.00739127491 + z * (0.0028853619 + z * last);
     return z * (0.422784328 + z * (0.322467029 + z * (-0.0673519298 + z * (0.0205811337 + z * high))));
 }
 
@@ -138,11 +145,23 @@ fn f_digamma_positive(x: f32) -> f32 {
         y -= 1.0;
         shift += f_div_middle(1.0, y);
     }
-    // The factor x - x₀, with the zero in two parts, keeps the digits near it.
+    // The factor x - x₀ keeps the digits near the zero x₀. Its second part, 1.2438150e-8, times ψ' there is a term of
+    // its own, since a compiler may join two constants that are subtracted one after the other.
     let t = y - 1.5;
-    let high = 0.0949976519 + t * (-0.0620556287 + t * (0.0407370068 + t * (-0.02578789 + t * (0.0175498184 + t * (-0.0163728222 + t * 0.0102902362)))));
+    let last = -0.02578789 + t * (0.0175498184 + t * (-0.0163728222 + t * 0.0102902362));
+    let high = 0.0949976519 + t * (-0.0620556287 + t * (0.0407370068 + t * last));
     let p = 0.951055884 + t * (-0.423627496 + t * (0.24054192 + t * (-0.148398906 + t * high)));
-    return ((y - 1.4616321) - 1.2438150e-8) * p + shift;
+    return ((y - 1.4616321) * p - 1.2036053e-8) + shift;
+}
+
+// cot πd for 0 < |d| <= ½.
+fn f_cot_pi(d: f32) -> f32 {
+    let a = f_abs(d);
+    let far = a > 0.25;
+    let r = 3.1415927 * select(a, 0.5 - a, far);
+    let s = f_sin_reduced(r);
+    let c = f_cos_reduced(r);
+    return f_copysign(f_div(select(c, s, far), select(s, c, far)), d);
 }
 
 // NaN at the negative poles, ∓∞ at ±0, as in PyTorch.
@@ -160,26 +179,26 @@ fn f_digamma(x: f32) -> f32 {
         return f_nan();
     }
     // ψ(1 - x) - ψ(x) = π·cot πx
-    return f_digamma_positive(1.0 - x) - f_div(3.1415927, f_tan(3.1415927 * (x - round(x))));
+    return f_digamma_positive(1.0 - x) - 3.1415927 * f_cot_pi(x - round(x));
 }
 
-// n!/a^(n + 1)
-fn f_polygamma_term(n: i32, a: f32) -> f32 {
-    let reciprocal = f_div(1.0, a);
-    var r = reciprocal;
+// n!/a^n
+fn f_polygamma_power(n: i32, a: f32) -> f32 {
+    var r = 1.0;
     for (var k = 1; k <= n; k++) {
         r *= f_div(f32(k), a);
     }
     return r;
 }
 
-// n!·Σ (q + k)^-(n + 1) for q > 0: eight terms, and the Euler-Maclaurin formula for the rest.
+// n!·Σ (q + k)^-(n + 1) for q > 0, n!/q^(n + 1) being the first term: eight terms, and the Euler-Maclaurin formula for the rest.
 fn f_polygamma_sum(n: i32, q: f32) -> f32 {
     if f_isinf(q) {
         return 0.0;
     }
     let a = q + 8.0;
-    let power = f_polygamma_term(n, a);
+    let lead = f_polygamma_power(n, a);
+    let power = lead / a;
     let s = f32(n + 1);
     let square = a * a;
     // s (s + 1) … (s + 2k)/a^(s + 2k + 1), times B₂ₖ/(2k)!
@@ -193,15 +212,16 @@ fn f_polygamma_sum(n: i32, q: f32) -> f32 {
     rest -= factor * 8.2671958e-7;
     factor *= (s + 7.0) * (s + 8.0) / square;
     rest += factor * 2.0876757e-8;
-    var sum = power * a / f32(n) + (0.5 * power + rest);
+    var sum = f_div(lead, f32(n)) + (0.5 * power + rest);
     // From the smallest on.
     for (var k = 7; k >= 0; k--) {
-        sum += f_polygamma_term(n, q + f32(k));
+        let b = q + f32(k);
+        sum += f_div(f_polygamma_power(n, b), b);
     }
     return sum;
 }
 
-// The n-th derivative of digamma, n >= 0: (-1)^(n+1)·n!·ζ(n + 1, x). The error grows with n, by an ulp or two each.
+// The n-th derivative of digamma, n >= 0: (-1)^(n+1)·n!·ζ(n + 1, x).
 fn f_polygamma(x: f32, n: f32) -> f32 {
     if f_iszero(n) {
         return f_digamma(x);
@@ -215,43 +235,49 @@ fn f_polygamma(x: f32, n: f32) -> f32 {
     if x > 0.0 {
         value = f_polygamma_sum(order, x);
     } else if floor(x) != x {
-        // Terms left of 0 by reflection.
-        let fraction = x - floor(x);
-        let left = f_polygamma_sum(order, 1.0 - fraction) - f_polygamma_sum(order, 1.0 - x);
-        value = f_polygamma_sum(order, fraction) + select(left, -left, even);
+        // The term of the nearest integer, those right of it, and by reflection those left of it.
+        let d = x - round(x);
+        let left = f_polygamma_sum(order, 1.0 - d) - f_polygamma_sum(order, 1.0 - x);
+        let right = f_polygamma_sum(order, 1.0 + d);
+        value = f_div(f_polygamma_power(order, d), d) + (right + select(left, -left, even));
     }
     return select(value, f_neg(value), even);
 }
 
-// e^a·p/√a for a >= 8, without the overflow of e^a.
+// e^a·p/√a for a >= 5, without the overflow of e^a; NaN for infinity, as in PyTorch.
 fn f_bessel_tail(a: f32, p: f32) -> f32 {
-    let b = clamp(a, 8.0, 100.0);
+    if !f_isfinite(a) {
+        return f_nan();
+    }
+    let b = clamp(a, 5.0, 100.0);
     let n = round(b * 1.442695);
     let e = f_exp_reduced(f_exp_rest(b, n));
     return f_scale(f_div_middle(e * p, f_sqrt(b)) * 4.0, i32(n) - 2);
 }
 
-// The modified Bessel functions of the first kind: a polynomial in x²/4 up to 8, in 1/x beyond.
+// The modified Bessel functions of the first kind: a polynomial in x²/4 up to 5, in 1/x beyond.
 fn f_i0(x: f32) -> f32 {
     let a = f_abs(x);
-    if a <= 8.0 {
+    if a <= 5.0 {
         let z = 0.25 * a * a;
-        let high = 6.96200441e-5 + z * (1.89593368e-6 + z * (4.30055849e-8 + z * (3.86914334e-10 + z * 1.4894792e-11)));
-        return 1.0 + z * (1.00000012 + z * (0.249999419 + z * (0.0277786124 + z * (0.0017355819 + z * high))));
+        let high = 0.00173432892 + z * (7.01668614e-5 + z * (1.77404149e-6 + z * 5.57800597e-8));
+        return 1.0 + z * (1.00000024 + z * (0.249998704 + z * (0.0277800374 + z * high)));
     }
     let t = f_div(1.0, a);
-    let p = 0.398942292 + t * (0.0498653315 + t * (0.0282194316 + t * (0.0239087865 + t * (0.130628392 + t * (-0.623272061 + t * (2.84845424 + t * -1.00307727))))));
-    return select(f_bessel_tail(a, p), f_abs(x), f_isnan(x));
+    let high = 0.434381723 + t * (-3.53245974 + t * (16.5900288 + t * -26.4407539));
+    let p = 0.398942292 + t * (0.0498620719 + t * (0.0286137033 + t * (0.00781789981 + t * high)));
+    return f_bessel_tail(a, p);
 }
 
 fn f_i1(x: f32) -> f32 {
     let a = f_abs(x);
-    if a <= 8.0 {
+    if a <= 5.0 {
         let z = 0.25 * a * a;
-        let high = 1.15910143e-5 + z * (2.72425609e-7 + z * (5.2608442e-9 + z * (4.74069568e-11 + z * 1.41992483e-12)));
-        return 0.5 * x * (1.0 + z * (0.5 + z * (0.0833332911 + z * (0.00694452086 + z * (0.00034717127 + z * high)))));
+        let high = 0.000346965913 + z * (1.16687197e-5 + z * (2.566793e-7 + z * 6.81362522e-9));
+        return 0.5 * x * (1.0 + z * (0.50000006 + z * (0.0833330825 + z * (0.00694481237 + z * high))));
     }
     let t = f_div(1.0, a);
-    let p = 0.398942292 + t * (-0.149605498 + t * (-0.0466420203 + t * (-0.0429541133 + t * (-0.0470307842 + t * (-0.0187053923 + t * -1.20780051)))));
-    return select(f_copysign(f_bessel_tail(a, p), x), x, f_isnan(x));
+    let high = -0.0581674017 + t * (-0.640855014 + t * (8.42381859 + t * (-53.4253883 + t * 103.18998)));
+    let p = 0.398942292 + t * (-0.149604306 + t * (-0.0467567444 + t * (-0.0399158448 + t * high)));
+    return f_copysign(f_bessel_tail(a, p), x);
 }

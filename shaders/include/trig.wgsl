@@ -1,5 +1,5 @@
-// Trigonometric and hyperbolic functions of f32 and their inverses, after rust/core/src/cpu/math/single.rs, whose polynomials
-// these are. Within 4 ulp for every finite argument, however large.
+// Trigonometric and hyperbolic functions of f32 and their inverses, after rust/core/src/cpu/math/single.rs, whose
+// polynomials these are. Within 3 ulp for every finite argument, however large.
 
 // Three words of 2/π from bit 32·k on, and the word before them; 2/π begins in word 1.
 fn f_two_over_pi(k: u32) -> vec4<u32> {
@@ -19,8 +19,8 @@ fn f_two_over_pi(k: u32) -> vec4<u32> {
     }
 }
 
-// a less a whole number of quarter turns, and that number modulo 4, for 1 <= a (Payne and Hanek 1983): a·2/π modulo 4 in
-// integers of 64 bits, of which 2 are whole. Whole multiples of 4 drop out with the words of 2/π before the window.
+// a less a whole number of quarter turns, and that number modulo 4, for 1 <= a (Payne and Hanek 1983): a·2/π modulo 4
+// in integers of 64 bits, of which 2 are whole. Whole multiples of 4 drop out with the words of 2/π before the window.
 fn f_reduce_large(a: f32) -> vec2<f32> {
     let bits = bitcast<u32>(a);
     let start = (bits >> 23u) - 128u;
@@ -33,11 +33,15 @@ fn f_reduce_large(a: f32) -> vec2<f32> {
     let turns = i64_add(i64_add(u32_mul_wide(m, window.y), vec2<u32>(0u, m * window.x)), vec2<u32>(tail, 0u));
     let quarter = (turns.y + 0x20000000u) >> 30u;
     let rest = vec2<u32>(turns.x, turns.y - (quarter << 30u));
-    // π/2 · 2^-62
-    return vec2<f32>(i64_to_f32(rest) * 3.4061216e-19, f32(quarter));
+    // The top word of |rest| times π/2 in units of 2^-31, so that one rounding is left.
+    let size = i64_abs(rest);
+    let zeros = min(select(countLeadingZeros(size.y), 32u + countLeadingZeros(size.x), size.y == 0u), 63u);
+    let angle = u64_right_shift(u32_mul_wide(u64_left_shift(size, zeros).y, 0xc90fdaa2u), 1u);
+    let r = i64_to_f32(angle) * f_pow2(-60 - bitcast<i32>(zeros));
+    return vec2<f32>(select(r, -r, i64_signbit(rest)), f32(quarter));
 }
 
-// The same for 0 <= a <= 800, with π/2 in four parts of 13 bits, whose products with the number of quarter turns are exact.
+// The same for 0 <= a <= 800, with π/2 in four parts of 13 bits, whose products with the number of turns are exact.
 fn f_reduce_small(a: f32) -> vec2<f32> {
     let n = round(a * 0.63661975);
     let near = (a - n * 1.57055664) - n * 0.000239670277;
