@@ -298,7 +298,8 @@ def time_expression(chosen: argparse.Namespace) -> None:
     arrays = {name: a for name, a in (("x", x), ("y", y)) if re.search(rf"\b{name}\b", chosen.expression)}
     plain, wanted = (lab.map([e], arrays, "f32", repeat=7).seconds for e in ("x", chosen.expression))
     print(
-        f"{lab.name}\n{chosen.expression}: {wanted * 1e3:.3f} ms, {wanted / plain:.2f} times a copy ({plain * 1e3:.3f} ms)"
+        f"{lab.name}\n{chosen.expression}: {wanted * 1e3:.3f} ms, "
+        f"{wanted / plain:.2f} times a copy ({plain * 1e3:.3f} ms)"
     )
 
 
