@@ -28,8 +28,9 @@ fn f_erfc_tail(x: f32) -> f32 {
     let top = f_top(a);
     let low = (a - top) * (a + top);
     let n = round(-(top * top) * 1.442695);
-    let e = f_exp_reduced(f_exp_rest(-(top * top), n) - low);
-    return f_scale(f_div_middle(e * p, 1.0 + 2.0 * a) * 16.0, i32(n) - 4);
+    let r = f_exp_rest(-(top * top), n) - low;
+    let q = f_div_middle(p, 1.0 + 2.0 * a);
+    return f_scale((q + q * (r + r * r * f_exp_tail(r))) * 16.0, i32(n) - 4);
 }
 
 fn f_erfc(x: f32) -> f32 {
@@ -255,8 +256,9 @@ fn f_bessel_tail(a: f32, p: f32) -> f32 {
     }
     let b = clamp(a, 5.0, 100.0);
     let n = round(b * 1.442695);
-    let e = f_exp_reduced(f_exp_rest(b, n));
-    return f_scale(f_div_middle(e * p, f_sqrt(b)) * 4.0, i32(n) - 2);
+    let r = f_exp_rest(b, n);
+    let q = f_div_middle(p, f_sqrt(b));
+    return f_scale((q + q * (r + r * r * f_exp_tail(r))) * 4.0, i32(n) - 2);
 }
 
 // The modified Bessel functions of the first kind: a polynomial in x²/4 up to 5, in 1/x beyond.
