@@ -53,11 +53,18 @@ fn f_pow2(n: i32) -> f32 {
     return bitcast<f32>(bitcast<u32>(n + 127) << 23u);
 }
 
-// v * 2^n with one rounding, for 0.25 < |v| < 4. The result may be denormal or infinite.
+// v * 2^n with one rounding, for 2^-4 < |v| < 16. The result may be denormal or infinite.
 fn f_scale(v: f32, n: i32) -> f32 {
-    let e = clamp(n, -250, 250);
-    let half = e >> 1u;
-    return v * f_pow2(half) * f_pow2(e - half);
+    let bits = bitcast<u32>(v);
+    let k = clamp(n, -200, 300);
+    let e = bitcast<i32>((bits >> 23u) & 255u) + k;
+    if e >= 255 {
+        return bitcast<f32>((bits & 0x80000000u) | 0x7f800000u);
+    }
+    if e > 0 {
+        return bitcast<f32>(bits + (bitcast<u32>(k) << 23u));
+    }
+    return v * f_pow2(k + 100) * f_pow2(-100);
 }
 
 // x / y for y in the middle of the range of f32.

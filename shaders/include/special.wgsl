@@ -1,7 +1,7 @@
 // The error functions, the gamma functions and the Bessel functions of f32. The CPU computes the rarer ones in f64;
 // here they are minimax fits in f32. erf, erfc, erfinv, i0 and i1 are within 4 ulp. lgamma and digamma are within 4 ulp
-// for positive arguments; for negative ones the error is 4 ulp of the larger term of the reflection or of 1, which shows
-// near the zeros. polygamma is within 6 + n ulp for positive arguments.
+// for positive arguments; for negative ones the error is 4 ulp of the larger term of the reflection or of 1, which
+// shows near the zeros. polygamma is within 6 + n ulp for positive arguments.
 
 fn f_erf(x: f32) -> f32 {
     // Beyond 4 the result is 1 to the last bit.
@@ -28,8 +28,9 @@ fn f_erfc_tail(x: f32) -> f32 {
     let top = f_top(a);
     let low = (a - top) * (a + top);
     let n = round(-(top * top) * 1.442695);
-    let e = f_exp_reduced(f_exp_rest(-(top * top), n) - low);
-    return f_scale(f_div_middle(e * p, 1.0 + 2.0 * a) * 16.0, i32(n) - 4);
+    let r = f_exp_rest(-(top * top), n) - low;
+    let q = f_div_middle(p, 1.0 + 2.0 * a);
+    return f_scale((q + q * (r + r * r * f_exp_tail(r))) * 16.0, i32(n) - 4);
 }
 
 fn f_erfc(x: f32) -> f32 {
@@ -69,7 +70,8 @@ fn f_lgamma_near_one(z: f32) -> f32 {
     let last = 0.041991882 + z * (-0.143745676 + z * (0.170819178 + z * -0.048002746));
     let high = -0.118300401 + z * (0.107949451 + z * (-0.0584847704 + z * last));
     let middle = -0.207426965 + z * (0.169587329 + z * (-0.143290266 + z * (0.124778129 + z * high)));
-    return z * (-0.577215672 + z * (0.822467029 + z * (-0.400684655 + z * (0.2705805 + z * middle))));
+    let r = z * (-0.577215672 + z * (0.822467029 + z * (-0.400684655 + z * (0.2705805 + z * middle))));
+    return select(r, 0.0, z == 0.0);
 }
 
 // log Γ(2 + z) for |z| <= ½.
@@ -254,8 +256,9 @@ fn f_bessel_tail(a: f32, p: f32) -> f32 {
     }
     let b = clamp(a, 5.0, 100.0);
     let n = round(b * 1.442695);
-    let e = f_exp_reduced(f_exp_rest(b, n));
-    return f_scale(f_div_middle(e * p, f_sqrt(b)) * 4.0, i32(n) - 2);
+    let r = f_exp_rest(b, n);
+    let q = f_div_middle(p, f_sqrt(b));
+    return f_scale((q + q * (r + r * r * f_exp_tail(r))) * 4.0, i32(n) - 2);
 }
 
 // The modified Bessel functions of the first kind: a polynomial in x²/4 up to 5, in 1/x beyond.

@@ -12,10 +12,14 @@ use std::sync::LazyLock;
 /// The names of a file's items, each of which starts in column 0, are unique over all files.
 const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/bits.wgsl"),
+    include_str!("../../../../shaders/include/arith.wgsl"),
     include_str!("../../../../shaders/include/half.wgsl"),
     include_str!("../../../../shaders/include/int32.wgsl"),
     include_str!("../../../../shaders/include/int64.wgsl"),
-    include_str!("../../../../shaders/include/math.wgsl"),
+    include_str!("../../../../shaders/include/exp_log.wgsl"),
+    include_str!("../../../../shaders/include/trig.wgsl"),
+    include_str!("../../../../shaders/include/special.wgsl"),
+    include_str!("../../../../shaders/include/activation.wgsl"),
     include_str!("../../../../shaders/include/philox.wgsl"),
 ];
 
