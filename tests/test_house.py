@@ -33,6 +33,7 @@ FORBIDDEN = {
     "error": ABOVE_FOUNDATION,
     "os": ABOVE_FOUNDATION,
     "params": ABOVE_FOUNDATION,
+    "sync": ABOVE_FOUNDATION,
     "rng": ABOVE_FOUNDATION,
     "shape": ABOVE_FOUNDATION,
     "op": {"graph", "grad", "tensor", "ops", "transform", "exec"} | BACKENDS,

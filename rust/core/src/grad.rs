@@ -1,6 +1,7 @@
 //! The gradient graph's data: what a tensor knows about its gradient, and the nodes that will compute it. The engine that
 //! walks it is `transform/autograd.rs`; the rules are beside the operators in `ops/`.
 
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::{Error, Result};
@@ -62,11 +63,19 @@ pub struct GradEdge {
     pub output: u32,
 }
 
-/// Shape and dtype that a gradient must have.
+/// Shape, dtype and device that a gradient must have.
 #[derive(Clone, Debug)]
 pub struct GradMeta {
     pub layout: Arc<Layout>,
     pub dtype: DType,
+    pub device: Device,
+}
+
+impl GradMeta {
+    /// Of the gradients of this tensor.
+    pub fn of(t: &Tensor) -> GradMeta {
+        GradMeta { layout: t.layout().clone(), dtype: t.dtype(), device: t.device() }
+    }
 }
 
 const RELEASED: &str = "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.";

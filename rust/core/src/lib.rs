@@ -21,6 +21,7 @@ pub mod os;
 pub mod params;
 pub mod rng;
 pub mod shape;
+pub mod sync;
 pub mod tensor;
 pub mod transform;
 

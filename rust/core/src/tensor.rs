@@ -317,7 +317,7 @@ impl Tensor {
         let base = self.base()?;
         let edges = [base.gradient_edge()].into_iter().collect();
         let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
-        let meta = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
+        let meta = GradMeta::of(self);
         let node = GradNode::new("AsStridedBackward0", rule, edges, [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
         self.history_is_current();
@@ -344,7 +344,7 @@ impl Tensor {
             return Some(GradEdge { node, output: 0 });
         }
         let leaf = Leaf { meta: Arc::downgrade(meta), tensor: self.downgrade() };
-        let out = GradMeta { layout: self.layout().clone(), dtype: self.dtype() };
+        let out = GradMeta::of(self);
         let node = Arc::new(GradNode::new(
             "AccumulateGrad",
             Rule::Accumulate(leaf),
@@ -457,7 +457,7 @@ fn attach_node(
         return None;
     }
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
-    let metas = outputs.iter().map(|o| GradMeta { layout: o.layout().clone(), dtype: o.dtype() }).collect();
+    let metas = outputs.iter().map(|o| GradMeta::of(o)).collect();
     let node = Arc::new(GradNode::new(name, rule(), edges, metas));
     for (i, o) in outputs.iter().enumerate() {
         if o.dtype().is_float() {

@@ -32,7 +32,7 @@ pub fn run(py: Python<'_>, op: &str, values: &Values) -> PyResult<bool> {
         }
         "tril" | "triu" => {
             let layout = Layout::contiguous(target.shape_dims().clone());
-            let all = create::full_with(layout, Scalar::Bool(true), DType::Bool).py()?;
+            let all = create::full_with(layout, Scalar::Bool(true), DType::Bool, target.device()).py()?;
             let outside = rearrange::triangle(op == "triu", &all, a.int(1)).and_then(|t| t.logical_not()).py()?;
             write(target, &Places::Mask(&outside), Scalar::Int(0).into(), false, op).py()?;
         }

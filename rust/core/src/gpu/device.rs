@@ -5,7 +5,7 @@ use super::encoder::Work;
 use super::memory::Pool;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
-use crate::graph::lock;
+use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 

@@ -5,7 +5,7 @@ use super::device::Gpu;
 use super::memory::Allocation;
 use super::pipelines::{PARAMETER_BYTES, Pipeline};
 use crate::error::{Error, Result};
-use crate::graph::lock;
+use crate::sync::lock;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
-use crate::graph::lock;
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::Arc;
 

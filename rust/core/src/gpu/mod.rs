@@ -32,6 +32,3 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
         _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,7 @@
 
 use super::device::{Features, Gpu};
 use crate::error::{Error, Result};
-use crate::graph::lock;
+use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -313,7 +313,7 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
             _ => None,
         })
         .collect();
-    let meta = GradMeta { layout: result.layout().clone(), dtype: result.dtype() };
+    let meta = GradMeta::of(result);
     let mask = needed(op, &edges);
     let node =
         Arc::new(GradNode::new(step_name(op, given), GradRule::Ew(op, compute), edges, SmallVec::from_iter([meta])));

@@ -238,7 +238,7 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
         return view::rebase_history(base, target, value);
     }
     let edges = SmallVec::from_iter([target.gradient_edge(), value.and_then(Tensor::gradient_edge)]);
-    let meta = GradMeta { layout: target.layout().clone(), dtype: target.dtype() };
+    let meta = GradMeta::of(target);
     let rule = Rule::Fn(Box::new(|v| {
         let g = v.grad()?;
         let old = if v.needs(0) { Some(create::zeros(g.shape_dims().clone(), g.dtype(), g.device())?) } else { None };

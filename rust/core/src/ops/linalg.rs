@@ -217,12 +217,12 @@ fn svd_grad(v: &Vjp) -> Result<Tensor> {
     let (row, column) = (view::unsqueeze(s, -2)?, view::unsqueeze(s, -1)?);
     let squares = row.mul(&row)?;
     let gaps = squares.sub(&t(&squares)?)?;
-    let diagonal = super::create::eye(k as i64, k as i64, s.dtype())?;
+    let diagonal = super::create::eye(k as i64, k as i64, s.dtype(), s.device())?;
     let gaps = gaps.add(&diagonal)?;
     let skew = |x: &Tensor| x.sub(&t(x)?)?.div(&gaps);
     let mut middle = match v.grads[1].as_ref() {
         Some(g) => view::unsqueeze(g, -1)?.mul(&diagonal)?,
-        None => super::create::zeros(gaps.shape_dims().clone(), s.dtype())?,
+        None => super::create::zeros(gaps.shape_dims().clone(), s.dtype(), s.device())?,
     };
     if let Some(g) = &gu {
         middle = middle.add(&skew(&product(&t(&u)?, g)?)?.mul(&row)?)?;

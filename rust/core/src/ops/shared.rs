@@ -21,7 +21,10 @@ pub enum Places<'a> {
 pub fn write(target: &Tensor, places: &Places, value: Operand, accumulate: bool, op: &str) -> Result<()> {
     let distinct = once(target)?;
     let count = distinct.numel();
-    let numbers = view::reshape(&create::ramp(Scalar::Int(0), Scalar::Int(1), count, DType::I64)?, distinct.shape())?;
+    let numbers = view::reshape(
+        &create::ramp(Scalar::Int(0), Scalar::Int(1), count, DType::I64, target.device())?,
+        distinct.shape(),
+    )?;
     let numbers = view::expand(&numbers, target.shape())?;
     let at = match places {
         Places::Mask(mask) => advanced::masked_select(&numbers, mask)?,
@@ -29,7 +32,7 @@ pub fn write(target: &Tensor, places: &Places, value: Operand, accumulate: bool,
         Places::Indices(indices) => advanced::index(&numbers, indices)?,
     };
     let value = match value {
-        Operand::Number(n) => create::number(n, target.dtype())?,
+        Operand::Number(n) => create::number(n, target.dtype(), target.device())?,
         Operand::Tensor(v) => cast(v, target.dtype())?,
     };
     let tracked = modes().grad && (value.requires_grad() || distinct.requires_grad());
@@ -39,8 +42,18 @@ pub fn write(target: &Tensor, places: &Places, value: Operand, accumulate: bool,
     let flat_at = [Some(view::reshape(&at, &[at.numel()])?)];
     let new = if value.rank() == 0 && !accumulate {
         // A place that is named several times is still written once, which its gradient has to know.
-        let none = create::full_with(Layout::contiguous(Dims::from([count])), Scalar::Bool(false), DType::Bool)?;
-        let written = advanced::index_put(&none, &flat_at, &create::number(Scalar::Bool(true), DType::Bool)?, false)?;
+        let none = create::full_with(
+            Layout::contiguous(Dims::from([count])),
+            Scalar::Bool(false),
+            DType::Bool,
+            target.device(),
+        )?;
+        let written = advanced::index_put(
+            &none,
+            &flat_at,
+            &create::number(Scalar::Bool(true), DType::Bool, target.device())?,
+            false,
+        )?;
         where_(&written, &value, &old_flat)?
     } else {
         let values = view::reshape(&view::expand(&value, at.shape())?, &[at.numel()])?;

@@ -31,7 +31,7 @@ pub fn softmax(log: bool, t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<
         t.dtype().scalar_name()
     );
     if !t.dtype().is_float() {
-        return super::create::zeros(t.shape_dims().clone(), t.dtype());
+        return super::create::zeros(t.shape_dims().clone(), t.dtype(), t.device());
     }
     let out = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(t.shape_dims().clone())) };
     let out = record_one(Op::Fused(Fused::Softmax { log, dim: d as u8 }), SmallVec::from_iter([t.input()]), out)?;

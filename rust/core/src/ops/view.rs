@@ -172,7 +172,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     use crate::grad::{GradEdge, GradMeta, GradNode};
     let flat = Flat::new(base.layout(), target.layout())?;
     let edges = [base.gradient_edge(), value.and_then(|v| v.gradient_edge())].into_iter().collect();
-    let meta = GradMeta { layout: base.layout().clone(), dtype: base.dtype() };
+    let meta = GradMeta::of(base);
     let rule = Rule::Once(Box::new(move |v: &Vjp| {
         let g = flat.of_base(v.grad()?)?;
         let kept = if v.needs(0) { Some(flat.to_base(&zero_window(&g, &flat.window)?)?) } else { None };
@@ -367,7 +367,7 @@ fn all_gradients(v: &Vjp) -> Result<Vec<Tensor>> {
     let outputs = v.grads.iter().zip(&v.node.outputs);
     let full = outputs.map(|(g, meta)| match g {
         Some(g) => Ok(g.clone()),
-        None => super::create::zeros(meta.layout.shape.clone(), meta.dtype),
+        None => super::create::zeros(meta.layout.shape.clone(), meta.dtype, meta.device),
     });
     full.collect()
 }

@@ -1,14 +1,14 @@
 //! The backend against the CPU, on whatever adapter the environment admits (`CORTEN_GPU_SOFTWARE=1` for a software one).
 
-use super::adapters;
-use crate::device::Device;
-use crate::dtype::DType;
-use crate::op::Ew;
-use crate::ops::create::from_slice;
-use crate::ops::device::{on_host, to_device};
-use crate::ops::elementwise::{apply, cast};
-use crate::ops::{to_vec_i64, view};
-use crate::tensor::Tensor;
+use corten_core::device::Device;
+use corten_core::dtype::DType;
+use corten_core::gpu::adapters;
+use corten_core::op::Ew;
+use corten_core::ops::create::from_slice;
+use corten_core::ops::device::{on_host, to_device};
+use corten_core::ops::elementwise::{apply, cast};
+use corten_core::ops::{to_vec_i64, view};
+use corten_core::tensor::Tensor;
 
 fn missing() -> bool {
     adapters::count() == 0
@@ -19,8 +19,8 @@ fn values(n: usize) -> Vec<f32> {
 }
 
 fn floats(t: &Tensor) -> Vec<f64> {
-    let t = on_host(t).and_then(|t| crate::ops::contiguous(&t)).and_then(|t| cast(&t, DType::F64)).expect("read");
-    let b = crate::exec::materialize(&t).expect("values");
+    let t = on_host(t).and_then(|t| corten_core::ops::contiguous(&t)).and_then(|t| cast(&t, DType::F64)).expect("read");
+    let b = corten_core::exec::materialize(&t).expect("values");
     // SAFETY: contiguous float64 elements.
     unsafe { std::slice::from_raw_parts(b.ptr().cast::<f64>(), t.numel()) }.to_vec()
 }
