@@ -21,6 +21,7 @@ from ._core import (
     float32,
     float64,
     flush,
+    get_default_device,
     get_default_dtype,
     get_num_threads,
     int8,
@@ -84,10 +85,19 @@ class Size(tuple):
 
 _core.set_size_class(Size)
 
+
+def set_default_device(device):
+    """
+    The device of tensors that are made without one: ``cpu`` at first, and for None (``torch.set_default_device``).
+
+    Raises RuntimeError where the device is not there.
+    """
+    _core.set_default_device("cpu" if device is None else device)
+
 # Checkers take the name to be true; importing `typing` for it would be a third of `import corten`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import linalg, nn, optim, random, serialization, special, storage, utils, vision
+    from . import cuda, gpu, linalg, nn, optim, random, serialization, special, storage, utils, vision
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from .serialization import load, save
 del TYPE_CHECKING
@@ -109,7 +119,7 @@ from ._dtype_info import finfo, iinfo  # noqa: E402
 from ._tensor_repr import set_printoptions  # noqa: E402
 
 # Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
-_LAZY = dict.fromkeys(["linalg", "nn", "optim", "random", "serialization", "special", "storage", "utils", "vision"], "")
+_LAZY = dict.fromkeys(["cuda", "gpu", "linalg", "nn", "optim", "random", "serialization", "special", "storage", "utils", "vision"], "")
 _LAZY.update(load="serialization", save="serialization")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))

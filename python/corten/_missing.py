@@ -1,7 +1,6 @@
 """What a name of PyTorch that corten lacks says: the error names the nearest thing that is there."""
 
 _HINTS = {
-    "corten.cuda": "there is no CUDA backend; run on device 'cpu'",
     "corten.mps": "there is no MPS backend; run on device 'cpu'",
     "corten.xpu": "there is no XPU backend; run on device 'cpu'",
     "corten.accelerator": "run on device 'cpu'",

@@ -111,8 +111,10 @@ def _lines(nested, dims, indent, formatter):
 
 
 def _suffixes(tensor, default_dtype, printed):
-    """What follows the data: size, dtype, grad_fn or requires_grad."""
+    """What follows the data: device, size, dtype, grad_fn or requires_grad."""
     out = []
+    if tensor.device != _core.get_default_device():
+        out.append(f"device='{tensor.device}'")
     if tensor.numel() == 0 and tensor.dim() != 1:
         out.append(f"size={tuple(tensor.shape)}")
     dtype = tensor.dtype
@@ -135,6 +137,8 @@ def tensor_repr(self, *, tensor_contents=None):
     """`repr(tensor)` in PyTorch's format."""
     prefix = "tensor("
     values = self.detach()
+    if values.numel() > _options["threshold"] and values.device.type != "cpu":
+        values = values.cpu()
     floating = values.is_floating_point()
     if tensor_contents is not None:
         body = tensor_contents

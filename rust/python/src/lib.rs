@@ -8,6 +8,7 @@ mod debug;
 mod dispatch;
 mod dlpack;
 mod error;
+mod gpu;
 mod indexing;
 mod memory;
 mod nodes;
@@ -48,6 +49,8 @@ mod _core {
     #[pymodule_export]
     use crate::error::{InternalError, OutOfMemoryError};
     #[pymodule_export]
+    use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_reset_peak, gpu_synchronize};
+    #[pymodule_export]
     use crate::memory::{
         alias_tensor, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes, to_numpy,
     };
@@ -60,7 +63,9 @@ mod _core {
     #[pymodule_export]
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
-    use crate::types::{PyDType, PyDevice, PyFormat, PyLayout};
+    use crate::types::{
+        PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu, set_default_device,
+    };
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -187,8 +187,9 @@ pub fn default_device() -> Device {
     }
 }
 
+/// Sets the device of tensors that are made without a device.
 #[pyfunction]
-pub fn _set_default_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn set_default_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
     let code = match extract_device(device)? {
         Device::Cpu => 0,
         Device::Gpu(i) => u32::from(i) + 1,
@@ -197,8 +198,9 @@ pub fn _set_default_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
+/// The device of tensors that are made without a device.
 #[pyfunction]
-pub fn _get_default_device() -> PyDevice {
+pub fn get_default_device() -> PyDevice {
     device_object(default_device())
 }
 
@@ -207,15 +209,17 @@ pub fn current_gpu() -> PyResult<Device> {
     PyDevice { kind: "gpu".into(), index: None }.resolve()
 }
 
+/// Chooses the GPU that a device without a number means.
 #[pyfunction]
-pub fn _set_current_gpu(index: u16) -> PyResult<()> {
+pub fn set_current_gpu(index: u16) -> PyResult<()> {
     gpu::adapters::adapter(index).py()?;
     CURRENT_GPU.store(index, Relaxed);
     Ok(())
 }
 
+/// The number of the GPU that a device without a number means.
 #[pyfunction]
-pub fn _current_gpu() -> u16 {
+pub fn current_gpu_index() -> u16 {
     CURRENT_GPU.load(Relaxed)
 }
 

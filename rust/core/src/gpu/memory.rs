@@ -133,3 +133,16 @@ impl Drop for Allocation {
         pool.free.entry(self.bytes).or_default().push((self.id, self.buffer.clone()));
     }
 }
+
+impl Gpu {
+    /// What is allocated and held.
+    pub fn memory(&self) -> Stats {
+        lock(&self.pool).stats
+    }
+
+    /// The peak starts anew from what is allocated now.
+    pub fn reset_peak(&self) {
+        let mut pool = lock(&self.pool);
+        pool.stats.peak = pool.stats.allocated;
+    }
+}

@@ -127,6 +127,11 @@ impl Gpu {
         Ok(pipeline)
     }
 
+    /// How many shaders were compiled since the device was opened.
+    pub fn shaders_compiled(&self) -> u64 {
+        lock(&self.pipelines).compiled
+    }
+
     fn compile(&self, all: &mut Pipelines, name: &str, source: &str, accesses: &[Access]) -> Result<Pipeline> {
         let limit = self.limits.max_storage_buffers_per_shader_stage as usize;
         if accesses.len() > limit {
