@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import os
 import random
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
+    if config.getoption("--device") == "gpu":
+        # Before the first look for GPUs: software adapters are used where they are asked for.
+        os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
     if config.getoption("--resume"):
         from resume import Resume
 
