@@ -35,6 +35,7 @@ from ._core import (
     preserve_format,
     promote_types,
     result_type,
+    set_default_device,
     set_default_dtype,
     set_num_threads,
     strided,
@@ -85,15 +86,6 @@ class Size(tuple):
 
 _core.set_size_class(Size)
 
-
-def set_default_device(device):
-    """
-    The device of tensors that are made without one: ``cpu`` at first, and for None (``torch.set_default_device``).
-
-    Raises RuntimeError where the device is not there.
-    """
-    _core.set_default_device("cpu" if device is None else device)
-
 # Checkers take the name to be true; importing `typing` for it would be a third of `import corten`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +111,9 @@ from ._dtype_info import finfo, iinfo  # noqa: E402
 from ._tensor_repr import set_printoptions  # noqa: E402
 
 # Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
-_LAZY = dict.fromkeys(["cuda", "gpu", "linalg", "nn", "optim", "random", "serialization", "special", "storage", "utils", "vision"], "")
+_LAZY = dict.fromkeys(
+    ["cuda", "gpu", "linalg", "nn", "optim", "random", "serialization", "special", "storage", "utils", "vision"], ""
+)
 _LAZY.update(load="serialization", save="serialization")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))

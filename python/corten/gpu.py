@@ -1,11 +1,11 @@
 """GPUs of any make: which there are, what they hold, and waiting for them (the functions of ``torch.cuda``).
 
-A GPU is reached through Vulkan, Metal or DX12. These environment variables choose among what the system has, and are read when
-the first GPU is looked for:
+A GPU is reached through Vulkan, Metal or DX12. These environment variables choose among what the system has, and are
+read when the first GPU is looked for:
 
 * ``CORTEN_GPU_BACKEND``: comma-separated backends that may be used (``vulkan``, ``metal``, ``dx12``).
 * ``CORTEN_GPU_ADAPTER``: part of an adapter's name, or its number.
-* ``CORTEN_GPU_SOFTWARE=1``: admit adapters that compute on the CPU. They are slower than device ``cpu`` and meant for tests.
+* ``CORTEN_GPU_SOFTWARE=1``: admit adapters that compute on the CPU. They are slower than device ``cpu``, for tests.
 * ``CORTEN_GPU_FEATURES``: comma-separated features that kernels may use; ``core`` for none.
 """
 
@@ -31,7 +31,15 @@ __all__ = [
     "synchronize",
 ]
 
-_VENDORS = {0x1002: "AMD", 0x1010: "ImgTec", 0x106B: "Apple", 0x10DE: "NVIDIA", 0x13B5: "ARM", 0x5143: "Qualcomm", 0x8086: "Intel"}
+_VENDORS = {
+    0x1002: "AMD",
+    0x1010: "ImgTec",
+    0x106B: "Apple",
+    0x10DE: "NVIDIA",
+    0x13B5: "ARM",
+    0x5143: "Qualcomm",
+    0x8086: "Intel",
+}
 
 
 def _index(device):
@@ -89,8 +97,8 @@ def get_device_properties(device=None):
     """
     What is known of a GPU (``torch.cuda.get_device_properties``).
 
-    The result has ``name``, ``vendor``, ``type`` (``DiscreteGpu``, ``IntegratedGpu``, ``VirtualGpu``, ``Cpu`` for software, or
-    ``Other``), ``backend``, ``driver``, ``features`` (those in use), and the limits in bytes and counts.
+    The result has ``name``, ``vendor``, ``type`` (``DiscreteGpu``, ``IntegratedGpu``, ``VirtualGpu``, ``Cpu`` for
+    software, or ``Other``), ``backend``, ``driver``, ``features`` (those in use), and the limits in bytes and counts.
     """
     info = dict(_core.gpu_info(_index(device)))
     info["vendor"] = _VENDORS.get(info["vendor"], hex(info["vendor"]))
@@ -107,7 +115,8 @@ def memory_stats(device=None):
     Bytes and events since the GPU was first used.
 
     Bytes that tensors hold now (``allocated_bytes``) and held at most (``peak_bytes``), bytes held from the driver
-    (``reserved_bytes``), and how many buffers, bind groups and shaders were made, kernels encoded, submissions sent and waited for.
+    (``reserved_bytes``), and how many buffers, bind groups and shaders were made, kernels encoded, submissions sent and
+    waited for.
     """
     return dict(_core.gpu_counters(_index(device)))
 

@@ -126,7 +126,9 @@ def _fact(doc, value):
 METHODS.update(
     {
         # Facts about where tensors can live here.
-        "is_cuda": _fact("Whether the tensor lives on a GPU, whoever made it.", lambda self: self.device.type in ("cuda", "gpu")),
+        "is_cuda": _fact(
+            "Whether the tensor lives on a GPU, whoever made it.", lambda self: self.device.type in ("cuda", "gpu")
+        ),
         "is_cpu": _fact("Whether the tensor lives in the processor's memory.", lambda self: self.device.type == "cpu"),
         "is_meta": _fact("Whether the tensor has no elements' memory.", lambda self: self.device.type == "meta"),
         "is_sparse": _fact("False: every tensor is dense.", lambda self: False),

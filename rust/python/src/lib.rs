@@ -64,7 +64,8 @@ mod _core {
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
     use crate::types::{
-        PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu, set_default_device,
+        PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu,
+        set_default_device,
     };
 
     #[pymodule_init]

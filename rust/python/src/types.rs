@@ -187,10 +187,10 @@ pub fn default_device() -> Device {
     }
 }
 
-/// Sets the device of tensors that are made without a device.
+/// Sets the device of tensors that are made without a device: the CPU at first, and for None (`torch.set_default_device`).
 #[pyfunction]
-pub fn set_default_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
-    let code = match extract_device(device)? {
+pub fn set_default_device(device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let code = match device.map_or(Ok(Device::Cpu), extract_device)? {
         Device::Cpu => 0,
         Device::Gpu(i) => u32::from(i) + 1,
     };

@@ -28,7 +28,12 @@ pub struct Unit {
     /// Those of `after` that this unit reads through another layout: they can never be one kernel.
     windowed: Vec<u32>,
     operands: usize,
+    /// The distinct values that it reads and does not make.
+    reads: Vec<Value>,
 }
+
+/// An output of a node, by identity.
+type Value = (*const Node, u8);
 
 pub fn is_elementwise(node: &Node) -> bool {
     matches!(node.op, Op::Ew(_) | Op::Cast)
@@ -39,6 +44,8 @@ struct Fuser<'a> {
     units: Vec<Unit>,
     unit_of: Vec<u32>,
     fusion: bool,
+    /// Distinct values that a unit may read: a kernel of the GPU binds only so many buffers.
+    most_reads: usize,
     /// The placed nodes that read each node.
     readers: HashMap<*const Node, Vec<u32>>,
     seen: Vec<u32>,
@@ -46,9 +53,9 @@ struct Fuser<'a> {
 }
 
 /// Groups the segment's nodes into units; units that were merged away are left empty.
-pub fn fuse(nodes: &[Arc<Node>], fusion: bool) -> Vec<Unit> {
+pub fn fuse(nodes: &[Arc<Node>], fusion: bool, most_reads: usize) -> Vec<Unit> {
     let (units, unit_of, seen) = (Vec::new(), Vec::new(), Vec::new());
-    let mut f = Fuser { nodes, units, unit_of, fusion, readers: HashMap::new(), seen, round: 0 };
+    let mut f = Fuser { nodes, units, unit_of, fusion, most_reads, readers: HashMap::new(), seen, round: 0 };
     for i in 0..nodes.len() {
         f.place(i as u32);
     }
@@ -64,9 +71,13 @@ impl Fuser<'_> {
         // Units of which this node reads a value through another layout: that value must be in memory first.
         let mut windowed: Vec<u32> = Vec::new();
         let mut operands = 1;
+        let mut reads: Vec<Value> = Vec::new();
         for input in node.inputs().iter() {
             let Input::Tensor(e) = input else { continue };
             operands += 1;
+            if self.most_reads != usize::MAX {
+                join(&mut reads, std::iter::once((Arc::as_ptr(&e.node), e.out)));
+            }
             if !e.node.is_pending() {
                 continue;
             }
@@ -92,7 +103,7 @@ impl Fuser<'_> {
         if matches!(node.op, Op::Ew(Ew::Philox)) {
             candidates.clear();
         }
-        let home = self.find_home(candidates, &mut after, &mut windowed, operands);
+        let home = self.find_home(candidates, &mut after, &mut windowed, operands, &reads);
         let unit = match home {
             Some(h) => h,
             None => {
@@ -104,9 +115,13 @@ impl Fuser<'_> {
         let u = &mut self.units[unit as usize];
         u.nodes.push(i);
         u.operands += operands;
+        if self.most_reads != usize::MAX {
+            join(&mut u.reads, reads.into_iter());
+        }
         join(&mut u.after, after.into_iter().filter(|&a| a != unit));
         join(&mut u.windowed, windowed.into_iter());
         self.unit_of.push(unit);
+        self.forget_own_values(unit);
         for input in self.nodes[i as usize].inputs().iter() {
             if let Input::Tensor(e) = input {
                 self.readers.entry(Arc::as_ptr(&e.node)).or_default().push(i);
@@ -122,13 +137,14 @@ impl Fuser<'_> {
         after: &mut Vec<u32>,
         windowed: &mut Vec<u32>,
         operands: usize,
+        reads: &[Value],
     ) -> Option<u32> {
         candidates.sort_unstable_by_key(|&u| std::cmp::Reverse(self.last(u)));
         let mut home: Option<u32> = None;
         for c in candidates {
             match home {
                 None => {
-                    if self.can_join(c, after, 1, operands) {
+                    if self.can_join(c, after, 1, operands, reads) {
                         home = Some(c);
                     }
                 }
@@ -156,9 +172,30 @@ impl Fuser<'_> {
         self.units[u as usize].nodes.last().copied().unwrap_or(0)
     }
 
-    fn can_join(&mut self, c: u32, after: &[u32], instrs: usize, operands: usize) -> bool {
+    /// Whether a unit that reads `reads` as well stays within the limit; those that it makes itself do not count.
+    fn admits(&self, unit: u32, reads: &[Value]) -> bool {
+        let own = &self.units[unit as usize].reads;
+        let made =
+            |v: &Value| self.units[unit as usize].nodes.iter().any(|&n| Arc::as_ptr(&self.nodes[n as usize]) == v.0);
+        own.len() + reads.len() <= self.most_reads
+            || own.len() + reads.iter().filter(|v| !own.contains(v) && !made(v)).count() <= self.most_reads
+    }
+
+    /// Values that are now made by the unit are no longer read from outside.
+    fn forget_own_values(&mut self, unit: u32) {
+        if self.most_reads == usize::MAX {
+            return;
+        }
+        let made =
+            |v: &Value| self.units[unit as usize].nodes.iter().any(|&n| Arc::as_ptr(&self.nodes[n as usize]) == v.0);
+        let kept: Vec<Value> = self.units[unit as usize].reads.iter().copied().filter(|v| !made(v)).collect();
+        self.units[unit as usize].reads = kept;
+    }
+
+    fn can_join(&mut self, c: u32, after: &[u32], instrs: usize, operands: usize, reads: &[Value]) -> bool {
         let u = &self.units[c as usize];
         u.nodes.len() + instrs <= MAX_INSTRS
+            && self.admits(c, reads)
             && u.operands + operands <= MAX_OPERANDS * 4
             && !self.reaches(after.iter().copied().filter(|&a| a != c).collect(), c)
     }
@@ -166,6 +203,9 @@ impl Fuser<'_> {
     fn can_merge(&mut self, a: u32, b: u32, after: &[u32]) -> bool {
         let (ua, ub) = (&self.units[a as usize], &self.units[b as usize]);
         if ua.nodes.len() + ub.nodes.len() >= MAX_INSTRS || ua.operands + ub.operands > MAX_OPERANDS * 4 {
+            return false;
+        }
+        if !self.admits(a, &ub.reads) {
             return false;
         }
         if ua.windowed.contains(&b) || ub.windowed.contains(&a) {
@@ -196,6 +236,7 @@ impl Fuser<'_> {
         u.operands += gone.operands;
         join(&mut u.after, gone.after.into_iter());
         join(&mut u.windowed, gone.windowed.into_iter());
+        join(&mut u.reads, gone.reads.into_iter());
         for unit in &mut self.units {
             rename(&mut unit.after, from, into);
             rename(&mut unit.windowed, from, into);
@@ -223,7 +264,7 @@ impl Fuser<'_> {
 }
 
 /// Adds what is not there yet.
-fn join(set: &mut Vec<u32>, more: impl Iterator<Item = u32>) {
+fn join<T: PartialEq>(set: &mut Vec<T>, more: impl Iterator<Item = T>) {
     for m in more {
         if !set.contains(&m) {
             set.push(m);

@@ -102,8 +102,16 @@ impl Cache {
     }
 }
 
+/// How many values a fused kernel may read: on the GPU so many that at least two results find a binding too.
+fn most_reads(device: Device) -> Result<usize> {
+    match device {
+        Device::Cpu => Ok(usize::MAX),
+        Device::Gpu(i) => Ok(crate::gpu::gpu(i)?.limits.max_storage_buffers_per_shader_stage as usize - 2),
+    }
+}
+
 fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
-    let units = fuse::fuse(nodes, fusion);
+    let units = fuse::fuse(nodes, fusion, most_reads(nodes[0].device)?);
     let order = schedule(&units);
     if order.len() < units.iter().filter(|u| !u.nodes.is_empty()).count() {
         return Err(crate::error::Error::Internal("fusion made units that wait for each other".into()));

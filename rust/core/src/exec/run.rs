@@ -21,6 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Buffers that a kernel binds on every GPU.
+const GPU_BINDINGS: usize = 8;
+
 type Slots = Vec<Option<Arc<Node>>>;
 
 thread_local! {
@@ -127,9 +130,11 @@ fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
     }
     let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
     let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
+    // Many results may need several launches on the GPU, which must not overwrite what the next one reads.
+    let may_donate = device == Device::Cpu || edges.len() + f.stores.len() <= GPU_BINDINGS;
     for (k, &(n, _)) in f.stores.iter().enumerate() {
         let spec = &node_at(slots, n)?.outs[0];
-        let buffer = match donate(f, k, spec, &edges, &taken) {
+        let buffer = match may_donate.then(|| donate(f, k, spec, &edges, &taken)).flatten() {
             Some(b) => b,
             None => allocate(spec, device)?,
         };

@@ -14,9 +14,12 @@ use crate::error::{Error, Result};
 use crate::exec::program::{Code, Instr, Program};
 use crate::op::{Ew, Rule};
 use crate::shape::Dims;
+use crate::sync::lock;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 const WORKGROUP: usize = 256;
 /// Elements an invocation computes.
@@ -61,6 +64,7 @@ struct Shape {
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+static PARTS: LazyLock<Mutex<HashMap<(u32, u16, u16), u32>>> = LazyLock::new(Mutex::default);
 
 impl Kernel {
     pub fn new(program: Program) -> Kernel {
@@ -84,7 +88,11 @@ impl Kernel {
         if u32::try_from(n).is_err() {
             return Err(Error::Runtime(format!("a tensor of {n} elements is beyond what gpu:{} can index", gpu.index)));
         }
+        let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
         let s = Shape::new(&self.program, shape, strides, operands, targets);
+        if s.bindings.len() > limit {
+            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+        }
         let mut buffers: SmallVec<[&Allocation; 8]> = SmallVec::new();
         for (b, a) in
             s.loads.iter().zip(operands.iter().map(|o| o.memory)).chain(s.stores.iter().zip(targets.iter().copied()))
@@ -99,6 +107,39 @@ impl Kernel {
         let parameters = s.parameters(&self.program, operands, numbers, n);
         let grid = Gpu::grid(groups.div_ceil(WORKGROUP));
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups: grid })
+    }
+}
+
+impl Kernel {
+    /// Too many results for one launch: each part computes some of them. What they share is computed again, so no result may
+    /// lie where a later part still reads.
+    fn run_in_parts(
+        &self,
+        gpu: &Gpu,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let taken = |t: &&Allocation| operands.iter().any(|o| o.memory.id == t.id);
+        if targets.len() < 2 || targets.iter().any(taken) {
+            return Err(Error::Internal("a fused kernel binds more buffers than the device allows".into()));
+        }
+        let half = targets.len() / 2;
+        for (stores, targets) in [(0..half, &targets[..half]), (half..targets.len(), &targets[half..])] {
+            let mut program = self.program.clone();
+            program.stores = program.stores[stores.clone()].to_vec();
+            let part = Kernel { program, id: self.part(stores.start, stores.end) };
+            part.run(gpu, shape, strides, operands, numbers, targets)?;
+        }
+        Ok(())
+    }
+
+    /// The name of the part with these results.
+    fn part(&self, from: usize, to: usize) -> u32 {
+        let mut parts = lock(&PARTS);
+        *parts.entry((self.id, from as u16, to as u16)).or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
