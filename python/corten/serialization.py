@@ -201,7 +201,9 @@ class _Storages:
         elif self.tensors[index].dtype != tensor.dtype and _storage_size(tensor) > 0:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
         numel = _storage_size(tensor) // tensor.element_size()
-        return StoragePlace(short_name(tensor.dtype), str(index), str(tensor.device), numel)
+        # PyTorch knows GPUs by this name.
+        location = str(tensor.device).replace("gpu", "cuda")
+        return StoragePlace(short_name(tensor.dtype), str(index), location, numel)
 
 
 def _pickle(obj, protocol, storages, with_view):
@@ -478,7 +480,7 @@ def _check_device(location):
     """
     if location == "cpu":
         return None
-    if location.partition(":")[0] == "cuda":
+    if location.partition(":")[0] in ("cuda", "gpu") and not corten.gpu.is_available():
         raise RuntimeError(
             "Attempting to deserialize object on a CUDA device but corten.cuda.is_available() is False. If you are "
             "running on a CPU-only machine, please use corten.load with map_location=corten.device('cpu') to map your "
