@@ -20,6 +20,7 @@ from op_table.row import (
     dtype_name,
     is_float,
     layouts_of,
+    only_on,
     promote,
     promote_weak,
     resolve,
@@ -48,7 +49,8 @@ def call(row: Row, sample: Sample, device: str, layout: str = "contiguous") -> l
     args, kwargs = sample.map(convert, corten)
     if row.creates:
         kwargs["device"] = device
-    return tensors_in(row.function(corten)(*args, **kwargs))
+    with only_on(device):
+        return tensors_in(row.function(corten)(*args, **kwargs))
 
 
 def check(row: Row, sample: Sample, results: list, dtype: str, context: str) -> None:

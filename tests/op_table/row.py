@@ -8,6 +8,7 @@ operand's dtype, so the reference sees what the operator sees and its result is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -279,6 +280,23 @@ def layouts_of(operand: Operand) -> Iterator[str]:
         yield "channels_last"
     if operand.array.ndim >= 2 and operand.array.shape[0] > 1:
         yield "expanded"
+
+
+@contextlib.contextmanager
+def only_on(device: str) -> Iterator[None]:
+    """Inside, work on the CPU raises where the suite runs on the GPU: nothing falls back unseen."""
+    if device == "cpu":
+        yield
+        return
+    import corten
+
+    corten.flush()
+    corten._core.set_option("cpu_kernels", False)
+    try:
+        yield
+        corten.flush()
+    finally:
+        corten._core.set_option("cpu_kernels", True)
 
 
 def build(module: Any, operand: Operand, device: str = "cpu", layout: str = "contiguous") -> Any:

@@ -107,6 +107,7 @@ pub fn set_option(name: &str, value: usize) -> PyResult<usize> {
             OPTIONS.flush_every.swap(if value == 0 { budget } else { value.min(budget) }, Relaxed)
         }
         "debug" => OPTIONS.debug.swap(value, Relaxed),
+        "cpu_kernels" => OPTIONS.cpu_kernels.swap(value != 0, Relaxed) as usize,
         _ => return Err(PyValueError::new_err(format!("unknown option '{name}'"))),
     })
 }
@@ -117,6 +118,7 @@ pub fn get_option(name: &str) -> PyResult<usize> {
         "fusion" => OPTIONS.fusion.load(Relaxed) as usize,
         "flush_every" => OPTIONS.flush_every.load(Relaxed),
         "debug" => OPTIONS.debug.load(Relaxed),
+        "cpu_kernels" => OPTIONS.cpu_kernels.load(Relaxed) as usize,
         _ => return Err(PyValueError::new_err(format!("unknown option '{name}'"))),
     })
 }

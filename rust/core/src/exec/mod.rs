@@ -25,6 +25,8 @@ pub struct Options {
     pub flush_every: AtomicUsize,
     /// 0 silent, 1 flushes, 2 kernels, 4 graphs before and after fusion (`CORTEN_DEBUG`).
     pub debug: AtomicUsize,
+    /// Whether work on the CPU is done: tests of the GPU refuse it, so that nothing falls back unseen.
+    pub cpu_kernels: AtomicBool,
 }
 
 /// Nodes that may be pending before a flush; also the longest program a plan is made for.
@@ -32,8 +34,12 @@ pub const NODE_BUDGET: usize = 2048;
 /// Bytes of pending results before a flush.
 pub const BYTE_BUDGET: usize = 512 << 20;
 
-pub static OPTIONS: Options =
-    Options { fusion: AtomicBool::new(true), flush_every: AtomicUsize::new(NODE_BUDGET), debug: AtomicUsize::new(0) };
+pub static OPTIONS: Options = Options {
+    fusion: AtomicBool::new(true),
+    flush_every: AtomicUsize::new(NODE_BUDGET),
+    debug: AtomicUsize::new(0),
+    cpu_kernels: AtomicBool::new(true),
+};
 
 /// What happened since the process began.
 pub struct Counters {

@@ -76,6 +76,13 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
     let hooks = HOOKS.get();
     let watch = plan.steps.len() > 1;
     count(&COUNTERS.kernels, plan.steps.len());
+    if device == Device::Cpu && !OPTIONS.cpu_kernels.load(Relaxed) {
+        let names: Vec<&str> = slots.iter().flatten().take(4).map(|n| n.op.name()).collect();
+        return Err(Error::Runtime(format!(
+            "the CPU was asked to compute {} while its kernels are switched off",
+            names.join(", ")
+        )));
+    }
     for step in &plan.steps {
         if watch && hooks.is_some_and(|h| (h.interrupted)()) {
             return Err(Error::Interrupted);
