@@ -24,6 +24,11 @@ use crate::op::Op;
 use std::sync::Arc;
 use view::View;
 
+/// Whether there is a kernel for the operator; asked when it is recorded, so that the error is at the caller's line.
+pub fn supports(op: &Op) -> bool {
+    matches!(op, Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView | Op::Reduce(..) | Op::Matmul)
+}
+
 /// Runs a structured operator: inputs, numbers in order, outputs.
 pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
     match op {

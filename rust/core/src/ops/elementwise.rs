@@ -1,6 +1,8 @@
 //! Elementwise operators: promotion, broadcasting, recording, and the derivatives written in the operator table.
 
+use super::device::to_device;
 use super::iterator::result_layout;
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::elementwise_table;
 use crate::error::Result;
@@ -189,15 +191,24 @@ fn convert(op: Ew, operands: &[Operand], compute: DType) -> Result<SmallVec<[Opt
         .collect()
 }
 
+fn tensors<'a>(operands: &'a [Operand]) -> impl Iterator<Item = &'a Tensor> {
+    operands.iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(*t) } else { None })
+}
+
 /// Records the node on inputs that have the compute dtype already.
 fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
     let shape = common_layout(op, operands)?;
+    let device = tensors(operands).map(Tensor::device).find(|d| *d != Device::Cpu);
     let mut inputs: Inputs = SmallVec::new();
     for o in operands {
         inputs.push(match o {
             Operand::Number(s) => Input::Scalar(s.to_bits(compute), compute),
             Operand::Tensor(t) => {
-                let mut edge = t.edge();
+                // A tensor without dims on the CPU counts as a number and is brought to where the others are.
+                let mut edge = match device {
+                    Some(d) if t.rank() == 0 && t.device() == Device::Cpu => to_device(&t.detach(), d)?.edge(),
+                    _ => t.edge(),
+                };
                 if edge.layout.shape != shape.shape {
                     let Some(wide) = edge.layout.broadcast_to(&shape.shape) else {
                         bail!(Internal, "{}: shapes do not broadcast", op.name())
