@@ -5,6 +5,7 @@
 //! their text. Then one launcher a family of operators; the shaders are in `shaders/`.
 
 pub mod adapters;
+pub mod conv;
 pub mod copy;
 pub mod device;
 pub mod elementwise;
@@ -34,6 +35,7 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
     match op {
         Op::Reduce(kind, mask) => reduce::reduce(gpu, *kind, *mask, &ins[0], numbers, outs),
         Op::Matmul => matmul::matmul(gpu, &ins[0], &ins[1], &outs[0]),
+        Op::Conv(pass, p) => conv::conv(gpu, *pass, p, ins, &outs[0]),
         _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
     }
 }
