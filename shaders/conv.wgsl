@@ -59,12 +59,12 @@ fn main(
     var sums: array<T, 16>;
     for (var i = 0u; i < 4u; i++) {
         let row = row0 + r + i;
-        var from = zero();
+        var initial = zero();
         if (split == 0u && row < rows) {
-            from = bias_of(g * rows + row);
+            initial = bias_of(g * rows + row);
         }
         for (var j = 0u; j < 4u; j++) {
-            sums[4u * i + j] = from;
+            sums[4u * i + j] = initial;
         }
     }
     workgroupBarrier();

@@ -287,8 +287,9 @@ pub enum Window {
     MaxPool(PoolParams),
     /// Values and flat positions; the number of spatial dims.
     AdaptiveMaxPool(u8),
-    /// `[values, positions]` added into planes of zeros.
-    SpreadPlanes(u8),
+    /// `[values, positions]` added into planes of zeros. The window under which each position lies, none for those of
+    /// adaptive pooling, which follow from the sizes.
+    SpreadPlanes(u8, Option<PoolParams>),
     /// `[planes, positions]`.
     TakePlanes(u8),
     AvgPool(AvgPoolParams),
@@ -308,7 +309,7 @@ impl Window {
         match self {
             Window::MaxPool(_) => "max_pool",
             Window::AdaptiveMaxPool(_) => "adaptive_max_pool",
-            Window::SpreadPlanes(_) => "max_pool_backward",
+            Window::SpreadPlanes(..) => "max_pool_backward",
             Window::TakePlanes(_) => "take_planes",
             Window::AvgPool(_) => "avg_pool",
             Window::AvgPoolGrad(_) => "avg_pool_backward",

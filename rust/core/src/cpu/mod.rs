@@ -167,7 +167,7 @@ fn window(w: &Window, ins: &[In], outs: &mut [Out]) -> Result<()> {
     let out = &mut outs[0];
     match w {
         Window::MaxPool(_) | Window::AdaptiveMaxPool(_) => {}
-        Window::SpreadPlanes(s) => pool::max_pool_grad(*s as usize, x, ins[1], out),
+        Window::SpreadPlanes(s, _) => pool::max_pool_grad(*s as usize, x, ins[1], out),
         Window::TakePlanes(s) => pool::take_planes(*s as usize, x, ins[1], out),
         Window::AvgPool(p) => pool::avg_pool(p, x, out),
         Window::AvgPoolGrad(p) => pool::avg_pool_grad(p, x, out),

@@ -14,9 +14,11 @@ pub mod matmul;
 pub mod memory;
 pub mod pipelines;
 pub mod reduce;
+pub mod resize;
 pub mod text;
 pub mod view;
 pub mod wgsl;
+pub mod window;
 
 pub use device::{Gpu, gpu};
 
@@ -36,6 +38,7 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
         Op::Reduce(kind, mask) => reduce::reduce(gpu, *kind, *mask, &ins[0], numbers, outs),
         Op::Matmul => matmul::matmul(gpu, &ins[0], &ins[1], &outs[0]),
         Op::Conv(pass, p) => conv::conv(gpu, *pass, p, ins, &outs[0]),
+        Op::Window(w) => window::window(gpu, w, ins, outs),
         _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
     }
 }

@@ -151,12 +151,13 @@ pub fn adaptive_max_pool(t: &Tensor, sizes: &[usize]) -> Result<(Tensor, Tensor)
 fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'static str) -> Result<(Tensor, Tensor)> {
     let outs = SmallVec::from_iter([spec(t.dtype(), shape), spec(DType::I64, shape)]);
     let format = output_format(&kind, t, shape);
+    let under = if let Window::MaxPool(p) = &kind { Some(p.clone()) } else { None };
     let pair = record(Op::Window(Box::new(kind)), SmallVec::from_iter([t.input()]), outs)?;
     let values = super::laid_out(pair[0].clone(), format.clone())?;
     let indices = super::laid_out(pair[1].clone(), format)?;
     let from = t.shape_dims().clone();
     attach(name, &[t, &indices], std::slice::from_ref(&values), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial)?))))
+        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
     })?;
     Ok((values, indices))
 }
@@ -164,27 +165,35 @@ fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'st
 /// Positions are kept as the second input.
 const POSITIONS: Keep = Keep { inputs: &[1], outputs: &[] };
 
-/// Adds each element at its position in planes of zeros.
-fn spread_planes(g: &Tensor, indices: &Tensor, shape: &Dims, spatial: usize) -> Result<Tensor> {
+/// Adds each element at its position in planes of zeros. The positions were found under the window, or by adaptive pooling.
+fn spread_planes(
+    g: &Tensor,
+    indices: &Tensor,
+    shape: &Dims,
+    spatial: usize,
+    under: &Option<PoolParams>,
+) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([g.input(), indices.input()]);
-    let out = record_one(Op::Window(Box::new(Window::SpreadPlanes(spatial as u8))), inputs, spec(g.dtype(), shape))?;
+    let kind = Window::SpreadPlanes(spatial as u8, under.clone());
+    let out = record_one(Op::Window(Box::new(kind)), inputs, spec(g.dtype(), shape))?;
+    let under = under.clone();
     attach("MaxPoolBackwardBackward0", &[g, indices], std::slice::from_ref(&out), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, v.saved(0), spatial)?))))
+        Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, v.saved(0), spatial, &under)?))))
     })?;
     Ok(out)
 }
 
 /// Reads planes at flat positions.
-fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize) -> Result<Tensor> {
+fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize, under: &Option<PoolParams>) -> Result<Tensor> {
     let inputs = SmallVec::from_iter([t.input(), indices.input()]);
     let out = record_one(
         Op::Window(Box::new(Window::TakePlanes(spatial as u8))),
         inputs,
         spec(t.dtype(), indices.shape_dims()),
     )?;
-    let from = t.shape_dims().clone();
+    let (from, under) = (t.shape_dims().clone(), under.clone());
     attach("TakePlanesBackward0", &[t, indices], std::slice::from_ref(&out), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial)?))))
+        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
     })?;
     Ok(out)
 }
