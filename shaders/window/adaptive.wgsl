@@ -1,4 +1,6 @@
 // Windows that divide the input among the outputs: output o of n reads from ⌊o · size / n⌋ to before ⌈(o + 1) · size / n⌉.
+//
+// Needs: WIDE, whether products of sizes may exceed a word.
 
 // ⌊(a · b + c) / n⌋.
 fn scaled(a: u32, b: u32, c: u32, n: u32) -> u32 {
@@ -21,8 +23,4 @@ fn readers(axis: u32, i: u32) -> vec2<u32> {
     let size = axis_of(4u, axis);
     let n = axis_of(5u, axis);
     return vec2<u32>(scaled(i, n, 0u, size), scaled(i + 1u, n, size - 1u, size));
-}
-
-fn divisor(o: vec3<u32>) -> T {
-    return of_count(taps(0u, o.x).y * taps(1u, o.y).y * taps(2u, o.z).y);
 }

@@ -1,4 +1,4 @@
-// The mean under a window.
+// The mean under a window. Needs: taps; divisor; zero, add, fn over(a: T, b: T) -> T, a quotient.
 fn element(p: Place) {
     let d = taps(0u, p.at.x);
     let h = taps(1u, p.at.y);

@@ -1,4 +1,4 @@
-// An input's shares of the gradients of the means that it entered.
+// An input's shares of the gradients of the means that it entered. Needs: readers; divisor; zero, add, over.
 fn element(p: Place) {
     let d = readers(0u, p.at.x);
     let h = readers(1u, p.at.y);

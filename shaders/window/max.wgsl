@@ -1,6 +1,6 @@
 // The maximum under a window and its flat position: the first of equal values, the last NaN.
 //
-// Needs: fn exceeds(a: T, b: T) -> bool, false where one is NaN; is_nan, lowest.
+// Needs: taps; fn exceeds(a: T, b: T) -> bool, false where one is NaN; is_nan, lowest.
 fn element(p: Place) {
     let d = taps(0u, p.at.x);
     let h = taps(1u, p.at.y);

@@ -15,6 +15,7 @@ use crate::params::{AvgPoolParams, BlockParams, PadMode, PadParams, PoolParams};
 const PLANES: &str = include_str!("../../../../shaders/window.wgsl");
 const SLIDING: &str = include_str!("../../../../shaders/window/sliding.wgsl");
 const ADAPTIVE: &str = include_str!("../../../../shaders/window/adaptive.wgsl");
+const DIVISOR: &str = include_str!("../../../../shaders/window/divisor.wgsl");
 const MAX: &str = include_str!("../../../../shaders/window/max.wgsl");
 const AVERAGE: &str = include_str!("../../../../shaders/window/average.wgsl");
 const AVERAGE_GRAD: &str = include_str!("../../../../shaders/window/average_grad.wgsl");
@@ -160,14 +161,18 @@ impl Planes<'_> {
     }
 }
 
-/// What windows need of sums, whether or not they divide.
+/// Arithmetic for windows that only look for elements.
+fn looking(t: Text, compute: DType, finder: u32) -> Text {
+    t.line(arithmetic(compute)).line(&format!("const WIDE = {};", finder == 2))
+}
+
+/// Arithmetic for windows of averages.
 fn dividing(t: Text, compute: DType, finder: u32) -> Text {
     let (count, fixed, over) = match compute {
         DType::F32 => ("f32(n)", "bitcast<f32>(parameters[10].y)", "f_div(a, b)"),
         _ => ("vec2<u32>(n, 0u)", "parameters[10].zw", "i64_trunc_divide(a, b)"),
     };
-    t.line(arithmetic(compute))
-        .line(&format!("const WIDE = {};", finder == 2))
+    looking(t, compute, finder)
         .line(&format!("fn of_count(n: u32) -> T {{ return {count}; }}"))
         .line(&format!("fn fixed_divisor() -> T {{ return {fixed}; }}"))
         .line(&format!("fn over(a: T, b: T) -> T {{ return {over}; }}"))
@@ -182,12 +187,10 @@ fn max(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, x: &View, outs: &[View
     let mut planes = Planes { z: Some(&outs[1]), ..Planes::onward(spatial, x, &outs[0]) };
     planes.windows(p);
     let (finder, variant) = planes.finder(p.is_some());
-    // Of the third tensor's two places the text binds it last, so it changes places with y.
     let text = |t: Text| {
         let exceeds = if compute == DType::F32 { "f_gt(a, b)" } else { "less(b, a)" };
         let t = t.input("x", x.dtype, compute).output("z", DType::I64, DType::I64).output("y", x.dtype, compute);
-        // Windows that only find positions have no divisors.
-        dividing(t, if compute == DType::I32 { DType::I64 } else { compute }, variant)
+        looking(t, compute, variant)
             .line(&format!("fn exceeds(a: T, b: T) -> bool {{ return {exceeds}; }}"))
             .line(&format!("fn lowest() -> T {{ return {}; }}", extremes(compute).0))
     };
@@ -202,7 +205,7 @@ fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &V
     let (finder, variant) = planes.finder(p.is_some());
     let text = |t: Text| {
         let t = t.input("x", x.dtype, compute).input("z", DType::I64, DType::I64).output("y", y.dtype, compute);
-        dividing(t, compute, variant)
+        looking(t, compute, variant)
     };
     planes.launch(gpu, "max_pool_backward", vec![variant], text, &format!("{finder}{SPREAD}"))
 }
@@ -211,8 +214,7 @@ fn take(gpu: &Gpu, spatial: usize, ins: &[View], y: &View) -> Result<()> {
     let (x, z) = (&ins[0], &ins[1]);
     let planes = Planes { z: Some(z), ..Planes::onward(spatial, x, y) };
     let same = moved(x.dtype);
-    let text =
-        |t: Text| t.input("x", x.dtype, same).input("z", DType::I64, DType::I64).output("y", y.dtype, same);
+    let text = |t: Text| t.input("x", x.dtype, same).input("z", DType::I64, DType::I64).output("y", y.dtype, same);
     planes.launch(gpu, "take_planes", vec![], text, TAKE)
 }
 
@@ -242,7 +244,7 @@ fn averaging(gpu: &Gpu, planes: &Planes, sliding: bool, name: &'static str, body
     let (x, y) = (planes.x.dtype, planes.y.dtype);
     let (finder, variant) = planes.finder(sliding);
     let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), variant);
-    planes.launch(gpu, name, vec![variant], text, &format!("{finder}{body}"))
+    planes.launch(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"))
 }
 
 fn pad(gpu: &Gpu, p: &PadParams, grad: bool, x: &View, y: &View) -> Result<()> {

@@ -29,9 +29,8 @@ pub struct Case {
 /// Numbers between -3 and 3, whole for integers. A permuted tensor has its channels last and starts inside its memory.
 pub fn tensor(shape: &[usize], seed: usize, dtype: DType, permuted: bool) -> Tensor {
     let n: usize = shape.iter().product();
-    let numbers = |n: usize| -> Vec<f32> {
-        (0..n).map(|i| ((i * 37 + seed * 101 + i / 7) % 97) as f32 / 16.0 - 3.0).collect()
-    };
+    let numbers =
+        |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37 + seed * 101 + i / 7) % 97) as f32 / 16.0 - 3.0).collect() };
     if !permuted || shape.len() < 3 {
         let flat = cast(&from_slice(&numbers(n)).expect("tensor"), dtype).expect("cast");
         return view::reshape(&flat, shape).expect("shape");
@@ -59,10 +58,10 @@ pub fn floats(t: &Tensor) -> Vec<f64> {
 
 fn results(case: &Case, device: Device) -> Vec<Vec<f64>> {
     let ins: Vec<Tensor> = case.ins.iter().map(|t| to_device(t, device).expect("upload")).collect();
-    let outs = case.outs.iter().map(|(dtype, shape)| OutSpec {
-        dtype: *dtype,
-        layout: Arc::new(Layout::contiguous(Dims::from_slice(shape))),
-    });
+    let outs = case
+        .outs
+        .iter()
+        .map(|(dtype, shape)| OutSpec { dtype: *dtype, layout: Arc::new(Layout::contiguous(Dims::from_slice(shape))) });
     let made = record(case.op.clone(), ins.iter().map(|t| t.input()).collect(), outs.collect()).expect("recorded");
     made.iter().map(floats).collect()
 }
@@ -85,4 +84,11 @@ pub fn compare(case: &Case, tolerance: f64) {
             assert!(same, "{name} {op:?} {dtype} {shape:?}: output {k}, element {i} is {b}, on the CPU {a}");
         }
     }
+}
+
+/// The second output of a case as the CPU computes it.
+#[allow(dead_code)]
+pub fn positions(case: &Case) -> Tensor {
+    let values: Vec<i64> = results(case, Device::Cpu)[1].iter().map(|&v| v as i64).collect();
+    view::reshape(&from_slice(&values).expect("positions"), &case.outs[1].1).expect("shape")
 }
