@@ -31,7 +31,7 @@ fn main(
     let columns = parameters[0].y;
     let down = (rows + TILE - 1u) / TILE;
     let across = (columns + TILE - 1u) / TILE;
-    let workgroup = group.x + group.y * grid.x;
+    let workgroup = parameters[10].x + group.x + group.y * grid.x;
     let batches = parameters[0].z * parameters[3].w;
     if (workgroup >= down * across * batches * parameters[0].w) {
         return;

@@ -1,6 +1,7 @@
-// Operators over planes, the last one to three dims read as depth, height and width: an invocation an element of y.
+// Operators over planes, the last one to three dims read as depth, height and width.
 //
-// Needs: fn element(p: Place), which computes and writes one; x_at, y_put, and z_at or z_put where there is a third tensor.
+// An operator defines fn element(p: Place), which computes and writes an element of y by x_at, y_put, and z_at or z_put where
+// there is a third tensor; window/each.wgsl calls it.
 //
 // parameters, vectors of 4 words, of which the last three are depth, height, width:
 //  0 elements of y, leading dims      1 offset and strides of x      2 offset and strides of z      3 -, strides of y
@@ -42,16 +43,8 @@ fn flat(at: vec3<u32>) -> u32 {
     return (at.x * size.y + at.y) * size.z + at.z;
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.x + group.y * grid.x) * 256u + lane;
-    if (i >= parameters[0].x) {
-        return;
-    }
+// The element at row-major position i.
+fn place_of(i: u32) -> Place {
     let size = parameters[15].yzw;
     var p: Place;
     p.at = vec3<u32>(i / (size.y * size.z) % size.x, i / size.z % size.y, i % size.z);
@@ -68,5 +61,5 @@ fn main(
         p.z += c * P(d + 2u * rank);
         p.y += c * P(d + 3u * rank);
     }
-    element(p);
+    return p;
 }

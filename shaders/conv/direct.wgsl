@@ -33,7 +33,7 @@ fn main(
 ) {
     let rows = parameters[0].x;
     let columns = parameters[0].y;
-    let workgroup = group.x + group.y * grid.x;
+    let workgroup = parameters[10].x + group.x + group.y * grid.x;
     let job = select(workgroup * 256u + lane, workgroup, SHARED);
     let jobs = columns * rows * parameters[0].z * parameters[3].w;
     let row = job / columns % rows;

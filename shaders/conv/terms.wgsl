@@ -10,7 +10,7 @@
 //  2 strides of a and y by row, offset and stride of the bias      3 strides of a, b, y by group, phases
 //  4 sizes of steps      5 sizes of columns      6 strides of a by step
 //  7 stride of b by the step's outer digit, what the others add to the position      8 the same of columns
-//  9 elements of y, the first position      10 - sizes of b's planes      11 - strides of b's planes
+//  9 elements of y, the first position      10 the first workgroup, sizes of b's planes      11 - strides of b's planes
 // 12 strides of y by column
 // and of phases: 13 - how many      14 - common divisors of stride and dilation      15 - inverses of dilation / divisor modulo
 // stride / divisor      16 - stride / divisor      17 - padding      18 - dilation      19 - size of the kernel

@@ -29,6 +29,10 @@ const FEW_TILES: usize = 256;
 /// Steps that a workgroup sums at most, and at least where sums are split.
 const LONG: usize = 16384;
 const SHORT: usize = 256;
+/// Products of one launch: some 30 ms of a slow GPU.
+const MOST_WORK: usize = 1 << 34;
+/// The word of the parameters that says which workgroup is a launch's first.
+const FIRST_GROUP: usize = 40;
 /// Bytes of partial sums.
 const MOST_PARTIAL: usize = 256 << 20;
 
@@ -256,12 +260,13 @@ impl<'a> Problem<'a> {
     fn run(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Result<()> {
         let (steps, columns) = (self.step_count(), self.column_count());
         let elements = self.rows * columns * self.groups * self.phase_count();
-        // Where points are summed up, columns are few but for wide kernels, and each costs a pass over the samples.
-        let summed = steps >= SHORT && elements < (WORKGROUP * FEW_TILES).max(steps);
+        // Sums over points are long, and their elements few.
+        let summed = steps >= SHORT && (self.over_points || elements < WORKGROUP * FEW_TILES);
         if self.rows <= FEW_ROWS && (!summed || columns <= TILE) {
             let form = self.form(if summed { Way::Shared } else { Way::Serial }, bias, y.dtype);
-            let groups = if summed { elements } else { elements.div_ceil(WORKGROUP) };
-            return form.launch(gpu, self, bias, y.memory, &self.parameters(bias, y, 1, steps), groups);
+            let (groups, work) =
+                if summed { (elements, steps) } else { (elements.div_ceil(WORKGROUP), steps * WORKGROUP) };
+            return form.launch(gpu, self, bias, y.memory, self.parameters(bias, y, 1, steps), [groups, work]);
         }
         let tiles = self.rows.div_ceil(TILE) * columns.div_ceil(TILE) * self.groups * self.phase_count();
         let form = self.form(Way::Tiled, bias, y.dtype);
@@ -271,13 +276,14 @@ impl<'a> Problem<'a> {
         let per_split = steps.div_ceil(splits).next_multiple_of(form.depth()).max(1);
         let splits = steps.div_ceil(per_split).max(1);
         let p = self.parameters(bias, y, splits, per_split);
+        let work = TILE * TILE * per_split;
         if splits == 1 {
-            return form.launch(gpu, self, bias, y.memory, &p, tiles);
+            return form.launch(gpu, self, bias, y.memory, p, [tiles, work]);
         }
         // The partial sums of an element lie as far apart as y is long; y is dense, whatever its order of dims.
         let partial = memory::allocate(gpu, splits * y.numel() * form.compute().size())?;
         let first = Form { to: form.compute(), ..form };
-        first.launch(gpu, self, bias, &partial, &p, tiles * splits)?;
+        first.launch(gpu, self, bias, &partial, p, [tiles * splits, work])?;
         let (shape, strides) = ([splits, y.numel()], [y.numel(), 1]);
         let partial = View { memory: &partial, offset: 0, dtype: first.to, shape: &shape, strides: &strides };
         let y = View { shape: &shape[1..], strides: &strides[1..], ..*y };
@@ -324,14 +330,15 @@ impl Form {
         if self.compute() == DType::I64 { 8 } else { 16 }
     }
 
+    /// Launches so many workgroups of so many products each, not too many products at once.
     fn launch(
         &self,
         gpu: &Gpu,
         problem: &Problem,
         bias: Option<&View>,
         target: &Allocation,
-        p: &[u32],
-        groups: usize,
+        mut p: Vec<u32>,
+        [groups, work]: [usize; 2],
     ) -> Result<()> {
         let Form { way, from, to, bias: has_bias, phases, checked } = *self;
         let flags = u32::from(has_bias) | u32::from(phases) << 1 | u32::from(checked) << 2;
@@ -340,7 +347,13 @@ impl Form {
         let mut buffers = vec![problem.a.memory, problem.b.memory];
         buffers.extend(bias.map(|b| b.memory));
         buffers.push(target);
-        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: p, groups: Gpu::grid(groups) })
+        let most = (MOST_WORK / work.max(1)).max(1);
+        for first in (0..groups).step_by(most) {
+            p[FIRST_GROUP] = first as u32;
+            let groups = Gpu::grid(most.min(groups - first));
+            gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups })?;
+        }
+        Ok(())
     }
 
     fn text(&self) -> (String, Vec<Access>) {

@@ -19,12 +19,18 @@ const DIVISOR: &str = include_str!("../../../../shaders/window/divisor.wgsl");
 const MAX: &str = include_str!("../../../../shaders/window/max.wgsl");
 const AVERAGE: &str = include_str!("../../../../shaders/window/average.wgsl");
 const AVERAGE_GRAD: &str = include_str!("../../../../shaders/window/average_grad.wgsl");
+const MAX_SHARED: &str = include_str!("../../../../shaders/window/max_shared.wgsl");
+const AVERAGE_SHARED: &str = include_str!("../../../../shaders/window/average_shared.wgsl");
+const EACH: &str = include_str!("../../../../shaders/window/each.wgsl");
+const SHARED: &str = include_str!("../../../../shaders/window/shared.wgsl");
 const SPREAD: &str = include_str!("../../../../shaders/window/spread.wgsl");
 const TAKE: &str = include_str!("../../../../shaders/window/take.wgsl");
 const PAD: &str = include_str!("../../../../shaders/window/pad.wgsl");
 const BLOCKS: &str = include_str!("../../../../shaders/blocks.wgsl");
 
 const WORKGROUP: usize = 256;
+/// Windows of at least this many elements are shared by a workgroup.
+const LARGE: usize = 512;
 /// The first vector of an operator's own parameters, and the word at which the leading dims begin.
 const OWN: usize = 6;
 const LEADING: usize = 64;
@@ -113,24 +119,39 @@ impl<'a> Planes<'a> {
         p
     }
 
-    /// Launches a kernel whose text declares x, z where there is one, and y; `text` ends with the operator's functions.
+    /// Launches a kernel whose text declares x, z where there is one, and y, with a body that computes one element.
     pub fn launch(
+        &self,
+        gpu: &Gpu,
+        name: &'static str,
+        key: Vec<u32>,
+        text: impl FnOnce(Text) -> Text,
+        body: &str,
+    ) -> Result<()> {
+        self.launch_as(gpu, name, key, text, body, false)
+    }
+
+    /// As [`Planes::launch`]; with `shared` the body is that of a workgroup an element.
+    fn launch_as(
         &self,
         gpu: &Gpu,
         name: &'static str,
         mut key: Vec<u32>,
         text: impl FnOnce(Text) -> Text,
         body: &str,
+        shared: bool,
     ) -> Result<()> {
-        if self.y.numel() == 0 {
+        let elements = self.y.numel();
+        if elements == 0 {
             return Ok(());
         }
-        key.extend([self.x.dtype as u32, self.y.dtype as u32]);
-        let pipeline = gpu.pipeline((name, key), || text(Text::new()).finish(&format!("{body}{PLANES}")))?;
+        key.extend([self.x.dtype as u32, self.y.dtype as u32, u32::from(shared)]);
+        let main = if shared { SHARED } else { EACH };
+        let pipeline = gpu.pipeline((name, key), || text(Text::new()).finish(&format!("{body}{PLANES}{main}")))?;
         let mut buffers = vec![self.x.memory];
         buffers.extend(self.z.map(|z| z.memory));
         buffers.push(self.y.memory);
-        let groups = Gpu::grid(self.y.numel().div_ceil(WORKGROUP));
+        let groups = Gpu::grid(if shared { elements } else { elements.div_ceil(WORKGROUP) });
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &self.parameters(), groups })
     }
 }
@@ -151,6 +172,15 @@ impl Planes<'_> {
         for axes in p.iter().flat_map(|p| [p.kernel, p.stride, p.padding, p.dilation]) {
             self.axes(0, axes);
         }
+    }
+
+    /// Whether windows hold so much that one invocation would take long.
+    fn large(&self, p: Option<&PoolParams>) -> bool {
+        let length = |a: usize| match p {
+            Some(p) => p.kernel[a].min(self.input[a]),
+            None => self.input[a].div_ceil(self.output[a].max(1)),
+        };
+        (0..3).map(length).product::<usize>() >= LARGE
     }
 
     /// What finds windows, and what tells its variants apart.
@@ -194,7 +224,9 @@ fn max(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, x: &View, outs: &[View
             .line(&format!("fn exceeds(a: T, b: T) -> bool {{ return {exceeds}; }}"))
             .line(&format!("fn lowest() -> T {{ return {}; }}", extremes(compute).0))
     };
-    planes.launch(gpu, "max_pool", vec![variant], text, &format!("{finder}{MAX}"))
+    let shared = planes.large(p);
+    let body = if shared { MAX_SHARED } else { MAX };
+    planes.launch_as(gpu, "max_pool", vec![variant], text, &format!("{finder}{body}"), shared)
 }
 
 fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &View) -> Result<()> {
@@ -231,20 +263,22 @@ fn averages(planes: &mut Planes, p: Option<&AvgPoolParams>) {
 fn average(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &View) -> Result<()> {
     let mut planes = Planes::onward(spatial, x, y);
     averages(&mut planes, p);
-    averaging(gpu, &planes, p.is_some(), "avg_pool", AVERAGE)
+    let shared = planes.large(p.map(|p| &p.window));
+    let body = if shared { AVERAGE_SHARED } else { AVERAGE };
+    averaging(gpu, &planes, p.is_some(), "avg_pool", body, shared)
 }
 
 fn average_grad(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &View) -> Result<()> {
     let mut planes = Planes::backward(spatial, x, y);
     averages(&mut planes, p);
-    averaging(gpu, &planes, p.is_some(), "avg_pool_backward", AVERAGE_GRAD)
+    averaging(gpu, &planes, p.is_some(), "avg_pool_backward", AVERAGE_GRAD, false)
 }
 
-fn averaging(gpu: &Gpu, planes: &Planes, sliding: bool, name: &'static str, body: &str) -> Result<()> {
+fn averaging(gpu: &Gpu, planes: &Planes, sliding: bool, name: &'static str, body: &str, shared: bool) -> Result<()> {
     let (x, y) = (planes.x.dtype, planes.y.dtype);
     let (finder, variant) = planes.finder(sliding);
     let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), variant);
-    planes.launch(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"))
+    planes.launch_as(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"), shared)
 }
 
 fn pad(gpu: &Gpu, p: &PadParams, grad: bool, x: &View, y: &View) -> Result<()> {
