@@ -29,7 +29,10 @@ use view::View;
 
 /// Whether there is a kernel for the operator; asked when it is recorded, so that the error is at the caller's line.
 pub fn supports(op: &Op) -> bool {
-    matches!(op, Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView | Op::Reduce(..) | Op::Matmul)
+    matches!(
+        op,
+        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView | Op::Reduce(..) | Op::Matmul | Op::Conv(..) | Op::Window(_)
+    )
 }
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
