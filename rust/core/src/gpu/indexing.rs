@@ -245,8 +245,7 @@ fn masked_scatter(gpu: &Arc<Gpu>, mask: &View, source: &View, out: &View) -> Res
     p[1] = p.len() as u32;
     Walk::of(source).write(&mut p);
     each(gpu, ("masked_scatter", &[raw(out.dtype) as u32]), &[source.memory, out.memory, &ends], &p, || {
-        let move_to =
-            "fn move_to(i: u32, rank: u32) { out_put(walk3(i, 2u).x, x_at(walk3(rank, P(1u)).x)); }";
+        let move_to = "fn move_to(i: u32, rank: u32) { out_put(walk3(i, 2u).x, x_at(walk3(rank, P(1u)).x)); }";
         (moving(out.dtype).scratch("ends", "u32", Access::Read).line(move_to), MASKED)
     })
 }

@@ -147,7 +147,12 @@ fn computed(out: DType) -> DType {
 /// Words of zero.
 pub fn zeros(gpu: &Arc<Gpu>, n: usize) -> Result<Allocation> {
     let memory = memory::allocate(gpu, n * 4)?;
-    copy::fill(gpu, &View { memory: &memory, offset: 0, dtype: DType::I32, shape: &[n], strides: &[1] }, 0, DType::I32)?;
+    copy::fill(
+        gpu,
+        &View { memory: &memory, offset: 0, dtype: DType::I32, shape: &[n], strides: &[1] },
+        0,
+        DType::I32,
+    )?;
     Ok(memory)
 }
 
@@ -382,7 +387,8 @@ pub fn index_put(
         })
         .collect();
     let block = |list: &[usize]| -> List { list[s.block.clone()].into() };
-    let slices = |list: &[usize]| -> List { list[..s.block.start].iter().chain(&list[s.block.end..]).copied().collect() };
+    let slices =
+        |list: &[usize]| -> List { list[..s.block.start].iter().chain(&list[s.block.end..]).copied().collect() };
     let places = Places {
         shape: block(&s.shape),
         source: block(&strides),

@@ -88,9 +88,11 @@ impl Keys<'_> {
             t = t.scratch(name, element, access);
         }
         match self {
-            Keys::Rows(r) => {
-                t.input("x", r.x.dtype, r.x.dtype).line("alias K = u32;\nfn last() -> u32 { return 0u; }").line(&key_text(r.x.dtype)).line(ROWS)
-            }
+            Keys::Rows(r) => t
+                .input("x", r.x.dtype, r.x.dtype)
+                .line("alias K = u32;\nfn last() -> u32 { return 0u; }")
+                .line(&key_text(r.x.dtype))
+                .line(ROWS),
             Keys::Word => t.line(word_order(false)).line(ORDER),
             Keys::Double => t.line(word_order(true)).line(ORDER),
         }

@@ -179,7 +179,12 @@ fn mode_places(gpu: &Arc<Gpu>, sorted: &Lines, dtype: DType) -> Result<Allocatio
         text.line(word_order(double)).finish(MODE)
     })?;
     let (buffers, p) = ([&sorted.keys, &places], [sorted.lines as u32, sorted.n as u32]);
-    gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups: Gpu::grid(sorted.lines) })?;
+    gpu.dispatch(&Dispatch {
+        pipeline: &pipeline,
+        buffers: &buffers,
+        parameters: &p,
+        groups: Gpu::grid(sorted.lines),
+    })?;
     Ok(places)
 }
 
@@ -294,9 +299,10 @@ fn heads(gpu: &Arc<Gpu>, x: &View, rows: Option<&Rows>, order: &Lines) -> Result
         text = text.scratch("keys", if rows.is_some() { "u32" } else { "K" }, Access::Read);
         text = text.scratch("positions", "u32", Access::Read).scratch("heads", "u32", Access::Write);
         text = match rows {
-            Some(_) => text.input("x", x.dtype, x.dtype).line(key_of(x.dtype)).line(
-                "fn key(i: u32, c: u32) -> K { return key_of(x_at(walk3(c * P(1u) + positions[i], 3u).x)); }",
-            ),
+            Some(_) => text
+                .input("x", x.dtype, x.dtype)
+                .line(key_of(x.dtype))
+                .line("fn key(i: u32, c: u32) -> K { return key_of(x_at(walk3(c * P(1u) + positions[i], 3u).x)); }"),
             None => text.line("fn key(i: u32, c: u32) -> K { return keys[i]; }"),
         };
         let columns = if rows.is_some() { "P(2u)" } else { "1u" };

@@ -3,7 +3,6 @@
 use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::memory::Allocation;
-use super::pipelines::Access;
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -98,9 +97,4 @@ pub fn each(
         text.finish(&format!("{body}{EACH}"))
     })?;
     gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers, parameters: p, groups: Gpu::grid(n.div_ceil(WORKGROUP)) })
-}
-
-/// Scratch of words that is read, or written.
-pub fn words(text: Text, name: &str, access: Access) -> Text {
-    text.scratch(name, "u32", access)
 }
