@@ -1,4 +1,5 @@
-
+// The entry of kernels that do the same for every element. Needs fn each(i: u32).
+//
 // P: 0 the number of elements.
 @compute @workgroup_size(256)
 fn main(

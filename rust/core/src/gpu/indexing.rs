@@ -23,6 +23,7 @@ const ROLL: &str = include_str!("../../../../shaders/index/roll.wgsl");
 const TRIANGLE: &str = include_str!("../../../../shaders/index/triangle.wgsl");
 const FLAGS: &str = include_str!("../../../../shaders/index/flags.wgsl");
 const MASKED: &str = include_str!("../../../../shaders/index/masked.wgsl");
+const NONZERO: &str = include_str!("../../../../shaders/index/nonzero.wgsl");
 const REPEAT: &str = include_str!("../../../../shaders/index/repeat.wgsl");
 
 /// Runs an indexing operator. Those that overwrite their first input start from a copy of it, unless they got its memory.
@@ -259,10 +260,8 @@ fn nonzero(gpu: &Arc<Gpu>, x: &View, out: &View) -> Result<()> {
     p.extend([out.strides[0] as u32, out.strides[1] as u32]);
     p.extend(x.shape.iter().map(|&s| s as u32));
     each(gpu, ("nonzero", &[]), &[out.memory, &ends], &p, || {
-        let move_to = "fn move_to(i: u32, rank: u32) {\n    var rest = i;\n    for (var d = P(1u); d > 0u; d--) {\n        \
-             out_put(rank * P(2u) + (d - 1u) * P(3u), vec2<u32>(rest % P(3u + d), 0u));\n        rest = rest / P(3u + d);\n    }\n}";
         let text = Text::new().output("out", DType::I64, DType::I64).scratch("ends", "u32", Access::Read);
-        (text.line(move_to), MASKED)
+        (text.line(NONZERO), MASKED)
     })
 }
 

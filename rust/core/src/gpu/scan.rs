@@ -16,6 +16,8 @@ use crate::op::Scan;
 use std::sync::Arc;
 
 const BLOCKS: &str = include_str!("../../../../shaders/scan/block.wgsl");
+const EXTREMUM: &str = include_str!("../../../../shaders/scan/extremum.wgsl");
+const LOG_ADD: &str = include_str!("../../../../shaders/scan/log_add.wgsl");
 const SERIAL: &str = include_str!("../../../../shaders/scan/serial.wgsl");
 
 /// Elements of a block.
@@ -149,7 +151,7 @@ impl Form {
             false => text.line("fn carry(block: u32) -> Acc { return identity(); }"),
         };
         let text = text.line(&format!("const TOTALS = {};", stage.totals()));
-        text.line(arithmetic(compute)).line(self.combination())
+        text.line(arithmetic(compute)).line(&self.combination())
     }
 
     /// `base_of` and `take`.
@@ -197,31 +199,18 @@ impl Form {
     }
 
     /// `Acc`, `identity` and `combine`, whose first argument comes before the second.
-    fn combination(&self) -> &'static str {
+    fn combination(&self) -> String {
+        let plain = |identity: &str, combined: &str| {
+            format!(
+                "alias Acc = T;\nfn identity() -> T {{ return {identity}; }}\nfn combine(a: T, b: T) -> T {{ return {combined}; }}"
+            )
+        };
         match self.kind {
-            Scan::Sum { .. } => {
-                "alias Acc = T;\nfn identity() -> T { return zero(); }\nfn combine(a: T, b: T) -> T { return add(a, b); }"
-            }
-            Scan::Prod { .. } => {
-                "alias Acc = T;\nfn identity() -> T { return one(); }\nfn combine(a: T, b: T) -> T { return mul(a, b); }"
-            }
-            Scan::LogSumExp { .. } => {
-                "alias Acc = f32;\nfn identity() -> f32 { return -f_inf(); }\nfn combine(a: f32, b: f32) -> f32 {\n    \
-                 if (f_isnan(a) || f_isnan(b)) { return f_nan(); }\n    let low = min(a, b);\n    let high = max(a, b);\n    \
-                 if (f_isinf(low) || f_isinf(high)) { return high; }\n    return f_log1p(f_exp(low - high)) + high;\n}"
-            }
-            Scan::Max => {
-                "struct Acc { v: T, i: u32 }\nfn identity() -> Acc { return Acc(zero(), 0xffffffffu); }\n\
-                 fn reached(a: T, b: T) -> bool { return !less(b, a); }\n\
-                 fn combine(a: Acc, b: Acc) -> Acc {\n    if (b.i == 0xffffffffu) { return a; }\n    \
-                 if (a.i == 0xffffffffu || is_nan(b.v) || (!is_nan(a.v) && reached(a.v, b.v))) { return b; }\n    return a;\n}"
-            }
-            Scan::Min => {
-                "struct Acc { v: T, i: u32 }\nfn identity() -> Acc { return Acc(zero(), 0xffffffffu); }\n\
-                 fn reached(a: T, b: T) -> bool { return !less(a, b); }\n\
-                 fn combine(a: Acc, b: Acc) -> Acc {\n    if (b.i == 0xffffffffu) { return a; }\n    \
-                 if (a.i == 0xffffffffu || is_nan(b.v) || (!is_nan(a.v) && reached(a.v, b.v))) { return b; }\n    return a;\n}"
-            }
+            Scan::Sum { .. } => plain("zero()", "add(a, b)"),
+            Scan::Prod { .. } => plain("one()", "mul(a, b)"),
+            Scan::LogSumExp { .. } => LOG_ADD.into(),
+            Scan::Max => format!("{EXTREMUM}fn worse(a: T, b: T) -> bool {{ return less(a, b); }}\n"),
+            Scan::Min => format!("{EXTREMUM}fn worse(a: T, b: T) -> bool {{ return less(b, a); }}\n"),
         }
     }
 }

@@ -16,6 +16,9 @@ const ORDER: &str = include_str!("../../../../shaders/sort/order.wgsl");
 const ROWS: &str = include_str!("../../../../shaders/sort/rows.wgsl");
 const PACK: &str = include_str!("../../../../shaders/sort/pack.wgsl");
 const BLOCK: &str = include_str!("../../../../shaders/sort/block.wgsl");
+const KEYS_WORD: &str = include_str!("../../../../shaders/sort/keys_word.wgsl");
+const KEYS_DOUBLE: &str = include_str!("../../../../shaders/sort/keys_double.wgsl");
+const KEY_OF_FLOAT: &str = include_str!("../../../../shaders/sort/key_of_float.wgsl");
 const MERGE: &str = include_str!("../../../../shaders/sort/merge.wgsl");
 
 /// Elements that a workgroup sorts, and that an invocation merges.
@@ -101,23 +104,13 @@ impl Keys<'_> {
 
 /// The type K of keys and comparisons.
 pub fn word_order(double: bool) -> &'static str {
-    if double {
-        "alias K = vec2<u32>;\nfn last() -> K { return vec2<u32>(0xffffffffu); }\n\
-         fn key_less(x: K, y: K) -> bool { return u64_lt(x, y); }\nfn key_same(x: K, y: K) -> bool { return all(x == y); }\n\
-         fn key_flip(x: K, word: u32) -> K { return x ^ vec2<u32>(word); }"
-    } else {
-        "alias K = u32;\nfn last() -> K { return 0xffffffffu; }\nfn key_less(x: K, y: K) -> bool { return x < y; }\n\
-         fn key_same(x: K, y: K) -> bool { return x == y; }\nfn key_flip(x: K, word: u32) -> K { return x ^ word; }"
-    }
+    if double { KEYS_DOUBLE } else { KEYS_WORD }
 }
 
 /// `key_of`: an unsigned integer that orders as the dtype does, NaN above everything and both zeros equal.
 pub fn key_of(dtype: DType) -> &'static str {
     match register(dtype) {
-        "f32" => {
-            "fn key_of(v: f32) -> u32 {\n    let bits = bitcast<u32>(v);\n    if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }\n    \
-             if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }\n    return select(bits ^ 0x80000000u, ~bits, bits >= 0x80000000u);\n}"
-        }
+        "f32" => KEY_OF_FLOAT,
         "I64" => "fn key_of(v: I64) -> vec2<u32> { return vec2<u32>(v.x, v.y ^ 0x80000000u); }",
         "bool" => "fn key_of(v: bool) -> u32 { return select(0u, 1u, v); }",
         _ => "fn key_of(v: i32) -> u32 { return bitcast<u32>(v) ^ 0x80000000u; }",

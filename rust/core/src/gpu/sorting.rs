@@ -23,6 +23,8 @@ const SEARCH: &str = include_str!("../../../../shaders/count/search.wgsl");
 const HISTOGRAM: &str = include_str!("../../../../shaders/count/histogram.wgsl");
 const COUNTS: &str = include_str!("../../../../shaders/count/counts.wgsl");
 const HEADS: &str = include_str!("../../../../shaders/count/unique_heads.wgsl");
+const SAME: &str = include_str!("../../../../shaders/count/unique_same.wgsl");
+const HISTOGRAM_BIN: &str = include_str!("../../../../shaders/count/histogram_bin.wgsl");
 const GROUPS: &str = include_str!("../../../../shaders/count/unique_groups.wgsl");
 const GROUP_COUNTS: &str = include_str!("../../../../shaders/count/unique_counts.wgsl");
 
@@ -223,8 +225,7 @@ fn count(gpu: &Arc<Gpu>, name: &'static str, x: &View, range: [u32; 2], bin: &st
     let compute = if x.dtype.is_float() { DType::F32 } else { DType::I64 };
     each(gpu, (name, &[x.dtype as u32]), &[x.memory, &counts], &p, || {
         let text = Text::new().input("x", x.dtype, compute).scratch("counts", "atomic<u32>", Access::Write);
-        let function = format!("fn bin(v: {}) -> u32 {{\n    {bin}\n}}", register(compute));
-        (text.line("const NOWHERE = 0xffffffffu;").line(&function), HISTOGRAM)
+        (text.line("const NOWHERE = 0xffffffffu;").line(bin), HISTOGRAM)
     })?;
     each(gpu, ("counts", &[out.dtype as u32]), &[&counts, out.memory], &[bins as u32], || {
         let (as_, value) = if out.dtype.is_float() { (DType::F32, "f32(n)") } else { (DType::I64, "vec2<u32>(n, 0u)") };
@@ -234,15 +235,12 @@ fn count(gpu: &Arc<Gpu>, name: &'static str, x: &View, range: [u32; 2], bin: &st
 }
 
 fn bincount(gpu: &Arc<Gpu>, x: &View, out: &View) -> Result<()> {
-    count(gpu, "bincount", x, [0; 2], "return v.x;", out)
+    count(gpu, "bincount", x, [0; 2], "fn bin(v: I64) -> u32 { return v.x; }", out)
 }
 
 fn histogram(gpu: &Arc<Gpu>, x: &View, numbers: &[u64], out: &View) -> Result<()> {
     let range = [0, 1].map(|i| (f64::from_bits(numbers[i]) as f32).to_bits());
-    let bin = "let low = bitcast<f32>(P(2u));\n    let high = bitcast<f32>(P(3u));\n    \
-         if (!(f_ge(v, low) && f_le(v, high))) { return NOWHERE; }\n    \
-         return min(u32(f_div(v - low, high - low) * f32(P(1u))), P(1u) - 1u);";
-    count(gpu, "histc", x, range, bin, out)
+    count(gpu, "histc", x, range, HISTOGRAM_BIN, out)
 }
 
 /// The outputs are positions of first occurrences, the group of every element, sizes of groups, and their number.
@@ -293,7 +291,6 @@ fn heads(gpu: &Arc<Gpu>, x: &View, rows: Option<&Rows>, order: &Lines) -> Result
         in_lines(x, r.dim).write(&mut p);
         buffers.push(x.memory);
     }
-    let equal = if x.dtype.is_float() { "key_same(a, b) && !key_same(a, last())" } else { "key_same(a, b)" };
     each(gpu, ("unique_heads", &[x.dtype as u32, u32::from(rows.is_some())]), &buffers, &p, || {
         let mut text = Text::new();
         text = text.scratch("keys", if rows.is_some() { "u32" } else { "K" }, Access::Read);
@@ -306,10 +303,9 @@ fn heads(gpu: &Arc<Gpu>, x: &View, rows: Option<&Rows>, order: &Lines) -> Result
             None => text.line("fn key(i: u32, c: u32) -> K { return keys[i]; }"),
         };
         let columns = if rows.is_some() { "P(2u)" } else { "1u" };
-        text = text.line(word_order(x.dtype == DType::I64)).line(&format!(
-            "fn same(i: u32, j: u32) -> bool {{\n    for (var c = 0u; c < {columns}; c++) {{\n        let a = key(i, c);\n        \
-             let b = key(j, c);\n        if (!({equal})) {{ return false; }}\n    }}\n    return true;\n}}"
-        ));
+        text =
+            text.line(&format!("fn columns() -> u32 {{ return {columns}; }}\nconst FLOAT = {};", x.dtype.is_float()));
+        text = text.line(word_order(x.dtype == DType::I64)).line(SAME);
         (text, HEADS)
     })?;
     Ok(heads)
