@@ -2,7 +2,7 @@
 
 use super::elementwise::convert;
 use super::pipelines::Access;
-use super::wgsl::{assemble, declare, encode, load, register};
+use super::wgsl::{assemble, declare, decode, encode, load, register};
 use crate::dtype::DType;
 use std::fmt::Write;
 
@@ -52,6 +52,19 @@ impl Text {
         };
         self.text.push_str("}\n");
         self
+    }
+
+    /// A buffer that is read as `NAME_at(i)` and written by `NAME_put(i, v)`, both with values of dtype `as_`.
+    pub fn state(self, name: &str, dtype: DType, as_: DType) -> Text {
+        let mut text = self.output(name, dtype, as_);
+        let read = match dtype.size() {
+            1 => decode(dtype, &format!("atomicLoad(&{name}[i >> 2u])"), "", "(i & 3u) * 8u"),
+            2 => decode(dtype, &format!("atomicLoad(&{name}[i >> 1u])"), "", "(i & 1u) * 16u"),
+            _ => load(name, dtype, "i"),
+        };
+        let value = convert(dtype, as_, &format!("({read})"));
+        let _ = writeln!(text.text, "fn {name}_at(i: u32) -> {} {{ return {value}; }}", register(as_));
+        text
     }
 
     /// A buffer of values of a type that the text defines.

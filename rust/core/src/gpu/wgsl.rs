@@ -21,6 +21,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/special.wgsl"),
     include_str!("../../../../shaders/include/activation.wgsl"),
     include_str!("../../../../shaders/include/philox.wgsl"),
+    include_str!("../../../../shaders/include/walk.wgsl"),
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.

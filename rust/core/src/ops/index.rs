@@ -25,6 +25,7 @@ fn one(g: Tensor) -> Grads {
 
 /// The first element of an integer tensor outside `low..high`; computes the tensor.
 pub(super) fn first_outside(t: &Tensor, low: i64, high: i64) -> Result<Option<i64>> {
+    let t = &super::device::on_host(t)?;
     if t.dtype() != DType::I64 || !t.is_contiguous() {
         return Ok(super::to_vec_i64(t)?.into_iter().find(|&i| i < low || i >= high));
     }
