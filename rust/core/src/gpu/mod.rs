@@ -5,14 +5,23 @@
 //! their text. Then one launcher a family of operators; the shaders are in `shaders/`.
 
 pub mod adapters;
+pub mod attention;
+pub mod batch_norm;
+pub mod channels;
 pub mod copy;
 pub mod device;
 pub mod elementwise;
 pub mod encoder;
+pub mod fused;
+pub mod linalg;
+pub mod loss;
 pub mod matmul;
 pub mod memory;
+pub mod norm;
 pub mod pipelines;
 pub mod reduce;
+pub mod rows;
+pub mod softmax;
 pub mod text;
 pub mod view;
 pub mod wgsl;
@@ -29,6 +38,8 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
     match op {
         Op::Reduce(kind, mask) => reduce::reduce(gpu, *kind, *mask, &ins[0], numbers, outs),
         Op::Matmul => matmul::matmul(gpu, &ins[0], &ins[1], &outs[0]),
+        Op::Fused(f) => fused::execute(gpu, f, ins, numbers, outs),
+        Op::Linalg(l) => linalg::execute(gpu, *l, ins, outs),
         _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
     }
 }

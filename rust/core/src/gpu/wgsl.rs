@@ -21,6 +21,8 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/special.wgsl"),
     include_str!("../../../../shaders/include/activation.wgsl"),
     include_str!("../../../../shaders/include/philox.wgsl"),
+    include_str!("../../../../shaders/include/axes.wgsl"),
+    include_str!("../../../../shaders/include/exp_sum.wgsl"),
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.
