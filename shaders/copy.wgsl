@@ -1,7 +1,7 @@
 // Writes through a strided window. An invocation moves one element.
 //
-// Needs: fn read(i: u32) -> vec2<u32>, the element at position i of the source or a number for every i; and
-// fn write(i: u32, v: vec2<u32>), which stores at position i of the target.
+// Needs: fn fetch(i: u32) -> vec2<u32>, the element at position i of the source or a number for every i; and
+// fn store(i: u32, v: vec2<u32>), which stores at position i of the target.
 //
 // P: 0 elements, 1 dims, 2 target offset, 3 source offset, 4 5 a number, then sizes, target strides, source strides.
 
@@ -23,5 +23,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         to += c * P(6u + rank + d);
         from_ += c * P(6u + 2u * rank + d);
     }
-    write(to, read(from_));
+    store(to, fetch(from_));
 }

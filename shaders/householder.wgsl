@@ -1,11 +1,11 @@
 // Householder reflections by a workgroup; put before a kernel's body.
 //
-// Needs: work, an array of f32 with the vectors of reflections; fn get(i: u32) -> f32 and fn put(i: u32, v: f32) for what they
+// Needs: work, an array of f32 with the vectors of reflections; fn fetch(i: u32) -> f32 and fn store(i: u32, v: f32) for what they
 // are applied to.
 
 var<workgroup> held: array<f32, 256>;
 
-// Some columns of a matrix in whatever `get` and `put` reach.
+// Some columns of a matrix in whatever `fetch` and `store` reach.
 struct Columns {
     base: u32,
     row: u32,
@@ -80,7 +80,7 @@ fn apply(tau: f32, v: u32, j: u32, m: u32, c: Columns, lane: u32) {
     var dot = 0.0;
     if (column < c.end) {
         for (var i = j + x; i < m; i += 16u) {
-            dot += vector(v, i, j) * get(at + i * c.row);
+            dot += vector(v, i, j) * fetch(at + i * c.row);
         }
     }
     workgroupBarrier();
@@ -93,7 +93,7 @@ fn apply(tau: f32, v: u32, j: u32, m: u32, c: Columns, lane: u32) {
     if (column < c.end) {
         for (var i = j + x; i < m; i += 16u) {
             let place = at + i * c.row;
-            put(place, get(place) - tau * dot * vector(v, i, j));
+            store(place, fetch(place) - tau * dot * vector(v, i, j));
         }
     }
 }

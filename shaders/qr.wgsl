@@ -4,7 +4,7 @@
 // R's diagonal is negative. Long loops are split over launches by ranges of columns.
 //
 // Needs: STAGE; work, an array of f32 with m × n matrices, column after column; factors, an array of f32 with min(m, n) numbers
-// τ a matrix; fn get(i: u32) -> f32 and fn put(i: u32, v: f32) for the work, Q or R.
+// τ a matrix; fn fetch(i: u32) -> f32 and fn store(i: u32, v: f32) for the work, Q or R.
 //
 // P: 0 matrices, 1 rows m, 2 columns n, 3 4 the range of reflections, 5 axes of the batch in q or r, 6 7 strides of its rows and
 // columns, 8 9 its rows and columns.
@@ -51,7 +51,7 @@ fn main(
             let column = i / m;
             if (work[a + column * m + column] < 0.0) {
                 let place = y + row * P(6u) + column * P(7u);
-                put(place, -get(place));
+                store(place, -fetch(place));
             }
         }
     } else {
@@ -62,7 +62,7 @@ fn main(
             if (row <= column) {
                 v = work[a + column * m + row];
             }
-            put(y + row * P(6u) + column * P(7u), v);
+            store(y + row * P(6u) + column * P(7u), v);
         }
     }
 }

@@ -81,18 +81,20 @@ fn main(
                 let t = select(-1.0, 1.0, zeta >= 0.0) / (abs(zeta) + root);
                 let c = f_rsqrt(1.0 + t * t);
                 let s = c * t;
+                // c = 1 - s·tau, which keeps the norms better than a rounded c (Rutishauser, 1966).
+                let tau = s / (1.0 + c);
                 for (var r = x; r < m; r += 16u) {
                     let a = work[wp + r];
                     let b = work[wq + r];
-                    work[wp + r] = c * a - s * b;
-                    work[wq + r] = s * a + c * b;
+                    work[wp + r] = a - s * (b + tau * a);
+                    work[wq + r] = b + s * (a - tau * b);
                 }
                 if (VECTORS) {
                     for (var r = x; r < n; r += 16u) {
                         let a = v[v0 + p * n + r];
                         let b = v[v0 + q * n + r];
-                        v[v0 + p * n + r] = c * a - s * b;
-                        v[v0 + q * n + r] = s * a + c * b;
+                        v[v0 + p * n + r] = a - s * (b + tau * a);
+                        v[v0 + q * n + r] = b + s * (a - tau * b);
                     }
                 }
             }

@@ -85,7 +85,7 @@ fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {
     };
     t.push_str(&format!("const BITS = {}u;\n", size * 8));
     t.push_str(&format!(
-        "fn read(i: u32) -> vec2<u32> {{ return {read}; }}\nfn write(i: u32, v: vec2<u32>) {{\n{write}\n}}\n"
+        "fn fetch(i: u32) -> vec2<u32> {{ return {read}; }}\nfn store(i: u32, v: vec2<u32>) {{\n{write}\n}}\n"
     ));
     t.push_str(TEXT);
     (assemble(&t), accesses)

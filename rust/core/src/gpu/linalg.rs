@@ -81,11 +81,10 @@ impl<'a, 'b> Matrices<'a, 'b> {
         pitch: usize,
         f: impl FnOnce(&View) -> Result<()>,
     ) -> Result<()> {
-        let mut shape = Dims::from_slice(self.batch_shape());
-        let mut strides = shape.contiguous_strides();
-        strides.iter_mut().for_each(|s| *s *= pitch);
-        shape.extend(tail.iter().map(|t| t.0));
-        strides.extend(tail.iter().map(|t| t.1));
+        let batch = Dims::from_slice(self.batch_shape());
+        let steps = batch.contiguous_strides();
+        let shape: Dims = batch.iter().copied().chain(tail.iter().map(|t| t.0)).collect();
+        let strides: Dims = steps.iter().map(|s| s * pitch).chain(tail.iter().map(|t| t.1)).collect();
         f(&View { memory, offset: 0, dtype: DType::F32, shape: &shape, strides: &strides })
     }
     /// Every matrix becomes an identity, columns beyond the rows zero.
@@ -152,8 +151,8 @@ impl Reflections<'_> {
                 _ => (t.scratch("result", "f32", Access::Write), "result"),
             };
             let constant = format!("const STAGE = {}u;", stage as u32);
-            let get = format!("fn get(i: u32) -> f32 {{ return {name}[i]; }}");
-            let put = format!("fn put(i: u32, v: f32) {{ {name}[i] = v; }}");
+            let get = format!("fn fetch(i: u32) -> f32 {{ return {name}[i]; }}");
+            let put = format!("fn store(i: u32, v: f32) {{ {name}[i] = v; }}");
             t.line(&constant).line(&get).line(&put).finish(&format!("{HOUSEHOLDER}{QR}"))
         })?;
         let mut buffers = vec![self.work, self.factors];
