@@ -111,13 +111,14 @@ fn softmax_along_any_dim() {
     if missing() {
         return;
     }
-    let shapes: [(&[usize], i64); 9] = [
+    let shapes: [(&[usize], i64); 10] = [
         (&[], 0),
         (&[7], 0),
         (&[3, 700], 1),
         (&[300, 5], 1),
         (&[5, 300], 0),
         (&[2, 9, 150], 1),
+        (&[2, 70, 150], 1),
         (&[2, 40, 3], 1),
         (&[0, 4], 1),
         (&[4, 0], 0),
@@ -205,10 +206,11 @@ fn group_and_batch_norm() {
             2e-5,
             &|t| {
                 let (mean, variance) = (t[1].copy().expect("copy"), t[1].copy().expect("copy"));
-            let running = [Some(&mean), Some(&variance)];
-            norm::batch_norm(&t[0], running, [None, None], true, 0.3, 1e-5).expect("batch_norm");
-            mean.mul(&variance).expect("product")
-        });
+                let running = [Some(&mean), Some(&variance)];
+                norm::batch_norm(&t[0], running, [None, None], true, 0.3, 1e-5).expect("batch_norm");
+                mean.mul(&variance).expect("product")
+            },
+        );
     }
 }
 

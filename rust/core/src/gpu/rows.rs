@@ -9,10 +9,14 @@ pub const ROWS: &str = include_str!("../../../../shaders/rows.wgsl");
 pub const WORKGROUP: usize = 256;
 
 /// Invocations that share a row of `n` elements. `across` says that neighbouring rows are neighbours in memory and the
-/// elements of a row are not: then an invocation takes a row, if there are rows enough.
+/// elements of a row are not: then few share a row, so that neighbouring invocations still read neighbours.
 pub fn lanes(rows: usize, n: usize, across: bool) -> usize {
     if across && rows >= WORKGROUP {
-        return 1;
+        return match n {
+            2048.. if rows < 1 << 12 => 16,
+            64.. if rows < 1 << 16 => 4,
+            _ => 1,
+        };
     }
     [256, 64, 16, 4].into_iter().find(|l| 2 * l <= n).unwrap_or(1)
 }
