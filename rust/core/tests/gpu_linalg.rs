@@ -120,9 +120,9 @@ fn singular_values_and_vectors() {
             let what = format!("{shape:?} full {full}");
             close(&what, &s, &values, 2e-5);
             let unit = |x: &Tensor| {
-                let n = x.shape()[x.rank() - 1];
-                let wide = view::expand(&identity(n), &product(&t(x), x).shape().to_vec()).expect("expand");
-                close(&format!("orthogonal vectors of {what}"), &product(&t(x), x), &wide, 2e-5);
+                let gram = product(&t(x), x);
+                let wide = view::expand(&identity(x.shape()[x.rank() - 1]), gram.shape()).expect("expand");
+                close(&format!("orthogonal vectors of {what}"), &gram, &wide, 2e-5);
             };
             unit(&u);
             unit(&t(&vt));
