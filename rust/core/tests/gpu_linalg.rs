@@ -15,7 +15,8 @@ fn missing() -> bool {
 
 fn noise(seed: usize, shape: &[usize]) -> Tensor {
     let n: usize = shape.iter().product();
-    let at = |i: usize| ((i * 7919 + seed * 104729 + i * i % 613) % 2003) as f32 / 501.0 - 2.0;
+    // Far from singular, unlike numbers of a linear congruence.
+    let at = |i: usize| ((i as f64 * 12.9898 + seed as f64 * 78.233).sin() * 43758.5453).rem_euclid(4.0) as f32 - 2.0;
     let values: Vec<f32> = (0..n).map(at).collect();
     view::reshape(&from_slice(&values).expect("tensor"), shape).expect("shape")
 }
