@@ -1,7 +1,11 @@
 // Philox 4x32-10 (Salmon et al. 2011): the same bits as the CPU's for every (seed, offset, element).
 
 fn philox_block(seed: I64, offset: I64, block: u32) -> vec4<u32> {
-    var c = vec4<u32>(block, 0u, offset.x, offset.y);
+    return philox_block_wide(seed, offset, vec2<u32>(block, 0u));
+}
+
+fn philox_block_wide(seed: I64, offset: I64, block: I64) -> vec4<u32> {
+    var c = vec4<u32>(block.x, block.y, offset.x, offset.y);
     var key = seed;
     for (var round = 0u; round < 10u; round++) {
         let p0 = u32_mul_wide(c.x, 0xd2511f53u);
@@ -21,4 +25,11 @@ fn philox_bits(seed: I64, offset: I64, element: u32) -> u32 {
 // In [0, 1), on a grid of 2^-24.
 fn philox_uniform(seed: I64, offset: I64, element: u32) -> f32 {
     return f32(philox_bits(seed, offset, element) >> 8u) * 5.9604645e-8;
+}
+
+// As philox_uniform, for elements past 2^32.
+fn philox_uniform_wide(seed: I64, offset: I64, element: I64) -> f32 {
+    let words = philox_block_wide(seed, offset, vec2<u32>((element.x >> 2u) | (element.y << 30u), element.y >> 2u));
+    let pair = select(words.xy, words.zw, (element.x & 2u) == 2u);
+    return f32(select(pair.x, pair.y, (element.x & 1u) == 1u) >> 8u) * 5.9604645e-8;
 }

@@ -5,21 +5,30 @@
 //! their text. Then one launcher a family of operators; the shaders are in `shaders/`.
 
 pub mod adapters;
+pub mod attention;
+pub mod batch_norm;
+pub mod channels;
 pub mod conv;
 pub mod copy;
 pub mod create;
 pub mod device;
 pub mod elementwise;
 pub mod encoder;
+pub mod fused;
 pub mod indexing;
+pub mod linalg;
+pub mod loss;
 pub mod matmul;
 pub mod memory;
+pub mod norm;
 pub mod pipelines;
 pub mod prefix;
 pub mod reduce;
 pub mod resize;
+pub mod rows;
 pub mod scan;
 pub mod scatter;
+pub mod softmax;
 pub mod sort;
 pub mod sorting;
 pub mod text;
@@ -35,14 +44,6 @@ use crate::op::Op;
 use std::sync::Arc;
 use view::View;
 
-/// Whether there is a kernel for the operator; asked when it is recorded, so that the error is at the caller's line.
-pub fn supports(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView | Op::Reduce(..) | Op::Matmul | Op::Conv(..) | Op::Window(_)
-    )
-}
-
 /// Runs a structured operator: inputs, numbers in order, outputs.
 pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
     match op {
@@ -55,6 +56,10 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
         Op::Matmul => matmul::matmul(gpu, &ins[0], &ins[1], &outs[0]),
         Op::Conv(pass, p) => conv::conv(gpu, *pass, p, ins, &outs[0]),
         Op::Window(w) => window::window(gpu, w, ins, outs),
-        _ => Err(Error::NotImplemented(format!("{} has no kernel for the GPU yet", op.name()))),
+        Op::Fused(f) => fused::execute(gpu, f, ins, numbers, outs),
+        Op::Linalg(l) => linalg::execute(gpu, *l, ins, outs),
+        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView => {
+            Err(Error::Internal(format!("{} is not a structured kernel", op.name())))
+        }
     }
 }

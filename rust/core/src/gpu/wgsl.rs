@@ -22,6 +22,8 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/activation.wgsl"),
     include_str!("../../../../shaders/include/philox.wgsl"),
     include_str!("../../../../shaders/include/walk.wgsl"),
+    include_str!("../../../../shaders/include/axes.wgsl"),
+    include_str!("../../../../shaders/include/exp_sum.wgsl"),
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.

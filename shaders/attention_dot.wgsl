@@ -1,0 +1,33 @@
+// What the gradients of attention need of each query, a row of rows.wgsl: the log-sum-exp and Σ dout·out.
+//
+// Needs: dout_at, out_at, lse_at; stats, an array of vec2<f32>.
+//
+// P: 0 queries of all heads, 1 columns, 2 3 strides of dout and out along columns, 4 5 6 axes of the queries in dout, out and
+// lse.
+
+alias Acc = f32;
+
+fn merge(a: Acc, b: Acc) -> Acc {
+    return a + b;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = row_of(group, grid, lane);
+    let inside = row < P(0u);
+    let n = select(0u, P(1u), inside);
+    let from_dout = axes_at(row, P(4u));
+    let from_out = axes_at(row, P(5u));
+    var sum = 0.0;
+    for (var i = lane % LANES; i < n; i += LANES) {
+        sum += dout_at(from_dout + i * P(2u)) * out_at(from_out + i * P(3u));
+    }
+    sum = row_merge(lane, sum);
+    if (inside && lane % LANES == 0u) {
+        stats[row] = vec2<f32>(lse_at(axes_at(row, P(6u))), sum);
+    }
+}
