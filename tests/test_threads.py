@@ -195,12 +195,14 @@ def test_an_interruption_stops_long_work_and_loses_nothing() -> None:
             x.sum().item()
             print("not interrupted")
         except KeyboardInterrupt:
-            print("interrupted", time.perf_counter() - started < 2)
+            stopped = time.perf_counter()
         print(kept.tolist())
         print(bool(x.isfinite().all()))
+        # Most of the work was still to do, however fast the machine is.
+        print("the rest took longer:", time.perf_counter() - stopped > stopped - started)
         """
     )
-    assert result.stdout.splitlines() == ["interrupted True", "[1, 2, 3, 4]", "True"], result.stderr
+    assert result.stdout.splitlines() == ["[1, 2, 3, 4]", "True", "the rest took longer: True"], result.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to the process itself")
