@@ -542,7 +542,8 @@ def test_ctrl_c_ends_the_loop_and_the_workers():
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=20)[0]
     assert process.returncode == 0
-    assert rest.replace("batch\n", "") == "interrupted\n"
+    # The signal may come between a line and its end.
+    assert rest.replace("batch", "").replace("\n", "") == "interrupted"
 
 
 def is_running(pid):
