@@ -50,6 +50,7 @@ FORBIDDEN = {
 UNSAFE = {
     "rust/core/src/exec/draw.rs",
     "rust/core/src/exec/run.rs",
+    "rust/core/src/exec/transfer.rs",
     "rust/core/src/graph.rs",
     "rust/core/src/ops/create.rs",
     "rust/core/src/ops/index.rs",

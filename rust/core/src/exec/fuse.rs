@@ -122,6 +122,10 @@ impl Fuser<'_> {
         join(&mut u.windowed, windowed.into_iter());
         self.unit_of.push(unit);
         self.forget_own_values(unit);
+        self.note_reader(i);
+    }
+
+    fn note_reader(&mut self, i: u32) {
         for input in self.nodes[i as usize].inputs().iter() {
             if let Input::Tensor(e) = input {
                 self.readers.entry(Arc::as_ptr(&e.node)).or_default().push(i);

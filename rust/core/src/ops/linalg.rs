@@ -146,11 +146,10 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     }
     let rest = match wide {
         Some(g) => product(q, &part(g, size, n)?)?,
-        None => super::create::zeros(
-            ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect(),
-            ga.dtype(),
-            ga.device(),
-        )?,
+        None => {
+            let shape = ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect();
+            super::create::zeros(shape, ga.dtype(), ga.device())?
+        }
     };
     join::cat(&[ga, rest], -1)
 }
