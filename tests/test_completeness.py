@@ -21,7 +21,7 @@ ELSEWHERE = {
     "to", "from_numpy", "frombuffer", "as_tensor", "asarray", "from_dlpack", "empty_strided", "resize_", "set_",
     "requires_grad_",
     "detach_", "item", "tolist", "numpy", "data_ptr", "stride", "size",
-    "empty_permuted", "new_empty_strided", "new_tensor", "cpu", "type_as",
+    "empty_permuted", "new_empty_strided", "new_tensor", "cpu", "cuda", "gpu", "type_as",
     # Predicates that answer with a Python value.
     "equal", "allclose", "is_nonzero", "numel",
     # Layers of several operators: tests of torch.nn.

@@ -341,8 +341,9 @@ def test_every_kind_of_map_location(location):
     assert_is_example(loaded(saved(example()), map_location=location))
 
 
-def test_devices_that_are_not_there_say_so():
+def test_devices_that_are_not_there_say_so(monkeypatch):
     content = saved(corten.ones(1))
+    monkeypatch.setattr(corten.gpu, "is_available", lambda: False)
     with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device"):
         loaded(content, map_location="cuda:0")
     with pytest.raises(RuntimeError, match="don't know how to restore data location"):

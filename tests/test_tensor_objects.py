@@ -78,7 +78,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "hint"),
     [
-        (corten, "cuda", "device 'cpu'"),
+        (corten, "mps", "device 'cpu'"),
         (corten, "compile", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),

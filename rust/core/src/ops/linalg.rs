@@ -1,5 +1,6 @@
 //! Decompositions of matrices and triangular systems.
 
+use super::create;
 use super::matmul::{product, t};
 use super::rearrange::triangle;
 use super::{join, view};
@@ -72,7 +73,7 @@ pub fn qr(a: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     let inputs = SmallVec::from_iter([a.input()]);
     let r = spec(columns(batch, size, n));
     let (q, r) = if mode == QrMode::OnlyR {
-        let empty = super::create::zeros(Dims::from([0]), a.dtype(), a.device())?;
+        let empty = create::zeros(Dims::from([0]), a.dtype(), a.device())?;
         (empty, record_one(Op::Linalg(Linalg::Qr), inputs, r)?)
     } else {
         let outs = [spec(columns(batch, m, size)), r].into_iter().collect();
@@ -136,10 +137,8 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     let Some(middle) = middle else { bail!(Internal, "linalg_qr: no gradient") };
     let lower = triangle(false, &middle, 0)?;
     let symmetric = lower.add(&t(&triangle(false, &middle, -1)?)?)?;
-    let mut total = product(q, &symmetric)?;
-    if let Some(g) = for_q {
-        total = total.add(&g)?;
-    }
+    let total = product(q, &symmetric)?;
+    let total = for_q.map_or(Ok(total.clone()), |g| total.add(&g))?;
     let ga = solve_triangular(&t(&square)?, &total, false, false, false)?;
     if n == size {
         return Ok(ga);
@@ -148,7 +147,7 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
         Some(g) => product(q, &part(g, size, n)?)?,
         None => {
             let shape = ga.shape()[..rank - 1].iter().copied().chain([n - size]).collect();
-            super::create::zeros(shape, ga.dtype(), ga.device())?
+            create::zeros(shape, ga.dtype(), ga.device())?
         }
     };
     join::cat(&[ga, rest], -1)
@@ -216,12 +215,12 @@ fn svd_grad(v: &Vjp) -> Result<Tensor> {
     let (row, column) = (view::unsqueeze(s, -2)?, view::unsqueeze(s, -1)?);
     let squares = row.mul(&row)?;
     let gaps = squares.sub(&t(&squares)?)?;
-    let diagonal = super::create::eye(k as i64, k as i64, s.dtype(), s.device())?;
+    let diagonal = create::eye(k as i64, k as i64, s.dtype(), s.device())?;
     let gaps = gaps.add(&diagonal)?;
     let skew = |x: &Tensor| x.sub(&t(x)?)?.div(&gaps);
     let mut middle = match v.grads[1].as_ref() {
         Some(g) => view::unsqueeze(g, -1)?.mul(&diagonal)?,
-        None => super::create::zeros(gaps.shape_dims().clone(), s.dtype(), s.device())?,
+        None => create::zeros(gaps.shape_dims().clone(), s.dtype(), s.device())?,
     };
     if let Some(g) = &gu {
         middle = middle.add(&skew(&product(&t(&u)?, g)?)?.mul(&row)?)?;
