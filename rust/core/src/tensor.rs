@@ -457,7 +457,7 @@ fn attach_node(
         return None;
     }
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
-    let metas = outputs.iter().map(|o| GradMeta::of(o)).collect();
+    let metas = outputs.iter().map(GradMeta::of).collect();
     let node = Arc::new(GradNode::new(name, rule(), edges, metas));
     for (i, o) in outputs.iter().enumerate() {
         if o.dtype().is_float() {

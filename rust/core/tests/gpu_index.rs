@@ -107,10 +107,12 @@ fn elements_move_where_they_should() {
                 let head = view::slice(&v[1], 1, 2, 3, 2).expect("slice");
                 vec![join::cat(&[v[0].clone(), head, v[1].clone()], 1).expect("cat")]
             });
-            same(&name("flip"), &[t.clone()], |v| vec![rearrange::flip(&v[0], &[0, 2]).expect("flip")]);
-            same(&name("roll"), &[t.clone()], |v| vec![rearrange::roll(&v[0], &[2, -1], &[1, 2]).expect("roll")]);
+            same(&name("flip"), std::slice::from_ref(&t), |v| vec![rearrange::flip(&v[0], &[0, 2]).expect("flip")]);
+            same(&name("roll"), std::slice::from_ref(&t), |v| {
+                vec![rearrange::roll(&v[0], &[2, -1], &[1, 2]).expect("roll")]
+            });
             for diagonal in [-2, 0, 1, 100] {
-                same(&name("triangle"), &[t.clone()], |v| {
+                same(&name("triangle"), std::slice::from_ref(&t), |v| {
                     [true, false].map(|upper| rearrange::triangle(upper, &v[0], diagonal).expect("triangle")).to_vec()
                 });
             }
@@ -121,7 +123,12 @@ fn elements_move_where_they_should() {
             same(&name("index"), &[t.clone(), i, j], |v| {
                 let (i, j) = (Some(v[1].clone()), Some(v[2].clone()));
                 let at = |at: &[Option<Tensor>]| advanced::index(&v[0], at).expect("index");
-                vec![at(&[i.clone(), None, j.clone()]), at(&[i.clone()]), at(&[None, None, j.clone()]), at(&[j, i])]
+                vec![
+                    at(&[i.clone(), None, j.clone()]),
+                    at(std::slice::from_ref(&i)),
+                    at(&[None, None, j.clone()]),
+                    at(&[j, i]),
+                ]
             });
             same(&name("take"), &[t.clone(), indices(&[3, 11], 105)], |v| {
                 vec![advanced::take(&v[0], &v[1]).expect("take")]
@@ -254,7 +261,7 @@ fn sorts_are_stable() {
     for dtype in DTYPES {
         for (shape, dim) in [(&[7][..], 0), (&[3, 700], 1), (&[40, 5, 6], 0), (&[2, 1500, 2], 1)] {
             let x = values(shape, dtype);
-            same(&format!("sort {dtype} {shape:?}"), &[x.clone()], |v| {
+            same(&format!("sort {dtype} {shape:?}"), std::slice::from_ref(&x), |v| {
                 let mut all = pair(sort::sort(&v[0], dim, false));
                 all.extend(pair(sort::sort(&v[0], dim, true)));
                 all.push(sort::argsort(&v[0], dim, true).expect("argsort"));
@@ -264,11 +271,11 @@ fn sorts_are_stable() {
                 continue;
             }
             for k in [1, 5] {
-                same(&format!("topk {dtype} {shape:?}"), &[x.clone()], |v| {
+                same(&format!("topk {dtype} {shape:?}"), std::slice::from_ref(&x), |v| {
                     [true, false].iter().flat_map(|&largest| pair(sort::topk(&v[0], k, dim, largest))).collect()
                 });
             }
-            same(&format!("select {dtype} {shape:?}"), &[x.clone()], |v| {
+            same(&format!("select {dtype} {shape:?}"), std::slice::from_ref(&x), |v| {
                 let ranks = [Rank::Kth, Rank::Median, Rank::NanMedian, Rank::Mode];
                 let mut all: Vec<Tensor> =
                     ranks.iter().flat_map(|&r| pair(sort::select(r, &v[0], 3, dim, r == Rank::Mode))).collect();
@@ -341,14 +348,14 @@ fn scans_run_along_any_dim() {
         let tolerance = if dtype.is_float() { 2e-2 } else { 0.0 };
         for (shape, dim) in [(&[10, 5][..], 1), (&[3, 300, 2], 1), (&[2, 3000], 1), (&[1100, 3], 0)] {
             let x = values(shape, dtype);
-            close(&format!("sums {dtype} {shape:?}"), tolerance, &[x.clone()], |v| {
+            close(&format!("sums {dtype} {shape:?}"), tolerance, std::slice::from_ref(&x), |v| {
                 vec![
                     scan::cumsum(&v[0], dim, None, false).expect("cumsum"),
                     scan::cumsum(&v[0], dim, None, true).expect("cumsum"),
                     scan::cumprod(&v[0].sign().expect("sign"), dim, None).expect("cumprod"),
                 ]
             });
-            same(&format!("extrema {dtype} {shape:?}"), &[x.clone()], |v| {
+            same(&format!("extrema {dtype} {shape:?}"), std::slice::from_ref(&x), |v| {
                 [true, false].iter().flat_map(|&max| pair(scan::cumulative_extremum(max, &v[0], dim))).collect()
             });
             if dtype == DType::F32 {

@@ -427,7 +427,7 @@ pub fn attach_function(
     let saved = tensors(saved)?;
     saved.iter().try_for_each(Saved::check).py()?;
     let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
-    let metas = outputs.iter().map(|o| GradMeta::of(o)).collect();
+    let metas = outputs.iter().map(GradMeta::of).collect();
     let rule = Rule::Custom(Arc::new(PyRule { context }));
     let node = Arc::new(GradNode::new(intern(name), rule, edges, metas));
     for (i, o) in outputs.iter().enumerate() {

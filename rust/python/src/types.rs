@@ -159,7 +159,7 @@ impl PyDevice {
             "cpu" if self.index.is_none_or(|i| i == 0) => Ok(Device::Cpu),
             "cpu" => Err(PyRuntimeError::new_err(format!("there is one CPU device, got {}", self.__str__()))),
             "gpu" => {
-                let index = self.index.map_or_else(|| CURRENT_GPU.load(Relaxed) as i64, |i| i);
+                let index = self.index.unwrap_or_else(|| CURRENT_GPU.load(Relaxed) as i64);
                 let index = u16::try_from(index).map_err(|_| PyRuntimeError::new_err("Invalid device index"))?;
                 gpu::adapters::adapter(index).py()?;
                 // Tensors print the name that was asked for last.
