@@ -91,7 +91,11 @@ pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
             t.device()
         )));
     }
-    compute(t)
+    let buffer = compute(t)?;
+    if buffer.device() != Device::Cpu {
+        return Err(Error::Internal("a tensor of the CPU has its values elsewhere".into()));
+    }
+    Ok(buffer)
 }
 
 /// The tensor's storage wherever it lies, computed (or sent to the GPU) if it was pending.

@@ -5,7 +5,7 @@ use super::{create, view};
 use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::exec;
-use crate::exec::record::record_one;
+use crate::exec::record::{record_on, record_one};
 use crate::grad::{GradEdge, GradMeta, GradNode, Origin, Rule, modes};
 use crate::graph::{Input, OutSpec, Value};
 use crate::op::{Ew, Op};
@@ -183,7 +183,7 @@ fn write_number(target: &Tensor, s: Scalar) -> Result<()> {
         return write_window(target, input);
     }
     let out = OutSpec { dtype: target.dtype(), layout: target.layout().clone() };
-    let fresh = record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), out)?;
+    let fresh = record_on(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), out, target.device())?;
     cell.set(fresh.cell().value());
     target.bump_version();
     Ok(())
