@@ -144,7 +144,10 @@ fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> 
     count(&COUNTERS.nodes, 1);
     CURRENT.with(|own| match device {
         Device::Cpu => join(&own.cpu, op, inputs, outs, bytes),
-        Device::Gpu(_) => join(&own.on(device), op, inputs, outs, bytes),
+        Device::Gpu(_) => {
+            outs.iter().try_for_each(|o| super::transfer::check_dtype(o.dtype, device))?;
+            join(&own.on(device), op, inputs, outs, bytes)
+        }
     })
 }
 

@@ -1,7 +1,9 @@
 //! In-place operators: compute a new value, repoint the cell, and keep the gradient history.
 
+use super::device::to_device;
 use super::elementwise::{Operand, cast};
 use super::{create, view};
+use crate::device::Device;
 use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::exec;
@@ -88,7 +90,11 @@ pub fn copy_(target: &Tensor, value: Operand) -> Result<()> {
         }
         Operand::Tensor(v) => {
             check_overlap(target, v)?;
-            let converted = cast(v, target.dtype())?;
+            // The CPU has every dtype, so conversions that cross devices happen there.
+            let converted = match target.device() {
+                Device::Cpu => cast(&to_device(v, Device::Cpu)?, target.dtype())?,
+                there => to_device(&cast(v, target.dtype())?, there)?,
+            };
             let shaped =
                 if converted.shape() == target.shape() { converted } else { expand_value(&converted, target)? };
             write_tensor(target, &shaped)?;
@@ -158,6 +164,13 @@ pub fn replace(target: &Tensor, value: &Tensor, op: &str) -> Result<()> {
 
 /// The write itself, without history: shapes and dtypes agree.
 pub fn write_tensor(target: &Tensor, value: &Tensor) -> Result<()> {
+    ensure!(
+        value.device() == target.device(),
+        Runtime,
+        "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
+        target.device(),
+        value.device()
+    );
     let cell = target.cell();
     if cell.is_pinned() || !target.covers_storage() {
         return write_window(target, value.input());
