@@ -1,7 +1,7 @@
 // Places in strided windows, described by words of the parameters.
 
-// Offsets in three windows of the i-th position of their common dims, in row-major order. Word `at` of the parameters is the
-// number of dims and the next three are the windows' own offsets; then a size and three strides for every dim.
+// Offsets in three windows of the i-th position of their common dims, in row-major order. Word `at` of the parameters
+// is the number of dims and the next three are the windows' own offsets; then a size and three strides for every dim.
 fn walk3(i: u32, at: u32) -> vec3<u32> {
     var rest = i;
     var offsets = vec3<u32>(P(at + 1u), P(at + 2u), P(at + 3u));
