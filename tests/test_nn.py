@@ -617,3 +617,15 @@ def test_a_sum_of_products_in_half_precision_is_rounded_once(dtype):
     assert corten.addmm(c, a, b).item() == 1 + last
     assert corten.baddbmm(c[None], a[None], b[None]).item() == 1 + last
     assert corten.addbmm(c, a[None], b[None]).item() == 1 + last
+
+
+def test_the_seed_reaches_attentions_dropout() -> None:
+    """The default generator serves dropout inside attention as it does everywhere else."""
+    q = corten.randn(1, 2, 8, 4)
+
+    def attend(seed: int) -> list:
+        corten.manual_seed(seed)
+        return corten.nn.functional.scaled_dot_product_attention(q, q, q, dropout_p=0.5).tolist()
+
+    assert attend(1) == attend(1)
+    assert attend(1) != attend(2)

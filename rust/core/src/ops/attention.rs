@@ -4,7 +4,7 @@
 use super::elementwise::{Operand, apply, cast, dense_like};
 use super::matmul::{product, t};
 use super::parametric::c_name;
-use super::philox::reserve_philox;
+use super::random::default_generator;
 use super::{create, reduce, softmax, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
@@ -12,7 +12,7 @@ use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::{record, record_on};
 use crate::grad::{Grads, Rule, Vjp, modes};
-use crate::graph::{Input, Inputs, OutSpec};
+use crate::graph::{Input, Inputs, OutSpec, lock};
 use crate::op::fused::Fused;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, broadcast_shapes};
@@ -178,7 +178,7 @@ pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, o: &Opti
     };
     let scale = o.scale.unwrap_or_else(|| 1.0 / (q.shape()[q.rank() - 1] as f64).sqrt());
     let dropout = o.dropout.max(0.0);
-    let (seed, offset) = if dropout > 0.0 { reserve_philox() } else { (0, 0) };
+    let (seed, offset) = if dropout > 0.0 { lock(default_generator()).reserve_philox() } else { (0, 0) };
     let call = Call { scale, dropout, seed, offset, causal: o.causal };
     let ev = v.shape()[v.rank() - 1];
     // The result lies as the query does: heads outside or inside of rows.
