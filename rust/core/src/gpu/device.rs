@@ -138,7 +138,7 @@ impl Gpu {
                 seen.lost.store(true, Ordering::Release);
             }
         });
-        let work = Mutex::new(Work::new(&device, &limits));
+        let work = Mutex::new(Work::new(&limits));
         let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
         let process = std::process::id();
         let pool = Mutex::default();

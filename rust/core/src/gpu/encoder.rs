@@ -58,7 +58,7 @@ pub struct Counters {
 }
 
 impl Work {
-    pub fn new(_device: &wgpu::Device, limits: &wgpu::Limits) -> Work {
+    pub fn new(limits: &wgpu::Limits) -> Work {
         Work {
             encoder: None,
             pass: None,
