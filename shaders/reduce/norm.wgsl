@@ -10,7 +10,7 @@ fn fold(a: Acc, v: T, i: u32) -> Acc {
     let size = abs(v);
     if (p == 2.0) { return Acc(a.v + size * size); }
     if (p == 1.0 || f_isinf(p)) { return merge(a, Acc(size)); }
-    if (p == 0.0) { return Acc(a.v + select(0.0, 1.0, v != 0.0)); }
+    if (p == 0.0) { return Acc(a.v + select(0.0, 1.0, f32_to_bool(v))); }
     return Acc(a.v + f_pow(size, p));
 }
 fn merge(a: Acc, b: Acc) -> Acc {

@@ -81,10 +81,10 @@ def combinations(input, r=2, with_replacement=False):
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
-        return ops.empty((0,), dtype=input.dtype)
+        return ops.empty((0,), dtype=input.dtype, device=input.device)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = [place for row in choose(range(input.numel()), r) for place in row]
-    return input.index_select(0, _core.tensor(places, dtype=_core.int64)).reshape(-1, r)
+    return input.index_select(0, _core.tensor(places, dtype=_core.int64, device=input.device)).reshape(-1, r)
 
 
 def broadcast_shapes(*shapes):

@@ -178,7 +178,7 @@ def vander(x, N=None, increasing=False):
     if columns < 0:
         raise RuntimeError("N must be non-negative.")
     dtype = x.dtype if x.is_floating_point() else _core.int64
-    powers = [ops.ones(x.numel(), 1, dtype=dtype)]
+    powers = [ops.ones(x.numel(), 1, dtype=dtype, device=x.device)]
     if columns > 1:
         powers.append(x.to(dtype).unsqueeze(1).expand(-1, columns - 1).cumprod(1))
     out = ops.cat(powers, 1).narrow(1, 0, columns)
@@ -249,7 +249,7 @@ def kaiser_window(window_length, periodic=True, beta=12.0, **options):
         for i in _counting(last + 1):
             place = 2 * i / last - 1
             values.append(_bessel_i0(beta * math.sqrt(max(1 - place * place, 0.0))) / whole)
-        return _core.tensor(values, dtype=x.dtype)
+        return _core.tensor(values, dtype=x.dtype, device=x.device)
 
     return _window("kaiser_window", window_length, periodic, options, shape)
 

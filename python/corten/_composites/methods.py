@@ -243,7 +243,7 @@ def resize_(self, *sizes, memory_format=None):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {list(sizes)}")
     if sizes == tuple(self.shape) and memory_format is None:
         return self
-    model = ops.empty(0).expand(0) if 0 in sizes else ops.empty(1).expand(sizes)
+    model = ops.empty(0, device="cpu").expand(0) if 0 in sizes else ops.empty(1, device="cpu").expand(sizes)
     stride = (
         ops.empty_like(model, memory_format=memory_format or _core.contiguous_format).stride()
         if model.numel()
@@ -271,7 +271,7 @@ def resize_as_(self, the_template, *, memory_format=None):
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
     """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor."""
     if source is None:
-        source = ops.empty(0, dtype=self.dtype)
+        source = ops.empty(0, dtype=self.dtype, device=self.device)
     if isinstance(source, Tensor):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
@@ -371,21 +371,22 @@ def map_(self, tensor, callable):
 def _from_values(self, values):
     if self.requires_grad and _core.is_grad_enabled():
         raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
-    return self.copy_(_core.tensor(values, dtype=self.dtype).reshape(self.shape))
+    return self.copy_(_core.tensor(values, dtype=self.dtype, device=self.device).reshape(self.shape))
 
 
 def new(self, *args, device=None):
     """A tensor of this dtype: of the given sizes, with the given data, or on the memory of another tensor."""
+    device = self.device if device is None else device
     if not args:
-        return ops.empty(0, dtype=self.dtype)
+        return ops.empty(0, dtype=self.dtype, device=device)
     if all(isinstance(arg, int) for arg in args):
-        return ops.empty(args, dtype=self.dtype)
+        return ops.empty(args, dtype=self.dtype, device=device)
     (source,) = args
     if isinstance(source, Tensor):
         return source.detach()
     if hasattr(source, "numel") and isinstance(source, tuple):
-        return ops.empty(tuple(source), dtype=self.dtype)
-    return _core.tensor(source, dtype=self.dtype)
+        return ops.empty(tuple(source), dtype=self.dtype, device=device)
+    return _core.tensor(source, dtype=self.dtype, device=device)
 
 
 def get_device(self):

@@ -193,8 +193,8 @@ def block_diag(*tensors):
     width, left, rows = sum(block.size(1) for block in blocks), 0, []
     for block in blocks:
         height, own = block.shape
-        before = ops.zeros((height, left), dtype=dtype)
-        after = ops.zeros((height, width - left - own), dtype=dtype)
+        before = ops.zeros((height, left), dtype=dtype, device=block.device)
+        after = ops.zeros((height, width - left - own), dtype=dtype, device=block.device)
         rows.append(ops.cat([before, block.to(dtype), after], 1))
         left += own
     return ops.cat(rows, 0)
@@ -250,8 +250,8 @@ def pdist(input, p=2.0):
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     n = input.size(0)
-    index = ops.arange(n)
-    pairs = ops.arange(n * n).reshape(n, n)[index.unsqueeze(1) < index.unsqueeze(0)]
+    index = ops.arange(n, device=input.device)
+    pairs = ops.arange(n * n, device=input.device).reshape(n, n)[index.unsqueeze(1) < index.unsqueeze(0)]
     first, second = pairs // max(n, 1), pairs % max(n, 1)
     return ops._vector_norm(input.index_select(0, first) - input.index_select(0, second), float(p), -1)
 

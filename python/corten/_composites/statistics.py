@@ -108,7 +108,7 @@ def _check_q(name, input, q):
     if not isinstance(q, Tensor):
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
-        return _core.tensor(float(q), dtype=input.dtype)
+        return _core.tensor(float(q), dtype=input.dtype, device=input.device)
     if q.dim() > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if q.dtype != input.dtype:

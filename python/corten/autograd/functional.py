@@ -186,7 +186,7 @@ def _rows(i, output, inputs, create_graph, strict):
     ops = _core.ops
     columns = [[] for _ in inputs]
     for k in range(output.numel()):
-        seed = ops.zeros(output.numel(), dtype=output.dtype)
+        seed = ops.zeros(output.numel(), dtype=output.dtype, device=output.device)
         seed[k] = 1.0
         grads = _grad((output,), inputs, (seed.reshape(output.shape),), create_graph)
         missing = f"Output {i} of the user-provided function is independent of input {{}}."
@@ -195,7 +195,7 @@ def _rows(i, output, inputs, create_graph, strict):
             column.append(g)
     shapes = [(*output.shape, *t.shape) for t in inputs]
     return tuple(
-        ops.stack(column).reshape(shape) if column else ops.zeros(shape, dtype=t.dtype)
+        ops.stack(column).reshape(shape) if column else ops.zeros(shape, dtype=t.dtype, device=t.device)
         for column, shape, t in zip(columns, shapes, inputs, strict=True)
     )
 

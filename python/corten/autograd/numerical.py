@@ -75,7 +75,7 @@ def _analytical(output, target):
 
     rows = []
     for i in range(output.numel()):
-        seed = _core.ops.zeros(output.numel(), dtype=output.dtype)
+        seed = _core.ops.zeros(output.numel(), dtype=output.dtype, device=output.device)
         seed[i] = 1.0
         (g,) = grad(output, target, seed.reshape(tuple(output.shape)), retain_graph=True, allow_unused=True)
         if g is not None:
@@ -273,5 +273,5 @@ def gradgradcheck(
 
 def _random_seed(output, strided):
     shape = tuple(output.shape)
-    seed = _core.ops.rand((*shape, 2) if strided else shape, dtype=output.dtype) * 2 - 1
+    seed = _core.ops.rand((*shape, 2) if strided else shape, dtype=output.dtype, device=output.device) * 2 - 1
     return (seed[..., 0] if strided else seed).detach().requires_grad_()

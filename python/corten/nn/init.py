@@ -245,7 +245,7 @@ def sparse_(tensor, sparsity, std=0.01, generator=None):
     normal_(tensor, 0, std, generator)
     with corten.no_grad():
         for col in range(cols):
-            tensor[corten.randperm(rows)[:zeros], col] = 0
+            tensor[corten.randperm(rows, device="cpu")[:zeros], col] = 0
     return tensor
 
 

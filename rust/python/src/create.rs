@@ -123,12 +123,15 @@ fn ragged(depth: usize, expected: usize) -> PyErr {
     ))
 }
 
-/// The data of `o` in a new tensor.
-pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor> {
+/// The data of `o` in a new tensor on `device`.
+pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> PyResult<Tensor> {
     if let Ok(t) = o.cast::<PyTensor>() {
-        let d = t.get().get().detach();
+        let t = t.get().get().detach();
+        let d = to_device(&t, device).py()?;
         return match dtype {
             Some(dt) if dt != d.dtype() => cast(&d, dt).py(),
+            // What has come from another device is a copy.
+            _ if t.device() != device => Ok(d),
             _ => d.copy_contiguous().py(),
         };
     }
@@ -136,18 +139,21 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor>
         let array = o.py().import("numpy")?.call_method1("asarray", (o,))?;
         let t = crate::memory::from_numpy(o.py(), &array)?;
         let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();
-        let copy = ops::copy_as(&t, ops::elementwise::preserved(t.layout())).py()?;
-        return match dtype {
-            Some(dt) => cast(&copy, dt).py(),
-            None => Ok(copy),
+        let t = match dtype {
+            Some(dt) => cast(&t, dt).py()?,
+            None => t,
         };
+        if device != Device::Cpu {
+            return to_device(&t, device).py();
+        }
+        return ops::copy_as(&t, ops::elementwise::preserved(t.layout())).py();
     }
     let mut flat = Flat::default();
     flat.add(o, 0)?;
     let dtype = dtype.unwrap_or_else(|| flat.dtype());
     let shape = Dims::from_slice(&flat.shape);
     if flat.values.len() == 1 && shape.is_empty() {
-        return create::full(shape, flat.values[0], dtype, Device::Cpu).py();
+        return create::full(shape, flat.values[0], dtype, device).py();
     }
     let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
     dispatch!(dtype, T => {
@@ -157,7 +163,7 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor>
             *o = <T as Element>::from_scalar(s);
         }
     });
-    Ok(create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(shape)))
+    to_device(&create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(shape)), device).py()
 }
 
 /// `corten.tensor(data)`: always a copy.
@@ -174,10 +180,8 @@ pub fn tensor(
     let _ = pin_memory;
     let dtype = dtype.filter(|d| !d.is_none()).map(extract_dtype).transpose()?;
     let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
-    let made = from_data(data, dtype)?;
-    let device =
-        device.unwrap_or_else(|| if data.is_instance_of::<PyTensor>() { made.device() } else { default_device() });
-    let t = to_device(&made, device).py()?;
+    let home = || data.cast::<PyTensor>().map_or_else(|_| default_device(), |t| t.get().get().device());
+    let t = from_data(data, dtype, device.unwrap_or_else(home))?;
     if requires_grad {
         t.set_requires_grad(true).py()?;
     }
@@ -209,6 +213,6 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     let first = args.get_item(0)?;
     match first.cast::<PyTensor>() {
         Ok(t) => Ok(t.get().get().detach()),
-        Err(_) => from_data(&first, Some(dtype)),
+        Err(_) => from_data(&first, Some(dtype), Device::Cpu),
     }
 }

@@ -4,9 +4,11 @@ use crate::args::extract_number;
 use crate::create::from_data;
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
+use corten_core::device::Device;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::exec::record::settle;
 use corten_core::grad::modes;
+use corten_core::ops::device::to_device;
 use corten_core::ops::elementwise::{Operand, cast};
 use corten_core::ops::{advanced, create, index, inplace, view};
 use corten_core::tensor::Tensor;
@@ -77,7 +79,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     let number = if value.is_instance_of::<PyTensor>() { None } else { extract_number(value) };
     let data = match (number, value.cast::<PyTensor>()) {
         (None, Ok(v)) => Some(v.get().tensor()),
-        (None, Err(_)) => Some(from_data(value, None).map_err(|_| {
+        (None, Err(_)) => Some(from_data(value, None, Device::Cpu).map_err(|_| {
             PyTypeError::new_err(format!("can't assign a {} to a {} tensor", crate::types::type_name(value), t.dtype()))
         })?),
         _ => None,
@@ -106,7 +108,8 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
     }
     inplace::check_writable(&found.view).py()?;
     let v = match operand {
-        Operand::Tensor(v) => cast(v, t.dtype()).py()?,
+        Operand::Tensor(v) if value.is_instance_of::<PyTensor>() => cast(v, t.dtype()).py()?,
+        Operand::Tensor(v) => to_device(&cast(v, t.dtype()).py()?, t.device()).py()?,
         Operand::Number(s) => create::number(s, t.dtype(), t.device()).py()?,
     };
     let new = index::index_put(&found.view, &found.tensors, &v, false).py()?;
@@ -217,7 +220,7 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
         return apply_tensor(found, dim, t.get().get());
     }
     if is_sequence(p) || p.hasattr("__array_interface__")? {
-        let mut t = from_data(p, None)?;
+        let mut t = from_data(p, None, Device::Cpu)?;
         if t.dtype().is_float() && t.rank() > 0 {
             // Numbers of a sequence are read as integers, whatever they were.
             t = cast(&t, DType::I64).py()?;

@@ -126,7 +126,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     Raises:
         RuntimeError: lengths that are not positive, not sorted, or as many as there are sequences.
     """
-    lengths = corten.as_tensor(lengths, dtype=corten.int64)
+    lengths = corten.as_tensor(lengths, dtype=corten.int64, device="cpu")
     if lengths.device.type != "cpu":
         raise RuntimeError(
             "'lengths' argument should be a 1D CPU int64 tensor, but got "
@@ -173,7 +173,7 @@ def _pack(input, lengths):
         start = end
         while running and lengths[running - 1] == end:
             running -= 1
-    return corten.cat(parts), corten.tensor(sizes, dtype=corten.int64)
+    return corten.cat(parts), corten.tensor(sizes, dtype=corten.int64, device="cpu")
 
 
 def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_length=None):
@@ -207,7 +207,7 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
         fill = padded.new_full((total_length - steps, *padded.shape[1:]), padding_value)
         padded = corten.cat([padded, fill])
     lengths = [sum(size > i for size in sizes) for i in range(batch)]
-    lengths = corten.tensor(lengths, dtype=corten.int64)
+    lengths = corten.tensor(lengths, dtype=corten.int64, device="cpu")
     if batch_first:
         padded = padded.transpose(0, 1)
     if sequence.unsorted_indices is not None:
@@ -253,7 +253,7 @@ def unpad_sequence(padded_sequences, lengths, batch_first=False):
 
 def pack_sequence(sequences, enforce_sorted=True):
     """Packs a list of tensors ``(L_i, *)``, by decreasing length unless ``enforce_sorted`` is False."""
-    lengths = corten.tensor([sequence.shape[0] for sequence in sequences], dtype=corten.int64)
+    lengths = corten.tensor([sequence.shape[0] for sequence in sequences], dtype=corten.int64, device="cpu")
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 

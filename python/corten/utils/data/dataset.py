@@ -220,7 +220,7 @@ def random_split(dataset, lengths, generator=None):
         lengths = _split_lengths(len(dataset), lengths)
     if sum(lengths) != len(dataset):
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
-    indices = corten.randperm(sum(lengths), generator=generator).tolist()
+    indices = corten.randperm(sum(lengths), generator=generator, device="cpu").tolist()
     ends = itertools.accumulate(lengths)
     return [Subset(dataset, indices[end - length : end]) for end, length in zip(ends, lengths)]
 

@@ -48,7 +48,7 @@ class DistributedSampler(Sampler):
         if self.shuffle:
             generator = corten.Generator()
             generator.manual_seed(self.seed + self.epoch)
-            indices = corten.randperm(len(self.dataset), generator=generator).tolist()
+            indices = corten.randperm(len(self.dataset), generator=generator, device="cpu").tolist()
         else:
             indices = list(range(len(self.dataset)))
         missing = self.total_size - len(indices)

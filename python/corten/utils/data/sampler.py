@@ -20,7 +20,7 @@ __all__ = [
 
 def draw_seed(generator=None):
     """A non-negative 63-bit seed from ``generator``, or from the global one."""
-    return int(corten.empty((), dtype=corten.int64).random_(generator=generator).item())
+    return int(corten.empty((), dtype=corten.int64, device="cpu").random_(generator=generator).item())
 
 
 def _check_positive(name, value):
@@ -89,11 +89,13 @@ class RandomSampler(Sampler):
         if self.replacement:
             # Blocks of 32 fix how many numbers are drawn when a pass is left early.
             for size in [32] * full + [rest]:
-                yield from corten.randint(high=count, size=(size,), dtype=corten.int64, generator=generator).tolist()
+                yield from corten.randint(
+                    high=count, size=(size,), dtype=corten.int64, generator=generator, device="cpu"
+                ).tolist()
             return
         for _ in range(full):
-            yield from corten.randperm(count, generator=generator).tolist()
-        yield from corten.randperm(count, generator=generator).tolist()[:rest]
+            yield from corten.randperm(count, generator=generator, device="cpu").tolist()
+        yield from corten.randperm(count, generator=generator, device="cpu").tolist()[:rest]
 
     def __len__(self):
         return self.num_samples
@@ -107,7 +109,7 @@ class SubsetRandomSampler(Sampler):
         self.generator = generator
 
     def __iter__(self):
-        for position in corten.randperm(len(self.indices), generator=self.generator).tolist():
+        for position in corten.randperm(len(self.indices), generator=self.generator, device="cpu").tolist():
             yield self.indices[position]
 
     def __len__(self):
@@ -132,7 +134,7 @@ class WeightedRandomSampler(Sampler):
         _check_positive("num_samples", num_samples)
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
-        weights = corten.as_tensor(weights, dtype=corten.float64)
+        weights = corten.as_tensor(weights, dtype=corten.float64, device="cpu")
         if weights.dim() != 1:
             raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(weights.shape)}")
         self.weights = weights

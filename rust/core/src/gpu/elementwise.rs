@@ -493,7 +493,7 @@ pub fn convert(from: DType, to: DType, value: &str) -> String {
     let text = match (a, b) {
         _ if a == b => value.to_string(),
         (_, "bool") => match a {
-            "f32" => format!("({value} != 0.0)"),
+            "f32" => format!("f32_to_bool({value})"),
             "i32" => format!("({value} != 0)"),
             _ => format!("any({value} != vec2<u32>(0u))"),
         },

@@ -1,8 +1,10 @@
 //! Advanced indexing, flat indexing (take, put), masks, and the positions of non-zero elements.
 
+use super::device::to_device;
 use super::elementwise::{Operand, apply, cast};
 use super::index::{Source, at_least_1d, first_outside};
 use super::{create, reduce, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::exec::record::record_one;
@@ -58,7 +60,9 @@ impl Indices {
                 bail!(Index, "index {i} is out of bounds for dimension {d} with size {size}");
             }
             dims |= 1 << d;
-            tensors.push(view::expand(&cast(index, DType::I64)?.detach(), &shape)?);
+            // Indices may lie on the CPU, wherever the tensor is.
+            let index = if index.device() == Device::Cpu { to_device(index, t.device())? } else { index.clone() };
+            tensors.push(view::expand(&cast(&index, DType::I64)?.detach(), &shape)?);
         }
         Ok(Indices { dims, tensors })
     }

@@ -4,7 +4,6 @@ use super::device::to_device;
 use super::elementwise::Operand;
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
-use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::record_on;
 use crate::exec::transfer::check_dtype;
@@ -13,6 +12,7 @@ use crate::graph::{Buffer, Input, Node, OutSpec};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
 use crate::tensor::{Keep, Tensor, attach};
+use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -119,32 +119,45 @@ fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType)
     Ok((a, b, s))
 }
 
-/// On the CPU, `steps` evenly spaced float64 numbers from `start` to `end`, each half counted from its own end so that both are met.
-fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType) -> Result<Tensor> {
+/// `steps` evenly spaced numbers from `start` to `end`, each half counted from its own end so that both are met: float64 on
+/// the CPU, float32 on a GPU, and there for whole numbers the exact quotients rounded toward zero.
+fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "{op}: number of steps must be non-negative");
     ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
     // The ends count as numbers of the result's dtype.
     let value = |s: Scalar| Scalar::from_bits(s.to_bits(dtype), dtype).to_f64();
     let (a, b, n) = (value(start), value(end), steps as usize);
     crate::os::check_allocation(n.saturating_mul(8), || format!("[{n}]"))?;
+    let whole = |start, step| ramp(Scalar::Int(start), Scalar::Int(step), n, DType::I64, device);
+    if device != Device::Cpu && !dtype.is_float() {
+        let (a, b, parts) = (a as i64, b as i64, steps.saturating_sub(1).max(1));
+        let terms = a.checked_mul(parts).zip(b.checked_sub(a).filter(|d| d.checked_mul(parts).is_some()));
+        let Some((first, distance)) = terms else {
+            bail!(Runtime, "{op}: {start:?} to {end:?} leaves int64 on {device}")
+        };
+        return super::elementwise::apply(
+            Ew::TruncDiv,
+            &[(&whole(first, distance)?).into(), Scalar::Int(parts).into()],
+        );
+    }
+    let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
     let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
-    let forward = ramp(Scalar::Float(a), Scalar::Float(step), n, DType::F64, Device::Cpu)?;
-    let backward =
-        ramp(Scalar::Float(b - step * n.saturating_sub(1) as f64), Scalar::Float(step), n, DType::F64, Device::Cpu)?;
-    let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64, Device::Cpu)?.lt((n.max(2) / 2) as i64)?;
+    let from = |start| ramp(Scalar::Float(start), Scalar::Float(step), n, wide, device);
+    let (forward, backward) = (from(a)?, from(b - step * n.saturating_sub(1) as f64)?);
+    let first_half = whole(0, 1)?.lt((n.max(2) / 2) as i64)?;
     super::elementwise::where_(&first_half, &forward, &backward)
 }
 
 /// `steps` evenly spaced numbers from `start` to `end`.
 pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
-    to_device(&super::elementwise::cast(&spaced("linspace", start, end, steps, dtype)?, dtype)?, device)
+    super::elementwise::cast(&spaced("linspace", start, end, steps, dtype, device)?, dtype)
 }
 
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
 pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
-    let exponents = spaced("logspace", start, end, steps, dtype)?;
+    let exponents = spaced("logspace", start, end, steps, dtype, device)?;
     let powers = super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()])?;
-    to_device(&super::elementwise::cast(&powers, dtype)?, device)
+    super::elementwise::cast(&powers, dtype)
 }
 
 /// Ones on the diagonal of n rows and m columns.

@@ -227,8 +227,8 @@ fn makers() -> Vec<Row> {
         "new_tensor(Tensor self, object data, *" m "The data as a tensor of this tensor's dtype." |a, o| {
             let dtype = o.dtype_or(a.tensor(0).dtype());
             let Some(data) = a.object(1) else { bail!(Type, "new_tensor(): argument 'data' is missing") };
-            let made = Python::attach(|py| crate::create::from_data(data.bind(py), Some(dtype))).map_err(from_py)?;
-            to_device(&made, o.device_or(a.tensor(0)))?
+            let device = o.device_or(a.tensor(0));
+            Python::attach(|py| crate::create::from_data(data.bind(py), Some(dtype), device)).map_err(from_py)?
         };
         "scalar_tensor(Scalar s, *" f "A number as a 0-d tensor." |a, o| create::number(a.number(0), o.float(), o.device())?;
         "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;

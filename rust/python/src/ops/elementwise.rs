@@ -120,8 +120,22 @@ fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
         Runtime,
         "Boolean alpha only supported for Boolean results."
     );
-    let scaled = apply(Ew::Mul, &[b, alpha.into()])?;
-    apply(op, &[a, (&scaled).into()])
+    match b {
+        Operand::Number(n) => apply(op, &[a, Operand::Number(product(n, alpha))]),
+        Operand::Tensor(_) => {
+            let scaled = apply(Ew::Mul, &[b, alpha.into()])?;
+            apply(op, &[a, (&scaled).into()])
+        }
+    }
+}
+
+/// x · y, a float where one of them is.
+fn product(x: Scalar, y: Scalar) -> Scalar {
+    match (x, y) {
+        (Scalar::Bool(x), Scalar::Bool(y)) => Scalar::Bool(x && y),
+        _ if x.category().max(y.category()) < 2 => Scalar::Int(x.to_i64().wrapping_mul(y.to_i64())),
+        _ => Scalar::Float(x.to_f64() * y.to_f64()),
+    }
 }
 
 fn divide(a: Operand, b: Operand, mode: Option<&str>) -> Result<Tensor> {
