@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
+    config.addinivalue_line("markers", "cpu: about the CPU, float64 or no tensor at all; left out with --device gpu")
     if config.getoption("--device") == "gpu":
         # Before the first look for GPUs: software adapters are used where they are asked for.
         os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
@@ -42,16 +43,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests are deselected, not skipped: skips must be in the committed list."""
     if config.getoption("--device") == "gpu":
-        # float64 is the CPU's alone.
-        wide = [item for item in items if "float64" in getattr(getattr(item, "callspec", None), "params", {}).values()]
-        config.hook.pytest_deselected(items=wide)
-        items[:] = [item for item in items if item not in set(wide)]
+        left_out = {item for item in items if item.get_closest_marker("cpu") or needs_float64(item)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     if config.getoption("--slow"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+
+
+def needs_float64(item: pytest.Item) -> bool:
+    """float64 is the CPU's alone; that asking a GPU for it raises has a test of its own."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return "float64" in params.values() or getattr(params.get("row"), "needs_float64", False)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +73,24 @@ def fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     corten.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def everything_on(device: str) -> None:
+    """With `--device gpu` tensors are made on the GPU, and work for the CPU raises instead of being done there."""
+    if device == "cpu":
+        yield
+        return
+    import corten
+
+    from op_table.row import only_on
+
+    corten.set_default_device(device)
+    try:
+        with only_on(device):
+            yield
+    finally:
+        corten.set_default_device("cpu")
 
 
 @pytest.fixture

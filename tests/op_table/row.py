@@ -40,6 +40,11 @@ def is_float(dtype: str) -> bool:
     return "float" in dtype
 
 
+def dtypes_on(device: str, dtypes: tuple[str, ...] = ALL) -> tuple[str, ...]:
+    """Those of the dtypes that a device has."""
+    return dtypes if device == "cpu" else tuple(d for d in dtypes if d != "float64")
+
+
 def round_to(array: Any, dtype: str) -> np.ndarray:
     """The nearest values that `dtype` can hold; floats come back as float64, the rest in their own numpy dtype."""
     if not is_float(dtype):
@@ -212,6 +217,10 @@ class Row:
             result = self.ref(*args, **kwargs)
         return [np.asarray(r) for r in result] if isinstance(result, (tuple, list)) else [np.asarray(result)]
 
+    @property
+    def needs_float64(self) -> bool:
+        return self.result == "float64" or self.dtypes == ("float64",)
+
     def result_dtypes(self, dtype: str, count: int) -> list[str]:
         rule = self.result(dtype) if callable(self.result) else self.result
         rules = list(rule) if isinstance(rule, tuple) else [rule] * count
@@ -291,12 +300,13 @@ def only_on(device: str) -> Iterator[None]:
     import corten
 
     corten.flush()
+    before = corten._core.get_option("cpu_kernels")
     corten._core.set_option("cpu_kernels", False)
     try:
         yield
         corten.flush()
     finally:
-        corten._core.set_option("cpu_kernels", True)
+        corten._core.set_option("cpu_kernels", before)
 
 
 def build(module: Any, operand: Operand, device: str = "cpu", layout: str = "contiguous") -> Any:
@@ -321,19 +331,19 @@ def build(module: Any, operand: Operand, device: str = "cpu", layout: str = "con
 
 
 def _tensor(module: Any, array: np.ndarray, dtype: str, device: str) -> Any:
-    target = getattr(module, dtype)
-    if is_float(dtype):
-        # float64 holds every value of the narrower types, so this conversion rounds nothing.
-        return module.tensor(array, dtype=module.float64).to(target).to(device)
-    return module.tensor(array, dtype=target, device=device)
+    # The values are exact in the dtype, so no conversion rounds; numpy has no bfloat16.
+    if dtype == "bfloat16":
+        return module.tensor(array.astype(np.float32), device=device).to(module.bfloat16)
+    return module.tensor(array.astype(dtype), device=device)
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
     """A tensor's values: floats as float64, the rest in their own dtype."""
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        return tensor.double().numpy()
-    return tensor.numpy()
+    tensor = tensor.detach()
+    if dtype_name(tensor.dtype) == "bfloat16":
+        tensor = tensor.float()
+    array = tensor.cpu().numpy()
+    return array.astype(np.float64) if tensor.is_floating_point() else array
 
 
 def dtype_name(dtype: Any) -> str:
