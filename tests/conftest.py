@@ -34,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--device") == "gpu":
         # Before the first look for GPUs: software adapters are used where they are asked for.
         os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
+        import corten
+
+        # Before the suites are imported: their constants lie there as well.
+        corten.set_default_device("gpu")
     if config.getoption("--resume"):
         from resume import Resume
 
@@ -78,19 +82,10 @@ def fixed_seeds() -> None:
 @pytest.fixture(autouse=True)
 def everything_on(device: str) -> None:
     """With `--device gpu` tensors are made on the GPU, and work for the CPU raises instead of being done there."""
-    if device == "cpu":
-        yield
-        return
-    import corten
-
     from op_table.row import only_on
 
-    corten.set_default_device(device)
-    try:
-        with only_on(device):
-            yield
-    finally:
-        corten.set_default_device("cpu")
+    with only_on(device):
+        yield
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_writes_into_views_of_any_dense_base_reach_it(order: tuple[int, int]) ->
     expected = 2 * np.sin(angle) * np.cos(angle)
     expected[0] *= 9
     expected[:, 1] = 0
-    np.testing.assert_allclose(x.grad.permute(order).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(x.grad.permute(order).cpu().numpy(), expected, rtol=1e-5)
 
 
 def test_a_graph_with_a_written_view_is_walked_once() -> None:

@@ -83,7 +83,7 @@ def tensor(array, grad=False):
 
 
 def array(tensor):
-    return tensor.detach().numpy()
+    return tensor.detach().cpu().numpy()
 
 
 def close(result, expected, rtol=RTOL, atol=ATOL):
@@ -103,14 +103,16 @@ def weights_of(module):
     return {name: array(param) for name, param in module.named_parameters()}
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("text", SEEDED)
 def test_a_seeded_module_starts_from_the_recorded_parameters(text):
     corten.manual_seed(0)
     module = eval(f"nn.{text}")
-    sums = [float(param.detach().double().sum()) for param in module.parameters()]
+    sums = [float(array(param).astype(np.float64).sum()) for param in module.parameters()]
     assert sums == pytest.approx(SEEDED[text], abs=2e-5)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("name, shape, options, expected", INITIALISED)
 def test_an_initialiser_draws_the_recorded_numbers(name, shape, options, expected):
     corten.manual_seed(1)

@@ -37,7 +37,7 @@ def train(optimizer, params, steps: int) -> list[np.ndarray]:
         optimizer.zero_grad()
         loss_of(params).backward()
         optimizer.step()
-    return [param.detach().numpy() for param in params]
+    return [param.detach().cpu().numpy() for param in params]
 
 
 # Each reference is a generator of updates: it gets a gradient and gives what to add to the parameter.
@@ -261,10 +261,10 @@ def test_state_dict_has_the_published_layout_and_resumes_to_the_bit(name, option
 def test_parameters_without_gradient_stay_and_get_no_state():
     first, second = parameters(start_values())
     optimizer = optim.Adam([first, second])
-    before = second.detach().numpy().copy()
+    before = second.detach().cpu().numpy().copy()
     (first**2).sum().backward()
     optimizer.step()
-    np.testing.assert_array_equal(second.detach().numpy(), before)
+    np.testing.assert_array_equal(second.detach().cpu().numpy(), before)
     assert list(optimizer.state_dict()["state"]) == [0]
 
 
@@ -273,10 +273,10 @@ def test_groups_have_their_own_options():
     optimizer = optim.SGD([{"params": [first]}, {"params": second, "lr": 0.5}], lr=0.1)
     optimizer.zero_grad()
     (first.sum() + second.sum()).backward()
-    before = [param.detach().numpy().copy() for param in (first, second)]
+    before = [param.detach().cpu().numpy().copy() for param in (first, second)]
     optimizer.step()
     for param, old, lr in zip((first, second), before, (0.1, 0.5)):
-        np.testing.assert_allclose(param.detach().numpy(), old - lr)
+        np.testing.assert_allclose(param.detach().cpu().numpy(), old - lr)
     assert [group["params"] for group in optimizer.state_dict()["param_groups"]] == [[0], [1]]
 
 
@@ -286,7 +286,7 @@ def test_groups_added_later_are_trained():
     optimizer.add_param_group({"params": [second], "lr": 0.01})
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.01]
     train(optimizer, [first, second], 1)
-    assert not np.allclose(second.detach().numpy(), start_values()[1])
+    assert not np.allclose(second.detach().cpu().numpy(), start_values()[1])
 
 
 def test_names_are_kept_through_state_dicts():
@@ -383,7 +383,7 @@ def test_zero_grad_drops_or_clears():
     param.sum().backward()
     grad = param.grad
     optimizer.zero_grad(set_to_none=False)
-    assert param.grad is not None and not grad.numpy().any()
+    assert param.grad is not None and not grad.cpu().numpy().any()
     optimizer.zero_grad()
     assert param.grad is None
 
@@ -582,7 +582,7 @@ def test_lbfgs_finds_the_minimum_of_a_curved_valley(line_search):
     for _ in range(10):
         optimizer.step(closure)
     if line_search:
-        np.testing.assert_allclose(x.detach().numpy(), [1, 1], rtol=1e-5)
+        np.testing.assert_allclose(x.detach().cpu().numpy(), [1, 1], rtol=1e-5)
     else:
         assert closure().item() < first
     state = optimizer.state_dict()["state"][0]
@@ -604,10 +604,10 @@ def test_lbfgs_knows_one_line_search():
 def test_muon_makes_updates_orthogonal():
     param = corten.nn.Parameter(corten.randn(6, 4))
     optimizer = optim.Muon([param], lr=0.1, weight_decay=0.0)
-    before = param.detach().numpy().copy()
+    before = param.detach().cpu().numpy().copy()
     (param**3).sum().backward()
     optimizer.step()
-    singular = np.linalg.svd((before - param.detach().numpy()) / (0.1 * (6 / 4) ** 0.5), compute_uv=False)
+    singular = np.linalg.svd((before - param.detach().cpu().numpy()) / (0.1 * (6 / 4) ** 0.5), compute_uv=False)
     # Five iterations leave the singular values between about 0.7 and 1.2.
     assert 0.6 < singular.min() and singular.max() < 1.3
 
@@ -670,8 +670,8 @@ def test_update_bn_takes_the_mean_over_all_batches():
     norm = corten.nn.BatchNorm1d(2, momentum=0.3).eval()
     batches = [corten.randn(8, 2) + shift for shift in (0.0, 4.0)]
     update_bn([(batch, None) for batch in batches], norm)
-    mean = np.mean([batch.numpy().mean(0) for batch in batches], axis=0)
-    np.testing.assert_allclose(norm.running_mean.numpy(), mean, rtol=1e-5)
+    mean = np.mean([batch.cpu().numpy().mean(0) for batch in batches], axis=0)
+    np.testing.assert_allclose(norm.running_mean.cpu().numpy(), mean, rtol=1e-5)
     assert norm.momentum == 0.3 and not norm.training
 
 

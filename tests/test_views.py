@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from op_table.row import dtypes_on
+
 checked = settings(
     max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
@@ -125,7 +127,10 @@ LINKS = (sliced, permuted, transposed, expanded, unsqueezed, squeezed, narrowed,
 @st.composite
 def chains(draw: st.DrawFn, links: tuple[Callable, ...] = LINKS, base_shapes: Any = shapes) -> tuple[Pair, Pair]:
     """A base and a view of a view of … of it, in numpy and here."""
-    base = pair_of(draw(base_shapes), draw(st.sampled_from(["float32", "int64", "float64"])))
+    base = pair_of(
+        draw(base_shapes),
+        draw(st.sampled_from(dtypes_on(corten.get_default_device().type, ("float32", "int64", "float64")))),
+    )
     view = base
     for _ in range(draw(st.integers(1, 5))):
         link = draw(st.sampled_from(links))
@@ -143,7 +148,7 @@ def strides_that_matter(strides: Any, shape: tuple[int, ...], unit: int = 1) -> 
 def assert_same(pair: Pair) -> None:
     array, tensor = pair
     assert tuple(tensor.shape) == array.shape
-    np.testing.assert_array_equal(tensor.numpy(), array)
+    np.testing.assert_array_equal(tensor.cpu().numpy(), array)
 
 
 @given(chains())
@@ -238,8 +243,10 @@ def test_contiguous_and_clone_leave_values_alone(case: tuple[Pair, Pair]) -> Non
 def test_elementwise_work_on_views(case: tuple[Pair, Pair], factor: float) -> None:
     _, (array, tensor) = case
     expected = array.astype(np.float64) * factor + 1
-    np.testing.assert_allclose((tensor.double() * factor + 1).numpy(), expected)
-    np.testing.assert_allclose(tensor.double().sum().item(), array.astype(np.float64).sum())
+    wide = dtypes_on(corten.get_default_device().type, ("float32", "float64"))[-1]
+    tensor = tensor.to(getattr(corten, wide))
+    np.testing.assert_allclose((tensor * factor + 1).cpu().numpy(), expected)
+    np.testing.assert_allclose(tensor.sum().item(), array.astype(np.float64).sum())
 
 
 @given(chains())
@@ -343,6 +350,7 @@ def test_advanced_write_through_a_view(case: tuple[Pair, Pair], data: st.DataObj
     assert_same((base, base_tensor))
 
 
+@pytest.mark.cpu
 @given(chains(DISJOINT))
 @checked
 def test_memory_of_numpy_is_shared_both_ways(case: tuple[Pair, Pair]) -> None:
@@ -364,6 +372,7 @@ def test_memory_of_numpy_is_shared_both_ways(case: tuple[Pair, Pair]) -> None:
     np.testing.assert_array_equal(array, np.full(array.shape, 4))
 
 
+@pytest.mark.cpu
 def test_value_read_before_numpy_writes_is_kept() -> None:
     """y = from_numpy(a) + 1; a[:] = 5 does not change y."""
     array = np.arange(4.0)
@@ -372,6 +381,7 @@ def test_value_read_before_numpy_writes_is_kept() -> None:
     assert total.tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.cpu
 def test_in_place_operator_is_seen_by_numpy_at_once() -> None:
     tensor = corten.zeros(4)
     array = tensor.numpy()
@@ -392,19 +402,16 @@ def test_one_value_can_be_written_through_an_expanded_tensor(write: Callable) ->
     assert base.tolist() == [[1, value, value, 1]] * 2
 
 
-THIRDS = corten.tensor([0, 2])
-
-
 @pytest.mark.parametrize(
     ("expected", "warns", "write"),
     [
         ([9, 9, 9], True, lambda x: x.masked_fill_(corten.eye(3) > 0, 9)),
         ([0, 1, 2], True, lambda x: x.masked_fill_(corten.eye(3) > 5, 9)),
-        ([9, 1, 9], True, lambda x: x.index_fill_(0, THIRDS, 9)),
-        ([9, 9, 9], True, lambda x: x.index_fill_(1, THIRDS, corten.tensor(9.0))),
-        ([9, 1, 9], True, lambda x: x.index_put_((THIRDS,), corten.tensor(9.0))),
-        ([3, 1, 5], True, lambda x: x.index_put_((THIRDS,), corten.tensor(1.0), accumulate=True)),
-        ([9, 1, 9], True, lambda x: x.__setitem__(THIRDS, 9 * corten.ones(2, 3))),
+        ([9, 1, 9], True, lambda x: x.index_fill_(0, corten.tensor([0, 2]), 9)),
+        ([9, 9, 9], True, lambda x: x.index_fill_(1, corten.tensor([0, 2]), corten.tensor(9.0))),
+        ([9, 1, 9], True, lambda x: x.index_put_((corten.tensor([0, 2]),), corten.tensor(9.0))),
+        ([3, 1, 5], True, lambda x: x.index_put_((corten.tensor([0, 2]),), corten.tensor(1.0), accumulate=True)),
+        ([9, 1, 9], True, lambda x: x.__setitem__(corten.tensor([0, 2]), 9 * corten.ones(2, 3))),
         ([9, 9, 9], True, lambda x: x.__setitem__(corten.eye(3) > 0, 9.0)),
         ([9, 9, 9], False, lambda x: x.fill_diagonal_(9)),
         ([0, 0, 2], False, lambda x: x.tril_()),
@@ -422,7 +429,7 @@ def test_gradients_follow_writes_to_expanded_tensors() -> None:
     x, value = corten.ones(3, requires_grad=True), corten.tensor(5.0, requires_grad=True)
     y = x * 2
     with pytest.warns(UserWarning, match="deprecated"):
-        y.unsqueeze(1).expand(3, 2).index_put_((THIRDS,), value)
+        y.unsqueeze(1).expand(3, 2).index_put_((corten.tensor([0, 2]),), value)
     (y * corten.tensor([1.0, 10.0, 100.0])).sum().backward()
     assert y.tolist() == [5, 2, 5] and x.grad.tolist() == [0, 20, 0] and value.grad.item() == 101
 

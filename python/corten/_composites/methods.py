@@ -175,18 +175,19 @@ def __reduce_ex__(self, protocol):
         plain = plain.clone()
     rebuild = (
         self.__class__,
-        bytes(_core.storage_bytes(plain)),
+        bytes(_core.storage_bytes(plain.cpu())),
         self.dtype,
         tuple(self.shape),
         plain.stride(),
         self.requires_grad,
+        str(self.device),
     )
     return _rebuild, rebuild, dict(self.__dict__) or None
 
 
-def _rebuild(cls, data, dtype, size, stride, requires_grad):
-    """A tensor out of a pickle."""
-    plain = _core.tensor_from_bytes(data, dtype, 0, size, stride)
+def _rebuild(cls, data, dtype, size, stride, requires_grad, device="cpu"):
+    """A tensor out of a pickle, on the device that it came from."""
+    plain = _core.tensor_from_bytes(data, dtype, 0, size, stride).to(device)
     if cls is not Tensor:
         return Tensor._make_subclass(cls, plain, requires_grad)
     return plain.requires_grad_() if requires_grad else plain

@@ -136,7 +136,11 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
         };
     }
     if o.hasattr("__array_interface__")? {
-        let array = o.py().import("numpy")?.call_method1("asarray", (o,))?;
+        let mut array = o.py().import("numpy")?.call_method1("asarray", (o,))?;
+        if device != Device::Cpu && !array.getattr("flags")?.getattr("forc")?.is_truthy()? {
+            // Dense memory goes to the device as it is; numpy makes other memory dense.
+            array = array.call_method1("copy", ("K",))?;
+        }
         let t = crate::memory::from_numpy(o.py(), &array)?;
         let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();
         let t = match dtype {

@@ -126,20 +126,21 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     Raises:
         RuntimeError: lengths that are not positive, not sorted, or as many as there are sequences.
     """
-    lengths = corten.as_tensor(lengths, dtype=corten.int64, device="cpu")
+    if not isinstance(lengths, corten.Tensor):
+        lengths = corten.tensor(lengths, dtype=corten.int64, device="cpu")
     if lengths.device.type != "cpu":
         raise RuntimeError(
             "'lengths' argument should be a 1D CPU int64 tensor, but got "
             f"{lengths.dim()}D {lengths.device.type} {lengths.dtype} tensor"
         )
-    sorted_indices = None
+    steps, sorted_indices = lengths.tolist(), None
     if not enforce_sorted:
-        lengths, sorted_indices = corten.sort(lengths, descending=True)
-        sorted_indices = sorted_indices.to(input.device)
+        order = sorted(range(len(steps)), key=steps.__getitem__, reverse=True)
+        steps, sorted_indices = [steps[i] for i in order], corten.tensor(order, dtype=corten.int64, device=input.device)
         input = input.index_select(0 if batch_first else 1, sorted_indices)
     if batch_first:
         input = input.transpose(0, 1)
-    data, batch_sizes = _pack(input, lengths.tolist())
+    data, batch_sizes = _pack(input, steps)
     return PackedSequence(data, batch_sizes, sorted_indices, None)
 
 
@@ -207,13 +208,12 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
         fill = padded.new_full((total_length - steps, *padded.shape[1:]), padding_value)
         padded = corten.cat([padded, fill])
     lengths = [sum(size > i for size in sizes) for i in range(batch)]
-    lengths = corten.tensor(lengths, dtype=corten.int64, device="cpu")
     if batch_first:
         padded = padded.transpose(0, 1)
     if sequence.unsorted_indices is not None:
         padded = padded.index_select(0 if batch_first else 1, sequence.unsorted_indices)
-        lengths = lengths[sequence.unsorted_indices.cpu()]
-    return padded, lengths
+        lengths = [lengths[i] for i in sequence.unsorted_indices.tolist()]
+    return padded, corten.tensor(lengths, dtype=corten.int64, device="cpu")
 
 
 def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="right"):
