@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from op_table import ROWS
-from op_table.row import Operand, Row, Sample, build, is_float, tensors_in, to_numpy
+from op_table.row import Operand, Row, Sample, build, dtypes_on, is_float, tensors_in, to_numpy
 from random_programs import same_bits
 
 pytestmark = pytest.mark.filterwarnings(
@@ -117,7 +117,8 @@ def random_chain(seed: int, device: str) -> list[np.ndarray]:
             name = draw.choice(BINARY_LINKS)
             pool.append(getattr(corten, name)(a, b.to(a.dtype)))
         elif kind < 0.85:
-            pool.append(a.to(draw.choice([corten.float16, corten.bfloat16, corten.float32, corten.float64])))
+            name = draw.choice(dtypes_on(device, ("float16", "bfloat16", "float32", "float64")))
+            pool.append(a.to(getattr(corten, name)))
         elif kind < 0.93:
             pool.append(corten.where(a > b, a, b.to(a.dtype)))
         else:

@@ -105,6 +105,7 @@ BY_PYTORCH = {
 }
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("kind", BY_PYTORCH)
 @pytest.mark.parametrize("weights_only", [True, False])
 def test_files_of_pytorch_are_read(kind, weights_only):
@@ -334,6 +335,7 @@ def test_safetensors_files_are_read(tmp_path):
 # -- arguments -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(
     "location", ["cpu", b"cpu", corten.device("cpu"), {"cpu": "cpu"}, lambda storage, location: storage, None]
 )
@@ -342,7 +344,7 @@ def test_every_kind_of_map_location(location):
 
 
 def test_devices_that_are_not_there_say_so(monkeypatch):
-    content = saved(corten.ones(1))
+    content = saved(corten.ones(1, device="cpu"))
     monkeypatch.setattr(corten.gpu, "is_available", lambda: False)
     with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device"):
         loaded(content, map_location="cuda:0")

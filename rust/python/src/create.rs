@@ -123,6 +123,11 @@ fn ragged(depth: usize, expected: usize) -> PyErr {
     ))
 }
 
+fn is_float64(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let dtype = array.getattr("dtype")?;
+    Ok(dtype.getattr("kind")?.extract::<char>()? == 'f' && dtype.getattr("itemsize")?.extract::<usize>()? == 8)
+}
+
 /// The data of `o` in a new tensor on `device`.
 pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> PyResult<Tensor> {
     if let Ok(t) = o.cast::<PyTensor>() {
@@ -140,6 +145,10 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
         if device != Device::Cpu && !array.getattr("flags")?.getattr("forc")?.is_truthy()? {
             // Dense memory goes to the device as it is; numpy makes other memory dense.
             array = array.call_method1("copy", ("K",))?;
+        }
+        if device != Device::Cpu && dtype.is_some_and(DType::is_float) && is_float64(&array)? {
+            // No GPU takes float64 to round it.
+            array = array.call_method1("astype", ("float32",))?;
         }
         let t = crate::memory::from_numpy(o.py(), &array)?;
         let t = t.bind(o.py()).cast::<PyTensor>()?.get().tensor();

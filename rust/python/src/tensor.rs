@@ -3,6 +3,7 @@
 use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
+use corten_core::device::Device;
 use corten_core::dtype::Scalar;
 use corten_core::exec;
 use corten_core::exec::record::settle;
@@ -438,14 +439,18 @@ impl PyTensor {
             f => Ok(l.rank() == if f == Format::ChannelsLast { 4 } else { 5 } && is_channels_last(l)),
         }
     }
-    /// The address of the first element; the storage stays where it is from now on.
-    fn data_ptr(&self) -> PyResult<usize> {
+    /// The address of the first element; the storage stays where it is from now on. A GPU's memory has no address: there it
+    /// is a number that only elements at the same place share, while they live.
+    fn data_ptr(&self) -> PyResult<u128> {
         let t = self.get();
         if t.numel() == 0 {
             return Ok(0);
         }
-        let buffer = crate::memory::pin(t)?;
-        Ok(buffer.ptr() as usize + t.layout().offset * t.dtype().size())
+        let offset = (t.layout().offset * t.dtype().size()) as u128;
+        if t.device() != Device::Cpu {
+            return Ok(((std::sync::Arc::as_ptr(t.cell()) as u128) << 48) + offset);
+        }
+        Ok(crate::memory::pin(t)?.ptr() as u128 + offset)
     }
 
     /// The value of a tensor with one element as a Python number.

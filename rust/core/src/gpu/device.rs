@@ -178,7 +178,11 @@ fn wanted_limits(has: &wgpu::Limits, features: Features) -> wgpu::Limits {
     if features.limits {
         limits.max_buffer_size = has.max_buffer_size;
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
-        limits.max_storage_buffers_per_shader_stage = has.max_storage_buffers_per_shader_stage.min(32);
+        // The parameters take a place among the buffers.
+        let buffers = has.max_buffers_and_acceleration_structures_per_shader_stage;
+        limits.max_buffers_and_acceleration_structures_per_shader_stage = buffers;
+        limits.max_storage_buffers_per_shader_stage =
+            has.max_storage_buffers_per_shader_stage.min(buffers.saturating_sub(1)).min(32);
         limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
         limits.max_compute_invocations_per_workgroup = has.max_compute_invocations_per_workgroup;
         limits.max_compute_workgroup_size_x = has.max_compute_workgroup_size_x;

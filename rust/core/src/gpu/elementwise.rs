@@ -342,10 +342,19 @@ impl Kernel {
             at += if *dtype == DType::I64 { 2 } else { 1 };
         }
         let mut held: Vec<String> = vec![String::new(); p.registers];
+        // Registers that hold the same number for every element.
+        let mut uniform = vec![false; p.registers];
         for (i, instr) in p.instrs.iter().enumerate() {
+            let all = !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize]);
+            if all {
+                let first = instr.src[0] as usize;
+                held[first] = varying(register(instr.dtype), &held[first]);
+                uniform[first] = false;
+            }
             let value = expression(instr, p, &held, &number_at);
             let _ = writeln!(t, "    let v{i} = {value};");
             held[instr.dst as usize] = format!("v{i}");
+            uniform[instr.dst as usize] = matches!(instr.code, Code::Scalar(_));
         }
         let results: Vec<&str> = p.stores.iter().map(|(r, _)| held[*r as usize].as_str()).collect();
         let _ = writeln!(t, "    return Results({});\n}}", results.join(", "));
@@ -431,6 +440,18 @@ fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
             words[4..].join(", ")
         ),
     };
+}
+
+/// A value that is the same for every element, written so that it seems to depend on the element: a software driver looks
+/// for branches on parameters alone by a search whose time is exponential in the length of the computation.
+fn varying(register: &str, value: &str) -> String {
+    // No storage has 2^31 elements.
+    match register {
+        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ (element >> 31u))"),
+        "i32" => format!("({value} ^ i32(element >> 31u))"),
+        "bool" => format!("({value} != (element > 0x7fffffffu))"),
+        _ => format!("({value} ^ vec2<u32>(element >> 31u))"),
+    }
 }
 
 /// The value of an instruction, its operands being the registers' current names.

@@ -137,8 +137,8 @@ impl Gpu {
         if accesses.len() > limit {
             return Err(Error::Internal(format!("{name}: {} buffers in one kernel, limit {limit}", accesses.len())));
         }
-        let layout = all.layout(&self.device, accesses);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let layout = all.layout(&self.device, accesses);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(source)) };
         let module = if all.checks {
