@@ -10,6 +10,7 @@ mod dlpack;
 mod error;
 mod gpu;
 mod indexing;
+mod kernel;
 mod memory;
 mod nodes;
 mod ops;
@@ -50,6 +51,8 @@ mod _core {
     use crate::error::{InternalError, OutOfMemoryError};
     #[pymodule_export]
     use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_reset_peak, gpu_synchronize};
+    #[pymodule_export]
+    use crate::kernel::PyKernel;
     #[pymodule_export]
     use crate::memory::{
         alias_tensor, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes, to_numpy,

@@ -83,8 +83,7 @@ thread_local! {
 /// Records a node and returns a tensor per output. Nodes that read or keep pinned memory run before this returns.
 pub fn record(op: Op, mut inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
     let device = device_of(&op, &mut inputs)?;
-    let node = add(op, inputs, outs, device)?;
-    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
+    record_all_on(op, inputs, outs, device)
 }
 
 /// Records an operator with one output.
@@ -92,6 +91,17 @@ pub fn record(op: Op, mut inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Resul
 pub fn record_one(op: Op, mut inputs: Inputs, out: OutSpec) -> Result<Tensor> {
     let device = device_of(&op, &mut inputs)?;
     record_on(op, inputs, out, device)
+}
+
+/// [`record`] for an operator that has no tensors among its inputs, or only those of `device`.
+pub fn record_all_on(
+    op: Op,
+    inputs: Inputs,
+    outs: SmallVec<[OutSpec; 1]>,
+    device: Device,
+) -> Result<SmallVec<[Tensor; 1]>> {
+    let node = add(op, inputs, outs, device)?;
+    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
 }
 
 /// Records an operator with one output that has no tensors among its inputs, or only those of `device`.
