@@ -14,6 +14,7 @@ mod kernel;
 mod memory;
 mod nodes;
 mod ops;
+mod profile;
 mod random;
 mod shared;
 mod step_names;
@@ -59,6 +60,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::nodes::PyNode;
+    #[pymodule_export]
+    use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]
     use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
     #[pymodule_export]

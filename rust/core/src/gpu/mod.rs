@@ -33,6 +33,7 @@ pub mod softmax;
 pub mod sort;
 pub mod sorting;
 pub mod text;
+pub mod timing;
 pub mod view;
 pub mod walk;
 pub mod wgsl;

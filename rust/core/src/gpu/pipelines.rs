@@ -2,10 +2,12 @@
 
 use super::device::{Features, Gpu};
 use crate::error::{Error, Result};
+use crate::exec::OPTIONS;
 use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// `1` keeps the runtime's bounds checks in our shaders: slow, for tests.
 pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
@@ -165,6 +167,9 @@ impl Gpu {
         let limit = self.limits.max_storage_buffers_per_shader_stage as usize;
         if accesses.len() > limit {
             return Err(Error::Internal(format!("{name}: {} buffers in one kernel, limit {limit}", accesses.len())));
+        }
+        if OPTIONS.debug.load(Relaxed) >= 3 {
+            eprintln!("corten: shader {name}\n{source}");
         }
         let layout = all.layout(&self.device, accesses);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
