@@ -89,7 +89,21 @@ _core.set_size_class(Size)
 # Checkers take the name to be true; importing `typing` for it would be a third of `import corten`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import cuda, gpu, linalg, nn, optim, profiler, random, serialization, special, storage, utils, vision
+    from . import (
+        cuda,
+        gpu,
+        interop,
+        linalg,
+        nn,
+        optim,
+        profiler,
+        random,
+        serialization,
+        special,
+        storage,
+        utils,
+        vision,
+    )
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from .serialization import load, save
 del TYPE_CHECKING
@@ -115,6 +129,7 @@ _LAZY = dict.fromkeys(
     [
         "cuda",
         "gpu",
+        "interop",
         "linalg",
         "nn",
         "optim",
