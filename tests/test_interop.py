@@ -19,7 +19,8 @@ DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16"
 
 
 @pytest.fixture(scope="module")
-def device():
+def foreign():
+    """A device of wgpu-py."""
     try:
         return wgpu.gpu.request_adapter_sync().request_device_sync()
     except RuntimeError as error:
@@ -28,39 +29,39 @@ def device():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 5)])
-def test_tensors_come_back_as_they_went(device, dtype: str, shape: tuple[int, ...]) -> None:
+def test_tensors_come_back_as_they_went(foreign, dtype: str, shape: tuple[int, ...]) -> None:
     count = int(np.prod(shape, dtype=int))
     x = corten.tensor([(i * 37 + 11) % 97 - 48 for i in range(count)]).reshape(shape)
     x = (x % 2).bool() if dtype == "bool" else x.to(getattr(corten, dtype))
-    buffer = to_wgpu(x, device)
+    buffer = to_wgpu(x, foreign)
     assert buffer.size == max(4, -(-x.nbytes // 4) * 4)
     back = from_wgpu(buffer, shape, x.dtype)
     assert back.dtype == x.dtype and back.shape == x.shape and corten.equal(back, x)
 
 
-def test_strides_offsets_and_gradients_are_left_behind(device) -> None:
+def test_strides_offsets_and_gradients_are_left_behind(foreign) -> None:
     x = corten.randn(4, 6, requires_grad=True)
     for view in (x.T, x[1:, ::2], x[2], x[0, 0].expand(3)):
-        back = from_wgpu(to_wgpu(view, device), view.shape, view.dtype)
+        back = from_wgpu(to_wgpu(view, foreign), view.shape, view.dtype)
         assert corten.equal(back, view.detach()) and not back.requires_grad
 
 
 @pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
-def test_tensors_of_the_gpu_pass_through_the_host(device) -> None:
+def test_tensors_of_the_gpu_pass_through_the_host(foreign) -> None:
     x = corten.arange(10.0, device="gpu") * 2
-    back = from_wgpu(to_wgpu(x, device), (2, 5), x.dtype, device="gpu")
+    back = from_wgpu(to_wgpu(x, foreign), (2, 5), x.dtype, device="gpu")
     assert back.device == x.device and back.tolist() == x.reshape(2, 5).tolist()
 
 
-def test_a_buffer_can_be_written_again_and_read_from_the_middle(device) -> None:
-    buffer = to_wgpu(corten.zeros(6), device)
-    assert to_wgpu(corten.arange(4.0), device, out=buffer) is buffer
+def test_a_buffer_can_be_written_again_and_read_from_the_middle(foreign) -> None:
+    buffer = to_wgpu(corten.zeros(6), foreign)
+    assert to_wgpu(corten.arange(4.0), foreign, out=buffer) is buffer
     assert from_wgpu(buffer, 6, corten.float32).tolist() == [0, 1, 2, 3, 0, 0]
     assert from_wgpu(buffer, (2,), corten.float32, offset=8).tolist() == [2, 3]
 
 
-def test_shaders_of_wgpu_see_the_elements(device) -> None:
-    x, y = to_wgpu(corten.arange(70.0), device), to_wgpu(corten.zeros(70), device)
+def test_shaders_of_wgpu_see_the_elements(foreign) -> None:
+    x, y = to_wgpu(corten.arange(70.0), foreign), to_wgpu(corten.zeros(70), foreign)
     text = """
     @group(0) @binding(0) var<storage, read> x: array<f32>;
     @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -68,22 +69,22 @@ def test_shaders_of_wgpu_see_the_elements(device) -> None:
         if id.x < arrayLength(&x) { y[id.x] = x[id.x] * x[id.x]; }
     }
     """
-    module = device.create_shader_module(code=text)
-    pipeline = device.create_compute_pipeline(layout="auto", compute={"module": module, "entry_point": "main"})
+    module = foreign.create_shader_module(code=text)
+    pipeline = foreign.create_compute_pipeline(layout="auto", compute={"module": module, "entry_point": "main"})
     entries = [{"binding": k, "resource": {"buffer": b}} for k, b in enumerate((x, y))]
-    group = device.create_bind_group(layout=pipeline.get_bind_group_layout(0), entries=entries)
-    encoder = device.create_command_encoder()
+    group = foreign.create_bind_group(layout=pipeline.get_bind_group_layout(0), entries=entries)
+    encoder = foreign.create_command_encoder()
     run = encoder.begin_compute_pass()
     run.set_pipeline(pipeline)
     run.set_bind_group(0, group)
     run.dispatch_workgroups(2)
     run.end()
-    device.queue.submit([encoder.finish()])
+    foreign.queue.submit([encoder.finish()])
     assert from_wgpu(y, 70, corten.float32).tolist() == [float(i * i) for i in range(70)]
 
 
-def test_what_does_not_fit_is_refused(device) -> None:
-    buffer = to_wgpu(corten.zeros(4), device)
+def test_what_does_not_fit_is_refused(foreign) -> None:
+    buffer = to_wgpu(corten.zeros(4), foreign)
     with pytest.raises(ValueError, match=r"\(5,\) of corten.float32 from byte 0 has 20 bytes, but the buffer has 16"):
         from_wgpu(buffer, 5, corten.float32)
     with pytest.raises(ValueError, match="offset must be a multiple of 4, not 2"):
@@ -91,16 +92,16 @@ def test_what_does_not_fit_is_refused(device) -> None:
     with pytest.raises(ValueError, match="negative size"):
         from_wgpu(buffer, (-1,), corten.float32)
     with pytest.raises(ValueError, match="out has 16 bytes, but the tensor has 20"):
-        to_wgpu(corten.zeros(5), device, out=buffer)
+        to_wgpu(corten.zeros(5), foreign, out=buffer)
     with pytest.raises(TypeError, match=r"device must be a wgpu\.GPUDevice, not str"):
         to_wgpu(corten.zeros(1), "gpu")
     with pytest.raises(TypeError, match=r"buffer must be a wgpu\.GPUBuffer, not Tensor"):
         from_wgpu(corten.zeros(1), 1, corten.float32)
-    closed = to_wgpu(corten.zeros(4), device, usage=wgpu.BufferUsage.STORAGE)
+    closed = to_wgpu(corten.zeros(4), foreign, usage=wgpu.BufferUsage.STORAGE)
     with pytest.raises(ValueError, match="cannot be read"):
         from_wgpu(closed, 4, corten.float32)
     with pytest.raises(ValueError, match="cannot be written"):
-        to_wgpu(corten.zeros(4), device, out=closed)
+        to_wgpu(corten.zeros(4), foreign, out=closed)
 
 
 def test_without_wgpu_the_error_says_what_to_install() -> None:

@@ -148,15 +148,12 @@ impl Watch {
         if !print && !ACTIVE.load(Relaxed) {
             return Ok(None);
         }
-        let mut times = print;
-        let mut stack = None;
-        if let Some(state) = lock(&STATE).as_ref() {
-            times |= state.gpu_times;
-            stack = state.stacks.then(|| STACK.get().and_then(|f| f())).flatten();
-        }
+        let (times, stacks) = lock(&STATE).as_ref().map_or((false, false), |s| (s.gpu_times, s.stacks));
+        // Not under the lock: the binding asks the interpreter, for which another thread may be waiting with its own.
+        let stack = if stacks { STACK.get().and_then(|f| f()) } else { None };
         let mut timed = false;
         if let Device::Gpu(i) = device
-            && times
+            && (times || print)
         {
             timed = gpu::gpu(i)?.start_timing()?;
             if let Some(state) = lock(&STATE).as_mut() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Submissions that may be on their way: a further one waits for the oldest.
 const IN_FLIGHT: usize = 3;
 /// Dispatches after which a submission is made.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// Bytes of one buffer of parameters.
 const CHUNK: u64 = 256 << 10;
 /// Bind groups kept; all go when there are more.

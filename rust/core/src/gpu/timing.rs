@@ -2,14 +2,14 @@
 //! whose beginning and end the GPU writes down its clock.
 
 use super::device::Gpu;
-use super::encoder::Work;
+use super::encoder::{BATCH, Work};
 use crate::error::{Error, Result};
 use crate::os::clock;
 use crate::sync::lock;
 use std::cell::Cell;
 
-/// Launches of one submission that can be timed; a submission has at most as many.
-const LAUNCHES: u32 = 256;
+/// Launches of one submission that can be timed: all.
+const LAUNCHES: u32 = BATCH as u32;
 const BYTES: u64 = LAUNCHES as u64 * 16;
 
 /// A kernel's run on the GPU.
@@ -29,9 +29,9 @@ pub struct Timer {
     resolved: wgpu::Buffer,
     launches: Vec<(u64, String)>,
     submitted: Vec<(wgpu::Buffer, Vec<(u64, String)>)>,
-    /// Nanoseconds of a tick, and what [`clock`] shows at tick 0.
+    /// Nanoseconds of a tick, and what [`clock`] shows at tick 0 where that is known yet.
     period: f64,
-    origin: f64,
+    origin: Option<f64>,
 }
 
 thread_local! {
@@ -54,7 +54,14 @@ impl Timer {
         let usage = U::QUERY_RESOLVE | U::COPY_SRC;
         let resolved = buffer(gpu, usage);
         let period = f64::from(gpu.queue.get_timestamp_period());
-        Timer { set, resolved, launches: Vec::new(), submitted: Vec::new(), period, origin: 0.0 }
+        Timer { set, resolved, launches: Vec::new(), submitted: Vec::new(), period, origin: None }
+    }
+
+    /// The tick is of now, as nearly as the host can tell. Drivers may leave the queries of empty passes at 0.
+    fn relate(&mut self, tick: u64) {
+        if tick != 0 {
+            self.origin.get_or_insert(clock() as f64 - tick as f64 * self.period);
+        }
     }
 
     /// The queries around the pass of the next launch.
@@ -117,7 +124,7 @@ impl Gpu {
         }
         work.submit(self)?;
         let mut timer = Box::new(Timer::new(self));
-        // An empty pass that ends now, as nearly as the host can tell, relates the two clocks.
+        // An empty pass that ends now relates the two clocks.
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let writes = timer.writes("");
         drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) }));
@@ -125,7 +132,7 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
         if let Some((buffer, _)) = timer.submitted.pop() {
             let ticks = read(self, &buffer, 2)?;
-            timer.origin = clock() as f64 - ticks[1] as f64 * timer.period;
+            timer.relate(ticks[1]);
         }
         work.timer = Some(timer);
         Ok(true)
@@ -139,7 +146,9 @@ impl Gpu {
         let mut found = Vec::new();
         for (buffer, launches) in std::mem::take(&mut timer.submitted) {
             let ticks = read(self, &buffer, 2 * launches.len())?;
-            let time = |tick: u64| (timer.origin + tick as f64 * timer.period).max(0.0) as u64;
+            ticks.iter().rev().take(1).for_each(|&last| timer.relate(last));
+            let (origin, period) = (timer.origin.unwrap_or_default(), timer.period);
+            let time = |tick: u64| (origin + tick as f64 * period).max(0.0) as u64;
             for ((unit, name), pair) in launches.into_iter().zip(ticks.chunks_exact(2)) {
                 let begin = time(pair[0]);
                 found.push(Launch { unit, name, begin, end: time(pair[1]).max(begin) });
