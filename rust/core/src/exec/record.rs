@@ -202,16 +202,28 @@ const ROOM: usize = 64;
 /// threads, and this thread's if it is nearly full. Up to the operator's last node no flush then lets another thread of the
 /// interpreter in, so that reading a storage and writing it is one step.
 pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
+    let tensors: SmallVec<[&Tensor; 4]> = tensors.into_iter().collect();
     let mine = CURRENT.with(Own::all);
-    for t in tensors {
-        let node = t.cell().value().node;
-        if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
-            flush_owner(node.owner)?;
-        }
-    }
     let every = OPTIONS.flush_every.load(Ordering::Relaxed);
     let nearly_full = |r: &Arc<Recorder>| every > ROOM && lock(&r.pending).nodes.len() + ROOM >= every;
-    mine.iter().filter(|r| nearly_full(r)).try_for_each(flush_recorder)
+    // A flush lets other threads in, which may write to the tensors again: until nothing had to be run.
+    loop {
+        let mut ran = false;
+        for t in &tensors {
+            let node = t.cell().value().node;
+            if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
+                flush_owner(node.owner)?;
+                ran = true;
+            }
+        }
+        for r in mine.iter().filter(|r| nearly_full(r)) {
+            flush_recorder(r)?;
+            ran = true;
+        }
+        if !ran {
+            return Ok(());
+        }
+    }
 }
 
 pub fn flush_current() -> Result<()> {
