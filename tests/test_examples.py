@@ -14,6 +14,7 @@ import corten
 import numpy as np
 import pytest
 from corten.vision.datasets import FashionMNIST
+from matplotlib import pyplot
 
 from test_vision import write_split
 
@@ -153,6 +154,34 @@ def test_missing_labels_are_reported_in_one_line(clothes, tmp_path):
 def test_batch_size_beyond_the_data_is_refused(clothes, tmp_path):
     done = run("fashion_mnist", "--data", clothes, "--batch-size", 5000, "--out", tmp_path, status=1)
     assert "--batch-size 5000 is more than the 1024 training images" in done.stderr
+
+
+@pytest.fixture
+def drawing() -> None:
+    """Skips where wgpu-py cannot draw."""
+    wgpu = pytest.importorskip("wgpu", reason="wgpu-py is not installed")
+    try:
+        wgpu.gpu.request_adapter_sync()
+    except RuntimeError as error:
+        pytest.skip(f"no GPU adapter: {error}")
+
+
+def test_live_activations_draws_its_last_frame(drawing, tmp_path):
+    done = run("live_activations", "--offscreen", "--epochs", 30, "--epochs-per-frame", 10, "--out", tmp_path)
+    accuracy_of(done, "live_activations", "0.98")
+    assert "3/3" in done.stderr
+    image = pyplot.imread(tmp_path / "activations.png")
+    assert image.shape == (640, 880, 4)
+    # Lines around the tiles, and both colours on the plane: more orange than blue, and the other way round.
+    np.testing.assert_allclose(image[81, 40, :3], image[1, 40, :3])
+    plane = image[:, 240:]
+    assert (plane[..., 0] > plane[..., 2] + 0.02).any() and (plane[..., 2] > plane[..., 0] + 0.02).any()
+
+
+@pytest.mark.slow
+def test_live_activations_reaches_its_target(drawing, tmp_path):
+    done = run("live_activations", "--offscreen", "--epochs-per-frame", 500, "--out", tmp_path)
+    assert accuracy_of(done, "live_activations", "0.98") >= 0.98
 
 
 @pytest.mark.slow

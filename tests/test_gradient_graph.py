@@ -31,7 +31,11 @@ def left_behind(function: Callable[[], object]) -> int:
     [
         (lambda g: 3, TypeError, "expected Variable, but hook returned 'int'"),
         (lambda g: g[:1], RuntimeError, "has changed the size of value"),
-        (lambda g: g.half(), RuntimeError, "has changed the type of value .was corten.*FloatTensor got corten.*HalfTensor"),
+        (
+            lambda g: g.half(),
+            RuntimeError,
+            "has changed the type of value .was corten.*FloatTensor got corten.*HalfTensor",
+        ),
     ],
     ids=["number", "size", "dtype"],
 )

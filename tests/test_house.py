@@ -225,7 +225,8 @@ def test_unsafe_stays_where_memory_is_touched():
 def test_public_names_have_docstrings():
     import corten
 
-    parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg"
+    parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg gpu"
+    parts += " profiler autograd.profiler interop.wgpu"
     modules = [corten] + [importlib.import_module(f"corten.{name}") for name in parts.split()]
     owners = [(module.__name__, module, module.__all__) for module in modules if hasattr(module, "__all__")]
     owners.append(("corten.Tensor", corten.Tensor, dir(corten.Tensor)))
@@ -279,7 +280,9 @@ def test_make_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert phony is not None and set(phony[1].split()) == set(targets)
     if shutil.which("make"):
-        shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        shown = subprocess.run(
+            ["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
         assert {line.split()[0] for line in shown.splitlines() if line} == set(targets)
 
 

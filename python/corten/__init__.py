@@ -89,7 +89,21 @@ _core.set_size_class(Size)
 # Checkers take the name to be true; importing `typing` for it would be a third of `import corten`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import cuda, gpu, linalg, nn, optim, random, serialization, special, storage, utils, vision
+    from . import (
+        cuda,
+        gpu,
+        interop,
+        linalg,
+        nn,
+        optim,
+        profiler,
+        random,
+        serialization,
+        special,
+        storage,
+        utils,
+        vision,
+    )
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from .serialization import load, save
 del TYPE_CHECKING
@@ -112,7 +126,22 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 
 # Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
 _LAZY = dict.fromkeys(
-    ["cuda", "gpu", "linalg", "nn", "optim", "random", "serialization", "special", "storage", "utils", "vision"], ""
+    [
+        "cuda",
+        "gpu",
+        "interop",
+        "linalg",
+        "nn",
+        "optim",
+        "profiler",
+        "random",
+        "serialization",
+        "special",
+        "storage",
+        "utils",
+        "vision",
+    ],
+    "",
 )
 _LAZY.update(load="serialization", save="serialization")
 

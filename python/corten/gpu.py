@@ -12,8 +12,10 @@ read when the first GPU is looked for:
 from types import SimpleNamespace
 
 from . import _core
+from ._gpu_kernel import Kernel, kernel
 
 __all__ = [
+    "Kernel",
     "current_device",
     "device",
     "device_count",
@@ -21,6 +23,7 @@ __all__ = [
     "get_device_name",
     "get_device_properties",
     "is_available",
+    "kernel",
     "max_memory_allocated",
     "max_memory_reserved",
     "memory_allocated",

@@ -124,7 +124,7 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
 
 def __getattr__(name):
     # Rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph"):
+    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph", "profiler"):
         import importlib
 
         checker = name.endswith("gradcheck")

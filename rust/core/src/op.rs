@@ -3,6 +3,7 @@
 
 pub mod fused;
 pub mod index;
+pub mod kernel;
 pub mod linalg;
 
 use crate::dtype::DType;
@@ -12,6 +13,7 @@ pub use crate::params::{
 };
 use fused::Fused;
 use index::{Indexing, Sorting};
+use kernel::Kernel;
 use linalg::Linalg;
 
 /// How an elementwise operator treats dtypes.
@@ -352,6 +354,8 @@ pub enum Op {
     Conv(Conv, Box<ConvParams>),
     Window(Box<Window>),
     Fused(Fused),
+    /// Tensors, then numbers as words, then the invocations along one to three dims.
+    Kernel(Kernel),
 }
 
 impl Op {
@@ -373,6 +377,7 @@ impl Op {
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
             Op::Fused(f) => f.name(),
+            Op::Kernel(k) => k.name(),
         }
     }
     /// Whether the output is the first input with some elements replaced.

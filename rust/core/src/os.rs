@@ -2,9 +2,16 @@
 
 use crate::error::{Error, Result};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 /// Physical memory in bytes; `usize::MAX` where it cannot be found out.
 static MEMORY: LazyLock<usize> = LazyLock::new(physical_memory);
+
+/// Nanoseconds since the process first asked: the clock of profiles.
+pub fn clock() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_nanos() as u64
+}
 
 /// Sizes below this are not worth a check.
 const SMALL: usize = 64 << 20;

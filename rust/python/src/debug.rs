@@ -62,6 +62,7 @@ fn without_lock(work: &mut dyn FnMut()) {
 
 pub fn install_hooks() {
     let _ = HOOKS.set(Hooks { without_lock, interrupted });
+    let _ = corten_core::exec::profile::STACK.set(crate::autograd::python_trace);
     let _ = corten_core::grad::TRACE_HOOK.set(crate::autograd::python_trace);
     if let Some(level) = std::env::var("CORTEN_DEBUG").ok().and_then(|v| v.parse().ok()) {
         OPTIONS.debug.store(level, Relaxed);

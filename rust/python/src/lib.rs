@@ -10,9 +10,11 @@ mod dlpack;
 mod error;
 mod gpu;
 mod indexing;
+mod kernel;
 mod memory;
 mod nodes;
 mod ops;
+mod profile;
 mod random;
 mod shared;
 mod step_names;
@@ -51,11 +53,15 @@ mod _core {
     #[pymodule_export]
     use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_reset_peak, gpu_synchronize};
     #[pymodule_export]
+    use crate::kernel::PyKernel;
+    #[pymodule_export]
     use crate::memory::{
         alias_tensor, from_numpy, storage_bytes, storage_id, storage_nbytes, tensor_from_bytes, to_numpy,
     };
     #[pymodule_export]
     use crate::nodes::PyNode;
+    #[pymodule_export]
+    use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]
     use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
     #[pymodule_export]

@@ -1,7 +1,8 @@
 //! Sequential random numbers. The generator's state advances in program order, so these fill memory at the call instead of
 //! recording a node.
 
-use super::{HOOKS, materialize};
+use super::cost::Cost;
+use super::{HOOKS, materialize, profile};
 use crate::cpu::view::{In, Out};
 use crate::cpu::{distributions, random};
 use crate::dtype::DType;
@@ -64,6 +65,25 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// The name in profiles.
+    fn name(&self) -> &'static str {
+        match self {
+            Draw::Uniform { .. } => "uniform_",
+            Draw::Normal { .. } => "normal_",
+            Draw::Range { .. } | Draw::Full => "random_",
+            Draw::Permutation => "randperm",
+            Draw::Bernoulli(_) | Draw::BernoulliOf(_) => "bernoulli_",
+            Draw::Exponential(_) => "exponential_",
+            Draw::Geometric(_) => "geometric_",
+            Draw::Cauchy { .. } => "cauchy_",
+            Draw::LogNormal { .. } => "log_normal_",
+            Draw::Poisson(_) => "poisson",
+            Draw::Binomial(..) => "binomial",
+            Draw::Gamma(_) => "standard_gamma",
+            Draw::Multinomial(..) => "multinomial",
+        }
+    }
+
     fn fill(&self, g: &mut Generator, parameters: &[In], out: &mut Out) -> Result<()> {
         match *self {
             Draw::Uniform { from, to } => random::uniform(g, out, from, to),
@@ -116,9 +136,14 @@ pub fn draw(generator: &Mutex<Generator>, what: Draw, dtype: DType, layout: &Lay
     let mut out = Out { ptr: buffer.ptr(), dtype, shape: &layout.shape, strides: &layout.strides };
     let mut result = Ok(());
     let mut work = || result = what.fill(&mut lock(generator), &parameters, &mut out);
-    match HOOKS.get() {
-        Some(hooks) if layout.numel() >= LONG => (hooks.without_lock)(&mut work),
-        _ => work(),
-    }
+    let cost = Cost { written: bytes as u64, ..Cost::default() };
+    profile::aside(
+        || what.name().to_string(),
+        cost,
+        || match HOOKS.get() {
+            Some(hooks) if layout.numel() >= LONG => (hooks.without_lock)(&mut work),
+            _ => work(),
+        },
+    );
     result.map(|()| Arc::new(buffer))
 }

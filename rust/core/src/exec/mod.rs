@@ -1,10 +1,13 @@
 //! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
 //! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
-//! and executes. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call.
+//! and executes. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels;
+//! `draw` makes random numbers at the call; `profile` and `cost` tell what ran, how long, and what it moved.
 
+pub mod cost;
 pub mod draw;
 pub mod fuse;
 pub mod plan;
+pub mod profile;
 pub mod program;
 pub mod record;
 pub mod run;
@@ -23,7 +26,8 @@ pub struct Options {
     pub fusion: AtomicBool,
     /// Flush after this many recorded nodes; 1 is eager execution.
     pub flush_every: AtomicUsize,
-    /// 0 silent, 1 flushes, 2 kernels, 4 graphs before and after fusion (`CORTEN_DEBUG`).
+    /// 0 silent, 1 flushes and plan hits, 2 kernels with time and rates, 3 shaders, 4 new graphs before and after fusion
+    /// (`CORTEN_DEBUG`).
     pub debug: AtomicUsize,
     /// Whether work on the CPU is done: tests of the GPU refuse it, so that nothing falls back unseen.
     pub cpu_kernels: AtomicBool,

@@ -63,8 +63,8 @@ struct Cache {
 
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
-/// The plan for this segment, made now if its structure is new.
-pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> Result<Arc<Plan>> {
+/// The plan for this segment, made now if its structure is new; and whether it was known.
+pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> Result<(Arc<Plan>, bool)> {
     let hash = hash_key(key) ^ fusion as u64;
     {
         let mut cache = lock(&CACHE);
@@ -73,7 +73,7 @@ pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> 
         if let Some(entry) = cache.buckets.get_mut(&hash).and_then(|b| b.iter_mut().find(|e| e.key == *key)) {
             entry.used = clock;
             count(&COUNTERS.plan_hits, 1);
-            return Ok(entry.plan.clone());
+            return Ok((entry.plan.clone(), true));
         }
     }
     count(&COUNTERS.plan_misses, 1);
@@ -85,7 +85,7 @@ pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> 
     let used = cache.clock;
     cache.len += 1;
     cache.buckets.entry(hash).or_default().push(Entry { key: key.clone(), plan: plan.clone(), used });
-    Ok(plan)
+    Ok((plan, false))
 }
 
 impl Cache {

@@ -83,8 +83,7 @@ thread_local! {
 /// Records a node and returns a tensor per output. Nodes that read or keep pinned memory run before this returns.
 pub fn record(op: Op, mut inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Result<SmallVec<[Tensor; 1]>> {
     let device = device_of(&op, &mut inputs)?;
-    let node = add(op, inputs, outs, device)?;
-    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
+    record_all_on(op, inputs, outs, device)
 }
 
 /// Records an operator with one output.
@@ -92,6 +91,17 @@ pub fn record(op: Op, mut inputs: Inputs, outs: SmallVec<[OutSpec; 1]>) -> Resul
 pub fn record_one(op: Op, mut inputs: Inputs, out: OutSpec) -> Result<Tensor> {
     let device = device_of(&op, &mut inputs)?;
     record_on(op, inputs, out, device)
+}
+
+/// [`record`] for an operator that has no tensors among its inputs, or only those of `device`.
+pub fn record_all_on(
+    op: Op,
+    inputs: Inputs,
+    outs: SmallVec<[OutSpec; 1]>,
+    device: Device,
+) -> Result<SmallVec<[Tensor; 1]>> {
+    let node = add(op, inputs, outs, device)?;
+    Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
 }
 
 /// Records an operator with one output that has no tensors among its inputs, or only those of `device`.
@@ -192,16 +202,28 @@ const ROOM: usize = 64;
 /// threads, and this thread's if it is nearly full. Up to the operator's last node no flush then lets another thread of the
 /// interpreter in, so that reading a storage and writing it is one step.
 pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
+    let tensors: SmallVec<[&Tensor; 4]> = tensors.into_iter().collect();
     let mine = CURRENT.with(Own::all);
-    for t in tensors {
-        let node = t.cell().value().node;
-        if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
-            flush_owner(node.owner)?;
-        }
-    }
     let every = OPTIONS.flush_every.load(Ordering::Relaxed);
     let nearly_full = |r: &Arc<Recorder>| every > ROOM && lock(&r.pending).nodes.len() + ROOM >= every;
-    mine.iter().filter(|r| nearly_full(r)).try_for_each(flush_recorder)
+    // A flush lets other threads in, which may write to the tensors again: until nothing had to be run.
+    loop {
+        let mut ran = false;
+        for t in &tensors {
+            let node = t.cell().value().node;
+            if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
+                flush_owner(node.owner)?;
+                ran = true;
+            }
+        }
+        for r in mine.iter().filter(|r| nearly_full(r)) {
+            flush_recorder(r)?;
+            ran = true;
+        }
+        if !ran {
+            return Ok(());
+        }
+    }
 }
 
 pub fn flush_current() -> Result<()> {

@@ -2,6 +2,7 @@
 //! needs), executes, and publishes the results. After an error every node is either finished or still pending.
 
 use super::plan::{Fused, Kernel, Plan, Step, plan_for};
+use super::profile::{self, Watch};
 use super::record::Pending;
 use super::segment::{self, Key};
 use super::transfer;
@@ -46,18 +47,23 @@ pub fn run(pending: &mut Pending) -> Result<()> {
         segment::describe(&nodes, key, live);
         plan_for(&nodes, key, live, fusion)
     });
-    let plan = match plan {
+    let (plan, known) = match plan {
         Ok(p) => p,
         Err(e) => {
             pending.nodes = nodes;
             return Err(e);
         }
     };
-    if OPTIONS.debug.load(Relaxed) >= 1 {
-        eprintln!("corten: flush of {} nodes in {} kernels", nodes.len(), plan.steps.len());
+    let device = nodes[0].device;
+    let level = OPTIONS.debug.load(Relaxed);
+    if level >= 1 {
+        let found = if known { "known plan" } else { "new plan" };
+        eprintln!("corten: flush of {} nodes in {} kernels on {device}, {found}", nodes.len(), plan.steps.len());
+    }
+    if level >= 4 && !known {
+        eprint!("{}", profile::graph(&nodes, &plan));
     }
     let mut slots: Slots = nodes.into_iter().map(Some).collect();
-    let device = slots.iter().flatten().next().map_or(Device::Cpu, |n| n.device);
     let result = catch_unwind(AssertUnwindSafe(|| execute(&plan, &mut slots, device)))
         .unwrap_or_else(|panic| Err(Error::Internal(format!("a kernel panicked: {}", panic_message(&*panic)))));
     pending.nodes = slots.into_iter().flatten().collect();
@@ -87,19 +93,24 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
             )));
         }
     }
+    let mut profile = Watch::new(device)?;
     for step in &plan.steps {
         if watch && hooks.is_some_and(|h| (h.interrupted)()) {
             return Err(Error::Interrupted);
         }
+        let open = profile.as_ref().map(|w| w.begin(step, |n| slots[n as usize].clone()));
         match step {
             Step::Kernel(n) => kernel(slots, *n)?,
             Step::Fused(f) => fused(slots, f, device)?,
         }
+        if let (Some(w), Some(open)) = (&mut profile, open) {
+            w.end(open);
+        }
     }
-    match device {
-        Device::Cpu => Ok(()),
-        Device::Gpu(i) => gpu::gpu(i)?.submit("a flush"),
+    if let Device::Gpu(i) = device {
+        gpu::gpu(i)?.submit("a flush")?;
     }
+    profile.map_or(Ok(()), Watch::finish)
 }
 
 fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {

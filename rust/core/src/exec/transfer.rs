@@ -1,6 +1,7 @@
 //! Values on their way between devices.
 
-use super::record;
+use super::cost::Cost;
+use super::{profile, record};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -27,6 +28,12 @@ pub fn memory(buffer: &Buffer) -> Result<&memory::Allocation> {
 
 /// A copy of a whole buffer on another device, after everything that was recorded for it.
 pub fn copy(source: &Buffer, device: Device) -> Result<Buffer> {
+    let bytes = source.bytes() as u64;
+    let name = || format!("copy from {} to {device}", source.device());
+    profile::aside(name, Cost { read: bytes, written: bytes, flops: 0 }, || copy_now(source, device))
+}
+
+fn copy_now(source: &Buffer, device: Device) -> Result<Buffer> {
     let bytes = source.bytes();
     let target = allocate(device, bytes)?;
     match (source.device(), device) {

@@ -34,7 +34,7 @@ impl Features {
             ("subgroups", &mut self.subgroups, F::SUBGROUP),
             ("f16", &mut self.f16, F::SHADER_F16),
             ("int64", &mut self.int64, F::SHADER_INT64),
-            ("timestamps", &mut self.timestamps, F::TIMESTAMP_QUERY.union(F::TIMESTAMP_QUERY_INSIDE_PASSES)),
+            ("timestamps", &mut self.timestamps, F::TIMESTAMP_QUERY),
             ("pipeline_cache", &mut self.pipeline_cache, F::PIPELINE_CACHE),
         ]
     }

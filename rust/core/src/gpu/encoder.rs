@@ -4,6 +4,7 @@
 use super::device::Gpu;
 use super::memory::Allocation;
 use super::pipelines::{PARAMETER_BYTES, Pipeline};
+use super::timing::Timer;
 use crate::error::{Error, Result};
 use crate::sync::lock;
 use smallvec::SmallVec;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// Submissions that may be on their way: a further one waits for the oldest.
 const IN_FLIGHT: usize = 3;
 /// Dispatches after which a submission is made.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// Bytes of one buffer of parameters.
 const CHUNK: u64 = 256 << 10;
 /// Bind groups kept; all go when there are more.
@@ -35,7 +36,7 @@ type GroupKey = (u64, SmallVec<[u64; 8]>);
 /// What is encoded and not submitted, and the caches of encoding.
 pub struct Work {
     encoder: Option<wgpu::CommandEncoder>,
-    pass: Option<wgpu::ComputePass<'static>>,
+    pub(super) pass: Option<wgpu::ComputePass<'static>>,
     /// The pipeline that the pass has set.
     current: u64,
     dispatches: usize,
@@ -45,6 +46,8 @@ pub struct Work {
     groups: HashMap<GroupKey, wgpu::BindGroup>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     readback: HashMap<u64, wgpu::Buffer>,
+    /// There while launches are timed.
+    pub(super) timer: Option<Box<Timer>>,
     pub counters: Counters,
 }
 
@@ -70,15 +73,16 @@ impl Work {
             groups: HashMap::new(),
             in_flight: VecDeque::new(),
             readback: HashMap::new(),
+            timer: None,
             counters: Counters::default(),
         }
     }
 
-    fn encoder(&mut self, gpu: &Gpu) -> &mut wgpu::CommandEncoder {
+    pub(super) fn encoder(&mut self, gpu: &Gpu) -> &mut wgpu::CommandEncoder {
         self.encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&Default::default()))
     }
 
-    fn end_pass(&mut self) {
+    pub(super) fn end_pass(&mut self) {
         self.pass = None;
         self.current = 0;
     }
@@ -141,10 +145,7 @@ impl Work {
         let (chunk, offset) = self.stage(d.parameters);
         self.grow_chunks(gpu, chunk + 1);
         let group = self.group(gpu, d);
-        if self.pass.is_none() {
-            let pass = self.encoder(gpu).begin_compute_pass(&Default::default()).forget_lifetime();
-            self.pass = Some(pass);
-        }
+        self.open_pass(gpu, &d.pipeline.name);
         let Some(pass) = &mut self.pass else { return Err(Error::Internal("no compute pass".into())) };
         if self.current != d.pipeline.id {
             pass.set_pipeline(&d.pipeline.pipeline);
@@ -162,9 +163,12 @@ impl Work {
     }
 
     /// Sends what is encoded, if anything is, and waits while too much is on its way.
-    fn submit(&mut self, gpu: &Gpu) -> Result<Option<wgpu::SubmissionIndex>> {
+    pub(super) fn submit(&mut self, gpu: &Gpu) -> Result<Option<wgpu::SubmissionIndex>> {
         self.end_pass();
-        let Some(encoder) = self.encoder.take() else { return Ok(None) };
+        let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
+        if let Some(timer) = &mut self.timer {
+            timer.resolve(gpu, &mut encoder);
+        }
         for (chunk, (buffer, _)) in self.staged.chunks(CHUNK as usize).zip(&self.chunks) {
             gpu.queue.write_buffer(buffer, 0, chunk);
         }

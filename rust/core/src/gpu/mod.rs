@@ -16,6 +16,7 @@ pub mod elementwise;
 pub mod encoder;
 pub mod fused;
 pub mod indexing;
+pub mod kernel;
 pub mod linalg;
 pub mod loss;
 pub mod matmul;
@@ -32,6 +33,7 @@ pub mod softmax;
 pub mod sort;
 pub mod sorting;
 pub mod text;
+pub mod timing;
 pub mod view;
 pub mod walk;
 pub mod wgsl;
@@ -58,6 +60,7 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[V
         Op::Window(w) => window::window(gpu, w, ins, outs),
         Op::Fused(f) => fused::execute(gpu, f, ins, numbers, outs),
         Op::Linalg(l) => linalg::execute(gpu, *l, ins, outs),
+        Op::Kernel(k) => kernel::execute(gpu, k, ins, numbers, outs),
         Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView => {
             Err(Error::Internal(format!("{} is not a structured kernel", op.name())))
         }

@@ -2,10 +2,12 @@
 
 use super::device::{Features, Gpu};
 use crate::error::{Error, Result};
+use crate::exec::OPTIONS;
 use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// `1` keeps the runtime's bounds checks in our shaders: slow, for tests.
 pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
@@ -110,6 +112,28 @@ impl Pipelines {
 impl Gpu {
     /// The pipeline of a kernel variant; `text` writes its WGSL and says how its buffers are bound when it is new.
     pub fn pipeline(&self, variant: Variant, text: impl FnOnce() -> (String, Vec<Access>)) -> Result<Arc<Pipeline>> {
+        let name = variant.0;
+        self.find_pipeline(variant, name, true, text)
+    }
+
+    /// The pipeline of a kernel from outside, which is compiled with the runtime's checks and with workgroup memory that
+    /// starts as zeros, as WGSL promises.
+    pub fn foreign_pipeline(
+        &self,
+        variant: Variant,
+        name: &str,
+        text: impl FnOnce() -> (String, Vec<Access>),
+    ) -> Result<Arc<Pipeline>> {
+        self.find_pipeline(variant, name, false, text)
+    }
+
+    fn find_pipeline(
+        &self,
+        variant: Variant,
+        name: &str,
+        own: bool,
+        text: impl FnOnce() -> (String, Vec<Access>),
+    ) -> Result<Arc<Pipeline>> {
         let mut all = lock(&self.pipelines);
         if let Some(found) = all.by_variant.get(&variant) {
             return Ok(found.clone());
@@ -118,7 +142,7 @@ impl Gpu {
         let pipeline = match all.by_text.get(&source) {
             Some(found) => found.clone(),
             None => {
-                let made = Arc::new(self.compile(&mut all, variant.0, &source, &accesses)?);
+                let made = Arc::new(self.compile(&mut all, name, own, &source, &accesses)?);
                 all.by_text.insert(source, made.clone());
                 made
             }
@@ -132,16 +156,26 @@ impl Gpu {
         lock(&self.pipelines).compiled
     }
 
-    fn compile(&self, all: &mut Pipelines, name: &str, source: &str, accesses: &[Access]) -> Result<Pipeline> {
+    fn compile(
+        &self,
+        all: &mut Pipelines,
+        name: &str,
+        own: bool,
+        source: &str,
+        accesses: &[Access],
+    ) -> Result<Pipeline> {
         let limit = self.limits.max_storage_buffers_per_shader_stage as usize;
         if accesses.len() > limit {
             return Err(Error::Internal(format!("{name}: {} buffers in one kernel, limit {limit}", accesses.len())));
+        }
+        if OPTIONS.debug.load(Relaxed) >= 3 {
+            eprintln!("corten: shader {name}\n{source}");
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = all.layout(&self.device, accesses);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(source)) };
-        let module = if all.checks {
+        let module = if all.checks || !own {
             self.device.create_shader_module(descriptor)
         } else {
             // SAFETY: our kernels guard their own edges, end their loops and clamp indices that come from data; the tests run
@@ -152,15 +186,17 @@ impl Gpu {
             label: Some(name),
             layout: Some(&layout.pipeline),
             module: &module,
-            entry_point: Some("main"),
+            // The only one that there is.
+            entry_point: None,
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
+                zero_initialize_workgroup_memory: !own,
                 ..Default::default()
             },
             cache: all.cache.as_ref(),
         });
         if let Some(e) = super::adapters::ready(scope.pop())? {
-            return Err(Error::Internal(format!("the shader of {name} was refused: {e}\n{}", numbered(source))));
+            let message = format!("the shader of {name} was refused: {e}\n{}", numbered(source));
+            return Err(if own { Error::Internal(message) } else { Error::Runtime(message) });
         }
         all.compiled += 1;
         if let Some(cache) = &all.cache {

@@ -27,7 +27,7 @@ const FILES: &[&str] = &[
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.
-const PARAMETERS: &str = "\
+pub const PARAMETERS: &str = "\
 @group(0) @binding(0) var<uniform> parameters: array<vec4<u32>, 256>;
 fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
 ";
@@ -69,6 +69,11 @@ fn items(file: &'static str) -> Vec<(&'static str, Item)> {
             || line.starts_with("fn") && line.ends_with('}'));
     }
     found
+}
+
+/// The items of the library that `text`, read as a module, defines as well.
+pub fn redefined(text: &str) -> Option<&str> {
+    text.lines().filter_map(defines).find(|name| LIBRARY.contains_key(name))
 }
 
 /// The kernel `text` with the parameters and every library item that it needs.

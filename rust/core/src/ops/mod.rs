@@ -14,6 +14,7 @@ pub mod index;
 pub mod inplace;
 mod iterator;
 pub mod join;
+pub mod kernel;
 pub mod linalg;
 pub mod loss;
 pub mod matmul;
