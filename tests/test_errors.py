@@ -195,9 +195,9 @@ DTYPES = [
     Mistake("mean_of_int", lambda: m.ones(2, dtype=m.int64).mean(), RuntimeError, ("mean", "[Ll]ong|int64")),
     Mistake(
         "matmul_dtypes",
-        lambda: m.ones(2, 2) @ m.ones(2, 2, dtype=m.float64),
+        lambda: m.ones(2, 2) @ m.ones(2, 2, dtype=m.float16),
         RuntimeError,
-        ("float|Float", "double|Double|float64"),
+        ("float|Float", "half|Half|float16"),
     ),
     Mistake("index_float", lambda: m.ones(3)[m.ones(2)], IndexError, ("long|int64",)),
     Mistake("gather_int32", lambda: m.ones(3).gather(0, m.ones(2)), RuntimeError, ("gather", "int64|long")),
@@ -215,9 +215,9 @@ DTYPES = [
     ),
     Mistake(
         "conv_dtypes",
-        lambda: F.conv1d(m.ones(1, 1, 4), m.ones(1, 1, 2, dtype=m.float64)),
+        lambda: F.conv1d(m.ones(1, 1, 4), m.ones(1, 1, 2, dtype=m.float16)),
         RuntimeError,
-        ("[Ff]loat", "[Dd]ouble|float64"),
+        ("[Ff]loat", "[Hh]alf|float16"),
     ),
     Mistake(
         "softmax_int",
@@ -230,7 +230,7 @@ DTYPES = [
     Mistake("masked_fill_mask", lambda: m.ones(2).masked_fill(m.ones(2), 1.0), RuntimeError, ("mask", "bool|Bool")),
     Mistake("bfloat16_numpy", lambda: m.ones(2, dtype=m.bfloat16).numpy(), TypeError, ("[Bb][Ff]loat16",)),
     Mistake("numpy_object", lambda: m.from_numpy(np.array(["a"])), TypeError, ("str|object|numpy",)),
-    Mistake("lerp_dtypes", lambda: m.lerp(m.ones(2), m.ones(2, dtype=m.float64), 0.5), RuntimeError, ("dtype",)),
+    Mistake("lerp_dtypes", lambda: m.lerp(m.ones(2), m.ones(2, dtype=m.float16), 0.5), RuntimeError, ("dtype",)),
     Mistake(
         "float_power_in_place", lambda: m.ones(2).float_power_(2), RuntimeError, ("float_power_", "[Dd]ouble|float64")
     ),

@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 
 from op_table import ROWS
-from op_table.row import Operand, Row, Sample, build, is_float, layouts_of, round_to, tensors_in, to_numpy
+from op_table.row import (
+    Operand,
+    Row,
+    Sample,
+    build,
+    dtypes_on,
+    is_float,
+    layouts_of,
+    on_the_cpu,
+    round_to,
+    tensors_in,
+    to_numpy,
+)
 
 # Advice that PyTorch gives too, on arguments that are legal.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:reduction. 'mean' divides")
@@ -29,10 +41,10 @@ def differentiable_samples(row: Row) -> list[Sample]:
 
 
 class Graph:
-    """One call in float64 whose differentiable operands are leaves, all others constants."""
+    """One call whose differentiable operands are leaves and all others constants."""
 
-    def __init__(self, row: Row, sample: Sample, layout: str = "contiguous"):
-        self.row, self.sample, self.layout = row, sample, layout
+    def __init__(self, row: Row, sample: Sample, layout: str = "contiguous", device: str = "cpu"):
+        self.row, self.sample, self.layout, self.device = row, sample, layout, device
         self.operands = leaves_of(sample)
 
     def leaves(self) -> list[Any]:
@@ -40,7 +52,7 @@ class Graph:
 
     def tensor(self, operand: Operand) -> Any:
         layout = self.layout if self.layout in set(layouts_of(operand)) else "contiguous"
-        return build(corten, operand, "cpu", layout).detach()
+        return build(corten, operand, self.device, layout).detach()
 
     def __call__(self, *leaves: Any) -> tuple:
         """The floating results, in order, that gradients flow to."""
@@ -48,6 +60,9 @@ class Graph:
         args, kwargs = self.sample.map(lambda o: given[id(o)] if id(o) in given else self.tensor(o), corten)
         results = tensors_in(self.row.function(corten)(*args, **kwargs))
         return tuple(r for r in results if r.is_floating_point() and r.requires_grad)
+
+    def widest(self) -> Any:
+        return getattr(corten, dtypes_on(self.device, ("float32", "float64"))[-1])
 
     def reference(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         given = {id(o): array for o, array in zip(self.operands, arrays, strict=True)}
@@ -78,7 +93,7 @@ def directions(rng: np.random.Generator, arrays: list[np.ndarray]) -> list[list[
 
 
 def gradients(outputs: tuple, leaves: list[Any], cotangents: list[np.ndarray], create_graph: bool = False) -> list[Any]:
-    tensors = [corten.tensor(c, dtype=corten.float64) for c in cotangents]
+    tensors = [corten.tensor(c, dtype=o.dtype, device=o.device) for c, o in zip(cotangents, outputs, strict=True)]
     return list(corten.autograd.grad(outputs, leaves, tensors, create_graph=create_graph, allow_unused=True))
 
 
@@ -86,6 +101,7 @@ def as_arrays(grads: list[Any], arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [np.zeros(a.shape) if g is None else to_numpy(g.clone()) for g, a in zip(grads, arrays, strict=True)]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("row", FIRST_ORDER, ids=str)
 def test_gradient_is_the_slope_of_the_reference(row: Row) -> None:
     moved: dict[int, bool] = {}
@@ -122,6 +138,7 @@ def small_samples(row: Row, count: int, limit: int) -> list[Sample]:
     return [s for _, s in fitting[:count]]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("row", [row for row in FIRST_ORDER if small_samples(row, 1, 36)], ids=str)
 def test_gradcheck(row: Row) -> None:
     for sample in small_samples(row, 2, 36):
@@ -129,6 +146,7 @@ def test_gradcheck(row: Row) -> None:
         assert corten.autograd.gradcheck(graph, tuple(graph.leaves())), f"{row}{sample}"
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("row", [row for row in SECOND_ORDER if small_samples(row, 1, 12)], ids=str)
 def test_gradgradcheck(row: Row) -> None:
     for sample in small_samples(row, 1, 12):
@@ -139,6 +157,7 @@ def test_gradgradcheck(row: Row) -> None:
         assert corten.autograd.gradgradcheck(graph, tuple(leaves)), f"{row}{sample}"
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("row", SECOND_ORDER, ids=str)
 def test_second_derivative_is_the_slope_of_the_first(row: Row) -> None:
     """For every sample: gradients of a random combination of gradients against differences of the gradients."""
@@ -167,51 +186,81 @@ def test_second_derivative_is_the_slope_of_the_first(row: Row) -> None:
         )
 
 
-@pytest.mark.parametrize("row", [row for row in FIRST_ORDER if not row.dense], ids=str)
-def test_gradient_does_not_depend_on_layout(row: Row) -> None:
-    for sample in differentiable_samples(row)[:6]:
+@pytest.mark.parametrize("row", [row for row in FIRST_ORDER if not row.dense and "float32" in row.dtypes], ids=str)
+def test_gradient_does_not_depend_on_layout(row: Row, device: str) -> None:
+    dtype, near = ("float64", 1e-9) if device == "cpu" else ("float32", 2e-5)
+    for sample in [s for s in row.samples_of(dtype) if leaves_of(s)][:6]:
         layouts = {name for o in sample.operands() for name in layouts_of(o)} - {"expanded"}
         rng = np.random.default_rng(row.seed())
-        plain = Graph(row, sample)
+        plain = Graph(row, sample, device=device)
         leaves = plain.leaves()
         outputs = plain(*leaves)
         cotangents = random_like(rng, [to_numpy(o) for o in outputs])
         arrays = [o.array for o in plain.operands]
         expected = as_arrays(gradients(outputs, leaves, cotangents), arrays)
         for layout in sorted(layouts):
-            graph = Graph(row, sample, layout)
+            graph = Graph(row, sample, layout, device)
             leaves = graph.leaves()
             actual = as_arrays(gradients(graph(*leaves), leaves, cotangents), arrays)
             for a, e in zip(actual, expected, strict=True):
-                np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-9, err_msg=f"{row}{sample} {layout}")
+                np.testing.assert_allclose(a, e, rtol=near, atol=near, err_msg=f"{row}{sample} {layout}")
 
 
-HALF = [row for row in FIRST_ORDER if {"float32", "float16", "bfloat16"} <= set(row.dtypes)]
+NARROW = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+BY_DTYPE = [
+    pytest.param(row, dtype, id=f"{row}-{dtype}") for row in FIRST_ORDER for dtype in NARROW if dtype in row.dtypes
+]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("row", HALF, ids=str)
-def test_gradient_in_narrow_dtypes(row: Row, dtype: str) -> None:
+def widened(sample: Sample) -> Sample:
+    """The same values in float64."""
+    args, kwargs = sample.map(lambda o: Operand(o.array, "float64" if is_float(o.dtype) else o.dtype, o.differentiable))
+    return Sample(*args, **kwargs)
+
+
+def assert_agree(row: Row, sample: Sample, dtype: str, device: str, work: Callable) -> None:
+    """`work`, a graph to arrays, gives in a narrow dtype on the device what it gives in float64 on the CPU."""
+    narrow = work(Graph(row, sample, device=device))
+    with on_the_cpu():
+        wide = work(Graph(row, widened(sample)))
+    for found, wanted in zip(narrow, wide, strict=True):
+        rtol = NARROW[dtype]
+        atol = rtol * max(1.0, float(np.abs(wanted).max(initial=0)))
+        np.testing.assert_allclose(found, round_to(wanted, dtype), rtol=rtol, atol=atol, err_msg=f"{row}{sample}")
+
+
+@pytest.mark.parametrize("row, dtype", BY_DTYPE)
+def test_gradient_in_narrow_dtypes(row: Row, dtype: str, device: str) -> None:
     """Gradients have their operand's dtype and agree with float64 as far as the dtype can tell."""
-    rtol = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}[dtype]
+
+    def first_order(graph: Graph) -> list[np.ndarray]:
+        leaves = graph.leaves()
+        total = sum(o.to(graph.widest()).sum() for o in graph(*leaves))
+        found = corten.autograd.grad(total, leaves, allow_unused=True)
+        for g, leaf in zip(found, leaves, strict=True):
+            assert g is None or (g.dtype == leaf.dtype and g.device == leaf.device), f"{row}{graph.sample}"
+        return as_arrays(list(found), [o.array for o in graph.operands])
+
     for sample in [s for s in row.samples_of(dtype) if leaves_of(s)][:4]:
-        wide_args, wide_kwargs = sample.map(
-            lambda o: Operand(o.array, "float64" if is_float(o.dtype) else o.dtype, o.differentiable)
-        )
-        grads = []
-        for case in (sample, Sample(*wide_args, **wide_kwargs)):
-            graph = Graph(row, case)
-            leaves = graph.leaves()
-            outputs = graph(*leaves)
-            total = sum(o.double().sum() for o in outputs)
-            found = corten.autograd.grad(total, leaves, allow_unused=True)
-            assert all(g is None or g.dtype == leaf.dtype for g, leaf in zip(found, leaves, strict=True)), (
-                f"{row}{sample}"
-            )
-            grads.append(as_arrays(list(found), [o.array for o in graph.operands]))
-        for narrow, wide in zip(*grads, strict=True):
-            atol = rtol * max(1.0, float(np.abs(wide).max()))
-            np.testing.assert_allclose(narrow, round_to(wide, dtype), rtol=rtol, atol=atol, err_msg=f"{row}{sample}")
+        assert_agree(row, sample, dtype, device, first_order)
+
+
+@pytest.mark.parametrize("row", [row for row in SECOND_ORDER if "float32" in row.dtypes], ids=str)
+def test_second_derivative_in_float32(row: Row, device: str) -> None:
+    def second_order(graph: Graph) -> list[np.ndarray]:
+        rng, leaves = np.random.default_rng(row.seed() + 2), graph.leaves()
+        arrays = [o.array for o in graph.operands]
+        outputs = graph(*leaves)
+        cotangents = random_like(rng, [to_numpy(o) for o in outputs])
+        firsts = gradients(outputs, leaves, cotangents, create_graph=True)
+        weights = random_like(rng, arrays)
+        curved = [(g, w) for g, w in zip(firsts, weights, strict=True) if g is not None and g.requires_grad]
+        if not curved:
+            return []
+        return as_arrays(gradients(tuple(g for g, _ in curved), leaves, [w for _, w in curved]), arrays)
+
+    for sample in [s for s in row.samples_of("float32") if leaves_of(s)][:3]:
+        assert_agree(row, sample, "float32", device, second_order)
 
 
 class WrongCube(corten.autograd.Function):
@@ -242,6 +291,7 @@ class NearlyRight(corten.autograd.Function):
         return grad * 3.03 * x * x
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("function", [WrongCube, NearlyRight])
 def test_gradcheck_finds_a_wrong_gradient(function: Any) -> None:
     x = corten.tensor([0.5, -1.5, 2.0], dtype=corten.float64, requires_grad=True)
@@ -250,6 +300,7 @@ def test_gradcheck_finds_a_wrong_gradient(function: Any) -> None:
         corten.autograd.gradcheck(function.apply, (x,))
 
 
+@pytest.mark.cpu
 def test_gradgradcheck_finds_a_wrong_second_derivative() -> None:
     class WrongSecond(corten.autograd.Function):
         @staticmethod
@@ -268,6 +319,7 @@ def test_gradgradcheck_finds_a_wrong_second_derivative() -> None:
     assert not corten.autograd.gradgradcheck(WrongSecond.apply, (x,), raise_exception=False)
 
 
+@pytest.mark.cpu
 def test_gradcheck_accepts_what_is_right() -> None:
     x = corten.tensor([0.5, -1.5, 2.0], dtype=corten.float64, requires_grad=True)
     y = corten.tensor([[1.0], [2.0]], dtype=corten.float64, requires_grad=True)

@@ -68,7 +68,7 @@ def test_rates_follow_the_formula(name):
 @pytest.mark.parametrize("name", CASES)
 def test_rates_in_tensors_are_changed_in_place(name):
     options, formula = CASES[name]
-    lr = corten.tensor(BASE, dtype=corten.float64)
+    lr = corten.tensor(BASE, dtype=corten.float64, device="cpu")
     optimizer = optim.SGD([corten.nn.Parameter(corten.ones(1))], lr=lr, momentum=0.9)
     schedule = getattr(schedules, name)(optimizer, **options)
     for t in range(1, 8):

@@ -309,6 +309,22 @@ def only_on(device: str) -> Iterator[None]:
         corten._core.set_option("cpu_kernels", before)
 
 
+@contextlib.contextmanager
+def on_the_cpu() -> Iterator[None]:
+    """Inside, tensors are made and computed on the CPU, wherever the suite runs: for what others are compared with."""
+    import corten
+
+    device, kernels = corten.get_default_device(), corten._core.get_option("cpu_kernels")
+    corten.set_default_device("cpu")
+    corten._core.set_option("cpu_kernels", True)
+    try:
+        yield
+        corten.flush()
+    finally:
+        corten.set_default_device(device)
+        corten._core.set_option("cpu_kernels", kernels)
+
+
 def build(module: Any, operand: Operand, device: str = "cpu", layout: str = "contiguous") -> Any:
     """A tensor with the operand's values and a given memory layout."""
     array = operand.array
