@@ -137,6 +137,58 @@ def test_a_training_loop_makes_nothing_new() -> None:
         assert after[name] == before[name], name
 
 
+def lookup(wrong: int) -> corten.Tensor:
+    return corten.nn.functional.embedding(corten.tensor([0, wrong], device="gpu"), corten.ones(4, 3, device="gpu"))
+
+
+def class_loss(wrong: int) -> corten.Tensor:
+    return corten.nn.functional.cross_entropy(corten.ones(2, 4, device="gpu"), corten.tensor([0, wrong], device="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("work", "wrong", "error", "text"),
+    [
+        (lookup, 4, IndexError, "index out of range in self"),
+        (class_loss, 9, IndexError, "Target 9 is out of bounds"),
+        (class_loss, -(2**40), IndexError, "Target -1099511627776 is out of bounds"),
+        (lambda i: corten.ones(4, device="gpu")[corten.tensor([i])], 5, IndexError, "index 5 is out of bounds"),
+        (
+            lambda i: corten.ones(4, device="gpu").gather(0, corten.tensor([i], device="gpu")),
+            -1,
+            RuntimeError,
+            "index -1 is out of bounds for dimension 0 with size 4",
+        ),
+    ],
+)
+def test_a_wrong_index_is_told_where_a_value_is_read_next(work, wrong, error, text) -> None:
+    unrelated = corten.ones(2, device="gpu")
+    with pytest.raises(error, match=text):
+        work(wrong)
+        unrelated.tolist()
+    with pytest.raises(error, match=text):
+        work(wrong).tolist()
+    with pytest.raises(error, match=text):
+        work(wrong)
+        corten.gpu.synchronize()
+    assert unrelated.tolist() == [1, 1]
+    assert work(3).isfinite().all()
+
+
+def test_indices_are_checked_without_waiting() -> None:
+    table = corten.ones(50, 8, device="gpu", requires_grad=True)
+    words, classes = corten.arange(20, device="gpu"), corten.tensor([-100, *range(8), 3] * 2, device="gpu")
+    loss = corten.nn.functional.cross_entropy(corten.nn.functional.embedding(words, table)[words % 20], classes)
+    loss.backward()
+    # What is in flight would be waited for when more is submitted.
+    corten.gpu.synchronize()
+    before = corten.gpu.memory_stats()["waits"]
+    loss = corten.nn.functional.cross_entropy(corten.nn.functional.embedding(words, table)[words % 20], classes)
+    loss.backward()
+    corten.flush()
+    assert corten.gpu.memory_stats()["waits"] == before
+    assert table.grad.isfinite().all()
+
+
 def test_memory_is_counted_and_given_back() -> None:
     corten.gpu.empty_cache()
     before = corten.gpu.memory_allocated()

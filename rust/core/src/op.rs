@@ -359,6 +359,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it is run for what it does and not for its outputs.
+    pub const fn acts(&self) -> bool {
+        matches!(self, Op::Indexing(Indexing::Check))
+    }
+
     /// The name in errors, profiles and `grad_fn`.
     pub fn name(&self) -> &'static str {
         match self {

@@ -38,6 +38,7 @@ pub fn execute(op: Indexing, ins: &[In], numbers: &[u64], out: &mut Out) -> Resu
             read_as(x, &numbers.iter().map(reading).collect::<Vec<_>>(), out);
         }
         Indexing::RepeatPositions => rearrange::repeat_positions(x, out),
+        Indexing::Check => return Err(Error::Internal("indices on the CPU are checked at the call".into())),
         Indexing::Embedding => embedding::embedding(x, &ins[1], out),
         Indexing::EmbeddingGrad { by_frequency } => {
             let padding_idx = usize::try_from(numbers[0] as i64).ok();

@@ -73,7 +73,7 @@ static DEAD: LazyLock<Arc<Node>> =
 pub fn drop_dead(nodes: &mut Vec<Arc<Node>>) {
     let mut any = false;
     for node in nodes.iter_mut().rev() {
-        if Arc::strong_count(node) == 1 {
+        if Arc::strong_count(node) == 1 && !node.op.acts() {
             // Dropping it releases its inputs, which may make earlier nodes dead.
             *node = DEAD.clone();
             any = true;
@@ -130,7 +130,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
         }
     }
     for (i, node) in nodes.iter().enumerate() {
-        live.push(Arc::strong_count(node) > 1 + inner_uses[i]);
+        live.push(Arc::strong_count(node) > 1 + inner_uses[i] || node.op.acts());
     }
     for chunk in live.chunks(64) {
         key.push(chunk.iter().enumerate().fold(0, |w, (b, &l)| w | (l as u64) << b));

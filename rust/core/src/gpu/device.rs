@@ -2,6 +2,7 @@
 
 use super::adapters;
 use super::encoder::Work;
+use super::guards::Guards;
 use super::memory::Pool;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
@@ -82,6 +83,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) work: Mutex<Work>,
+    pub(super) guards: Mutex<Guards>,
     pub(super) pool: Mutex<Pool>,
     pub(super) pipelines: Mutex<Pipelines>,
     trouble: Arc<Trouble>,
@@ -142,7 +144,8 @@ impl Gpu {
         let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
         let process = std::process::id();
         let pool = Mutex::default();
-        Ok(Gpu { index, info, features, limits, device, queue, work, pool, pipelines, trouble, process })
+        let guards = Mutex::default();
+        Ok(Gpu { index, info, features, limits, device, queue, work, guards, pool, pipelines, trouble, process })
     }
 
     /// A forked child shares the parent's device by accident only.

@@ -2,6 +2,7 @@
 //! memory a dispatch, uploaded once a submission.
 
 use super::device::Gpu;
+use super::guards::FLAG_BYTES;
 use super::memory::Allocation;
 use super::pipelines::{PARAMETER_BYTES, Pipeline};
 use super::timing::Timer;
@@ -229,6 +230,10 @@ impl Gpu {
             work.wait(self, last)?;
         }
         drop(work);
+        let flags = lock(&self.guards).unread();
+        if let Some(flags) = flags {
+            self.download(&flags, &mut [0; 4])?;
+        }
         self.check("synchronize")
     }
 
@@ -270,11 +275,16 @@ impl Gpu {
         if data.is_empty() {
             return Ok(());
         }
-        let bytes = (data.len() as u64).next_multiple_of(4);
+        let own = (data.len() as u64).next_multiple_of(4);
+        let flags = lock(&self.guards).to_read();
+        let bytes = own + flags.as_ref().map_or(0, |_| FLAG_BYTES as u64);
         let mut work = lock(&self.work);
         let staging = work.readback_buffer(self, bytes);
         work.end_pass();
-        work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, bytes);
+        work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
+        if let Some(flags) = &flags {
+            work.encoder(self).copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
+        }
         let index = work.submit(self)?;
         let outcome = Arc::new(std::sync::Mutex::new(None));
         let seen = outcome.clone();
@@ -291,10 +301,15 @@ impl Gpu {
             .get_mapped_range()
             .map_err(|e| Error::Runtime(format!("gpu:{}: a tensor could not be read back: {e}", self.index)))?;
         data.copy_from_slice(&view[..data.len()]);
+        let broken = lock(&self.guards).broken(&view[own as usize..]);
         drop(view);
         staging.unmap();
         work.readback.insert(staging.size(), staging);
         drop(work);
+        if let (Some(error), Some(flags)) = (broken, flags) {
+            self.upload(&flags, &[0; FLAG_BYTES])?;
+            return Err(error);
+        }
         self.check("reading a tensor")
     }
 

@@ -2,6 +2,7 @@
 
 use super::copy;
 use super::device::Gpu;
+use super::guards;
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
 use super::prefix;
@@ -48,6 +49,7 @@ pub fn execute(gpu: &Arc<Gpu>, op: Indexing, ins: &[View], numbers: &[u64], out:
         Indexing::Flip(dims) => flip(gpu, x, dims, out),
         Indexing::Roll => roll(gpu, x, numbers, out),
         Indexing::RepeatPositions => repeat_positions(gpu, x, out),
+        Indexing::Check => guards::check(gpu, x, numbers),
         Indexing::Embedding => embedding(gpu, x, &ins[1], out),
         Indexing::EmbeddingGrad { by_frequency } => {
             scatter::embedding_grad(gpu, x, &ins[1], numbers[0] as i64, by_frequency, out)

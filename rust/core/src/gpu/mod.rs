@@ -15,6 +15,7 @@ pub mod device;
 pub mod elementwise;
 pub mod encoder;
 pub mod fused;
+pub mod guards;
 pub mod indexing;
 pub mod kernel;
 pub mod linalg;

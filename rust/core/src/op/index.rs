@@ -40,6 +40,8 @@ pub enum Indexing {
     Roll,
     /// Position `i` repeated `repeats[i]` times.
     RepeatPositions,
+    /// `[index]`: flags a rule that it breaks; on GPUs. Numbers: the range, one more right value, the rule.
+    Check,
     /// `[weight, index]`.
     Embedding,
     /// `[grad, index]`. Number: the row without gradient, or −1.
@@ -96,6 +98,7 @@ impl Indexing {
             Indexing::Flip(_) => "flip",
             Indexing::Roll => "roll",
             Indexing::RepeatPositions => "repeat_interleave",
+            Indexing::Check => "index_check",
             Indexing::Embedding => "embedding",
             Indexing::EmbeddingGrad { .. } => "embedding_dense_backward",
         }

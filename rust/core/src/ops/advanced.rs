@@ -2,7 +2,7 @@
 
 use super::device::to_device;
 use super::elementwise::{Operand, apply, cast};
-use super::index::{Source, at_least_1d, first_outside};
+use super::index::{Source, at_least_1d, check_within};
 use super::{create, reduce, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
@@ -14,7 +14,7 @@ use crate::op::index::Indexing;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, broadcast_shapes};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::{bail, ensure};
+use crate::ensure;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -56,11 +56,11 @@ impl Indices {
             let Some(index) = index else { continue };
             let size = t.shape()[d] as i64;
             ensure!(size > 0 || shape.numel() == 0, Index, "index is out of bounds for dimension with size 0");
-            if let Some(i) = first_outside(index, -size, size)? {
-                bail!(Index, "index {i} is out of bounds for dimension {d} with size {size}");
-            }
+            // Indices may lie on the CPU, wherever the tensor is; they are checked where they lie.
+            check_within(index, -size, size, move |i| {
+                Error::Index(format!("index {i} is out of bounds for dimension {d} with size {size}"))
+            })?;
             dims |= 1 << d;
-            // Indices may lie on the CPU, wherever the tensor is.
             let index = if index.device() == Device::Cpu { to_device(index, t.device())? } else { index.clone() };
             tensors.push(view::expand(&cast(&index, DType::I64)?.detach(), &shape)?);
         }
@@ -302,10 +302,9 @@ fn check_flat(op: &str, t: &Tensor, index: &Tensor) -> Result<()> {
         "{op}(): tried to {} an empty tensor",
         if op == "take" { "take from" } else { "put elements into" }
     );
-    if let Some(i) = first_outside(index, -n, n)? {
-        bail!(Index, "out of range: tried to access index {i} on a tensor of {n} elements.");
-    }
-    Ok(())
+    check_within(index, -n, n, move |i| {
+        Error::Index(format!("out of range: tried to access index {i} on a tensor of {n} elements."))
+    })
 }
 
 /// The elements of the flattened tensor at `index`, shaped like it.

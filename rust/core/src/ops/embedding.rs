@@ -1,10 +1,10 @@
 //! Embedding lookup, its gradient, and renormalisation of looked-up rows.
 
 use super::elementwise::{apply, cast};
-use super::index::{first_outside, index_copy, select_known};
+use super::index::{check_within, index_copy, select_known};
 use super::{inplace, reduce, view};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, OutSpec};
@@ -12,7 +12,7 @@ use crate::op::index::Indexing;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::{bail, ensure};
+use crate::ensure;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -36,9 +36,7 @@ fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<Tensor> {
         "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got corten.{}Tensor instead (while checking arguments for {op})",
         index.dtype().scalar_name()
     );
-    if first_outside(index, 0, weight.shape()[0] as i64)?.is_some() {
-        bail!(Index, "index out of range in self");
-    }
+    check_within(index, 0, weight.shape()[0] as i64, |_| Error::Index("index out of range in self".into()))?;
     cast(index, DType::I64)
 }
 

@@ -6,6 +6,7 @@ pub use super::rearrange::flip;
 
 use super::elementwise::{apply, cast, output_layout};
 use super::{create, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::exec::record::record_one;
@@ -15,7 +16,7 @@ use crate::op::index::{Indexing, ScatterMode};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, wrap_dim};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::{bail, ensure, exec};
+use crate::{bail, ensure, exec, gpu};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -37,11 +38,48 @@ pub(super) fn first_outside(t: &Tensor, low: i64, high: i64) -> Result<Option<i6
     Ok(if bad { values.iter().copied().find(|&i| i < low || i >= high) } else { None })
 }
 
+/// Refuses an index with an element outside `low..high`. On the CPU at once; a GPU looks while it works, and whoever reads
+/// a value from it next gets the error.
+pub(super) fn check_within(
+    index: &Tensor,
+    low: i64,
+    high: i64,
+    breach: impl Fn(i64) -> Error + Send + Sync + 'static,
+) -> Result<()> {
+    check_within_or(index, low, high, low, breach)
+}
+
+/// [`check_within`] with one more value that is right.
+pub(super) fn check_within_or(
+    index: &Tensor,
+    low: i64,
+    high: i64,
+    other: i64,
+    breach: impl Fn(i64) -> Error + Send + Sync + 'static,
+) -> Result<()> {
+    let Device::Gpu(gpu) = index.device() else {
+        let mut outside = first_outside(index, low, high)?;
+        if outside == Some(other) {
+            outside = super::to_vec_i64(index)?.into_iter().find(|&i| i != other && !(low..high).contains(&i));
+        }
+        return outside.map_or(Ok(()), |i| Err(breach(i)));
+    };
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    let number = |n: i64| Input::Scalar(n as u64, DType::I64);
+    let rule = gpu::gpu(gpu)?.rule(breach) as i64;
+    let inputs = SmallVec::from_iter([index.detach().input(), number(low), number(high), number(other), number(rule)]);
+    let layout = Arc::new(Layout::contiguous(Dims::from([0])));
+    record_one(Op::Indexing(Indexing::Check), inputs, OutSpec { dtype: DType::I32, layout })?;
+    Ok(())
+}
+
 /// The values of an index as int64, checked to name elements of a dim of `size`.
 fn checked(index: &Tensor, d: usize, size: usize) -> Result<Tensor> {
-    if let Some(i) = first_outside(index, 0, size as i64)? {
-        bail!(Runtime, "index {i} is out of bounds for dimension {d} with size {size}");
-    }
+    check_within(index, 0, size as i64, move |i| {
+        Error::Runtime(format!("index {i} is out of bounds for dimension {d} with size {size}"))
+    })?;
     cast(index, DType::I64)
 }
 
@@ -449,9 +487,7 @@ pub fn index_select(t: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         at.numel()
     );
     let x = at_least_1d(t)?;
-    if first_outside(&at, 0, x.shape()[d] as i64)?.is_some() {
-        bail!(Index, "index out of range in self");
-    }
+    check_within(&at, 0, x.shape()[d] as i64, |_| Error::Index("index out of range in self".into()))?;
     back_to_0d(t, select_known(&x, d, &cast(&at, DType::I64)?)?)
 }
 
@@ -597,9 +633,9 @@ pub fn index_copy(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Resu
         source.shape().get(d).copied().unwrap_or(1)
     );
     let size = if t.rank() == 0 { 1 } else { t.shape()[d] };
-    if let Some(i) = first_outside(&at, 0, size as i64)? {
-        bail!(Index, "index_copy_(): index {i} is out of bounds for dimension {d} with size {size}");
-    }
+    check_within(&at, 0, size as i64, move |i| {
+        Error::Index(format!("index_copy_(): index {i} is out of bounds for dimension {d} with size {size}"))
+    })?;
     let (x, at, s) = lines(t, d, &at, source)?;
     back_to_0d(t, set_known("IndexCopyBackward0", &x, d, &at, &s)?)
 }
@@ -615,9 +651,9 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
     let at = vector(index, || Error::Runtime("Index has to be a vector/scalar".into()))?;
     let x = at_least_1d(t)?;
     let size = x.shape()[d] as i64;
-    if let Some(i) = first_outside(&at, -size, size)? {
-        bail!(Index, "index {i} is out of bounds for dimension {d} with size {size}");
-    }
+    check_within(&at, -size, size, move |i| {
+        Error::Index(format!("index {i} is out of bounds for dimension {d} with size {size}"))
+    })?;
     let mut shape = x.shape_dims().clone();
     shape[d] = at.numel();
     let at = along(&wrapped(&at, size)?, d, &shape);
@@ -656,7 +692,8 @@ fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Ten
 
 /// Indices with negative ones counted from the end, themselves where there are none.
 fn wrapped(index: &Tensor, size: i64) -> Result<Tensor> {
-    if first_outside(index, 0, i64::MAX)?.is_none() {
+    // A GPU would have to be waited for.
+    if index.device() == Device::Cpu && first_outside(index, 0, i64::MAX)?.is_none() {
         return Ok(index.clone());
     }
     apply(Ew::Remainder, &[index.into(), size.into()])

@@ -2,9 +2,10 @@
 //! keeps its inputs only.
 
 use super::elementwise::{apply, cast};
-use super::{create, reduce, softmax, to_vec_i64, view};
+use super::index::check_within_or;
+use super::{create, reduce, softmax, view};
 use crate::dtype::{DType, Scalar};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::record::record;
 use crate::grad::{Grads, Rule, Vjp, modes, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -363,10 +364,7 @@ fn check_classes(x: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore: i
     }
     no_gradient(if x.rank() <= 2 { "nll_loss_forward" } else { "nll_loss2d_forward" }, "weight", weight)?;
     let classes = x.shape()[class_dim(x)] as i64;
-    let outside = to_vec_i64(target)?.into_iter().find(|&t| t != ignore && !(0..classes).contains(&t));
-    if let Some(t) = outside {
-        bail!(Index, "Target {t} is out of bounds.");
-    }
+    check_within_or(target, 0, classes, ignore, |t| Error::Index(format!("Target {t} is out of bounds.")))?;
     Ok(())
 }
 

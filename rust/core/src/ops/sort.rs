@@ -1,10 +1,10 @@
 //! Sorting along a dim, selection by rank, and searching in sorted sequences.
 
 use super::elementwise::{Operand, apply, cast, output_layout, result_type};
-use super::index::{first_outside, gather_known, put_along};
+use super::index::{check_within, gather_known, put_along};
 use super::{create, reduce, view};
 use crate::dtype::{DType, Scalar};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::record::{record, record_one};
 use crate::grad::{Grads, Rule};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -222,8 +222,8 @@ fn in_order(sequence: &Tensor, sorter: &Tensor) -> Result<Tensor> {
         sorter.dtype().scalar_name()
     );
     let last = sequence.rank() - 1;
-    let outside = first_outside(sorter, 0, sequence.shape()[last] as i64)?;
-    ensure!(outside.is_none(), Runtime, "{name}: sorter index out of range");
+    let message = format!("{name}: sorter index out of range");
+    check_within(sorter, 0, sequence.shape()[last] as i64, move |_| Error::Runtime(message.clone()))?;
     gather_known(&sequence.detach(), last, sorter)
 }
 

@@ -1,0 +1,101 @@
+//! Rules that a GPU checks while it works: indices out of range set a flag, and whoever reads a value next is told.
+//!
+//! Reading the indices at the call would make every embedding and every loss wait for the device. Kernels that read by indices
+//! stay inside their memory whatever the indices are, so a wrong one spoils values, and no value is read before the flags are.
+
+use super::device::Gpu;
+use super::memory::{self, Allocation};
+use super::pipelines::Access;
+use super::text::Text;
+use super::view::View;
+use super::walk::{Walk, Words, each};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::sync::lock;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const GUARD: &str = include_str!("../../../../shaders/index/guard.wgsl");
+
+/// Different rules that may be checked; the last slot stands for all that come later.
+const SLOTS: usize = 256;
+/// Words of a slot: whether it was broken, and by which int64.
+const SLOT_WORDS: usize = 3;
+pub(super) const FLAG_BYTES: usize = SLOTS * SLOT_WORDS * 4;
+
+/// Makes the error from the value that broke the rule.
+type Breach = Arc<dyn Fn(i64) -> Error + Send + Sync>;
+
+#[derive(Default)]
+pub struct Guards {
+    rules: Vec<Breach>,
+    by_text: HashMap<String, u32>,
+    flags: Option<Arc<Allocation>>,
+    /// Whether a check was made since the flags were read.
+    armed: bool,
+}
+
+impl Guards {
+    /// The flags, where a check may have set some since they were read.
+    pub(super) fn unread(&self) -> Option<Arc<Allocation>> {
+        self.flags.clone().filter(|_| self.armed)
+    }
+
+    /// [`Guards::unread`], which whoever calls this reads.
+    pub(super) fn to_read(&mut self) -> Option<Arc<Allocation>> {
+        let flags = self.unread();
+        self.armed = false;
+        flags
+    }
+
+    /// The error of the first flag that is set.
+    pub(super) fn broken(&self, flags: &[u8]) -> Option<Error> {
+        let words: Vec<u32> = flags.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
+        let (slot, found) = words.chunks_exact(SLOT_WORDS).enumerate().find(|(_, w)| w[0] != 0)?;
+        let value = (u64::from(found[1]) | u64::from(found[2]) << 32) as i64;
+        match self.rules.get(slot) {
+            Some(rule) => Some(rule(value)),
+            None => Some(Error::Index(format!("index {value} is out of range"))),
+        }
+    }
+}
+
+impl Gpu {
+    /// The number of a rule whose breach makes this error; equal errors share it.
+    pub fn rule(&self, breach: impl Fn(i64) -> Error + Send + Sync + 'static) -> u64 {
+        let mut guards = lock(&self.guards);
+        let text = format!("{:?}", breach(0));
+        if let Some(&slot) = guards.by_text.get(&text) {
+            return u64::from(slot);
+        }
+        let slot = guards.rules.len().min(SLOTS - 1) as u32;
+        if guards.rules.len() < SLOTS - 1 {
+            guards.rules.push(Arc::new(breach));
+            guards.by_text.insert(text, slot);
+        }
+        u64::from(slot)
+    }
+}
+
+/// Flags the rule `numbers[3]` where an element other than `numbers[2]` lies outside `numbers[0] .. numbers[1]`.
+pub fn check(gpu: &Arc<Gpu>, index: &View, numbers: &[u64]) -> Result<()> {
+    let flags = {
+        let mut guards = lock(&gpu.guards);
+        if guards.flags.is_none() {
+            let fresh = memory::allocate(gpu, FLAG_BYTES)?;
+            gpu.upload(&fresh, &[0; FLAG_BYTES])?;
+            guards.flags = Some(Arc::new(fresh));
+        }
+        guards.armed = true;
+        guards.flags.clone()
+    };
+    let Some(flags) = flags else { return Err(Error::Internal("flags were not made".into())) };
+    let mut p = Words::from_slice(&[index.numel() as u32]);
+    for number in numbers {
+        p.extend([*number as u32, (*number >> 32) as u32]);
+    }
+    Walk::of(index).write(&mut p);
+    each(gpu, ("guard", &[index.dtype as u32]), &[index.memory, &flags], &p, || {
+        (Text::new().input("index", index.dtype, DType::I64).scratch("flags", "atomic<u32>", Access::Write), GUARD)
+    })
+}
