@@ -249,6 +249,13 @@ OTHERS = [
     "i64_zero()",
     "i64_one()",
 ]
+# Uniform, exponential, sine and cosine of bits; draws of an element with parameters; parts of the samplers that reject.
+BITS_TO_FLOATS = ["unit_open(e)", "unit_exponential(e)", "unit_turn(e, 0u)", "unit_turn(e, 1u)"]
+DRAWS = ["philox_exponential(s, o, e)", "philox_normal(s, o, e)", "philox_cauchy(s, o, e)"]
+INTEGER_DRAWS = ["i64_philox(s, o, e, r)", "i32_philox(s, o, e, r)"]
+COUNT_DRAWS = ["philox_poisson(s, o, e, x)", "philox_binomial(s, o, e, n, p)", "philox_gamma(s, o, e, x)"]
+PROBABILITIES = ["poisson_log_probability(k, x)", "binomial_log_probability(k, n, p)", "gamma_slack(t)"]
+SAMPLING = [*BITS_TO_FLOATS, *DRAWS, *INTEGER_DRAWS, *COUNT_DRAWS, *PROBABILITIES]
 
 
 def integer_call(prefix: str, name: str) -> str:
@@ -260,7 +267,7 @@ def integer_call(prefix: str, name: str) -> str:
 def every_expression() -> list[str]:
     calls = [f"{name}(x)" for name in [*UNARY, *TESTS]] + [f"{name}(x, y)" for name in [*BINARY, *COMPARISONS]]
     calls += [integer_call(prefix, name) for prefix in BITS for name in INTEGER]
-    return [*calls, *FORMULAS, *CASTS, *HALF, *WRAPS, *OTHERS]
+    return [*calls, *FORMULAS, *CASTS, *HALF, *WRAPS, *OTHERS, *SAMPLING]
 
 
 @pytest.fixture(scope="module")
@@ -608,6 +615,86 @@ def test_philox_has_the_cpus_bits(lab):
         assert np.array_equal(wide, (want_far >> 8).astype(np.float32) * np.float32(2.0**-24))
         if seed == 0:  # the Random123 distribution's answers for counter and key 0
             assert bits[:4].tolist() == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+
+
+EDGE_BITS = np.array([0, 1, 2**29, 2**30, 2**31 - 1, 2**31, 2**31 + 1, 3 << 30, 2**32 - 2, 2**32 - 1], np.uint32)
+
+
+def unit(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.float64) + 0.5) / 2**32
+
+
+def test_bits_become_uniform_exponential_and_turned(lab):
+    bits = np.concatenate([EDGE_BITS, np.arange(0, 2**32, 700_001, dtype=np.uint64).astype(np.uint32)])
+    uniform, exponential, sine, cosine = lab.map(BITS_TO_FLOATS, {"e": bits}, "f32").outputs
+    assert np.array_equal(uniform, ((bits >> 9) + np.float64(0.5)) / 2**23)
+    assert uniform.min() > 0 and uniform.max() < 1
+    assert_within("unit_exponential", exponential, -np.log(unit(bits)), 3, bits)
+    assert 0 < exponential.min() and exponential.max() < 23
+    turn = 2 * np.pi * unit(bits)
+    np.testing.assert_allclose(sine, np.sin(turn), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(cosine, np.cos(turn), rtol=0, atol=2e-7)
+
+
+def test_draws_are_functions_of_seed_offset_and_element(lab):
+    seed, offset = 0x123456789ABCDEF0, 77
+    element = np.arange(2000, dtype=np.uint32)
+    words = np.array([philox(seed, offset, i) for i in range(4000)], np.uint64)
+    arrays = {"s": np.full(len(element), seed, np.uint64), "o": np.full(len(element), offset, np.uint64), "e": element}
+    exponential, normal, cauchy = lab.map(DRAWS, arrays, "f32").outputs
+    assert_within("philox_exponential", exponential, -np.log(unit(words[:2000])), 3, element)
+    radius, turn = np.sqrt(-2 * np.log(unit(words[:2000:2]))), 2 * np.pi * unit(words[1:2000:2])
+    pairs = np.stack([radius * np.sin(turn), radius * np.cos(turn)], axis=1).ravel()
+    np.testing.assert_allclose(normal, pairs, rtol=1e-6, atol=1e-6)
+    angle = np.pi * unit(words[:2000] & np.uint64(0x7FFFFFFF))
+    want = np.where(words[:2000] >> np.uint64(31), -1, 1) / np.tan(angle)
+    np.testing.assert_allclose(cauchy, want, rtol=2e-6, atol=1e-6)
+    for bound in (1, 7, 256, 2**31, 2**32 + 1, 3 << 61, 2**63, 0):
+        arrays["r"] = np.full(len(element), bound, np.uint64)
+        wide, low = lab.map(INTEGER_DRAWS, arrays, ["I64", "i32"]).outputs
+        want = [(int(words[2 * i]) | int(words[2 * i + 1]) << 32) * (bound or 2**64) >> 64 for i in range(2000)]
+        assert wide.view(np.uint64).tolist() == want, bound
+        assert low.view(np.uint32).tolist() == [v % 2**32 for v in want], bound
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_samplers_that_reject_know_their_probabilities(lab):
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    rate = np.exp(rng.uniform(np.log(10), np.log(1e6), 4000)).astype(np.float32)
+    k = np.floor(np.maximum(rate + 5 * rng.normal(size=len(rate)) * np.sqrt(rate), 0)).astype(np.float32)
+    n = np.floor(np.exp(rng.uniform(np.log(25), np.log(1e6), len(rate)))).astype(np.float32)
+    p = rng.uniform(10 / n, 0.5).astype(np.float32)
+    hits = np.floor(n * p + 5 * rng.normal(size=len(n)) * np.sqrt(n * p))
+    hits = np.clip(hits, 0, n).astype(np.float32)
+    t = rng.uniform(-0.95, 3, len(rate)).astype(np.float32)
+    poisson = lab.map(PROBABILITIES[:1], {"k": k, "x": rate}, "f32").outputs[0]
+    np.testing.assert_allclose(poisson, stats.poisson.logpmf(k.astype(float), rate.astype(float)), rtol=1e-4, atol=1e-4)
+    binomial = lab.map(PROBABILITIES[1:2], {"k": hits, "n": n, "p": p}, "f32").outputs[0]
+    np.testing.assert_allclose(
+        binomial, stats.binom.logpmf(*(a.astype(float) for a in (hits, n, p))), rtol=2e-4, atol=2e-4
+    )
+    slack = lab.map(PROBABILITIES[2:], {"t": t}, "f32").outputs[0]
+    v = (1 + t.astype(float)) ** 3
+    np.testing.assert_allclose(slack, 1 - v + np.log(v), rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_out_of_range_give_nan(lab):
+    x = np.array([-1, np.nan, 0, INF], np.float32)
+    zeros = np.zeros(4, np.uint64)
+    arrays = {
+        "s": zeros,
+        "o": zeros,
+        "e": np.arange(4, dtype=np.uint32),
+        "x": x,
+        "n": x,
+        "p": np.full(4, 0.5, np.float32),
+    }
+    poisson, binomial, gamma = lab.map(COUNT_DRAWS, arrays, "f32").outputs
+    for got in (poisson, gamma):
+        assert np.isnan(got[:2]).all() and got[2:].tolist() == [0, INF]
+    assert np.isnan(binomial[1]) and binomial[[0, 2]].tolist() == [0, 0]
 
 
 def test_kernels_take_parameters_and_give_several_outputs(lab):

@@ -1,7 +1,14 @@
 """The names of ``torch.cuda`` for programs written for CUDA: device ``cuda`` is the first GPU, whoever made it."""
 
+from . import gpu
 from .gpu import *  # noqa: F403
 from .gpu import __all__ as __all__
+
+
+def __getattr__(name):
+    if name == "default_generators":
+        return gpu.default_generators
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_initialized():
@@ -16,15 +23,3 @@ def init():
 def is_bf16_supported(including_emulation=True):
     """Whether tensors may be bfloat16: they may, computed in float32."""
     return including_emulation
-
-
-def manual_seed(seed):
-    """Seed the generator, which serves every device (``torch.cuda.manual_seed``)."""
-    from . import manual_seed
-
-    manual_seed(seed)
-
-
-def manual_seed_all(seed):
-    """Seed the generator, which serves every device (``torch.cuda.manual_seed_all``)."""
-    manual_seed(seed)

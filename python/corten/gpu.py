@@ -22,15 +22,24 @@ __all__ = [
     "empty_cache",
     "get_device_name",
     "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
+    "initial_seed",
     "is_available",
     "kernel",
+    "manual_seed",
+    "manual_seed_all",
     "max_memory_allocated",
     "max_memory_reserved",
     "memory_allocated",
     "memory_reserved",
     "memory_stats",
     "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
     "set_device",
+    "set_rng_state",
+    "set_rng_state_all",
     "synchronize",
 ]
 
@@ -153,3 +162,60 @@ def empty_cache(device=None):
     """Give the memory that no tensor uses back to the driver (``torch.cuda.empty_cache``)."""
     if _core.gpu_count():
         _core.gpu_empty_cache(_index(device))
+
+
+def __getattr__(name):
+    if name == "default_generators":
+        return tuple(_core.gpu_generator(i) for i in range(device_count()))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def manual_seed(seed):
+    """Restart the current GPU's default generator from ``seed`` (``torch.cuda.manual_seed``)."""
+    _core.gpu_generator(current_device()).manual_seed(int(seed))
+
+
+def manual_seed_all(seed):
+    """Restart the default generators of all GPUs from ``seed`` (``torch.cuda.manual_seed_all``)."""
+    _core.seed_gpus(int(seed))
+
+
+def seed():
+    """Restart the current GPU's default generator from the system's entropy (``torch.cuda.seed``)."""
+    _core.gpu_generator(current_device()).seed()
+
+
+def seed_all():
+    """Restart the default generators of all GPUs from one seed of the system's entropy (``torch.cuda.seed_all``)."""
+    manual_seed_all(_core.Generator().seed())
+
+
+def initial_seed():
+    """The seed of the current GPU's default generator (``torch.cuda.initial_seed``)."""
+    return _core.gpu_generator(current_device()).initial_seed()
+
+
+def get_rng_state(device="cuda"):
+    """
+    The state of a GPU's default generator (``torch.cuda.get_rng_state``).
+
+    Returns:
+        A uint8 tensor of 16 elements on the CPU: the seed and the offset.
+    """
+    return _core.gpu_generator(_index(device)).get_state()
+
+
+def get_rng_state_all():
+    """The states of all GPUs' default generators, in a list (``torch.cuda.get_rng_state_all``)."""
+    return [get_rng_state(i) for i in range(device_count())]
+
+
+def set_rng_state(new_state, device="cuda"):
+    """Continue a GPU's default generator from a state of `get_rng_state` (``torch.cuda.set_rng_state``)."""
+    _core.gpu_generator(_index(device)).set_state(new_state)
+
+
+def set_rng_state_all(new_states):
+    """Continue all GPUs' default generators from their states (``torch.cuda.set_rng_state_all``)."""
+    for i, state in enumerate(new_states):
+        set_rng_state(state, i)

@@ -1,20 +1,38 @@
-"""The default random generator, and running code without leaving traces in it."""
+"""The default random generators, and running code without leaving traces in it."""
 
 import contextlib
 
-from ._core import default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from . import gpu
+from ._core import GpuGenerators, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 __all__ = ["default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 
 
 @contextlib.contextmanager
-def fork_rng(devices=None, enabled=True, device_type="cpu"):
-    """Restores the default generator's state when the block ends."""
+def fork_rng(devices=None, enabled=True, device_type="cuda"):
+    """
+    Restores the default generators' states when the block ends.
+
+    Args:
+        devices: the GPUs whose generators are restored beside the CPU's; all where not given.
+        enabled: whether anything is done.
+        device_type: there for programs that pass it; GPUs are meant whatever they are called.
+    """
     if not enabled:
         yield
         return
     state = get_rng_state()
+    if devices is None:
+        restore = GpuGenerators().restore
+    else:
+        states = [(gpu.get_rng_state(device), device) for device in devices]
+
+        def restore():
+            for saved in states:
+                gpu.set_rng_state(*saved)
+
     try:
         yield
     finally:
         set_rng_state(state)
+        restore()

@@ -13,6 +13,16 @@ fn u32_mul_wide(a: u32, b: u32) -> vec2<u32> {
     return vec2<u32>(a * b, a1 * b1 + (middle >> 16u) + (other >> 16u));
 }
 
+// The high half of the product of unsigned numbers.
+fn u64_mul_high(x: I64, y: I64) -> I64 {
+    let low = u32_mul_wide(x.x, y.x);
+    let a = u32_mul_wide(x.y, y.x);
+    let b = u32_mul_wide(x.x, y.y);
+    let middle = i64_add(i64_add(vec2<u32>(low.y, 0u), vec2<u32>(a.x, 0u)), vec2<u32>(b.x, 0u));
+    let carried = i64_add(i64_add(vec2<u32>(a.y, 0u), vec2<u32>(b.y, 0u)), vec2<u32>(middle.y, 0u));
+    return i64_add(u32_mul_wide(x.y, y.y), carried);
+}
+
 fn u64_lt(x: I64, y: I64) -> bool {
     return x.y < y.y || (x.y == y.y && x.x < y.x);
 }

@@ -117,6 +117,22 @@ impl DType {
             _ => I64,
         }
     }
+
+    /// How many integers from 0 on the dtype represents without a gap.
+    pub const fn integers(self) -> u64 {
+        match self {
+            Bool => 2,
+            U8 => 1 << 8,
+            I8 => 1 << 7,
+            I16 => 1 << 15,
+            I32 => 1 << 31,
+            I64 => 1 << 63,
+            F16 => (1 << 11) + 1,
+            BF16 => (1 << 8) + 1,
+            F32 => (1 << 24) + 1,
+            F64 => (1 << 53) + 1,
+        }
+    }
 }
 
 impl fmt::Display for DType {

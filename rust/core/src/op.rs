@@ -188,7 +188,21 @@ fn class_of(dtype: DType) -> u8 {
 impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
-        self.classes() & class_of(dtype) != 0 || self == Ew::Philox
+        self.classes() & class_of(dtype) != 0 || self.is_random()
+    }
+    /// Whether the first two arguments are the seed and the offset of a stream, and only the result's dtype counts.
+    pub fn is_random(self) -> bool {
+        matches!(
+            self,
+            Ew::Philox
+                | Ew::PhiloxInteger
+                | Ew::PhiloxExponential
+                | Ew::PhiloxNormal
+                | Ew::PhiloxCauchy
+                | Ew::PhiloxPoisson
+                | Ew::PhiloxBinomial
+                | Ew::PhiloxGamma
+        )
     }
     /// The row's expression in WGSL for values of `dtype`; `$` stands for the prefix of the integer type's functions.
     pub fn wgsl(self, dtype: DType) -> Option<&'static str> {

@@ -1,5 +1,7 @@
-//! Random generator state: the Mersenne Twister behind seeded tensors, in PyTorch's layout, and Philox for kernels.
+//! Random generator state: the Mersenne Twister behind seeded tensors of the CPU, in PyTorch's layout, and Philox for
+//! kernels, which is all that a GPU's generator has.
 
+use crate::device::Device;
 use crate::ensure;
 use crate::error::Result;
 
@@ -9,6 +11,11 @@ const M: usize = 397;
 pub const DEFAULT_SEED: u64 = 67_280_421_310_721;
 /// Bytes of a serialised state (`Generator.get_state()`): 632 little-endian words of 64 bits.
 pub const STATE_BYTES: usize = 5056;
+/// Bytes of a GPU generator's state: the seed and the offset.
+pub const GPU_STATE_BYTES: usize = 16;
+/// What a kernel's reservation adds to the offset that the outside sees. PyTorch counts words and keeps to blocks of four;
+/// a kernel here has a stream of its own, so the counter is a fourth of the offset.
+const OFFSET_STEP: u64 = 4;
 
 // Places of the fields in the serialised state, in 64-bit words. PyTorch neither writes nor reads the word `PHILOX`,
 // so both libraries read each other's states and ours keeps the position of the kernel generator too.
@@ -25,6 +32,7 @@ const WORD_NORMAL_F32: usize = WORD_STATE + N + 4;
 /// pair, and the seed and offset of the counter-based generator that kernels use.
 #[derive(Clone)]
 pub struct Generator {
+    device: Device,
     seed: u64,
     /// Draws left before the state must be renewed, counted as PyTorch does (1 means renew now).
     left: u32,
@@ -43,7 +51,13 @@ impl Default for Generator {
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
+        Generator::on(Device::Cpu, seed)
+    }
+
+    /// A generator for tensors of `device`.
+    pub fn on(device: Device, seed: u64) -> Self {
         let mut g = Generator {
+            device,
             seed: 0,
             left: 1,
             next: 0,
@@ -86,6 +100,11 @@ impl Generator {
 
     pub fn initial_seed(&self) -> u64 {
         self.seed
+    }
+
+    /// Where the numbers are made.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// One draw of 32 bits.
@@ -158,16 +177,29 @@ impl Generator {
         (self.seed, offset)
     }
 
-    pub fn philox_offset(&self) -> u64 {
-        self.philox_offset
+    fn check_offset(&self) -> Result<()> {
+        ensure!(self.device != Device::Cpu, Runtime, "CPU Generator does not use offset");
+        Ok(())
     }
 
-    pub fn set_philox_offset(&mut self, offset: u64) {
-        self.philox_offset = offset;
+    /// How far a GPU's generator has come.
+    pub fn offset(&self) -> Result<u64> {
+        self.check_offset()?;
+        Ok(self.philox_offset * OFFSET_STEP)
+    }
+
+    pub fn set_offset(&mut self, offset: u64) -> Result<()> {
+        self.check_offset()?;
+        ensure!(offset.is_multiple_of(OFFSET_STEP), Runtime, "offset must be a multiple of 4");
+        self.philox_offset = offset / OFFSET_STEP;
+        Ok(())
     }
 
     /// The state in the byte layout of PyTorch's `Generator.get_state()`.
     pub fn state(&self) -> Vec<u8> {
+        if self.device != Device::Cpu {
+            return [self.seed, self.philox_offset * OFFSET_STEP].iter().flat_map(|w| w.to_le_bytes()).collect();
+        }
         let mut words = [0u64; STATE_BYTES / 8];
         words[WORD_SEED] = self.seed;
         words[WORD_LEFT_SEEDED] = self.left as u64 | 1 << 32;
@@ -185,17 +217,25 @@ impl Generator {
 
     /// Restores a state made by [`Generator::state`] or by PyTorch.
     pub fn set_state(&mut self, bytes: &[u8]) -> Result<()> {
+        let word = |i: usize| {
+            let mut le = [0u8; 8];
+            le.copy_from_slice(&bytes[i * 8..i * 8 + 8]);
+            u64::from_le_bytes(le)
+        };
+        if self.device != Device::Cpu {
+            // PyTorch also reads states without an offset.
+            let seed_only = bytes.len() == GPU_STATE_BYTES / 2;
+            ensure!(seed_only || bytes.len() == GPU_STATE_BYTES, Runtime, "RNG state is wrong size");
+            self.set_offset(if seed_only { 0 } else { word(1) })?;
+            self.seed = word(0);
+            return Ok(());
+        }
         ensure!(
             bytes.len() == STATE_BYTES,
             Runtime,
             "Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size to be {}",
             bytes.len()
         );
-        let word = |i: usize| {
-            let mut le = [0u8; 8];
-            le.copy_from_slice(&bytes[i * 8..i * 8 + 8]);
-            u64::from_le_bytes(le)
-        };
         let (left, next) = (word(WORD_LEFT_SEEDED) as u32, word(WORD_NEXT));
         let seeded = word(WORD_LEFT_SEEDED) >> 32 == 1;
         let in_range = (1..=N as u32).contains(&left) && next <= N as u64 && (left == 1 || left as u64 + next <= 625);
@@ -314,6 +354,21 @@ mod tests {
         assert_eq!(copy.reserve_philox(), (u64::MAX - 4, 1));
         assert!(copy.set_state(&[0; 16]).is_err());
         assert!(copy.set_state(&[0; STATE_BYTES]).is_err());
+    }
+
+    #[test]
+    fn the_state_of_a_gpu_is_seed_and_offset() {
+        let mut g = Generator::on(Device::Gpu(0), 7);
+        g.reserve_philox();
+        assert_eq!(g.offset().expect("a GPU's"), 4);
+        let mut copy = Generator::on(Device::Gpu(1), 0);
+        copy.set_state(&g.state()).expect("a valid state");
+        assert_eq!(copy.reserve_philox(), (7, 1));
+        assert!(copy.set_offset(6).is_err());
+        assert!(copy.set_state(&[0; STATE_BYTES]).is_err());
+        copy.set_state(&9u64.to_le_bytes()).expect("a seed alone");
+        assert_eq!(copy.reserve_philox(), (9, 0));
+        assert!(Generator::new(0).offset().is_err());
     }
 
     #[test]

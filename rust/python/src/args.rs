@@ -6,6 +6,7 @@ use crate::types::{Format, PyFormat, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ops::elementwise::Operand;
+use corten_core::ops::random::{Shared, generator_for};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -547,11 +548,15 @@ impl<'a> Args<'a> {
             _ => None,
         }
     }
-    /// The generator given, or the default one.
-    pub fn generator(&self, i: usize) -> corten_core::ops::random::Shared {
+    /// The generator given.
+    pub fn given_generator(&self, i: usize) -> Option<Shared> {
         let shared =
             |o: &Py<PyAny>| Python::attach(|py| o.bind(py).cast::<PyGenerator>().ok().map(|g| g.get().0.clone()));
-        corten_core::ops::random::or_default(self.object(i).and_then(shared))
+        self.object(i).and_then(shared)
+    }
+    /// The generator given, or the default one of the device.
+    pub fn generator(&self, i: usize, device: Device) -> corten_core::error::Result<Shared> {
+        generator_for(device, self.given_generator(i))
     }
     pub fn object(&self, i: usize) -> Option<&'a Py<PyAny>> {
         match &self.0[i] {

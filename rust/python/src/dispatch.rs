@@ -146,6 +146,7 @@ impl Entry {
         let out = take_keyword(keywords, "out");
         if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
             adopt_dtype(out.as_ref(), keywords)?;
+            adopt_device(out.as_ref(), keywords)?;
         }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
@@ -259,6 +260,18 @@ fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py
             Ok(())
         }
     }
+}
+
+/// Creation into `out=`: numbers are made where it is.
+fn adopt_device<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py>) -> PyResult<()> {
+    let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
+    if keywords.iter().any(|(k, v)| k.to_cow().is_ok_and(|k| k == "device") && !v.is_none()) {
+        return Ok(());
+    }
+    let (py, device) = (target.py(), crate::types::device_object(target.get().get().device()));
+    keywords.retain(|(k, _)| k.to_cow().is_ok_and(|k| k != "device"));
+    keywords.push((PyString::new(py, "device"), Bound::new(py, device)?.into_any()));
+    Ok(())
 }
 
 /// Products read their operands in full before they write, so parts of the written memory are allowed.

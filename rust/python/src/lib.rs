@@ -63,7 +63,10 @@ mod _core {
     #[pymodule_export]
     use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]
-    use crate::random::{PyGenerator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
+    use crate::random::{
+        GpuGenerators, PyGenerator, get_rng_state, gpu_generator, initial_seed, manual_seed, seed, seed_gpus,
+        set_rng_state,
+    };
     #[pymodule_export]
     use crate::storage::{buffer_tensor, is_shared, move_storage, resize_storage};
     #[pymodule_export]

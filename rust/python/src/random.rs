@@ -6,8 +6,9 @@ use crate::types::{PyDevice, device_object, extract_device, type_name};
 use corten_core::device::Device;
 use corten_core::dtype::DType;
 use corten_core::graph::lock;
+use corten_core::ops::random::Shared;
 use corten_core::ops::{self, create, random};
-use corten_core::rng::Generator;
+use corten_core::rng::{DEFAULT_SEED, Generator};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
@@ -17,9 +18,43 @@ use std::sync::{Arc, Mutex};
 #[pyclass(frozen, name = "Generator", module = "corten")]
 pub struct PyGenerator(pub random::Shared);
 
-/// The one object for the default generator.
+fn cpu() -> Shared {
+    random::default_generator(Device::Cpu)
+}
+
+/// The one object for the CPU's default generator.
 pub fn default_object(py: Python<'_>) -> PyResult<Py<PyGenerator>> {
-    Py::new(py, PyGenerator(random::default_generator().clone()))
+    Py::new(py, PyGenerator(cpu()))
+}
+
+/// The default generator of a GPU.
+#[pyfunction]
+pub fn gpu_generator(index: u16) -> PyGenerator {
+    PyGenerator(random::default_generator(Device::Gpu(index)))
+}
+
+/// Restarts the default generators of all GPUs from `seed`.
+#[pyfunction]
+pub fn seed_gpus(seed: &Bound<'_, PyAny>) -> PyResult<()> {
+    random::seed_gpus(seed_of(seed)?);
+    Ok(())
+}
+
+/// What the default generators of all GPUs were at a time.
+#[pyclass(frozen, module = "corten")]
+pub struct GpuGenerators(random::GpuStates);
+
+#[pymethods]
+impl GpuGenerators {
+    /// As they are now.
+    #[new]
+    fn new() -> Self {
+        GpuGenerators(random::gpu_states())
+    }
+    /// Takes them back.
+    fn restore(&self) {
+        random::restore_gpus(&self.0);
+    }
 }
 
 /// A seed as PyTorch takes it: −2⁶³ to 2⁶⁴ − 1, negative ones counted from the top.
@@ -57,13 +92,13 @@ impl PyGenerator {
     #[new]
     #[pyo3(signature = (device=None))]
     fn new(device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
-        Ok(PyGenerator(Arc::default()))
+        let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?.unwrap_or_default();
+        Ok(PyGenerator(Arc::new(Mutex::new(Generator::on(device, DEFAULT_SEED)))))
     }
     /// Where the numbers are made.
     #[getter]
     fn device(&self) -> PyDevice {
-        device_object(Device::Cpu)
+        device_object(lock(&self.0).device())
     }
     /// Restarts the generator from `seed`; returns the generator.
     fn manual_seed<'py>(slf: Bound<'py, Self>, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
@@ -78,6 +113,15 @@ impl PyGenerator {
     /// The seed it was last started from.
     fn initial_seed(&self) -> u64 {
         lock(&self.0).initial_seed()
+    }
+    /// How far a GPU's generator has come.
+    fn get_offset(&self) -> PyResult<u64> {
+        lock(&self.0).offset().py()
+    }
+    /// Continues a GPU's generator from an offset, a multiple of 4.
+    fn set_offset<'py>(slf: Bound<'py, Self>, offset: u64) -> PyResult<Bound<'py, Self>> {
+        lock(&slf.get().0).set_offset(offset).py()?;
+        Ok(slf)
     }
     /// The state as a uint8 tensor, in PyTorch's format.
     fn get_state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -98,7 +142,7 @@ impl PyGenerator {
     }
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
-        let state = (slf.get().initial_seed(), py.None(), slf.get().get_state(py)?);
+        let state = (slf.get().initial_seed(), slf.get().get_offset().ok(), slf.get().get_state(py)?);
         (slf.get_type(), (slf.get().device(),), state).into_pyobject(py)
     }
     fn __setstate__(&self, state: (Py<PyAny>, Py<PyAny>, Py<PyAny>), py: Python<'_>) -> PyResult<()> {
@@ -106,34 +150,36 @@ impl PyGenerator {
     }
 }
 
-/// Restarts the default generator from `seed` and returns it.
+/// Restarts the default generators of all devices from `seed` and returns the CPU's.
 #[pyfunction]
 pub fn manual_seed(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let whole = py.get_type::<PyInt>().call1((seed,))?;
-    lock(random::default_generator()).manual_seed(seed_of(&whole)?);
+    random::seed_all(seed_of(&whole)?);
     Ok(py.import("corten._core")?.getattr("default_generator")?.unbind())
 }
 
-/// Restarts the default generator from the system's entropy and returns the seed.
+/// Restarts the default generators of all devices from the system's entropy and returns the seed.
 #[pyfunction]
 pub fn seed() -> u64 {
-    lock(random::default_generator()).seed()
+    let seed = lock(&cpu()).seed();
+    random::seed_gpus(seed);
+    seed
 }
 
-/// The seed of the default generator.
+/// The seed of the CPU's default generator.
 #[pyfunction]
 pub fn initial_seed() -> u64 {
-    lock(random::default_generator()).initial_seed()
+    lock(&cpu()).initial_seed()
 }
 
-/// The default generator's state as a uint8 tensor, in PyTorch's format.
+/// The state of the CPU's default generator as a uint8 tensor, in PyTorch's format.
 #[pyfunction]
 pub fn get_rng_state(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    state_tensor(py, random::default_generator())
+    state_tensor(py, &cpu())
 }
 
-/// Continues the default generator from a state of `get_rng_state`, here or in PyTorch.
+/// Continues the CPU's default generator from a state of `get_rng_state`, here or in PyTorch.
 #[pyfunction]
 pub fn set_rng_state(new_state: &Bound<'_, PyAny>) -> PyResult<()> {
-    restore(random::default_generator(), new_state)
+    restore(&cpu(), new_state)
 }

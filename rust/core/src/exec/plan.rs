@@ -249,7 +249,7 @@ impl Program {
             // A copy, or a conversion to the same dtype, is the value itself.
             Op::Ew(Ew::Copy) => src[0],
             Op::Cast if source == to => src[0],
-            Op::Ew(Ew::Philox) => self.emit(Code::Ew(Ew::Philox), to, src),
+            Op::Ew(e) if e.is_random() => self.emit(Code::Ew(e), to, src),
             Op::Ew(e) => self.emit(Code::Ew(e), source, src),
             _ => self.emit(Code::Cast(to), source, src),
         }

@@ -345,7 +345,9 @@ impl Kernel {
         // Registers that hold the same number for every element.
         let mut uniform = vec![false; p.registers];
         for (i, instr) in p.instrs.iter().enumerate() {
-            let all = !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize]);
+            // Random numbers differ from element to element, whatever their parameters.
+            let random = matches!(instr.code, Code::Ew(e) if e.is_random());
+            let all = !random && !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize]);
             if all {
                 let first = instr.src[0] as usize;
                 held[first] = varying(register(instr.dtype), &held[first]);

@@ -161,5 +161,13 @@ macro_rules! elementwise_table {
 
         // Counter-based random numbers: (seed, offset, index) gives the same value on every device.
         (Philox, "philox_uniform", floats, (s, o), "Uniform in [0, 1) by Philox 4x32-10 from a seed and an offset, one draw an element.", cpu { }, wgsl { f: "philox_uniform(s, o, element)" }, grad none)
+        // What the tensors of a GPU are drawn from; the CPU draws in sequence (`exec/draw.rs`).
+        (PhiloxInteger, "philox_integer", integers, (s, o, r), "The low bits of uniform integers in [0, r), 0 standing for 2⁶⁴.", cpu { }, wgsl { i: "$philox(s, o, element, r)" }, grad none)
+        (PhiloxExponential, "philox_exponential", floats, (s, o), "Exponential numbers of rate 1.", cpu { }, wgsl { f: "philox_exponential(s, o, element)" }, grad none)
+        (PhiloxNormal, "philox_normal", floats, (s, o), "Standard normal numbers.", cpu { }, wgsl { f: "philox_normal(s, o, element)" }, grad none)
+        (PhiloxCauchy, "philox_cauchy", floats, (s, o), "Standard Cauchy numbers.", cpu { }, wgsl { f: "philox_cauchy(s, o, element)" }, grad none)
+        (PhiloxPoisson, "philox_poisson", floats, (s, o, r), "Poisson counts of rate r.", cpu { }, wgsl { f: "philox_poisson(s, o, element, r)" }, grad none)
+        (PhiloxBinomial, "philox_binomial", floats, (s, o, n, p), "Successes among n trials of probability p.", cpu { }, wgsl { f: "philox_binomial(s, o, element, n, p)" }, grad none)
+        (PhiloxGamma, "philox_gamma", floats, (s, o, a), "Gamma numbers of concentration a and scale 1.", cpu { }, wgsl { f: "philox_gamma(s, o, element, a)" }, grad none)
     } };
 }

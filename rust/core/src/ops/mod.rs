@@ -20,6 +20,7 @@ pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod parametric;
+pub mod philox;
 pub mod random;
 pub mod rearrange;
 pub mod reduce;

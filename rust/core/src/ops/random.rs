@@ -1,20 +1,21 @@
-//! Random numbers. Creation and in-place sampling draw from a sequential generator at the call, number for number as
-//! PyTorch on the CPU; noise inside the network (dropout, rrelu) is counter-based: a recorded kernel whose seed and offset
-//! are reserved in program order, computed again in the backward pass instead of kept.
+//! Random numbers. On the CPU, creation and in-place sampling draw from a sequential generator at the call, number for number
+//! as PyTorch does there. On GPUs, and for noise inside the network (dropout, rrelu) everywhere, they are counter-based:
+//! recorded kernels whose seed and offset are reserved in program order ([`super::philox`]). So noise is computed again in the
+//! backward pass instead of kept.
 
-use super::device::{on_host, to_device};
-use super::elementwise::{Operand, apply, cast, output_layout};
+use super::device::to_device;
+use super::elementwise::{Operand, apply, cast, output_layout, preserved};
+use super::philox::{self, Stream};
 use super::{create, inplace, item, reduce, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::draw;
 pub use crate::exec::draw::Draw;
-use crate::exec::record::record_on;
 use crate::grad::{Grads, Rule, with_grad_mode};
-use crate::graph::{Input, OutSpec, lock};
-use crate::op::{Ew, Op};
-use crate::rng::Generator;
+use crate::graph::lock;
+use crate::op::Ew;
+use crate::rng::{DEFAULT_SEED, Generator};
 use crate::shape::{Dims, Layout, broadcast_shapes};
 use crate::tensor::{Keep, Tensor, attach, attach_rule};
 use crate::{bail, ensure};
@@ -24,34 +25,91 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// A generator that several owners draw from.
 pub type Shared = Arc<Mutex<Generator>>;
 
-static DEFAULT: LazyLock<Shared> = LazyLock::new(Shared::default);
-
-/// The generator used where none is given.
-pub fn default_generator() -> &'static Shared {
-    &DEFAULT
+/// The default generators of GPUs, made when they are first asked for: nothing needs to know how many GPUs there are.
+struct Gpus {
+    /// What a generator that is made starts from.
+    seed: u64,
+    made: Vec<Option<Shared>>,
 }
 
-/// The given generator, or the default one.
-pub fn or_default(generator: Option<Shared>) -> Shared {
-    generator.unwrap_or_else(|| DEFAULT.clone())
+static CPU: LazyLock<Shared> = LazyLock::new(Shared::default);
+static GPUS: Mutex<Gpus> = Mutex::new(Gpus { seed: DEFAULT_SEED, made: Vec::new() });
+
+/// The generator used for tensors of a device where none is given.
+pub fn default_generator(device: Device) -> Shared {
+    let Device::Gpu(i) = device else { return CPU.clone() };
+    let mut gpus = lock(&GPUS);
+    let (seed, i) = (gpus.seed, i as usize);
+    if gpus.made.len() <= i {
+        gpus.made.resize(i + 1, None);
+    }
+    gpus.made[i].get_or_insert_with(|| Arc::new(Mutex::new(Generator::on(device, seed)))).clone()
 }
 
-/// A new tensor with numbers drawn now.
-pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout) -> Result<Tensor> {
+/// Restarts the default generators of all GPUs.
+pub fn seed_gpus(seed: u64) {
+    let mut gpus = lock(&GPUS);
+    gpus.seed = seed;
+    gpus.made.iter().flatten().for_each(|g| lock(g).manual_seed(seed));
+}
+
+/// Restarts the default generators of all devices.
+pub fn seed_all(seed: u64) {
+    lock(&CPU).manual_seed(seed);
+    seed_gpus(seed);
+}
+
+/// The default generators of all GPUs as they are now.
+pub struct GpuStates {
+    seed: u64,
+    made: Vec<Option<Generator>>,
+}
+
+pub fn gpu_states() -> GpuStates {
+    let gpus = lock(&GPUS);
+    let made = gpus.made.iter().map(|g| g.as_ref().map(|g| lock(g).clone())).collect();
+    GpuStates { seed: gpus.seed, made }
+}
+
+/// Takes the generators back to where they were; those made since start anew.
+pub fn restore_gpus(states: &GpuStates) {
+    let mut gpus = lock(&GPUS);
+    gpus.seed = states.seed;
+    for (i, generator) in gpus.made.iter().enumerate() {
+        let Some(generator) = generator else { continue };
+        let fresh = || Generator::on(Device::Gpu(i as u16), states.seed);
+        *lock(generator) = states.made.get(i).cloned().flatten().unwrap_or_else(fresh);
+    }
+}
+
+/// The given generator, which has to be of the device's kind, or the device's default one.
+pub fn generator_for(device: Device, generator: Option<Shared>) -> Result<Shared> {
+    let Some(generator) = generator else { return Ok(default_generator(device)) };
+    let kind = |d: Device| if d == Device::Cpu { "cpu" } else { "cuda" };
+    let (expected, found) = (kind(device), kind(lock(&generator).device()));
+    ensure!(expected == found, Runtime, "Expected a '{expected}' device type for generator but found '{found}'");
+    Ok(generator)
+}
+
+/// A new tensor of random numbers. The CPU draws them now, a GPU when they are needed.
+pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, device: Device) -> Result<Tensor> {
+    what.check(dtype)?;
+    if device != Device::Cpu {
+        return philox::draw(generator, what, dtype, layout, device);
+    }
     let buffer = draw::draw(generator, what, dtype, &layout)?;
     Ok(create::from_buffer(buffer, dtype, layout))
 }
 
-/// [`drawn`], on the device of `t`.
-pub fn drawn_beside(t: &Tensor, generator: &Shared, what: Draw, dtype: DType, layout: Layout) -> Result<Tensor> {
-    to_device(&drawn(generator, what, dtype, layout)?, t.device())
-}
-
-/// Overwrites `target` with numbers drawn now, in the order of its addresses.
+/// Overwrites `target` with random numbers, in the order of its addresses.
 pub fn draw_into(target: &Tensor, generator: &Shared, what: Draw) -> Result<()> {
     inplace::check_writable(target)?;
-    let layout = Layout { offset: 0, ..(**target.layout()).clone() };
-    let values = drawn_beside(target, generator, what, target.dtype(), layout)?;
+    let layout = match target.device() {
+        Device::Cpu => Layout { offset: 0, ..(**target.layout()).clone() },
+        // Without the gaps between elements.
+        Device::Gpu(_) => preserved(target.layout()),
+    };
+    let values = drawn(generator, what, target.dtype(), layout, target.device())?;
     inplace::copy_(target, Operand::Tensor(&values))
 }
 
@@ -68,17 +126,17 @@ fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor 
 }
 
 /// Integers in `[low, high)`.
-pub fn randint(generator: &Shared, low: i64, high: i64, shape: Dims, dtype: DType) -> Result<Tensor> {
-    drawn(generator, Draw::Range { from: low, to: Some(high) }, dtype, Layout::contiguous(shape))
+pub fn randint(generator: &Shared, low: i64, high: i64, shape: Dims, dtype: DType, device: Device) -> Result<Tensor> {
+    drawn(generator, Draw::Range { from: low, to: Some(high) }, dtype, Layout::contiguous(shape), device)
 }
 
 /// A random permutation of `0 .. n`.
-pub fn randperm(generator: &Shared, n: i64, dtype: DType) -> Result<Tensor> {
+pub fn randperm(generator: &Shared, n: i64, dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(n >= 0, Runtime, "Trying to create tensor with negative dimension {n}: [{n}]");
     let (limit, text) = match dtype {
         DType::Bool => bail!(NotImplemented, "\"randperm\" not implemented for 'Bool'"),
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {
-            let limit = exact_integers(dtype);
+            let limit = dtype.integers() as i64;
             (limit, format!("n cannot be greater than {limit} for {} type.", dtype.scalar_name()))
         }
         d => {
@@ -90,27 +148,12 @@ pub fn randperm(generator: &Shared, n: i64, dtype: DType) -> Result<Tensor> {
         }
     };
     ensure!(n <= limit, Runtime, "{text}");
-    drawn(generator, Draw::Permutation, dtype, Layout::contiguous(Dims::from([n as usize])))
-}
-
-/// One more than the end of the range in which a float dtype represents every integer.
-fn exact_integers(dtype: DType) -> i64 {
-    match dtype {
-        DType::F16 => (1 << 11) + 1,
-        DType::BF16 => (1 << 8) + 1,
-        DType::F32 => (1 << 24) + 1,
-        _ => (1 << 53) + 1,
-    }
+    drawn(generator, Draw::Permutation, dtype, Layout::contiguous(Dims::from([n as usize])), device)
 }
 
 /// `random_(from, to)`; without `to`, up to the largest integer of the dtype.
 pub fn random_range(target: &Tensor, generator: &Shared, from: i64, to: Option<i64>) -> Result<()> {
-    let end = match target.dtype() {
-        DType::I64 => None,
-        DType::Bool => Some(2),
-        d if d.is_float() => Some(exact_integers(d)),
-        d => Some(1i64 << (d.size() as u32 * 8 - d.is_signed() as u32)),
-    };
+    let end = if target.dtype() == DType::I64 { None } else { Some(target.dtype().integers() as i64) };
     draw_into(target, generator, Draw::Range { from, to: to.or(end) })
 }
 
@@ -136,7 +179,7 @@ pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor>
     };
     let inputs: SmallVec<[&Tensor; 2]> =
         [mean, std].into_iter().filter_map(|o| if let Operand::Tensor(t) = o { Some(t) } else { None }).collect();
-    let mut out = drawn_beside(inputs[0], generator, Draw::Normal { mean: 0.0, std: spread }, dtype, layout)?;
+    let mut out = drawn(generator, Draw::Normal { mean: 0.0, std: spread }, dtype, layout, inputs[0].device())?;
     out = with_grad_mode(false, || {
         if let Operand::Tensor(s) = std {
             out = apply(Ew::Mul, &[(&out).into(), s.into()])?;
@@ -156,14 +199,14 @@ pub fn bernoulli(generator: &Shared, p: &Tensor) -> Result<Tensor> {
         "\"bernoulli_tensor_cpu_p_\" not implemented for '{}'",
         p.dtype().scalar_name()
     );
-    let out =
-        drawn_beside(p, generator, Draw::BernoulliOf(&on_host(p)?), p.dtype(), (*output_layout(p.layout())).clone())?;
+    let layout = (*output_layout(p.layout())).clone();
+    let out = drawn(generator, Draw::BernoulliOf(p), p.dtype(), layout, p.device())?;
     Ok(without_slope("BernoulliBackward0", &[p], out))
 }
 
 /// 0 or 1 with one probability, in the shape of `t`.
 pub fn bernoulli_number(generator: &Shared, t: &Tensor, p: f64) -> Result<Tensor> {
-    let out = drawn_beside(t, generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone())?;
+    let out = drawn(generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone(), t.device())?;
     Ok(without_slope("BernoulliBackward0", &[t], out))
 }
 
@@ -172,7 +215,7 @@ pub fn bernoulli_into(target: &Tensor, generator: &Shared, p: &Tensor) -> Result
     inplace::check_writable(target)?;
     let p = if p.dtype().is_float() { p.detach() } else { cast(&p.detach(), DType::F32)? };
     let p = if p.shape() == target.shape() { p } else { view::expand(&p, target.shape())? };
-    draw_into(target, generator, Draw::BernoulliOf(&on_host(&p)?))
+    draw_into(target, generator, Draw::BernoulliOf(&to_device(&p, target.device())?))
 }
 
 /// Counts with Poisson rates per element.
@@ -183,29 +226,32 @@ pub fn poisson(generator: &Shared, rates: &Tensor) -> Result<Tensor> {
         "\"poisson_cpu\" not implemented for '{}'",
         rates.dtype().scalar_name()
     );
-    let out = drawn_beside(
-        rates,
-        generator,
-        Draw::Poisson(&on_host(rates)?),
-        rates.dtype(),
-        Layout::contiguous(rates.shape_dims().clone()),
-    )?;
+    let layout = Layout::contiguous(rates.shape_dims().clone());
+    let out = drawn(generator, Draw::Poisson(rates), rates.dtype(), layout, rates.device())?;
     Ok(without_slope("PoissonBackward0", &[rates], out))
 }
 
 /// Successes among `count` trials of probability `prob`, which broadcast.
 pub fn binomial(generator: &Shared, count: &Tensor, prob: &Tensor) -> Result<Tensor> {
     let shape = broadcast_shapes("binomial", count.shape(), prob.shape())?;
-    let wide = |t: &Tensor| view::expand(&on_host(&t.detach())?, &shape);
+    ensure!(
+        count.device() == prob.device(),
+        Runtime,
+        "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
+        count.device(),
+        prob.device()
+    );
+    let wide = |t: &Tensor| view::expand(&t.detach(), &shape);
     let layout = Layout::contiguous(shape.clone());
-    let out = drawn_beside(count, generator, Draw::Binomial(&wide(count)?, &wide(prob)?), count.dtype(), layout)?;
+    let what = Draw::Binomial(&wide(count)?, &wide(prob)?);
+    let out = drawn(generator, what, count.dtype(), layout, count.device())?;
     Ok(without_slope("BinomialBackward0", &[count, prob], out))
 }
 
 /// Standard gamma numbers with a concentration per element.
 pub fn standard_gamma(generator: &Shared, concentrations: &Tensor) -> Result<Tensor> {
     let layout = Layout::contiguous(concentrations.shape_dims().clone());
-    drawn_beside(concentrations, generator, Draw::Gamma(&on_host(concentrations)?), concentrations.dtype(), layout)
+    drawn(generator, Draw::Gamma(concentrations), concentrations.dtype(), layout, concentrations.device())
 }
 
 /// PyTorch counts categories in single precision.
@@ -237,46 +283,8 @@ pub fn multinomial(generator: &Shared, weights: &Tensor, samples: i64, replaceme
         "multinomial: cannot sample from an empty set of categories (weights of shape {})",
         weights.shape_dims()
     );
-    drawn_beside(
-        weights,
-        generator,
-        Draw::Multinomial(&on_host(&weights.detach())?, replacement),
-        DType::I64,
-        Layout::contiguous(shape),
-    )
-}
-
-/// A stretch of the counter-based generator: the same numbers whenever it is recorded.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    seed: u64,
-    offset: u64,
-    layout: Arc<Layout>,
-    device: Device,
-}
-
-impl Stream {
-    /// Reserves the default generator's next stretch for a tensor of this layout.
-    pub fn reserve(layout: Arc<Layout>, device: Device) -> Stream {
-        Stream::from(&DEFAULT, layout, device)
-    }
-
-    fn from(generator: &Shared, layout: Arc<Layout>, device: Device) -> Stream {
-        let (seed, offset) = lock(generator).reserve_philox();
-        Stream { seed, offset, layout, device }
-    }
-
-    /// Uniform float32 numbers in [0, 1).
-    pub fn uniform(&self) -> Result<Tensor> {
-        let inputs = [self.seed, self.offset].map(|n| Input::Scalar(n, DType::I64));
-        let out = OutSpec { dtype: DType::F32, layout: self.layout.clone() };
-        record_on(Op::Ew(Ew::Philox), SmallVec::from_iter(inputs), out, self.device)
-    }
-
-    /// True with probability `keep`.
-    pub fn mask(&self, keep: f64) -> Result<Tensor> {
-        self.uniform()?.lt(keep)
-    }
+    let what = Draw::Multinomial(&weights.detach(), replacement);
+    drawn(generator, what, DType::I64, Layout::contiguous(shape), weights.device())
 }
 
 /// The negative limit of selu, α·λ (Klambauer et al. 2017): what alpha dropout sets elements to.
@@ -391,7 +399,8 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Opti
     if !training {
         return apply(Ew::LeakyRelu, &[x.into(), ((lower + upper) / 2.0).into()]);
     }
-    let stream = Stream::from(&or_default(generator), output_layout(x.layout()), x.device());
+    let generator = generator_for(x.device(), generator)?;
+    let stream = Stream::from(&generator, output_layout(x.layout()), x.device());
     let factor = move |x: &Tensor| -> Result<Tensor> {
         let slope = cast(&stream.uniform()?.mul(upper - lower)?.add(lower)?, x.dtype())?;
         apply(Ew::Where, &[(&x.le(0.0)?).into(), (&slope).into(), Scalar::Int(1).into()])

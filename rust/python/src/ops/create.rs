@@ -78,10 +78,6 @@ impl Options {
     pub fn device_or(&self, t: &Tensor) -> Device {
         self.device.unwrap_or(t.device())
     }
-    /// A result computed on the CPU, brought to where it was asked for.
-    pub fn there(&self, t: Tensor) -> Result<Tensor> {
-        to_device(&t, self.device())
-    }
     pub fn finish(&self, t: Tensor) -> Result<crate::table::Ret> {
         let t = self.device.map_or(Ok(t.clone()), |d| to_device(&t, d))?;
         if self.requires_grad {
