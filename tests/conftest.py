@@ -30,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
-    config.addinivalue_line("markers", "cpu: about the CPU, float64 or no tensor at all; left out with --device gpu")
+    config.addinivalue_line(
+        "markers", "cpu: about the CPU or float64, or names its devices itself; left out with --device gpu"
+    )
     if config.getoption("--device") == "gpu":
         # Before the first look for GPUs: software adapters are used where they are asked for.
         os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")

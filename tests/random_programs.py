@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from op_table.row import only_on, to_numpy
 from program_generator import Program, Step, generate
 
 Tolerance = tuple[float, float] | None
@@ -73,8 +74,7 @@ def snapshot(value: Any) -> Any:
         return ("array", str(value.dtype), value.shape, value.copy())
     if hasattr(value, "requires_grad"):
         dtype = str(value.dtype).rsplit(".", 1)[-1]
-        data = value.detach().clone()
-        data = data.double().numpy() if "float" in dtype else data.numpy()
+        data = to_numpy(value.clone())
         layout = tuple(s for s, n in zip(value.stride(), value.shape, strict=True) if n > 1) if value.numel() else ()
         return (
             "tensor",
@@ -214,6 +214,21 @@ def check(program: Program, module: Any, other: Any = None) -> str:
     return ""
 
 
+def check_device(program: Program, module: Any, device: str) -> str:
+    """Compares a plain program on a device, lazily and flushed after some operators, with the CPU."""
+    here = Interpreter(module, program, EVERY_OPERATOR).run()
+    for mode in modes_of(program)[:2]:
+        module.set_default_device(device)
+        try:
+            with only_on(device):
+                there = Interpreter(module, program, mode).run()
+        finally:
+            module.set_default_device("cpu")
+        if found := difference(there, here, exact=False):
+            return f"{device}, {mode.name}, differs from the CPU: {found}"
+    return ""
+
+
 def shrink(program: Program, fails: Callable[[Program], bool]) -> Program:
     """Removes steps, in halves and then one by one, while the program keeps failing."""
     steps = list(program.steps)
@@ -249,29 +264,33 @@ def source(program: Program, module: str) -> str:
     return "\n".join(["\n\n".join(head), *body, *tail, ""])
 
 
-def report(program: Program, module: Any, other: Any) -> str:
+def report(program: Program, module: Any, differs: Callable[[Program], str]) -> str:
     """The shrunk program, how it fails, and its reproducer."""
-    small = shrink(program, lambda p: bool(check(p, module, other)))
-    found = check(small, module, other)
+    small = shrink(program, lambda p: bool(differs(p)))
+    found = differs(small)
     return f"program {program.seed}: {found}\n\n--- reproducer ---\n{source(small, module.__name__)}--- end ---"
 
 
 def run_many(
-    count: int, seed: int, module: Any, other: Any, budget: float, say: Callable[[str], None]
+    programs: Iterator[Program],
+    module: Any,
+    differs: Callable[[Program], str],
+    budget: float,
+    say: Callable[[str], None],
 ) -> tuple[int, int]:
-    """Checks programs seed, seed + 1, …; returns how many ran and how many differed."""
+    """Checks programs; returns how many ran and how many differed."""
     start, ran, differing, told = time.monotonic(), 0, 0, time.monotonic()
-    for number in range(count):
+    for program in programs:
         if budget and time.monotonic() - start > budget:
             break
-        program = generate(seed + number)
         ran += 1
-        if check(program, module, other):
+        if differs(program):
             differing += 1
-            say(report(program, module, other))
+            say(report(program, module, differs))
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            say(f"{ran} programs, next seed {seed + ran}, {differing} differing, {ran / (told - start):.0f} a second")
+            pace = ran / (told - start)
+            say(f"{ran} programs, next seed {program.seed + 1}, {differing} differing, {pace:.0f} a second")
     return ran, differing
 
 
@@ -281,20 +300,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first program; the next one has the next seed")
     parser.add_argument("--module", default="corten", help="the framework under test")
     parser.add_argument("--against", default="", help="a second framework to compare with, such as torch")
+    parser.add_argument("--device", default="", help="compare plain programs on this device with the CPU instead")
     parser.add_argument("--budget-seconds", type=float, default=0, help="stop after this time")
     parser.add_argument("--show", action="store_true", help="print the program of --seed and stop")
     options = parser.parse_args(arguments)
     if options.show:
-        print(source(generate(options.seed), options.module))
+        print(source(generate(options.seed, bool(options.device)), options.module))
         return 0
     module = importlib.import_module(options.module)
     other = importlib.import_module(options.against) if options.against else None
     start = time.monotonic()
-    ran, differing = run_many(
-        options.count, options.seed, module, other, options.budget_seconds, lambda s: print(s, flush=True)
-    )
+    programs = (generate(options.seed + number, bool(options.device)) for number in range(options.count))
+
+    def differs(program: Program) -> str:
+        if options.device:
+            return check_device(program, module, options.device)
+        return check(program, module, other)
+
+    ran, differing = run_many(programs, module, differs, options.budget_seconds, lambda s: print(s, flush=True))
     seconds = time.monotonic() - start
-    against = options.against or "itself"
+    against = "the CPU" if options.device else options.against or "itself"
     print(f"RESULT random_programs count={ran} differing={differing} against={against} seconds={seconds:.1f}")
     return 1 if differing else 0
 

@@ -13,6 +13,7 @@ from random_programs import (
     EVERY_OPERATOR,
     Interpreter,
     check,
+    check_device,
     difference,
     main,
     modes_of,
@@ -24,6 +25,7 @@ from random_programs import (
 )
 
 CHUNK, CHUNKS = 100, 20
+pytestmark = pytest.mark.cpu
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -31,7 +33,16 @@ def test_programs_do_not_depend_on_when_they_are_flushed(chunk: int) -> None:
     for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
         program = generate(seed)
         if check(program, corten):
-            pytest.fail(report(program, corten, None), pytrace=False)
+            pytest.fail(report(program, corten, lambda p: check(p, corten)), pytrace=False)
+
+
+@pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
+@pytest.mark.parametrize("chunk", range(10))
+def test_programs_compute_on_a_gpu_what_they_compute_on_the_cpu(chunk: int) -> None:
+    for seed in range(chunk * 10, (chunk + 1) * 10):
+        program = generate(seed, plain=True)
+        if check_device(program, corten, "gpu"):
+            pytest.fail(report(program, corten, lambda p: check_device(p, corten, "gpu")), pytrace=False)
 
 
 # Found faults: windows into a unit's own values, a copied input given away, units that waited for each other.
