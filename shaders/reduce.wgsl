@@ -3,10 +3,12 @@
 // Needs: struct Acc; fn init() -> Acc; fn fold(a: Acc, v: T, i: u32) -> Acc, with element i of the reduced dims;
 // fn merge(a: Acc, b: Acc) -> Acc; fn take(o: u32, i: u32) -> Acc, what the i-th element of output o amounts to folded into
 // init(), or a partial result; fn emit(o: u32, job: u32, a: Acc), which writes a result; ROWS, whether a workgroup shares
-// an output.
+// an output; AXES, where the sizes stand.
 //
 // P: 0 outputs, 1 elements an output, 2 splits, 3 elements a split, 4 input offset, 5 kept dims, 6 reduced dims, 7 a number,
-// 8 elements an output before splitting, then kept sizes, kept strides, reduced sizes, reduced strides.
+// 8 elements an output before splitting; where the input is a window of all elements, 9 the place of the first partial result,
+// 10 how far those of an output lie apart, 11 the number of the first element; then kept sizes, kept strides, reduced sizes,
+// reduced strides.
 
 var<workgroup> held: array<Acc, 256>;
 
@@ -27,12 +29,12 @@ fn strided(i: u32, at: u32, rank: u32) -> u32 {
 
 // Where the elements of output o begin.
 fn start(o: u32) -> u32 {
-    return P(4u) + strided(o, 9u, P(5u));
+    return P(4u) + strided(o, AXES, P(5u));
 }
 
 // How far element i of the reduced dims lies from the start.
 fn step_to(i: u32) -> u32 {
-    return strided(i, 9u + 2u * P(5u), P(6u));
+    return strided(i, AXES + 2u * P(5u), P(6u));
 }
 
 @compute @workgroup_size(256)

@@ -27,6 +27,8 @@ pub fn gpu_info(py: Python<'_>, index: u16) -> PyResult<Bound<'_, PyDict>> {
     out.set_item("max_buffer_size", g.limits.max_buffer_size)?;
     out.set_item("max_storage_buffer_binding_size", g.limits.max_storage_buffer_binding_size)?;
     out.set_item("max_storage_buffers", g.limits.max_storage_buffers_per_shader_stage)?;
+    out.set_item("max_workgroups", g.limits.max_compute_workgroups_per_dimension)?;
+    out.set_item("memory_limit", g.budget)?;
     out.set_item("max_workgroup_size", g.limits.max_compute_invocations_per_workgroup)?;
     out.set_item("max_workgroup_storage_size", g.limits.max_compute_workgroup_storage_size)?;
     Ok(out)
@@ -74,4 +76,10 @@ pub fn gpu_reset_peak(py: Python<'_>, index: u16) -> PyResult<()> {
 pub fn gpu_empty_cache(py: Python<'_>, index: u16) -> PyResult<()> {
     exec::flush().py()?;
     py.detach(|| memory::empty_cache(&gpu::gpu(index)?)).py()
+}
+
+/// Loses the device as a driver's reset does, for tests: what it holds is gone, and its next use opens it anew.
+#[pyfunction]
+pub fn gpu_lose(py: Python<'_>, index: u16) -> PyResult<()> {
+    py.detach(|| gpu::gpu(index).map(|g| g.lose())).py()
 }

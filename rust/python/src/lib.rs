@@ -51,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use crate::error::{InternalError, OutOfMemoryError};
     #[pymodule_export]
-    use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_reset_peak, gpu_synchronize};
+    use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_lose, gpu_reset_peak, gpu_synchronize};
     #[pymodule_export]
     use crate::kernel::PyKernel;
     #[pymodule_export]

@@ -82,6 +82,23 @@ pub struct Hooks {
 
 pub static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
+/// Whether somebody wants the computation to stop.
+pub fn interrupted() -> bool {
+    HOOKS.get().is_some_and(|h| (h.interrupted)())
+}
+
+/// Runs long work that touches nothing of the binding's without the interpreter's lock.
+pub fn without_lock<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let mut work = Some(work);
+    let mut out = None;
+    let mut run = || out = work.take().map(|w| w());
+    match HOOKS.get() {
+        Some(hooks) => (hooks.without_lock)(&mut run),
+        None => run(),
+    }
+    out
+}
+
 /// Runs everything this thread has recorded.
 pub fn flush() -> Result<()> {
     record::flush_current()

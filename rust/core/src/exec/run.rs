@@ -99,10 +99,11 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
             return Err(Error::Interrupted);
         }
         let open = profile.as_ref().map(|w| w.begin(step, |n| slots[n as usize].clone()));
-        match step {
-            Step::Kernel(n) => kernel(slots, *n)?,
-            Step::Fused(f) => fused(slots, f, device)?,
-        }
+        let done = match step {
+            Step::Kernel(n) => kernel(slots, *n),
+            Step::Fused(f) => fused(slots, f, device),
+        };
+        done.map_err(|e| if device == Device::Cpu { e } else { failed(slots, step, e) })?;
         if let (Some(w), Some(open)) = (&mut profile, open) {
             w.end(open);
         }
@@ -111,6 +112,33 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
         gpu::gpu(i)?.submit("a flush")?;
     }
     profile.map_or(Ok(()), Watch::finish)
+}
+
+/// The nodes of a step that failed on a GPU: the error names them. Where their operands are gone with their device, no later
+/// try can do better, so their results are gone too, which whoever reads them is told.
+#[cold]
+fn failed(slots: &mut Slots, step: &Step, e: Error) -> Error {
+    let nodes: &[u32] = match step {
+        Step::Kernel(n) => std::slice::from_ref(n),
+        Step::Fused(f) => &f.nodes,
+    };
+    let found: SmallVec<[Arc<Node>; 4]> = nodes.iter().filter_map(|&n| slots[n as usize].clone()).collect();
+    let inputs = || found.iter().flat_map(|n| n.inputs().iter().cloned().collect::<SmallVec<[Input; 4]>>());
+    let gone = inputs().find_map(|input| match input {
+        Input::Tensor(e) => e.node.buffer(e.out).filter(|b| transfer::is_lost(b)).cloned(),
+        Input::Scalar(..) => None,
+    });
+    let mut names: SmallVec<[&str; 4]> = found.iter().map(|n| n.op.name()).filter(|n| !n.starts_with('_')).collect();
+    names.dedup();
+    let names = names[..names.len().min(4)].join(", ");
+    if let Some(gone) = gone {
+        for &n in nodes {
+            if let Some(node) = slots[n as usize].take() {
+                node.finish(node.outs.iter().map(|_| gone.clone()).collect());
+            }
+        }
+    }
+    if names.is_empty() { e } else { e.in_operator(&names) }
 }
 
 fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {
@@ -208,7 +236,7 @@ fn on_gpu(
         operands.push(Operand { memory, offset: layout.offset, strides: layout.strides.clone() });
     }
     let targets: SmallVec<[_; 4]> = results.iter().map(|b| transfer::memory(b)).collect::<Result<_>>()?;
-    kernel.run(&*gpu::gpu(index)?, &layout.shape, &layout.strides, &operands, numbers, &targets)
+    kernel.run(&gpu::gpu(index)?, &layout.shape, &layout.strides, &operands, numbers, &targets)
 }
 
 /// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where
@@ -336,7 +364,7 @@ fn write_view(node: &Node) -> Result<Arc<Buffer>> {
             Device::Cpu => unsafe { std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), old.bytes()) },
             Device::Gpu(i) => {
                 let bytes = (old.bytes() as u64).next_multiple_of(4);
-                gpu::gpu(i)?.copy(transfer::memory(old)?, 0, transfer::memory(&fresh)?, 0, bytes);
+                gpu::gpu(i)?.copy(transfer::memory(old)?, 0, transfer::memory(&fresh)?, 0, bytes)?;
             }
         }
         Arc::new(fresh)

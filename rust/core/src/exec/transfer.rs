@@ -1,7 +1,7 @@
 //! Values on their way between devices.
 
 use super::cost::Cost;
-use super::{profile, record};
+use super::{profile, record, without_lock};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -26,11 +26,18 @@ pub fn memory(buffer: &Buffer) -> Result<&memory::Allocation> {
     buffer.owner().ok_or_else(|| Error::Internal("memory of the GPU was expected".into()))
 }
 
+/// Whether the buffer's values are gone with the device that held them.
+pub fn is_lost(buffer: &Buffer) -> bool {
+    memory(buffer).is_ok_and(|m| m.gpu.is_lost())
+}
+
 /// A copy of a whole buffer on another device, after everything that was recorded for it.
 pub fn copy(source: &Buffer, device: Device) -> Result<Buffer> {
     let bytes = source.bytes() as u64;
     let name = || format!("copy from {} to {device}", source.device());
-    profile::aside(name, Cost { read: bytes, written: bytes, flops: 0 }, || copy_now(source, device))
+    let work = || without_lock(|| copy_now(source, device));
+    profile::aside(name, Cost { read: bytes, written: bytes, flops: 0 }, work)
+        .unwrap_or_else(|| Err(Error::Internal("a copy between devices did not run".into())))
 }
 
 fn copy_now(source: &Buffer, device: Device) -> Result<Buffer> {
@@ -47,7 +54,7 @@ fn copy_now(source: &Buffer, device: Device) -> Result<Buffer> {
             let data = unsafe { std::slice::from_raw_parts_mut(target.ptr(), bytes) };
             gpu::gpu(i)?.download(memory(source)?, data)?;
         }
-        _ => return copy(&copy(source, Device::Cpu)?, device),
+        _ => return copy_now(&copy_now(source, Device::Cpu)?, device),
     }
     Ok(target)
 }

@@ -1,7 +1,7 @@
 //! Writes through strided windows: a number everywhere, or the elements of another window of the same shape.
 
 use super::device::Gpu;
-use super::encoder::Dispatch;
+use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::memory;
 use super::pipelines::Access;
 use super::view::View;
@@ -39,13 +39,53 @@ pub fn copy(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
 }
 
 fn launch(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2]) -> Result<()> {
-    let n = target.numel();
-    if n == 0 {
+    if target.numel() == 0 {
         return Ok(());
     }
-    let size = target.dtype.size();
-    let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n as u32, target.shape.len() as u32, target.offset as u32]);
-    p.extend([source.map_or(0, |s| s.offset) as u32, number[0], number[1]]);
+    if !gpu.too_large(std::iter::once(target.memory).chain(source.map(|s| s.memory))) {
+        return encode(gpu, target, source, number, &[]);
+    }
+    let views = || std::iter::once(target).chain(source);
+    let windows: SmallVec<[Window; 2]> = views().map(window).collect();
+    let Some(large) = views().zip(&windows).find(|(_, w)| w.1 > gpu.window_bytes()).map(|(v, _)| v) else {
+        return encode(gpu, target, source, number, &windows);
+    };
+    // A shader cannot see all of this window at once: both halves along the dim that reaches furthest.
+    let reach = |d: usize| (large.shape[d] - 1) * (large.strides[d] as isize).unsigned_abs();
+    let dim = (0..large.shape.len()).max_by_key(|&d| reach(d)).unwrap_or(0);
+    let middle = large.shape[dim] / 2;
+    for (from, to) in [(0, middle), (middle, large.shape[dim])] {
+        let mut shape = Dims::from_slice(target.shape);
+        shape[dim] = to - from;
+        let half = |v: &View| v.offset.wrapping_add(from.wrapping_mul(v.strides[dim]));
+        let target = View { offset: half(target), shape: &shape, ..*target };
+        let source = source.map(|s| View { offset: half(s), shape: &shape, ..*s });
+        launch(gpu, &target, source.as_ref(), number)?;
+    }
+    Ok(())
+}
+
+fn window(v: &View) -> Window {
+    touched(v.offset, v.shape, v.strides, v.dtype.size())
+}
+
+/// The stretch of its memory that a strided window of elements of a size touches. Strides may be negative.
+pub fn touched(offset: usize, shape: &[usize], strides: &[usize], size: usize) -> Window {
+    let (mut from, mut last) = (offset as isize, offset as isize);
+    for (&d, &s) in shape.iter().zip(strides) {
+        let way = (d as isize - 1) * s as isize;
+        from += way.min(0);
+        last += way.max(0);
+    }
+    let start = (from as usize * size) as u64 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+    (start, (((last as usize + 1) * size) as u64).next_multiple_of(4) - start)
+}
+
+fn encode(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2], windows: &[Window]) -> Result<()> {
+    let (n, size) = (target.numel(), target.dtype.size());
+    let offset = |v: &View, k: usize| (v.offset - windows.get(k).map_or(0, |w| w.0 as usize / size)) as u32;
+    let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n as u32, target.shape.len() as u32, offset(target, 0)]);
+    p.extend([source.map_or(0, |s| offset(s, 1)), number[0], number[1]]);
     p.extend(target.shape.iter().map(|&d| d as u32));
     p.extend(target.strides.iter().map(|&s| s as u32));
     p.extend(source.iter().flat_map(|s| s.strides.iter().map(|&s| s as u32)));
@@ -54,7 +94,7 @@ fn launch(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2]) -> 
     let mut buffers = vec![target.memory];
     buffers.extend(source.map(|s| s.memory));
     let groups = Gpu::grid(n.div_ceil(WORKGROUP));
-    gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups })
+    gpu.dispatch_windows(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups }, windows)
 }
 
 fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {

@@ -7,11 +7,16 @@ use super::memory::Pool;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::sync::lock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 /// Comma-separated features that may be used; `core` uses none and keeps to WebGPU's default limits.
 pub const FEATURES_VARIABLE: &str = "CORTEN_GPU_FEATURES";
+
+/// Comma-separated `name=value` pairs that lower the limits of wgpu's names, for tests of what is beyond them.
+pub const LIMITS_VARIABLE: &str = "CORTEN_GPU_LIMITS";
+/// The most bytes to hold on a device, as a number with `K`, `M` or `G` behind it or without.
+pub const MEMORY_VARIABLE: &str = "CORTEN_GPU_MEMORY";
 
 /// The optional features that make kernels faster. A kernel must work without any of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,6 +70,9 @@ impl Features {
 #[derive(Default)]
 struct Trouble {
     lost: AtomicBool,
+    /// Why it was lost.
+    reason: Mutex<Option<String>>,
+    /// What went wrong since the last look.
     message: Mutex<Option<String>>,
 }
 
@@ -80,11 +88,15 @@ pub struct Gpu {
     pub info: wgpu::AdapterInfo,
     pub features: Features,
     pub limits: wgpu::Limits,
+    /// The most bytes that may be held, from the environment.
+    pub budget: Option<u64>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) work: Mutex<Work>,
     pub(super) guards: Mutex<Guards>,
     pub(super) pool: Mutex<Pool>,
+    /// The number of the last submission that is done.
+    pub(super) done: Arc<AtomicU64>,
     pub(super) pipelines: Mutex<Pipelines>,
     trouble: Arc<Trouble>,
     process: u32,
@@ -121,7 +133,10 @@ impl Gpu {
         let info = adapter.get_info();
         let wanted = std::env::var(FEATURES_VARIABLE).ok();
         let features = Features::choose(adapter, wanted.as_deref());
-        let limits = wanted_limits(&adapter.limits(), features);
+        let mut limits = wanted_limits(&adapter.limits(), features);
+        lower(&mut limits, &std::env::var(LIMITS_VARIABLE).unwrap_or_default())?;
+        let budget = std::env::var(MEMORY_VARIABLE).ok().filter(|t| !t.trim().is_empty());
+        let budget = budget.map(|t| bytes_of(&t)).transpose()?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("corten"),
             required_features: features.flags(),
@@ -135,17 +150,16 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| seen.report(e.to_string())));
         let seen = trouble.clone();
         device.set_device_lost_callback(move |reason, text| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                seen.report(format!("the device was lost: {text}"));
-                seen.lost.store(true, Ordering::Release);
-            }
+            let text = if text.is_empty() { format!("{reason:?}") } else { text };
+            let reason = format!("the device was lost: {text}");
+            lock(&seen.reason).get_or_insert(reason);
+            seen.lost.store(true, Ordering::Release);
         });
         let work = Mutex::new(Work::new(&limits));
         let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
         let process = std::process::id();
-        let pool = Mutex::default();
-        let guards = Mutex::default();
-        Ok(Gpu { index, info, features, limits, device, queue, work, guards, pool, pipelines, trouble, process })
+        let (pool, guards, done) = (Mutex::default(), Mutex::default(), Arc::default());
+        Ok(Gpu { index, info, features, limits, budget, device, queue, work, guards, pool, done, pipelines, trouble, process })
     }
 
     /// A forked child shares the parent's device by accident only.
@@ -162,8 +176,37 @@ impl Gpu {
 
     /// What the driver reported since the last look. `doing` names the operator or transfer that noticed.
     pub fn check(&self, doing: &str) -> Result<()> {
-        let Some(message) = lock(&self.trouble.message).take() else { return Ok(()) };
+        let message = match lock(&self.trouble.reason).clone() {
+            Some(reason) => Some(reason),
+            None => lock(&self.trouble.message).take(),
+        };
+        let Some(message) = message else { return Ok(()) };
         Err(Error::Runtime(format!("gpu:{} ({}) failed at {doing}: {message}", self.index, self.info.name)))
+    }
+
+    /// Whether the device is gone, with everything that its memory held.
+    pub fn is_lost(&self) -> bool {
+        self.trouble.lost.load(Ordering::Acquire)
+    }
+
+    /// Refuses memory of a device that is gone.
+    pub(super) fn check_memory(&self, memory: &super::memory::Allocation) -> Result<()> {
+        if std::ptr::eq(&*memory.gpu, self) && !self.is_lost() {
+            return Ok(());
+        }
+        let reason = lock(&memory.gpu.trouble.reason).clone();
+        Err(Error::Runtime(format!(
+            "gpu:{} ({}): {}. The tensors that it held are gone; new ones can be made on it",
+            memory.gpu.index,
+            memory.gpu.info.name,
+            reason.unwrap_or_else(|| "the tensor is on another GPU".into())
+        )))
+    }
+
+    /// Loses the device, as a driver's reset does: for tests.
+    pub fn lose(&self) {
+        self.device.destroy();
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
     }
 
     /// Runs `make` and tells whether the driver had the memory for it.
@@ -173,6 +216,42 @@ impl Gpu {
         let refused = adapters::ready(scope.pop())?;
         Ok(refused.is_none().then_some(made))
     }
+}
+
+/// Lowers limits by the pairs of [`LIMITS_VARIABLE`].
+fn lower(limits: &mut wgpu::Limits, pairs: &str) -> Result<()> {
+    for pair in pairs.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let wrong = || Error::Value(format!("{LIMITS_VARIABLE}: '{pair}' is not a limit's name, '=' and its value"));
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let value: u64 = value.trim().parse().map_err(|_| wrong())?;
+        let small = value.min(u64::from(u32::MAX)) as u32;
+        match name.trim() {
+            "max_buffer_size" => limits.max_buffer_size = limits.max_buffer_size.min(value),
+            "max_storage_buffer_binding_size" => {
+                limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(value as _)
+            }
+            "max_compute_workgroups_per_dimension" => {
+                limits.max_compute_workgroups_per_dimension = limits.max_compute_workgroups_per_dimension.min(small)
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(())
+}
+
+/// A number of bytes with a unit behind it or without.
+fn bytes_of(text: &str) -> Result<u64> {
+    let text = text.trim();
+    let (digits, shift) = match text.bytes().last().map(|b| b.to_ascii_uppercase()) {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: Option<u64> = digits.trim().parse().ok();
+    number.and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| {
+        Error::Value(format!("{MEMORY_VARIABLE}: '{text}' is not a number of bytes, such as 500M or 4G"))
+    })
 }
 
 /// WebGPU's default limits, raised to the adapter's where kernels profit.

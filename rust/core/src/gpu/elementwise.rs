@@ -4,10 +4,12 @@
 //! Sizes, strides, offsets and numbers are parameters. The text depends on the program, on how each operand is walked, on
 //! which operands share memory, and on the number of dims left after joining.
 
+use super::copy;
 use super::device::Gpu;
-use super::encoder::Dispatch;
-use super::memory::Allocation;
-use super::pipelines::Access;
+use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
+use super::memory::{self, Allocation};
+use super::pipelines::{Access, Pipeline};
+use super::view::View;
 use super::wgsl::{assemble, declare, encode, load, number, read_number, register};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -18,12 +20,17 @@ use crate::sync::lock;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 const WORKGROUP: usize = 256;
 /// Elements an invocation computes.
 const GROUP: usize = 4;
+/// Words of the parameters before the dims.
+const HEADER: usize = 3;
+/// What the elements of a stretch are a multiple of, so that its results begin where a window may.
+const STRETCH: usize = 256;
 
 /// A program with a name for the cache of pipelines.
 #[derive(Debug)]
@@ -37,6 +44,16 @@ pub struct Operand<'a> {
     pub memory: &'a Allocation,
     pub offset: usize,
     pub strides: Dims,
+}
+
+impl<'a> Operand<'a> {
+    fn again(&self) -> Operand<'a> {
+        Operand { memory: self.memory, offset: self.offset, strides: self.strides.clone() }
+    }
+
+    fn view<'b>(&'b self, dtype: DType, shape: &'b [usize]) -> View<'b> {
+        View { memory: self.memory, offset: self.offset, dtype, shape, strides: &self.strides }
+    }
 }
 
 /// How an operand's elements are found.
@@ -74,7 +91,7 @@ impl Kernel {
     /// Computes every element of an index space of this shape; targets are dense with the given strides.
     pub fn run(
         &self,
-        gpu: &Gpu,
+        gpu: &Arc<Gpu>,
         shape: &[usize],
         strides: &[usize],
         operands: &[Operand],
@@ -88,25 +105,80 @@ impl Kernel {
         if u32::try_from(n).is_err() {
             return Err(Error::Runtime(format!("a tensor of {n} elements is beyond what gpu:{} can index", gpu.index)));
         }
+        if gpu.too_large(operands.iter().map(|o| o.memory).chain(targets.iter().copied())) {
+            return self.run_in_windows(gpu, shape, strides, operands, numbers, targets);
+        }
         let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
-        let s = Shape::new(&self.program, shape, strides, operands, targets);
+        let s = Shape::new(&self.program, shape, strides, operands, targets, false);
         if s.bindings.len() > limit {
             return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
         }
-        let mut buffers: SmallVec<[&Allocation; 8]> = SmallVec::new();
-        for (b, a) in
-            s.loads.iter().zip(operands.iter().map(|o| o.memory)).chain(s.stores.iter().zip(targets.iter().copied()))
-        {
-            if *b as usize == buffers.len() {
-                buffers.push(a);
-            }
-        }
-        let variant = ("elementwise", s.key(self.id));
-        let pipeline = gpu.pipeline(variant, || (assemble(&self.text(&s)), s.accesses()))?;
-        let groups = n.div_ceil(GROUP);
-        let parameters = s.parameters(&self.program, operands, numbers, n);
-        let grid = Gpu::grid(groups.div_ceil(WORKGROUP));
+        let buffers = s.buffers(operands, targets);
+        let pipeline = self.pipeline(gpu, &s)?;
+        let parameters = s.parameters(&self.program, operands, numbers, 0..n, &[]);
+        let grid = Gpu::grid(n.div_ceil(GROUP).div_ceil(WORKGROUP));
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups: grid })
+    }
+
+    fn pipeline(&self, gpu: &Gpu, s: &Shape) -> Result<Arc<Pipeline>> {
+        gpu.pipeline(("elementwise", s.key(self.id)), || (assemble(&self.text(s)), s.accesses()))
+    }
+
+    /// A shader cannot see all of some operand or result at once: the index space is cut into stretches, and each launch
+    /// binds what its stretch touches.
+    fn run_in_windows(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let n: usize = shape.iter().product();
+        let widest = self.program.loads.iter().chain(self.program.stores.iter().map(|s| &s.1)).map(|d| d.size()).max();
+        // One alignment for where a stretch begins inside a window, one for whole vectors at its end.
+        let room = gpu.window_bytes().saturating_sub(2 * WINDOW_ALIGNMENT) as usize / widest.unwrap_or(8);
+        let length = room / STRETCH * STRETCH;
+        if length == 0 {
+            return Err(Error::Runtime(format!(
+                "gpu:{} binds {} bytes at most, which is too little for any kernel",
+                gpu.index,
+                gpu.window_bytes()
+            )));
+        }
+        let s = Shape::new(&self.program, shape, strides, operands, targets, true);
+        let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
+        if s.bindings.len() > limit {
+            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+        }
+        // An operand that is walked across its memory is first brought into the results' order.
+        let scattered = |k: usize| {
+            s.walks[k] == Walk::Strided
+                && (0..n).step_by(length).any(|first| {
+                    let (from, to) = s.touched(k, operands[k].offset, first..(first + length).min(n));
+                    to - from > room
+                })
+        };
+        if let Some(k) = (0..operands.len()).find(|&k| scattered(k)) {
+            let dtype = self.program.loads[k];
+            let dense = memory::allocate(gpu, n * dtype.size())?;
+            let whole = Operand { memory: &dense, offset: 0, strides: Dims::from_slice(strides) };
+            copy::copy(gpu, &whole.view(dtype, shape), &operands[k].view(dtype, shape))?;
+            let mut operands: SmallVec<[Operand; 8]> = operands.iter().map(Operand::again).collect();
+            operands[k] = whole;
+            return self.run_in_windows(gpu, shape, strides, &operands, numbers, targets);
+        }
+        let (buffers, pipeline) = (s.buffers(operands, targets), self.pipeline(gpu, &s)?);
+        for first in (0..n).step_by(length) {
+            let stretch = first..(first + length).min(n);
+            let windows = s.windows(&self.program, operands, &buffers, stretch.clone());
+            let parameters = s.parameters(&self.program, operands, numbers, stretch.clone(), &windows);
+            let groups = Gpu::grid(stretch.len().div_ceil(GROUP).div_ceil(WORKGROUP));
+            let launch = Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups };
+            gpu.dispatch_windows(&launch, &windows)?;
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +187,7 @@ impl Kernel {
     /// lie where a later part still reads.
     fn run_in_parts(
         &self,
-        gpu: &Gpu,
+        gpu: &Arc<Gpu>,
         shape: &[usize],
         strides: &[usize],
         operands: &[Operand],
@@ -150,6 +222,7 @@ impl Shape {
         strides: &[usize],
         operands: &[Operand],
         targets: &[&Allocation],
+        apart: bool,
     ) -> Shape {
         let (dims, joined) = join_dims(shape, strides, operands);
         let expected = dims.contiguous_strides();
@@ -174,13 +247,13 @@ impl Shape {
             stores: SmallVec::new(),
             bindings: SmallVec::new(),
         };
-        s.bind(program, operands, targets);
+        s.bind(program, operands, targets, apart);
         s
     }
 
     /// Gives every distinct buffer a binding, in the order of first mention. A buffer is bound as vectors if all its readers
-    /// and writers take four neighbours of one size.
-    fn bind(&mut self, program: &Program, operands: &[Operand], targets: &[&Allocation]) {
+    /// and writers take four neighbours of one size. `apart` gives every operand that no result overwrites a binding of its own.
+    fn bind(&mut self, program: &Program, operands: &[Operand], targets: &[&Allocation], apart: bool) {
         let mut ids: SmallVec<[u64; 8]> = SmallVec::new();
         let uses = operands.iter().map(|o| o.memory.id).chain(targets.iter().map(|t| t.id));
         for (k, id) in uses.enumerate() {
@@ -189,7 +262,8 @@ impl Shape {
                 Some(t) => (program.stores[t].1.size() as u8, true, true),
             };
             let size = if wide { size } else { 0 };
-            let at = ids.iter().position(|&i| i == id).unwrap_or_else(|| {
+            let alone = apart && !targets.iter().any(|t| t.id == id);
+            let at = ids.iter().position(|&i| i == id && !alone).unwrap_or_else(|| {
                 ids.push(id);
                 self.bindings.push((size, false));
                 ids.len() - 1
@@ -225,16 +299,94 @@ impl Shape {
         self.walks.contains(&Walk::Strided)
     }
 
-    /// Words: groups of elements, the last element, the dims if one operand is strided, then per operand its offset and, if
-    /// strided, its strides, then the numbers.
-    fn parameters(&self, program: &Program, operands: &[Operand], numbers: &[u64], n: usize) -> SmallVec<[u32; 64]> {
-        let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n.div_ceil(GROUP) as u32, n as u32 - 1]);
+    fn buffers<'a>(&self, operands: &[Operand<'a>], targets: &[&'a Allocation]) -> SmallVec<[&'a Allocation; 8]> {
+        let mut buffers: SmallVec<[&Allocation; 8]> = SmallVec::new();
+        let of_loads = self.loads.iter().zip(operands.iter().map(|o| o.memory));
+        for (b, a) in of_loads.chain(self.stores.iter().zip(targets.iter().copied())) {
+            if *b as usize == buffers.len() {
+                buffers.push(a);
+            }
+        }
+        buffers
+    }
+
+    /// The first element of operand `k`'s memory that a stretch of the index space touches, and the one after the last.
+    fn touched(&self, k: usize, offset: usize, stretch: Range<usize>) -> (usize, usize) {
+        match self.walks[k] {
+            Walk::Constant => (offset, offset + 1),
+            Walk::Linear | Walk::Wide => (offset + stretch.start, offset + stretch.end),
+            Walk::Strided => {
+                // Strides may be negative.
+                let (mut from, mut last) = (offset as isize, offset as isize);
+                let mut inner: usize = self.dims.iter().product();
+                // Until the stretch crosses a dim's end it moves along that dim only; from there on it may touch everything.
+                let mut whole = false;
+                for (&d, &s) in self.dims.iter().zip(self.strides[k].iter()) {
+                    let size = inner;
+                    inner /= d;
+                    let (mut a, mut b) = (stretch.start % size / inner, (stretch.end - 1) % size / inner);
+                    if whole {
+                        (a, b) = (0, d - 1);
+                    }
+                    whole |= a != b;
+                    let (a, b) = (a as isize * s as isize, b as isize * s as isize);
+                    from += a.min(b);
+                    last += a.max(b);
+                }
+                (from as usize, last as usize + 1)
+            }
+        }
+    }
+
+    /// What each binding has to show for a stretch of the index space.
+    fn windows(
+        &self,
+        program: &Program,
+        operands: &[Operand],
+        buffers: &[&Allocation],
+        stretch: Range<usize>,
+    ) -> SmallVec<[Window; 8]> {
+        let mut ranges: SmallVec<[(u64, u64); 8]> = SmallVec::from_elem((u64::MAX, 0), buffers.len());
+        let mut show = |b: u8, (from, to): (usize, usize), size: usize| {
+            let r = &mut ranges[b as usize];
+            // Whole vectors are read and written.
+            *r = (r.0.min((from * size) as u64), r.1.max((to * size) as u64 + 32));
+        };
+        for (k, &b) in self.loads.iter().enumerate() {
+            show(b, self.touched(k, operands[k].offset, stretch.clone()), program.loads[k].size());
+        }
+        for (&b, (_, dtype)) in self.stores.iter().zip(&program.stores) {
+            show(b, (stretch.start, stretch.end), dtype.size());
+        }
+        let window = |((from, to), memory): (&(u64, u64), &&Allocation)| {
+            let from = from / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+            (from, (to.next_multiple_of(16)).min(memory.buffer.size()) - from)
+        };
+        ranges.iter().zip(buffers).map(window).collect()
+    }
+
+    /// Words: groups of elements, the last element, the first, the dims if one operand is strided, then per operand its offset
+    /// and, if strided, its strides, then the numbers. Offsets are such that the offset plus the position in the index space is
+    /// the position in the window; for what is read four at a time, plus the position in the stretch.
+    fn parameters(
+        &self,
+        program: &Program,
+        operands: &[Operand],
+        numbers: &[u64],
+        stretch: Range<usize>,
+        windows: &[Window],
+    ) -> SmallVec<[u32; 64]> {
+        let groups = stretch.len().div_ceil(GROUP) as u32;
+        let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[groups, stretch.end as u32 - 1, stretch.start as u32]);
         if self.strided() {
             p.extend(self.dims.iter().map(|&d| d as u32));
         }
-        for ((walk, operand), strides) in self.walks.iter().zip(operands).zip(&self.strides) {
-            p.push(operand.offset as u32);
-            if *walk == Walk::Strided {
+        for (k, (operand, strides)) in operands.iter().zip(&self.strides).enumerate() {
+            let walk = self.walks[k];
+            let shown = windows.get(self.loads[k] as usize).map_or(0, |w| w.0 as usize / program.loads[k].size());
+            let ahead = if walk == Walk::Wide { stretch.start } else { 0 };
+            p.push((operand.offset + ahead).wrapping_sub(shown) as u32);
+            if walk == Walk::Strided {
                 p.extend(strides.iter().map(|&s| s as u32));
             }
         }
@@ -312,11 +464,11 @@ impl Kernel {
         }
         t.push_str(") -> Results {\n");
         let rank = if s.strided() { s.dims.len() } else { 0 };
-        let mut at = 2 + rank;
+        let mut at = HEADER + rank;
         if rank > 0 {
             t.push_str("    var rest = element;\n");
             for d in (1..rank).rev() {
-                let _ = writeln!(t, "    let c{d} = rest % P({}u);\n    rest = rest / P({}u);", 2 + d, 2 + d);
+                let _ = writeln!(t, "    let c{d} = rest % P({at}u);\n    rest = rest / P({at}u);", at = HEADER + d);
             }
             t.push_str("    let c0 = rest;\n");
         }
@@ -365,8 +517,8 @@ impl Kernel {
     fn write_main(&self, t: &mut String, s: &Shape) {
         let p = &self.program;
         t.push_str("@compute @workgroup_size(256)\nfn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {\n");
-        t.push_str("    let g = id.x + id.y * grid.x * 256u;\n    if (g >= P(0u)) { return; }\n");
-        let mut at = 2 + if s.strided() { s.dims.len() } else { 0 };
+        t.push_str("    let g = id.x + id.y * grid.x * 256u;\n    if (g >= P(0u)) { return; }\n    let first = P(2u) + 4u * g;\n");
+        let mut at = HEADER + if s.strided() { s.dims.len() } else { 0 };
         for (k, walk) in s.walks.iter().enumerate() {
             if *walk == Walk::Wide {
                 let b = s.loads[k];
@@ -385,7 +537,7 @@ impl Kernel {
             at += 1 + if *walk == Walk::Strided { s.dims.len() } else { 0 };
         }
         for j in 0..GROUP {
-            let element = if j == 0 { "4u * g".to_string() } else { format!("min(4u * g + {j}u, P(1u))") };
+            let element = if j == 0 { "first".to_string() } else { format!("min(first + {j}u, P(1u))") };
             let mut call = format!("    let r{j} = compute({element}");
             for (k, walk) in s.walks.iter().enumerate() {
                 if *walk == Walk::Wide {
@@ -399,6 +551,45 @@ impl Kernel {
         }
         t.push_str("}\n");
     }
+}
+
+/// The texts of a program with its operands walked in each way and bound in each way, for tests.
+#[cfg(test)]
+pub fn samples(kernel: &Kernel) -> Vec<String> {
+    let p = &kernel.program;
+    let count = p.loads.len();
+    let mut texts = Vec::new();
+    for walk in [Walk::Linear, Walk::Wide, Walk::Constant, Walk::Strided] {
+        let wide = walk == Walk::Wide;
+        let mut bindings: SmallVec<[(u8, bool); 8]> =
+            p.loads.iter().map(|d| (if wide { d.size() as u8 } else { 0 }, false)).collect();
+        let mut stores: SmallVec<[u8; 4]> = SmallVec::new();
+        for (_, dtype) in &p.stores {
+            stores.push(bindings.len() as u8);
+            bindings.push((dtype.size() as u8, true));
+        }
+        let dims = Dims::from_slice(if walk == Walk::Strided { &[3, 5, 7] } else { &[105] });
+        let mut s = Shape {
+            strides: SmallVec::from_elem(dims.clone(), count),
+            dims,
+            walks: SmallVec::from_elem(walk, count),
+            loads: (0..count as u8).collect(),
+            stores,
+            bindings,
+        };
+        texts.push(kernel.text(&s));
+        // In place: the first operand's memory is the result's.
+        if let (Some(load), Some((_, store))) = (p.loads.first(), p.stores.first()) {
+            let together = wide && load.size() == store.size();
+            s.bindings[count].0 = if together { store.size() as u8 } else { 0 };
+            s.loads[0] = count as u8;
+            if wide && !together {
+                s.walks[0] = Walk::Linear;
+            }
+            texts.push(kernel.text(&s));
+        }
+    }
+    texts
 }
 
 /// Element `j` of the four that load `k` read at once.

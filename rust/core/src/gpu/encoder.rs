@@ -7,10 +7,13 @@ use super::memory::Allocation;
 use super::pipelines::{PARAMETER_BYTES, Pipeline};
 use super::timing::Timer;
 use crate::error::{Error, Result};
+use crate::exec;
 use crate::sync::lock;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Submissions that may be on their way: a further one waits for the oldest.
 const IN_FLIGHT: usize = 3;
@@ -22,6 +25,11 @@ const CHUNK: u64 = 256 << 10;
 const GROUPS: usize = 16384;
 /// Workgroups a dimension of a dispatch may have on any device.
 pub const MAX_GROUPS: u32 = 65535;
+/// What the first byte of a stretch of a buffer is a multiple of, on any device.
+pub const WINDOW_ALIGNMENT: u64 = 256;
+/// How long to look for the end of a submission without a pause, and the longest pause.
+const AWAKE: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// One kernel launch.
 pub struct Dispatch<'a> {
@@ -32,7 +40,11 @@ pub struct Dispatch<'a> {
     pub groups: [u32; 3],
 }
 
-type GroupKey = (u64, SmallVec<[u64; 8]>);
+/// A stretch of a buffer that a launch binds: its first byte, a multiple of [`WINDOW_ALIGNMENT`], and its bytes.
+pub type Window = (u64, u64);
+
+/// By the layout, the buffers' names, and the stretches of them where they are not bound as a whole.
+type GroupKey = (u64, SmallVec<[u64; 8]>, SmallVec<[Window; 8]>);
 
 /// What is encoded and not submitted, and the caches of encoding.
 pub struct Work {
@@ -45,7 +57,9 @@ pub struct Work {
     staged: Vec<u8>,
     chunks: Vec<(wgpu::Buffer, wgpu::BindGroup)>,
     groups: HashMap<GroupKey, wgpu::BindGroup>,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// How many submissions were sent, and the numbers of those that may be on their way.
+    sent: u64,
+    in_flight: VecDeque<u64>,
     readback: HashMap<u64, wgpu::Buffer>,
     /// There while launches are timed.
     pub(super) timer: Option<Box<Timer>>,
@@ -72,6 +86,7 @@ impl Work {
             staged: Vec::new(),
             chunks: Vec::new(),
             groups: HashMap::new(),
+            sent: 0,
             in_flight: VecDeque::new(),
             readback: HashMap::new(),
             timer: None,
@@ -102,25 +117,34 @@ impl Work {
         ((at / CHUNK) as usize, (at % CHUNK) as u32)
     }
 
-    fn group(&mut self, gpu: &Gpu, d: &Dispatch) -> wgpu::BindGroup {
-        let key: GroupKey = (d.pipeline.layout.id, d.buffers.iter().map(|b| b.id).collect());
+    fn group(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<wgpu::BindGroup> {
+        let mut shown: SmallVec<[Window; 8]> = SmallVec::from_slice(windows);
+        if windows.is_empty() && d.buffers.iter().any(|b| b.part.is_some()) {
+            for b in d.buffers {
+                shown.push(b.part.map_or_else(|| Ok((0, gpu.whole(b, &d.pipeline.name)?)), Ok)?);
+            }
+        }
+        let key: GroupKey = (d.pipeline.layout.id, d.buffers.iter().map(|b| b.id).collect(), shown);
         if let Some(found) = self.groups.get(&key) {
-            return found.clone();
+            return Ok(found.clone());
         }
         if self.groups.len() >= GROUPS {
             self.groups.clear();
         }
-        let entries: SmallVec<[wgpu::BindGroupEntry; 8]> = d
-            .buffers
-            .iter()
-            .enumerate()
-            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.buffer.as_entire_binding() })
-            .collect();
+        let mut entries: SmallVec<[wgpu::BindGroupEntry; 8]> = SmallVec::new();
+        for (i, b) in d.buffers.iter().enumerate() {
+            let (offset, bytes) = match key.2.get(i) {
+                Some(w) => *w,
+                None => (0, gpu.whole(b, &d.pipeline.name)?),
+            };
+            let binding = wgpu::BufferBinding { buffer: &b.buffer, offset, size: std::num::NonZero::new(bytes) };
+            entries.push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
+        }
         let layout = &d.pipeline.layout.layout;
         let made = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
         self.counters.bind_groups += 1;
         self.groups.insert(key, made.clone());
-        made
+        Ok(made)
     }
 
     fn grow_chunks(&mut self, gpu: &Gpu, count: usize) {
@@ -142,10 +166,12 @@ impl Work {
         }
     }
 
-    fn dispatch(&mut self, gpu: &Gpu, d: &Dispatch) -> Result<()> {
+    fn dispatch(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<()> {
+        d.buffers.iter().try_for_each(|b| gpu.check_memory(b))?;
+        let groups = gpu.fit(d.groups, d.pipeline)?;
         let (chunk, offset) = self.stage(d.parameters);
         self.grow_chunks(gpu, chunk + 1);
-        let group = self.group(gpu, d);
+        let group = self.group(gpu, d, windows)?;
         self.open_pass(gpu, &d.pipeline.name);
         let Some(pass) = &mut self.pass else { return Err(Error::Internal("no compute pass".into())) };
         if self.current != d.pipeline.id {
@@ -154,7 +180,7 @@ impl Work {
         }
         pass.set_bind_group(0, &self.chunks[chunk].1, &[offset]);
         pass.set_bind_group(1, &group, &[]);
-        pass.dispatch_workgroups(d.groups[0], d.groups[1], d.groups[2]);
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         self.dispatches += 1;
         self.counters.dispatches += 1;
         if self.dispatches >= BATCH {
@@ -164,9 +190,16 @@ impl Work {
     }
 
     /// Sends what is encoded, if anything is, and waits while too much is on its way.
-    pub(super) fn submit(&mut self, gpu: &Gpu) -> Result<Option<wgpu::SubmissionIndex>> {
+    pub(super) fn submit(&mut self, gpu: &Gpu) -> Result<()> {
+        self.send(gpu);
+        // Work is half encoded here: a stop would have it done twice.
+        self.surplus().into_iter().try_for_each(|oldest| gpu.wait(oldest, false))
+    }
+
+    /// Sends what is encoded, if anything is; its number.
+    fn send(&mut self, gpu: &Gpu) -> Option<u64> {
         self.end_pass();
-        let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
+        let mut encoder = self.encoder.take()?;
         if let Some(timer) = &mut self.timer {
             timer.resolve(gpu, &mut encoder);
         }
@@ -175,27 +208,29 @@ impl Work {
         }
         self.staged.clear();
         self.dispatches = 0;
-        let index = gpu.queue.submit([encoder.finish()]);
+        gpu.queue.submit([encoder.finish()]);
+        self.sent += 1;
+        let (number, done) = (self.sent, gpu.done.clone());
+        gpu.queue.on_submitted_work_done(move || {
+            done.fetch_max(number, Ordering::Release);
+        });
         self.counters.submissions += 1;
-        self.in_flight.push_back(index.clone());
-        while self.in_flight.len() > IN_FLIGHT {
-            if let Some(oldest) = self.in_flight.pop_front() {
-                self.wait(gpu, oldest)?;
-            }
+        self.in_flight.push_back(number);
+        Some(number)
+    }
+
+    /// The last of the submissions to wait for, so that no more than [`IN_FLIGHT`] are on their way.
+    fn surplus(&mut self) -> Option<u64> {
+        let count = self.in_flight.len().saturating_sub(IN_FLIGHT);
+        self.counters.waits += u64::from(count > 0);
+        self.in_flight.drain(..count).next_back()
+    }
+
+    fn readback_buffer(&mut self, gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+        let size = bytes.next_power_of_two().clamp(256, gpu.limits.max_buffer_size.max(bytes));
+        if let Some(kept) = self.readback.remove(&size) {
+            return Ok(kept);
         }
-        Ok(Some(index))
-    }
-
-    fn wait(&mut self, gpu: &Gpu, index: wgpu::SubmissionIndex) -> Result<()> {
-        self.counters.waits += 1;
-        gpu.device
-            .poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None })
-            .map_err(|e| Error::Runtime(format!("gpu:{} did not finish its work: {e}", gpu.index)))?;
-        Ok(())
-    }
-
-    fn readback_buffer(&mut self, gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-        let size = bytes.next_power_of_two().max(256);
         let make = || {
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("readback"),
@@ -204,7 +239,8 @@ impl Work {
                 mapped_at_creation: false,
             })
         };
-        self.readback.remove(&size).unwrap_or_else(make)
+        gpu.with_memory(make)?
+            .ok_or_else(|| Error::OutOfMemory(format!("out of memory: no room to read back {bytes} bytes")))
     }
 }
 
@@ -212,24 +248,77 @@ impl Gpu {
     /// Encodes a kernel launch.
     pub fn dispatch(&self, d: &Dispatch) -> Result<()> {
         debug_assert!(d.parameters.len() as u64 * 4 <= PARAMETER_BYTES);
-        lock(&self.work).dispatch(self, d)
+        lock(&self.work).dispatch(self, d, &[])
     }
 
-    /// Sends everything that is encoded, without waiting for it.
+    /// Encodes a kernel launch that binds a stretch of every buffer.
+    pub fn dispatch_windows(&self, d: &Dispatch, windows: &[Window]) -> Result<()> {
+        lock(&self.work).dispatch(self, d, windows)
+    }
+
+    /// The most bytes of a buffer that a shader sees at once, as a multiple of what a window starts at.
+    pub fn window_bytes(&self) -> u64 {
+        let limit = self.limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX));
+        limit / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT
+    }
+
+    /// Whether a shader cannot see all of some buffer at once.
+    pub fn too_large<'a>(&self, mut buffers: impl Iterator<Item = &'a Allocation>) -> bool {
+        let limit = self.window_bytes();
+        buffers.any(|b| b.used > limit)
+    }
+
+    /// The bytes with which a buffer is bound as a whole.
+    pub(super) fn whole(&self, b: &Allocation, kernel: &str) -> Result<u64> {
+        let limit = self.window_bytes();
+        if b.used <= limit {
+            return Ok(b.buffer.size().min(limit));
+        }
+        Err(Error::Runtime(format!(
+            "a tensor of {} bytes is larger than what a shader of gpu:{} ({}) can see at once, {limit} bytes \
+             (max_storage_buffer_binding_size), and the kernel {kernel} does not work in parts: split the tensor",
+            b.used, self.index, self.info.name
+        )))
+    }
+
+    /// A grid of as many groups within the device's limit. The backend's shaders number their groups through (`group.x + group.y * grid.x`)
+    /// and drop those beyond their count, so the form does not matter to them.
+    fn fit(&self, groups: [u32; 3], kernel: &Pipeline) -> Result<[u32; 3]> {
+        let limit = self.limits.max_compute_workgroups_per_dimension;
+        if groups.iter().all(|&g| g <= limit) {
+            return Ok(groups);
+        }
+        let count: u64 = groups.iter().map(|&g| u64::from(g)).product();
+        let rows = count.div_ceil(u64::from(limit));
+        if rows > u64::from(limit) || !kernel.own {
+            return Err(Error::Runtime(format!(
+                "{}: {groups:?} workgroups are more than gpu:{} ({}) takes in one launch, {limit} a dimension",
+                kernel.name, self.index, self.info.name
+            )));
+        }
+        Ok([limit, rows as u32, 1])
+    }
+
+    /// Sends everything that is encoded; waits only while too much is on its way.
     pub fn submit(&self, doing: &str) -> Result<()> {
-        lock(&self.work).submit(self)?;
+        let surplus = {
+            let mut work = lock(&self.work);
+            work.send(self);
+            work.surplus()
+        };
+        surplus.into_iter().try_for_each(|oldest| self.wait(oldest, true))?;
         self.check(doing)
     }
 
     /// Waits until everything that was recorded is done.
     pub fn synchronize(&self) -> Result<()> {
-        let mut work = lock(&self.work);
-        work.submit(self)?;
-        if let Some(last) = work.in_flight.pop_back() {
-            work.in_flight.clear();
-            work.wait(self, last)?;
-        }
-        drop(work);
+        let last = {
+            let mut work = lock(&self.work);
+            work.send(self);
+            work.counters.waits += u64::from(!work.in_flight.is_empty());
+            work.in_flight.drain(..).next_back()
+        };
+        last.into_iter().try_for_each(|last| self.wait(last, true))?;
         let flags = lock(&self.guards).unread();
         if let Some(flags) = flags {
             self.download(&flags, &mut [0; 4])?;
@@ -237,11 +326,45 @@ impl Gpu {
         self.check("synchronize")
     }
 
+    /// Waits for a submission. `yielding` says that Ctrl-C ends the wait; then no lock may be held, as the interpreter's is taken.
+    ///
+    /// The runtime's own wait cannot be interrupted, and with a time limit it is not safe beside other threads' waits.
+    fn wait(&self, number: u64, yielding: bool) -> Result<()> {
+        let begin = Instant::now();
+        while self.done.load(Ordering::Acquire) < number {
+            let polled = self.device.poll(wgpu::PollType::Poll);
+            if self.done.load(Ordering::Acquire) >= number {
+                break;
+            }
+            if self.is_lost() {
+                return self.check("waiting for it");
+            }
+            if let Err(e) = polled {
+                self.check("waiting for it")?;
+                return Err(Error::Runtime(format!("gpu:{} did not finish its work: {e}", self.index)));
+            }
+            if yielding && exec::interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let waited = begin.elapsed();
+            if waited < AWAKE {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep((waited / 32).min(PAUSE));
+            }
+        }
+        Ok(())
+    }
+
     /// Copies between buffers, in order with the kernels. Sizes and offsets are multiples of 4.
-    pub fn copy(&self, source: &Allocation, from: u64, target: &Allocation, to: u64, bytes: u64) {
+    pub fn copy(&self, source: &Allocation, from: u64, target: &Allocation, to: u64, bytes: u64) -> Result<()> {
+        self.check_memory(source)?;
+        self.check_memory(target)?;
         let mut work = lock(&self.work);
         work.end_pass();
+        let (from, to) = (from + source.part.map_or(0, |p| p.0), to + target.part.map_or(0, |p| p.0));
         work.encoder(self).copy_buffer_to_buffer(&source.buffer, from, &target.buffer, to, bytes);
+        Ok(())
     }
 
     /// Copies host memory to the start of a buffer, in order with the kernels.
@@ -249,6 +372,7 @@ impl Gpu {
         if data.is_empty() {
             return Ok(());
         }
+        self.check_memory(target)?;
         let size = (data.len() as u64).next_multiple_of(4);
         let staging = self.with_memory(|| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -275,22 +399,31 @@ impl Gpu {
         if data.is_empty() {
             return Ok(());
         }
+        self.check_memory(source)?;
         let own = (data.len() as u64).next_multiple_of(4);
         let flags = lock(&self.guards).to_read();
         let bytes = own + flags.as_ref().map_or(0, |_| FLAG_BYTES as u64);
-        let mut work = lock(&self.work);
-        let staging = work.readback_buffer(self, bytes);
-        work.end_pass();
-        work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
-        if let Some(flags) = &flags {
-            work.encoder(self).copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
-        }
-        let index = work.submit(self)?;
+        let (staging, number) = {
+            let mut work = lock(&self.work);
+            let staging = work.readback_buffer(self, bytes)?;
+            work.end_pass();
+            work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
+            if let Some(flags) = &flags {
+                work.encoder(self).copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
+            }
+            work.counters.waits += 1;
+            let number = work.send(self);
+            work.in_flight.clear();
+            (staging, number)
+        };
         let outcome = Arc::new(std::sync::Mutex::new(None));
         let seen = outcome.clone();
         staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |r| *lock(&seen) = Some(r.is_ok()));
-        if let Some(index) = index {
-            work.wait(self, index)?;
+        number.into_iter().try_for_each(|number| self.wait(number, true))?;
+        // Another thread that waited at the same time may have to call back yet.
+        while lock(&outcome).is_none() && !self.is_lost() {
+            std::thread::yield_now();
+            let _ = self.device.poll(wgpu::PollType::Poll);
         }
         if *lock(&outcome) != Some(true) {
             self.check("reading a tensor")?;
@@ -304,8 +437,7 @@ impl Gpu {
         let broken = lock(&self.guards).broken(&view[own as usize..]);
         drop(view);
         staging.unmap();
-        work.readback.insert(staging.size(), staging);
-        drop(work);
+        lock(&self.work).readback.insert(staging.size(), staging);
         if let (Some(error), Some(flags)) = (broken, flags) {
             self.upload(&flags, &[0; FLAG_BYTES])?;
             return Err(error);
@@ -313,10 +445,12 @@ impl Gpu {
         self.check("reading a tensor")
     }
 
-    /// Drops the bind groups of buffers that are gone.
+    /// Drops the bind groups of buffers that are gone, and the buffers for reading back.
     pub(super) fn forget_buffers(&self, ids: impl Iterator<Item = u64>) {
         let gone: std::collections::HashSet<u64> = ids.collect();
-        lock(&self.work).groups.retain(|(_, buffers), _| !buffers.iter().any(|b| gone.contains(b)));
+        let mut work = lock(&self.work);
+        work.readback.clear();
+        work.groups.retain(|(_, buffers, _), _| !buffers.iter().any(|b| gone.contains(b)));
     }
 
     pub fn counters(&self) -> Counters {

@@ -3,11 +3,13 @@
 //! Commands run in the order in which they are encoded, so a buffer may be handed out again as soon as its last user is
 //! encoded: what comes later overwrites it later.
 
-use super::device::Gpu;
+use super::device::{Gpu, MEMORY_VARIABLE};
+use super::encoder::Window;
 use crate::error::{Error, Result};
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes are multiples of this, so that kernels may read and write whole vectors past the last element.
 const GRAIN: u64 = 256;
@@ -16,9 +18,27 @@ const GRAIN: u64 = 256;
 pub struct Allocation {
     pub gpu: Arc<Gpu>,
     pub buffer: wgpu::Buffer,
-    /// Never used twice: names the buffer in the cache of bind groups.
+    /// Never used twice in a process: names the buffer in the cache of bind groups, and where operands share memory.
     pub id: u64,
     bytes: u64,
+    /// Of `bytes`, what was asked for.
+    pub used: u64,
+    /// A stretch of memory that somebody else holds, as if it were a buffer.
+    pub part: Option<Window>,
+}
+
+impl Allocation {
+    /// A stretch of the memory as if it were a buffer. It must not outlive the memory's use.
+    pub fn window(&self, window: Window) -> Allocation {
+        Allocation {
+            gpu: self.gpu.clone(),
+            buffer: self.buffer.clone(),
+            id: self.id,
+            bytes: window.1,
+            used: window.1,
+            part: Some(window),
+        }
+    }
 }
 
 impl std::fmt::Debug for Allocation {
@@ -27,11 +47,12 @@ impl std::fmt::Debug for Allocation {
     }
 }
 
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// Free buffers and the sums of what is held.
 #[derive(Default)]
 pub struct Pool {
     free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
-    next: u64,
     pub stats: Stats,
 }
 
@@ -72,7 +93,7 @@ pub fn allocate(gpu: &Arc<Gpu>, bytes: usize) -> Result<Allocation> {
     let mut pool = lock(&gpu.pool);
     pool.stats.allocated += size;
     pool.stats.peak = pool.stats.peak.max(pool.stats.allocated);
-    Ok(Allocation { gpu: gpu.clone(), buffer, id, bytes: size })
+    Ok(Allocation { gpu: gpu.clone(), buffer, id, bytes: size, used: bytes as u64, part: None })
 }
 
 fn create(gpu: &Arc<Gpu>, size: u64) -> Result<(u64, wgpu::Buffer)> {
@@ -83,7 +104,10 @@ fn create(gpu: &Arc<Gpu>, size: u64) -> Result<(u64, wgpu::Buffer)> {
         usage: U::STORAGE | U::COPY_SRC | U::COPY_DST,
         mapped_at_creation: false,
     };
-    let make = || gpu.with_memory(|| gpu.device.create_buffer(&descriptor));
+    let make = || match over_budget(gpu, size) {
+        true => Ok(None),
+        false => gpu.with_memory(|| gpu.device.create_buffer(&descriptor)),
+    };
     let made = match make()? {
         Some(b) => Some(b),
         None => {
@@ -94,16 +118,23 @@ fn create(gpu: &Arc<Gpu>, size: u64) -> Result<(u64, wgpu::Buffer)> {
     };
     let buffer = made.ok_or_else(|| {
         let held = lock(&gpu.pool).stats;
+        let who = match gpu.budget {
+            Some(most) if held.reserved + size > most => format!("{MEMORY_VARIABLE} allows {most} bytes"),
+            _ => format!("{} refused them", gpu.info.name),
+        };
         Error::OutOfMemory(format!(
-            "out of memory: gpu:{} ({}) refused {size} bytes; {} bytes are in use by tensors",
-            gpu.index, gpu.info.name, held.allocated
+            "out of memory: gpu:{} has no room for {size} bytes: {who}, and tensors hold {} bytes",
+            gpu.index, held.allocated
         ))
     })?;
     let mut pool = lock(&gpu.pool);
-    pool.next += 1;
     pool.stats.created += 1;
     pool.stats.reserved += size;
-    Ok((pool.next, buffer))
+    Ok((NEXT.fetch_add(1, Ordering::Relaxed), buffer))
+}
+
+fn over_budget(gpu: &Gpu, size: u64) -> bool {
+    gpu.budget.is_some_and(|most| lock(&gpu.pool).stats.reserved + size > most)
 }
 
 /// Gives every free buffer back to the driver.
@@ -128,6 +159,9 @@ impl Pool {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
+        if self.part.is_some() {
+            return;
+        }
         let mut pool = lock(&self.gpu.pool);
         pool.stats.allocated -= self.bytes;
         pool.free.entry(self.bytes).or_default().push((self.id, self.buffer.clone()));

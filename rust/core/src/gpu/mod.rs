@@ -23,6 +23,7 @@ pub mod loss;
 pub mod matmul;
 pub mod memory;
 pub mod norm;
+pub mod parts;
 pub mod pipelines;
 pub mod prefix;
 pub mod reduce;
@@ -35,6 +36,8 @@ pub mod sort;
 pub mod sorting;
 pub mod text;
 pub mod timing;
+#[cfg(test)]
+mod translation;
 pub mod view;
 pub mod walk;
 pub mod wgsl;
@@ -49,6 +52,16 @@ use view::View;
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
 pub fn execute(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
+    if gpu.too_large(ins.iter().chain(outs).map(|v| v.memory)) {
+        let whole = |ins: &[View], outs: &[View]| execute_whole(gpu, op, ins, numbers, outs);
+        if let Some(done) = parts::run(gpu, op, ins, numbers, outs, whole) {
+            return done;
+        }
+    }
+    execute_whole(gpu, op, ins, numbers, outs)
+}
+
+fn execute_whole(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
     match op {
         Op::Arange => create::arange(gpu, numbers[0], numbers[1], &outs[0]),
         Op::Cat(dim) => create::cat(gpu, *dim as usize, ins, &outs[0]),

@@ -6,11 +6,16 @@ use crate::exec::OPTIONS;
 use crate::sync::lock;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `1` keeps the runtime's bounds checks in our shaders: slow, for tests.
 pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
+
+/// A folder that gets the text of every shader that is compiled, for tools that check them.
+pub const SHADERS_VARIABLE: &str = "CORTEN_GPU_SHADERS";
 
 /// Bytes of the block of parameters that every kernel reads: sizes, strides, offsets and numbers.
 pub const PARAMETER_BYTES: u64 = 4096;
@@ -27,6 +32,8 @@ pub enum Access {
 pub struct Pipeline {
     pub id: u64,
     pub name: String,
+    /// One of the backend's own kernels, which number their groups through; not one of a program's.
+    pub own: bool,
     pub pipeline: wgpu::ComputePipeline,
     pub layout: Arc<BindLayout>,
 }
@@ -49,6 +56,7 @@ pub struct Pipelines {
     pub parameters: wgpu::BindGroupLayout,
     cache: Option<wgpu::PipelineCache>,
     checks: bool,
+    collect: Option<PathBuf>,
     /// Shaders compiled so far.
     pub compiled: u64,
 }
@@ -74,6 +82,7 @@ impl Pipelines {
             parameters: device.create_bind_group_layout(&descriptor),
             cache,
             checks: std::env::var(CHECKS_VARIABLE).is_ok_and(|v| v == "1"),
+            collect: std::env::var_os(SHADERS_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from),
             compiled: 0,
         }
     }
@@ -171,6 +180,11 @@ impl Gpu {
         if OPTIONS.debug.load(Relaxed) >= 3 {
             eprintln!("corten: shader {name}\n{source}");
         }
+        if let Some(folder) = all.collect.as_ref().filter(|_| own) {
+            collect(folder, name, source).map_err(|e| {
+                Error::Runtime(format!("{SHADERS_VARIABLE}: {} could not be written: {e}", folder.display()))
+            })?;
+        }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = all.layout(&self.device, accesses);
         let descriptor =
@@ -202,8 +216,22 @@ impl Gpu {
         if let Some(cache) = &all.cache {
             disk::save_sometimes(&self.info, cache, all.compiled);
         }
-        Ok(Pipeline { id: all.compiled, name: name.to_string(), pipeline, layout })
+        Ok(Pipeline { id: all.compiled, name: name.to_string(), own, pipeline, layout })
     }
+}
+
+/// Writes a shader's text to a file of its own; other processes may write the same one.
+fn collect(folder: &Path, name: &str, source: &str) -> std::io::Result<()> {
+    let mut hash = DefaultHasher::new();
+    source.hash(&mut hash);
+    let file = folder.join(format!("{name}-{:016x}.wgsl", hash.finish()));
+    if file.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    let partial = file.with_extension(std::process::id().to_string());
+    std::fs::write(&partial, source)?;
+    std::fs::rename(&partial, &file)
 }
 
 fn numbered(source: &str) -> String {
@@ -254,7 +282,11 @@ mod disk {
         let (target, data) = (file(info)?, cache.get_data()?);
         std::fs::create_dir_all(target.parent()?).ok()?;
         let partial = target.with_extension(format!("{}.part", std::process::id()));
-        std::fs::write(&partial, data).ok()?;
-        std::fs::rename(&partial, &target).ok()
+        let written = std::fs::write(&partial, data).and_then(|()| std::fs::rename(&partial, &target));
+        if written.is_err() {
+            // A full disk must not keep the beginning.
+            let _ = std::fs::remove_file(&partial);
+        }
+        written.ok()
     }
 }

@@ -1,7 +1,8 @@
 //! Reductions: a workgroup or an invocation folds an output's elements; long ones are split and merged by a second launch.
 
+use super::copy;
 use super::device::Gpu;
-use super::encoder::Dispatch;
+use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
 use super::text::{Text, arithmetic, extremes};
@@ -9,6 +10,7 @@ use super::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Reduction;
+use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -44,6 +46,23 @@ impl Axes {
     fn count(&self) -> usize {
         self.0.iter().map(|a| a.0).product()
     }
+    /// The first axis, the one that is cut where a shader cannot see everything.
+    fn outer(&self) -> (usize, usize) {
+        self.0.first().copied().unwrap_or((1, 0))
+    }
+    /// The same axes with another size of the first.
+    fn cut(&self, size: usize) -> Axes {
+        let mut axes = Axes(self.0.clone());
+        axes.0.iter_mut().take(1).for_each(|a| a.0 = size);
+        axes
+    }
+    /// How far the elements reach before and behind the first. Strides may be negative.
+    fn reach(&self) -> (usize, usize) {
+        self.0.iter().fold((0, 0), |(before, behind), &(size, stride)| {
+            let way = (size as isize - 1) * stride as isize;
+            (before + (-way).max(0) as usize, behind + way.max(0) as usize)
+        })
+    }
     fn write(&self, p: &mut SmallVec<[u32; 64]>) {
         p.extend(self.0.iter().map(|a| a.0 as u32));
         p.extend(self.0.iter().map(|a| a.1 as u32));
@@ -73,26 +92,24 @@ pub fn reduce(gpu: &Arc<Gpu>, kind: Reduction, mask: u64, x: &View, numbers: &[u
     kept.write(&mut p);
     reduced.write(&mut p);
     let targets: SmallVec<[&Allocation; 2]> = outs.iter().map(|o| o.memory).collect();
+    if gpu.too_large(std::iter::once(x.memory)) {
+        return form.in_windows(gpu, x, &kept, &reduced, &mut p, &targets, false);
+    }
     if splits == 1 {
         return form.launch(gpu, Stage::Whole, x.memory, &targets, &p, outputs);
     }
     let partial = memory::allocate(gpu, outputs * splits * ACCUMULATOR)?;
     form.launch(gpu, Stage::First, x.memory, &[&partial], &p, outputs * splits)?;
-    // The partial results of an output lie `outputs` apart.
-    let second = Form { rows: splits >= SHORT, ..form };
-    p[1] = splits as u32;
-    p[2] = 1;
-    p[3] = splits as u32;
-    p.truncate(9);
-    (p[5], p[6]) = (0, 0);
-    second.launch(gpu, Stage::Second, &partial, &targets, &p, outputs)
+    form.merge(gpu, &partial, splits, &mut p, &targets)
 }
 
-/// What is read and written: elements to results, elements to partial results, partial results to results.
+/// What is read and written: elements to results, elements to partial results, those of a window of them to some partial
+/// results, partial results to results.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Whole,
     First,
+    Window,
     Second,
 }
 
@@ -121,6 +138,110 @@ impl Form {
         }
     }
 
+    /// Partial results to results. Those of an output lie as far apart as there are outputs.
+    fn merge(
+        &self,
+        gpu: &Gpu,
+        partial: &Allocation,
+        splits: usize,
+        p: &mut SmallVec<[u32; 64]>,
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let second = Form { rows: splits >= SHORT, ..*self };
+        p[1] = splits as u32;
+        p[2] = 1;
+        p[3] = splits as u32;
+        p.truncate(9);
+        (p[5], p[6]) = (0, 0);
+        second.launch(gpu, Stage::Second, partial, targets, p, p[0] as usize)
+    }
+
+    /// A shader cannot see all of the input at once: the outer axis of the outputs, that of the reduced dims, or both are cut,
+    /// and each launch folds what its blocks span. `dense` says that the elements of an output lie next to each other; if they do
+    /// not, and cutting does not help or makes too many partial results, they are copied first.
+    fn in_windows(
+        &self,
+        gpu: &Arc<Gpu>,
+        x: &View,
+        kept: &Axes,
+        reduced: &Axes,
+        p: &mut SmallVec<[u32; 64]>,
+        targets: &[&Allocation],
+        dense: bool,
+    ) -> Result<()> {
+        let (outputs, chunk, size) = (p[0] as usize, p[3] as usize, x.dtype.size());
+        let room = gpu.window_bytes().saturating_sub(2 * WINDOW_ALIGNMENT) as usize / size;
+        let (mut k, mut r) = (kept.outer().0, reduced.outer().0);
+        let span = |k: usize, r: usize| {
+            let ((a, b), (c, d)) = (kept.cut(k).reach(), reduced.cut(r).reach());
+            a + b + c + d
+        };
+        while span(k, r) > room {
+            let gain = |less: usize| span(k, r) - less;
+            let (by_k, by_r) = (gain(span(k.div_ceil(2), r)), gain(span(k, r.div_ceil(2))));
+            match (by_k, by_r) {
+                (0, 0) => return self.densely(gpu, x, kept, reduced, p, targets),
+                _ if by_k >= by_r => k = k.div_ceil(2),
+                _ => r = r.div_ceil(2),
+            }
+        }
+        let inner = |axes: &Axes| axes.count() / axes.outer().0;
+        let splits = (r * inner(reduced)).div_ceil(chunk);
+        let blocks = reduced.outer().0.div_ceil(r);
+        let bytes = outputs * blocks * splits * ACCUMULATOR;
+        if bytes as u64 > gpu.window_bytes() && !dense {
+            return self.densely(gpu, x, kept, reduced, p, targets);
+        }
+        let partial = memory::allocate(gpu, bytes)?;
+        let results = (0, gpu.whole(&partial, self.kind.name())?);
+        for (block, b) in (0..reduced.outer().0).step_by(r).enumerate() {
+            for a in (0..kept.outer().0).step_by(k) {
+                let (own, folded) = (kept.cut(k.min(kept.outer().0 - a)), reduced.cut(r.min(reduced.outer().0 - b)));
+                let offset = x.offset.wrapping_add(a.wrapping_mul(kept.outer().1));
+                let offset = offset.wrapping_add(b.wrapping_mul(reduced.outer().1));
+                let from = offset - own.reach().0 - folded.reach().0;
+                let start = (from * size) as u64 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+                let end = ((offset + own.reach().1 + folded.reach().1 + 1) * size) as u64;
+                let mut q: SmallVec<[u32; 64]> = SmallVec::new();
+                q.extend(
+                    [own.count(), folded.count(), splits, chunk, offset - start as usize / size].map(|w| w as u32),
+                );
+                q.extend([own.0.len() as u32, folded.0.len() as u32, p[7], p[8]]);
+                let first = a * inner(kept) + block * splits * outputs;
+                q.extend([first, outputs, b * inner(reduced)].map(|w| w as u32));
+                own.write(&mut q);
+                folded.write(&mut q);
+                let windows = [(start, end.next_multiple_of(4) - start), results];
+                self.encode(gpu, Stage::Window, &[x.memory, &partial], &q, own.count() * splits, &windows)?;
+            }
+        }
+        self.merge(gpu, &partial, blocks * splits, p, targets)
+    }
+
+    /// As `in_windows`, from a copy in which the elements of an output lie next to each other.
+    fn densely(
+        &self,
+        gpu: &Arc<Gpu>,
+        x: &View,
+        kept: &Axes,
+        reduced: &Axes,
+        p: &mut SmallVec<[u32; 64]>,
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let memory = memory::allocate(gpu, x.numel() * x.dtype.size())?;
+        let axes = || kept.0.iter().chain(&reduced.0);
+        let (shape, strides): (Dims, Dims) = (axes().map(|a| a.0).collect(), axes().map(|a| a.1).collect());
+        let source = View { shape: &shape, strides: &strides, ..*x };
+        let own = shape.contiguous_strides();
+        let dense = View { memory: &memory, offset: 0, strides: &own, ..source };
+        copy::copy(gpu, &dense, &source)?;
+        let (outputs, count) = (kept.count(), reduced.count());
+        let (mut rows, mut elements) = (Axes::default(), Axes::default());
+        rows.add(outputs, count);
+        elements.add(count, 1);
+        self.in_windows(gpu, &dense, &rows, &elements, p, targets, true)
+    }
+
     fn launch(
         &self,
         gpu: &Gpu,
@@ -130,12 +251,24 @@ impl Form {
         p: &[u32],
         jobs: usize,
     ) -> Result<()> {
-        let key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
-        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage))?;
         let mut buffers: SmallVec<[&Allocation; 4]> = SmallVec::from_iter([source]);
         buffers.extend(targets.iter().copied());
+        self.encode(gpu, stage, &buffers, p, jobs, &[])
+    }
+
+    fn encode(
+        &self,
+        gpu: &Gpu,
+        stage: Stage,
+        buffers: &[&Allocation],
+        p: &[u32],
+        jobs: usize,
+        windows: &[Window],
+    ) -> Result<()> {
+        let key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
+        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage))?;
         let groups = Gpu::grid(if self.rows { jobs } else { jobs.div_ceil(WORKGROUP) });
-        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: p, groups })
+        gpu.dispatch_windows(&Dispatch { pipeline: &pipeline, buffers, parameters: p, groups }, windows)
     }
 
     fn text(&self, stage: Stage) -> (String, Vec<Access>) {
@@ -149,12 +282,13 @@ impl Form {
                 let nonzero = matches!(self.kind, Reduction::Any | Reduction::All | Reduction::CountNonzero)
                     || (self.to == DType::Bool && matches!(self.kind, Reduction::Sum | Reduction::Prod));
                 let read = if nonzero { DType::Bool } else { compute };
+                let index = if stage == Stage::Window { "i + P(11u)" } else { "i" };
                 let value = match nonzero {
                     true => "select(0, 1, x_at(base + step_to(i)))",
                     false => "x_at(base + step_to(i))",
                 };
                 t.input("x", self.from, read).line(&format!(
-                    "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc {{ return fold(a, {value}, i); }}"
+                    "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc {{ return fold(a, {value}, {index}); }}"
                 ))
             }
         };
@@ -162,9 +296,13 @@ impl Form {
             Stage::First => t
                 .scratch("partial_out", "Acc", Access::Write)
                 .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[job] = a; }"),
+            Stage::Window => t
+                .scratch("partial_out", "Acc", Access::Write)
+                .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[P(9u) + o + (job / P(0u)) * P(10u)] = a; }"),
             _ => self.results(t, compute),
         };
-        let text = t.line(&format!("const ROWS = {};", self.rows)).line(arithmetic(compute));
+        let header = if stage == Stage::Window { 12 } else { 9 };
+        let text = t.line(&format!("const ROWS = {};\nconst AXES = {header}u;", self.rows)).line(arithmetic(compute));
         text.finish(&format!("{}{}{BODY}", self.definitions(compute), self.fold()))
     }
 

@@ -1,0 +1,184 @@
+//! Operators that work along some dims only, on tensors that a shader cannot see at once: one part of the other dims after
+//! another.
+
+use super::copy;
+use super::device::Gpu;
+use super::encoder::WINDOW_ALIGNMENT;
+use super::memory::{self, Allocation};
+use super::view::View;
+use crate::error::Result;
+use crate::op::fused::{Fused, Norm};
+use crate::op::index::{Indexing, Sorting};
+use crate::op::{Conv, Op};
+use crate::shape::Dims;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The inputs that are cut along the same dim as the outputs; the others are read whole by every part.
+type Cut = SmallVec<[bool; 4]>;
+
+/// How an operator can be cut along a dim of its outputs, if it can.
+fn cut(op: &Op, dim: usize, ins: &[View], numbers: &[u64], outs: &[View]) -> Option<Cut> {
+    let all = || Some(ins.iter().map(|_| true).collect());
+    let first = || Some((0..ins.len()).map(|k| k == 0).collect());
+    let aligned = || ins.iter().chain(outs).all(|v| v.shape.get(dim) == outs[0].shape.get(dim));
+    match op {
+        Op::Matmul if dim + 2 < outs[0].shape.len() => all(),
+        Op::Matmul if dim + 2 == outs[0].shape.len() => first(),
+        Op::Scan(_, along) if dim != *along as usize => all(),
+        Op::Sorting(Sorting::Sort { dim: along, .. } | Sorting::TopK { dim: along, .. }) if dim != *along as usize => {
+            all()
+        }
+        Op::Fused(Fused::Softmax { dim: along, .. } | Fused::SoftmaxGrad { dim: along, .. })
+            if dim != *along as usize && aligned() =>
+        {
+            all()
+        }
+        Op::Fused(Fused::Norm(Norm::Layer | Norm::Rms, _)) if dim == 0 => {
+            let row: usize = outs[0].shape[1..].iter().product();
+            let rows = outs.iter().all(|o| o.shape.first() == ins[0].shape.first());
+            if rows && numbers[0] as usize <= row { first() } else { None }
+        }
+        Op::Indexing(Indexing::Gather(along)) if dim != *along as usize => all(),
+        Op::Indexing(Indexing::Triangle { .. }) if dim + 2 < outs[0].shape.len() => all(),
+        Op::Indexing(Indexing::Embedding) if dim + 1 < outs[0].shape.len() => {
+            Some(SmallVec::from_slice(&[false, true]))
+        }
+        Op::Conv(Conv::Forward | Conv::InputGrad, _) if dim == 0 => first(),
+        Op::Window(_) if dim == 0 && aligned() => all(),
+        _ => None,
+    }
+}
+
+/// Runs the operator on windows of memory that a shader cannot see at once: at one go where the tensors are small, otherwise in
+/// parts if it can be cut where its outputs are. `whole` runs a part. `None` if neither will do.
+pub fn run(
+    gpu: &Arc<Gpu>,
+    op: &Op,
+    ins: &[View],
+    numbers: &[u64],
+    outs: &[View],
+    whole: impl Fn(&[View], &[View]) -> Result<()>,
+) -> Option<Result<()>> {
+    let small = |v: &View| Part::all(v).window().1 <= gpu.window_bytes();
+    if ins.iter().chain(outs).all(small) {
+        return Some(part(gpu, ins, outs, |_, v| Part::all(v), whole));
+    }
+    let dim = outer(&outs[0])?;
+    if outs.iter().any(|o| outer(o) != Some(dim)) {
+        return None;
+    }
+    let cut = cut(op, dim, ins, numbers, outs)?;
+    let size = outs[0].shape[dim];
+    let fits = |step: usize| {
+        let last = (size - 1) / step * step;
+        let views = ins.iter().zip(&cut).map(|(v, &c)| (v, c)).chain(outs.iter().map(|o| (o, true)));
+        views.into_iter().all(|(v, cut)| {
+            [0, last].iter().all(|&at| {
+                let part = if cut { Part::of(v, dim, at, step.min(size - at)) } else { Part::all(v) };
+                part.window().1 <= gpu.window_bytes()
+            })
+        })
+    };
+    let mut step = size;
+    while !fits(step) {
+        if step == 1 {
+            return None;
+        }
+        step = step.div_ceil(2);
+    }
+    // An output's part is best a window, which begins at certain bytes only.
+    let grain = outs.iter().map(|o| grain(o.strides[dim] * o.dtype.size())).max()?;
+    step = if step > grain { step / grain * grain } else { step };
+    Some((0..size).step_by(step).try_for_each(|at| {
+        let count = step.min(size - at);
+        let of = |input: Option<usize>, v: &View| match input.is_none_or(|k| cut[k]) {
+            true => Part::of(v, dim, at, count),
+            false => Part::all(v),
+        };
+        part(gpu, ins, outs, of, &whole)
+    }))
+}
+
+/// Runs the operator on what `of` makes of each view, told the number of an input.
+fn part(
+    gpu: &Arc<Gpu>,
+    ins: &[View],
+    outs: &[View],
+    of: impl Fn(Option<usize>, &View) -> Part,
+    whole: impl Fn(&[View], &[View]) -> Result<()>,
+) -> Result<()> {
+    let shown = |(k, v): (usize, &View)| {
+        let part = of(Some(k), v);
+        (v.memory.window(part.window()), part)
+    };
+    let inputs: SmallVec<[_; 4]> = ins.iter().enumerate().map(shown).collect();
+    let mut outputs: SmallVec<[(Allocation, Part); 2]> = SmallVec::new();
+    for v in outs {
+        let mut part = of(None, v);
+        let memory = if part.begins_a_window() {
+            v.memory.window(part.window())
+        } else {
+            part.offset = 0;
+            memory::allocate(gpu, part.window().1 as usize)?
+        };
+        outputs.push((memory, part));
+    }
+    let input_views: SmallVec<[View; 4]> = inputs.iter().zip(ins).map(|((m, p), v)| p.view(m, v)).collect();
+    let output_views: SmallVec<[View; 2]> = outputs.iter().zip(outs).map(|((m, p), v)| p.view(m, v)).collect();
+    whole(&input_views, &output_views)?;
+    for (made, v) in output_views.iter().zip(outs).filter(|(made, _)| made.memory.part.is_none()) {
+        let target = of(None, v);
+        let target =
+            View { memory: v.memory, offset: target.offset, dtype: v.dtype, shape: made.shape, strides: made.strides };
+        copy::copy(gpu, &target, made)?;
+    }
+    Ok(())
+}
+
+/// The dim whose parts are stretches of memory.
+fn outer(v: &View) -> Option<usize> {
+    (0..v.shape.len()).filter(|&d| v.shape[d] != 1).max_by_key(|&d| v.strides[d])
+}
+
+/// How many steps of so many bytes lie between places where a window may begin.
+fn grain(bytes: usize) -> usize {
+    let alignment = WINDOW_ALIGNMENT as usize;
+    alignment >> bytes.trailing_zeros().min(alignment.trailing_zeros())
+}
+
+/// A stretch of one dim of a view.
+struct Part {
+    offset: usize,
+    shape: Dims,
+    strides: Dims,
+    size: usize,
+}
+
+impl Part {
+    fn all(v: &View) -> Part {
+        let (shape, strides) = (Dims::from_slice(v.shape), Dims::from_slice(v.strides));
+        Part { offset: v.offset, shape, strides, size: v.dtype.size() }
+    }
+
+    fn of(v: &View, dim: usize, at: usize, count: usize) -> Part {
+        let mut part = Part::all(v);
+        part.shape[dim] = count;
+        part.offset = v.offset.wrapping_add(at.wrapping_mul(v.strides[dim]));
+        part
+    }
+
+    /// What it touches of its memory.
+    fn window(&self) -> (u64, u64) {
+        copy::touched(self.offset, &self.shape, &self.strides, self.size)
+    }
+
+    fn begins_a_window(&self) -> bool {
+        ((self.offset * self.size) as u64).is_multiple_of(WINDOW_ALIGNMENT)
+    }
+
+    fn view<'a>(&'a self, memory: &'a Allocation, v: &View) -> View<'a> {
+        let offset = self.offset - self.window().0 as usize / self.size;
+        View { memory, offset, dtype: v.dtype, shape: &self.shape, strides: &self.strides }
+    }
+}
