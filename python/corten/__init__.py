@@ -90,6 +90,7 @@ _core.set_size_class(Size)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import (
+        accelerator,
         cuda,
         gpu,
         interop,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
         vision,
     )
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
+    from ._streams import Event, Stream
     from .serialization import load, save
 del TYPE_CHECKING
 
@@ -127,6 +129,7 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 # Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
 _LAZY = dict.fromkeys(
     [
+        "accelerator",
         "cuda",
         "gpu",
         "interop",
@@ -143,7 +146,7 @@ _LAZY = dict.fromkeys(
     ],
     "",
 )
-_LAZY.update(load="serialization", save="serialization")
+_LAZY.update(load="serialization", save="serialization", Event="_streams", Stream="_streams")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))
 

@@ -1,9 +1,14 @@
 """What a name of PyTorch that corten lacks says: the error names the nearest thing that is there."""
 
 _HINTS = {
-    "corten.mps": "there is no MPS backend; run on device 'cpu'",
-    "corten.xpu": "there is no XPU backend; run on device 'cpu'",
-    "corten.accelerator": "run on device 'cpu'",
+    "corten.mps": "an Apple GPU is device 'gpu'; see corten.gpu",
+    "corten.xpu": "an Intel GPU is device 'gpu'; see corten.gpu",
+    "corten.cuda.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
+    "corten.cuda.comm": "training runs on one device",
+    "corten.cuda.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
+    "corten.cuda.tunable": "kernels are chosen by the sizes of tensors",
+    "corten.cuda.FloatTensor": "use corten.tensor(..., device='cuda')",
+    "corten.cuda.LongTensor": "use corten.tensor(..., dtype=corten.int64, device='cuda')",
     "corten.backends": "there are no backends to configure; corten.set_num_threads sets the CPU's threads",
     "corten.compile": "no call is needed: programs are fused while they run",
     "corten.jit": "no call is needed: programs are fused while they run; corten.save keeps weights",

@@ -1,14 +1,92 @@
 """The names of ``torch.cuda`` for programs written for CUDA: device ``cuda`` is the first GPU, whoever made it."""
 
-from . import gpu
+from types import SimpleNamespace
+
+from . import gpu as _gpu
 from .gpu import *  # noqa: F403
-from .gpu import __all__ as __all__
+
+__all__ = [
+    *_gpu.__all__,
+    "can_device_access_peer",
+    "get_arch_list",
+    "get_device_capability",
+    "get_gencode_flags",
+    "init",
+    "ipc_collect",
+    "is_bf16_supported",
+    "is_current_stream_capturing",
+    "is_initialized",
+    "is_tf32_supported",
+    "nvtx",
+    "reset_accumulated_memory_stats",
+    "reset_max_memory_allocated",
+    "reset_max_memory_cached",
+]
+
+has_half = True
+has_magma = False
+
+# What there is no way to do, and what is nearest to it.
+_PROFILE = "CORTEN_DEBUG=2 prints every kernel with its time"
+_GRAPH = "no call is needed: programs are fused, and planned once for all their steps"
+_POOL = "memory is pooled by itself; corten.gpu.empty_cache gives it back"
+_SENSOR = "the tools of the GPU's maker tell it"
+_INSTEAD = {
+    "CUDAGraph": _GRAPH,
+    "graph": _GRAPH,
+    "make_graphed_callables": _GRAPH,
+    "graph_pool_handle": _GRAPH,
+    "MemPool": _POOL,
+    "use_mem_pool": _POOL,
+    "CUDAPluggableAllocator": _POOL,
+    "change_current_allocator": _POOL,
+    "caching_allocator_alloc": _POOL,
+    "caching_allocator_delete": _POOL,
+    "memory_snapshot": "see corten.gpu.memory_stats",
+    "set_per_process_memory_fraction": "the environment variable CORTEN_GPU_MEMORY sets how many bytes may be used",
+    "get_per_process_memory_fraction": "the environment variable CORTEN_GPU_MEMORY sets how many bytes may be used",
+    "set_sync_debug_mode": "corten.gpu.memory_stats()['waits'] counts how often the program waited",
+    "cudart": "the GPU is reached through Vulkan, Metal or DX12",
+    "current_blas_handle": "the GPU is reached through Vulkan, Metal or DX12",
+    "ExternalStream": "a GPU has one queue",
+    "get_stream_from_external": "a GPU has one queue",
+    "jiterator": "write the function with operators: it is fused into one kernel",
+    "nccl": "training runs in one process",
+    "utilization": _SENSOR,
+    "temperature": _SENSOR,
+    "power_draw": _SENSOR,
+    "clock_rate": _SENSOR,
+    "memory_usage": _SENSOR,
+    "device_memory_used": _SENSOR,
+    "list_gpu_processes": _SENSOR,
+}
+
+
+def _refuses(name):
+    def refused(*args, **kwargs):
+        raise NotImplementedError(f"torch.cuda.{name} is not there: {_INSTEAD.get(name, _PROFILE)}")
+
+    refused.__name__ = refused.__qualname__ = name
+    refused.__doc__ = f"Raises NotImplementedError: {_INSTEAD.get(name, _PROFILE)}."
+    return refused
+
+
+nvtx = SimpleNamespace(
+    **{
+        name: _refuses(f"nvtx.{name}")
+        for name in ("mark", "range", "range_end", "range_pop", "range_push", "range_start")
+    }
+)
 
 
 def __getattr__(name):
     if name == "default_generators":
-        return gpu.default_generators
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _gpu.default_generators
+    if name in _INSTEAD:
+        return _refuses(name)
+    from ._missing import missing
+
+    raise missing(__name__, name)
 
 
 def is_initialized():
@@ -20,6 +98,60 @@ def init():
     """Nothing: a GPU is opened when it is first used."""
 
 
+def get_device_capability(device=None):
+    """(0, 0): CUDA's capability, which other GPUs lack; programs that ask for more choose what runs everywhere."""
+    properties = _gpu.get_device_properties(device)
+    return properties.major, properties.minor
+
+
+def get_arch_list():
+    """The architectures of CUDA that kernels were compiled for: none, they are compiled for the GPU that is found."""
+    return []
+
+
+def get_gencode_flags():
+    """The options of CUDA's compiler: none."""
+    return ""
+
+
+def can_device_access_peer(device, peer_device):
+    """False: values go from one GPU to another by way of the CPU."""
+    return False
+
+
 def is_bf16_supported(including_emulation=True):
     """Whether tensors may be bfloat16: they may, computed in float32."""
     return including_emulation
+
+
+def is_tf32_supported():
+    """False: float32 is computed in full precision."""
+    return False
+
+
+def is_current_stream_capturing():
+    """False: there are no graphs to capture."""
+    return False
+
+
+def get_sync_debug_mode():
+    """0: waiting for the GPU is not reported."""
+    return 0
+
+
+def ipc_collect():
+    """Nothing: memory is not shared between processes."""
+
+
+def reset_accumulated_memory_stats(device=None):
+    """Nothing: what is counted since the GPU was opened is never reset."""
+
+
+def reset_max_memory_allocated(device=None):
+    """As `reset_peak_memory_stats`."""
+    _gpu.reset_peak_memory_stats(device)
+
+
+reset_max_memory_cached = reset_max_memory_allocated
+memory_cached = _gpu.memory_reserved
+max_memory_cached = _gpu.max_memory_reserved

@@ -7,18 +7,36 @@ read when the first GPU is looked for:
 * ``CORTEN_GPU_ADAPTER``: part of an adapter's name, or its number.
 * ``CORTEN_GPU_SOFTWARE=1``: admit adapters that compute on the CPU. They are slower than device ``cpu``, for tests.
 * ``CORTEN_GPU_FEATURES``: comma-separated features that kernels may use; ``core`` for none.
+
+These are read when a GPU is opened, at its first use:
+
+* ``CORTEN_GPU_MEMORY``: the most bytes to hold on a GPU, such as ``500M`` or ``4G``. What does not fit raises
+  `corten.OutOfMemoryError`.
+* ``CORTEN_CACHE``: the folder of compiled shaders, by default ``corten`` in the user's cache; an empty text keeps none.
+* ``CORTEN_GPU_LIMITS``: comma-separated ``name=value`` pairs that lower the device's limits: for tests.
+* ``CORTEN_GPU_CHECKS=1``: keep the runtime's bounds checks in the shaders: for tests.
+* ``CORTEN_GPU_SHADERS``: a folder that gets the text of every shader that is compiled.
 """
 
 from types import SimpleNamespace
 
 from . import _core
 from ._gpu_kernel import Kernel, kernel
+from ._streams import Event, Stream, StreamContext, current_stream, default_stream, set_stream, stream
+from ._streams import index_of as _index
 
 __all__ = [
+    "Event",
     "Kernel",
+    "OutOfMemoryError",
+    "Stream",
+    "StreamContext",
     "current_device",
+    "current_stream",
+    "default_stream",
     "device",
     "device_count",
+    "device_of",
     "empty_cache",
     "get_device_name",
     "get_device_properties",
@@ -31,17 +49,23 @@ __all__ = [
     "manual_seed_all",
     "max_memory_allocated",
     "max_memory_reserved",
+    "mem_get_info",
     "memory_allocated",
     "memory_reserved",
     "memory_stats",
+    "memory_summary",
     "reset_peak_memory_stats",
     "seed",
     "seed_all",
     "set_device",
     "set_rng_state",
     "set_rng_state_all",
+    "set_stream",
+    "stream",
     "synchronize",
 ]
+
+OutOfMemoryError = _core.OutOfMemoryError
 
 _VENDORS = {
     0x1002: "AMD",
@@ -52,17 +76,6 @@ _VENDORS = {
     0x5143: "Qualcomm",
     0x8086: "Intel",
 }
-
-
-def _index(device):
-    if device is None:
-        return _core.current_gpu_index()
-    if isinstance(device, int):
-        return device
-    device = _core.device(device)
-    if device.type not in ("gpu", "cuda"):
-        raise ValueError(f"Expected a gpu device, but got: {device}")
-    return _core.current_gpu_index() if device.index is None else device.index
 
 
 def is_available():
@@ -82,22 +95,46 @@ def current_device():
 
 def set_device(device):
     """Choose the GPU that a device without a number means (``torch.cuda.set_device``)."""
-    _core.set_current_gpu(_index(device))
+    index = _index(device)
+    if index >= 0:
+        _core.set_current_gpu(index)
 
 
 class device:
-    """A context in which a device without a number means the given GPU (``torch.cuda.device``)."""
+    """
+    A context in which a device without a number means the given GPU (``torch.cuda.device``).
+
+    Nothing changes where the number is negative.
+    """
 
     def __init__(self, device):
         self.idx = _index(device)
 
     def __enter__(self):
         self.prev_idx = _core.current_gpu_index()
-        _core.set_current_gpu(self.idx)
+        set_device(self.idx)
 
     def __exit__(self, *exception):
-        _core.set_current_gpu(self.prev_idx)
+        if self.idx >= 0:
+            _core.set_current_gpu(self.prev_idx)
         return False
+
+
+class device_of(device):
+    """As `device` with the GPU of a tensor; nothing for one on the CPU (``torch.cuda.device_of``)."""
+
+    def __init__(self, obj):
+        super().__init__(obj.device if obj.is_cuda else -1)
+
+
+class _Properties(SimpleNamespace):
+    def __getattr__(self, name):
+        hints = {
+            "total_memory": "drivers do not tell it; CORTEN_GPU_MEMORY sets what may be used",
+            "multi_processor_count": "drivers do not tell it",
+        }
+        text = f"the properties of a GPU have no {name!r}"
+        raise AttributeError(f"{text}: {hints[name]}" if name in hints else text, name=name)
 
 
 def get_device_name(device=None):
@@ -110,11 +147,15 @@ def get_device_properties(device=None):
     What is known of a GPU (``torch.cuda.get_device_properties``).
 
     The result has ``name``, ``vendor``, ``type`` (``DiscreteGpu``, ``IntegratedGpu``, ``VirtualGpu``, ``Cpu`` for
-    software, or ``Other``), ``backend``, ``driver``, ``features`` (those in use), and the limits in bytes and counts.
+    software, or ``Other``), ``backend``, ``driver``, ``features`` (those in use), the limits in bytes and counts, and
+    ``total_memory`` where ``CORTEN_GPU_MEMORY`` sets it. ``major`` and ``minor``, CUDA's capability, are 0.
     """
     info = dict(_core.gpu_info(_index(device)))
     info["vendor"] = _VENDORS.get(info["vendor"], hex(info["vendor"]))
-    return SimpleNamespace(**info)
+    limit = info.pop("memory_limit")
+    if limit is not None:
+        info["total_memory"] = limit
+    return _Properties(major=0, minor=0, **info)
 
 
 def synchronize(device=None):
@@ -124,28 +165,58 @@ def synchronize(device=None):
 
 def memory_stats(device=None):
     """
-    Bytes and events since the GPU was first used.
+    Bytes and events since the GPU was first used; empty where there is no GPU.
 
     Bytes that tensors hold now (``allocated_bytes``) and held at most (``peak_bytes``), bytes held from the driver
     (``reserved_bytes``), and how many buffers, bind groups and shaders were made, kernels encoded, submissions sent and
-    waited for.
+    waited for. The first three also under PyTorch's names (``allocated_bytes.all.current``, ``.peak``, …).
     """
-    return dict(_core.gpu_counters(_index(device)))
+    if not _core.gpu_count():
+        return {}
+    stats = dict(_core.gpu_counters(_index(device)))
+    for name in ("allocated_bytes", "active_bytes"):
+        stats[f"{name}.all.current"] = stats["allocated_bytes"]
+        stats[f"{name}.all.peak"] = stats["peak_bytes"]
+    for when in ("current", "peak"):
+        stats[f"reserved_bytes.all.{when}"] = stats["reserved_bytes"]
+    return stats
 
 
 def memory_allocated(device=None):
     """Bytes that tensors hold (``torch.cuda.memory_allocated``)."""
-    return memory_stats(device)["allocated_bytes"]
+    return memory_stats(device).get("allocated_bytes", 0)
 
 
 def max_memory_allocated(device=None):
     """The most bytes that tensors held since the last reset (``torch.cuda.max_memory_allocated``)."""
-    return memory_stats(device)["peak_bytes"]
+    return memory_stats(device).get("peak_bytes", 0)
 
 
 def memory_reserved(device=None):
     """Bytes held from the driver, for tensors and for reuse (``torch.cuda.memory_reserved``)."""
-    return memory_stats(device)["reserved_bytes"]
+    return memory_stats(device).get("reserved_bytes", 0)
+
+
+def memory_summary(device=None, abbreviated=False):
+    """The numbers of `memory_stats` as a text (``torch.cuda.memory_summary``)."""
+    own = {name: value for name, value in memory_stats(device).items() if "." not in name}
+    return "".join(f"{name.replace('_', ' '):20} {value:>16,}\n" for name, value in own.items())
+
+
+def mem_get_info(device=None):
+    """
+    Bytes that are free and bytes in all, of what ``CORTEN_GPU_MEMORY`` allows (``torch.cuda.mem_get_info``).
+
+    Raises:
+        NotImplementedError: where it is not set, since drivers do not tell.
+    """
+    limit = _core.gpu_info(_index(device))["memory_limit"]
+    if limit is None:
+        raise NotImplementedError(
+            "drivers do not tell how much memory a GPU has: set CORTEN_GPU_MEMORY to what may be used, or see "
+            "corten.gpu.memory_reserved for what is"
+        )
+    return limit - memory_reserved(device), limit
 
 
 def max_memory_reserved(device=None):
@@ -155,7 +226,8 @@ def max_memory_reserved(device=None):
 
 def reset_peak_memory_stats(device=None):
     """Let `max_memory_allocated` start anew (``torch.cuda.reset_peak_memory_stats``)."""
-    _core.gpu_reset_peak(_index(device))
+    if _core.gpu_count():
+        _core.gpu_reset_peak(_index(device))
 
 
 def empty_cache(device=None):

@@ -105,6 +105,7 @@ METHODS.update(
             "is_shared",
             "share_memory_",
             "pin_memory",
+            "record_stream",
             "is_pinned",
             "sum_to_size",
             "dim_order",

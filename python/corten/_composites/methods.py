@@ -330,6 +330,10 @@ def pin_memory(self, device=None):
     return self
 
 
+def record_stream(self, stream):
+    """Nothing: memory is used again in the order of the GPU's one queue."""
+
+
 def is_pinned(self, device=None):
     """False: memory is never pinned for transfers."""
     return False

@@ -64,6 +64,25 @@ def default_convert(data):
     return data
 
 
+def pinned(data):
+    """The batch with everything in it that has a method ``pin_memory`` replaced by what that returns.
+
+    Tensors are what they were: no memory has to be pinned for transfers. Containers are made anew as by
+    `default_convert`.
+    """
+    if isinstance(data, (str, bytes, corten.Tensor)):
+        return data
+    if isinstance(data, Mapping):
+        return _rebuild_mapping(data, {key: pinned(data[key]) for key in data})
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(pinned(item) for item in data))
+    if isinstance(data, tuple):
+        return [pinned(item) for item in data]
+    if isinstance(data, Sequence):
+        return _rebuild_sequence(data, [pinned(item) for item in data])
+    return data.pin_memory() if hasattr(data, "pin_memory") else data
+
+
 def collate(batch, *, collate_fn_map=None):
     """Collates ``batch`` by the functions of ``collate_fn_map``, going into mappings and sequences.
 

@@ -4,7 +4,9 @@ import os
 import warnings
 from types import GenericAlias
 
-from .collate import default_collate, default_convert
+import corten
+
+from .collate import default_collate, default_convert, pinned
 from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
 
@@ -84,7 +86,8 @@ class DataLoader:
         batch_sampler: lists of indices, in place of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
         num_workers: processes that load; zero loads here.
         collate_fn: makes a batch of a list of samples.
-        pin_memory: accepted; uploads to a device need no pinned memory.
+        pin_memory: calls the method ``pin_memory`` of what is in a batch, where there is a GPU. Tensors stay what they
+            are: uploads need no pinned memory.
         drop_last: leaves out a last batch that is not full.
         timeout: seconds to wait for a batch from the workers, 0 for ever.
         worker_init_fn: called with its number in each worker before loading.
@@ -322,6 +325,7 @@ class _BaseDataLoaderIter:
         self._timeout = loader.timeout
         self._collate_fn = loader.collate_fn
         self._persistent_workers = loader.persistent_workers
+        self._pins = bool(loader.pin_memory) and corten.gpu.is_available()
         self._start_pass(loader)
         # Drawn even without workers: the sequence of random numbers must not depend on their number.
         self._base_seed = draw_seed(loader.generator)
@@ -358,7 +362,7 @@ class _BaseDataLoaderIter:
                     "IterableDataset replica at each worker: see get_worker_info."
                 )
             warnings.warn(message, stacklevel=2)
-        return data
+        return pinned(data) if self._pins else data
 
 
 class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
