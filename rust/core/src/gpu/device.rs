@@ -159,7 +159,22 @@ impl Gpu {
         let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
         let process = std::process::id();
         let (pool, guards, done) = (Mutex::default(), Mutex::default(), Arc::default());
-        Ok(Gpu { index, info, features, limits, budget, device, queue, work, guards, pool, done, pipelines, trouble, process })
+        Ok(Gpu {
+            index,
+            info,
+            features,
+            limits,
+            budget,
+            device,
+            queue,
+            work,
+            guards,
+            pool,
+            done,
+            pipelines,
+            trouble,
+            process,
+        })
     }
 
     /// A forked child shares the parent's device by accident only.

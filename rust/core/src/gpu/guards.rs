@@ -5,6 +5,7 @@
 
 use super::device::Gpu;
 use super::memory::{self, Allocation};
+use super::parts;
 use super::pipelines::Access;
 use super::text::Text;
 use super::view::View;
@@ -90,12 +91,16 @@ pub fn check(gpu: &Arc<Gpu>, index: &View, numbers: &[u64]) -> Result<()> {
         guards.flags.clone()
     };
     let Some(flags) = flags else { return Err(Error::Internal("flags were not made".into())) };
+    parts::each_window(gpu, index, &mut |index| launch(gpu, index, numbers, &flags))
+}
+
+fn launch(gpu: &Gpu, index: &View, numbers: &[u64], flags: &Allocation) -> Result<()> {
     let mut p = Words::from_slice(&[index.numel() as u32]);
     for number in numbers {
         p.extend([*number as u32, (*number >> 32) as u32]);
     }
     Walk::of(index).write(&mut p);
-    each(gpu, ("guard", &[index.dtype as u32]), &[index.memory, &flags], &p, || {
+    each(gpu, ("guard", &[index.dtype as u32]), &[index.memory, flags], &p, || {
         (Text::new().input("index", index.dtype, DType::I64).scratch("flags", "atomic<u32>", Access::Write), GUARD)
     })
 }

@@ -60,11 +60,12 @@ pub fn run(
     outs: &[View],
     whole: impl Fn(&[View], &[View]) -> Result<()>,
 ) -> Option<Result<()>> {
+    let first = outs.first()?;
     let small = |v: &View| Part::all(v).window().1 <= gpu.window_bytes();
     if ins.iter().chain(outs).all(small) {
         return Some(part(gpu, ins, outs, |_, v| Part::all(v), whole));
     }
-    let dim = outer(&outs[0])?;
+    let dim = outer(first)?;
     if outs.iter().any(|o| outer(o) != Some(dim)) {
         return None;
     }
@@ -98,6 +99,25 @@ pub fn run(
         };
         part(gpu, ins, outs, of, &whole)
     }))
+}
+
+/// Runs `work` on a view, or on parts of it that a shader can see at once.
+pub fn each_window(gpu: &Gpu, v: &View, work: &mut dyn FnMut(&View) -> Result<()>) -> Result<()> {
+    if v.numel() == 0 || !gpu.too_large(std::iter::once(v.memory)) {
+        return work(v);
+    }
+    let all = Part::all(v);
+    if all.window().1 <= gpu.window_bytes() {
+        return work(&all.view(&v.memory.window(all.window()), v));
+    }
+    let reach = |d: &usize| (v.shape[*d] - 1) * (v.strides[*d] as isize).unsigned_abs();
+    let dim = (0..v.shape.len()).max_by_key(reach).unwrap_or(0);
+    let middle = v.shape[dim] / 2;
+    for (from, to) in [(0, middle), (middle, v.shape[dim])] {
+        let half = Part::of(v, dim, from, to - from);
+        each_window(gpu, &View { offset: half.offset, shape: &half.shape, ..*v }, work)?;
+    }
+    Ok(())
 }
 
 /// Runs the operator on what `of` makes of each view, told the number of an input.
