@@ -401,7 +401,7 @@ impl Gpu {
         }
         self.check_memory(source)?;
         let own = (data.len() as u64).next_multiple_of(4);
-        let flags = lock(&self.guards).to_read();
+        let flags = lock(&self.guards).take_unread();
         let bytes = own + flags.as_ref().map_or(0, |_| FLAG_BYTES as u64);
         let (staging, number) = {
             let mut work = lock(&self.work);

@@ -43,7 +43,7 @@ impl Guards {
     }
 
     /// [`Guards::unread`], which whoever calls this reads.
-    pub(super) fn to_read(&mut self) -> Option<Arc<Allocation>> {
+    pub(super) fn take_unread(&mut self) -> Option<Arc<Allocation>> {
         let flags = self.unread();
         self.armed = false;
         flags
