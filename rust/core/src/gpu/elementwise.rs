@@ -501,7 +501,8 @@ impl Kernel {
             let random = matches!(instr.code, Code::Ew(e) if e.is_random());
             let all = !random && !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize]);
             if all {
-                let first = instr.src[0] as usize;
+                // The condition of `where` is not of the dtype that is computed in.
+                let first = instr.src[usize::from(instr.code == Code::Ew(Ew::Where))] as usize;
                 held[first] = varying(register(instr.dtype), &held[first]);
                 uniform[first] = false;
             }
@@ -638,12 +639,12 @@ fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
 /// A value that is the same for every element, written so that it seems to depend on the element: a software driver looks
 /// for branches on parameters alone by a search whose time is exponential in the length of the computation.
 fn varying(register: &str, value: &str) -> String {
-    // No storage has 2^31 elements.
+    // No element lies behind the last.
     match register {
-        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ (element >> 31u))"),
-        "i32" => format!("({value} ^ i32(element >> 31u))"),
-        "bool" => format!("({value} != (element > 0x7fffffffu))"),
-        _ => format!("({value} ^ vec2<u32>(element >> 31u))"),
+        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ u32(element > P(1u)))"),
+        "i32" => format!("({value} ^ i32(element > P(1u)))"),
+        "bool" => format!("({value} != (element > P(1u)))"),
+        _ => format!("({value} ^ vec2<u32>(u32(element > P(1u))))"),
     }
 }
 

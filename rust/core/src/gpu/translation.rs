@@ -89,7 +89,8 @@ fn row(op: Ew, dtype: DType, numbers: bool) -> Program {
     for k in 0..op.arity() {
         let own = match op.rule() {
             Rule::Select if k == 0 => DType::Bool,
-            _ if op == Ew::Philox => DType::I64,
+            // The seed and the offset, and the range of integers.
+            _ if op.is_random() && (k < 2 || op == Ew::PhiloxInteger) => DType::I64,
             _ => dtype,
         };
         let code = if numbers {
@@ -120,8 +121,8 @@ fn every_row_of_the_table_translates() {
     for &op in Ew::ALL {
         for dtype in on_gpus().filter(|&d| op.supports(d)) {
             if op.wgsl(dtype).is_none() {
-                // A random number is a float; an integer is a conversion of one.
-                if op != Ew::Philox {
+                // Random numbers are drawn as floats or as integers, and converted.
+                if !op.is_random() {
                     without.push((op.name(), dtype));
                 }
                 continue;
