@@ -69,6 +69,14 @@ unsafe fn host_bytes(b: &Buffer) -> &[u8] {
     unsafe { std::slice::from_raw_parts(b.ptr(), b.bytes()) }
 }
 
+/// The number of a rule that a device checks while it works; `breach` makes the error from the value that breaks it.
+pub fn rule(device: Device, breach: impl Fn(i64) -> Error + Send + Sync + 'static) -> Result<i64> {
+    match device {
+        Device::Cpu => Err(Error::Internal("rules on the CPU are checked at the call".into())),
+        Device::Gpu(i) => Ok(gpu::gpu(i)?.rule(breach) as i64),
+    }
+}
+
 /// Refuses a dtype that the device does not compute with.
 pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
     if dtype == DType::F64 && device != Device::Cpu {

@@ -16,7 +16,7 @@ use crate::op::index::{Indexing, ScatterMode};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, wrap_dim};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::{bail, ensure, exec, gpu};
+use crate::{bail, ensure, exec};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -57,18 +57,18 @@ pub(super) fn check_within_or(
     other: i64,
     breach: impl Fn(i64) -> Error + Send + Sync + 'static,
 ) -> Result<()> {
-    let Device::Gpu(gpu) = index.device() else {
+    if index.device() == Device::Cpu {
         let mut outside = first_outside(index, low, high)?;
         if outside == Some(other) {
             outside = super::to_vec_i64(index)?.into_iter().find(|&i| i != other && !(low..high).contains(&i));
         }
         return outside.map_or(Ok(()), |i| Err(breach(i)));
-    };
+    }
     if index.numel() == 0 {
         return Ok(());
     }
     let number = |n: i64| Input::Scalar(n as u64, DType::I64);
-    let rule = gpu::gpu(gpu)?.rule(breach) as i64;
+    let rule = exec::transfer::rule(index.device(), breach)?;
     let inputs = SmallVec::from_iter([index.detach().input(), number(low), number(high), number(other), number(rule)]);
     let layout = Arc::new(Layout::contiguous(Dims::from([0])));
     record_one(Op::Indexing(Indexing::Check), inputs, OutSpec { dtype: DType::I32, layout })?;
