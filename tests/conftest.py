@@ -20,6 +20,18 @@ _unlisted: list[str] = []
 collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 
 
+# Suites that name their devices themselves, or have no tensor on a device: left out with --device gpu.
+OWN_DEVICES = [
+    "accelerator", "completeness", "data", "examples", "gpu", "gpu_kernel", "gpu_limits", "gpu_random", "house",
+    "import", "interchange", "interop", "profiler", "random_programs", "shader_library", "simd", "threads", "vision",
+]  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    own = collection_path.stem.removeprefix("test_") in OWN_DEVICES or collection_path.name == "torch_parity"
+    return True if own and config.getoption("--device") == "gpu" else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=("cpu", "gpu"), default="cpu", help="where tensors of the suites live")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
@@ -30,9 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; left out unless --slow is given")
-    config.addinivalue_line(
-        "markers", "cpu: about the CPU or float64, or names its devices itself; left out with --device gpu"
-    )
+    config.addinivalue_line("markers", "cpu: about the CPU or float64; left out with --device gpu")
     if config.getoption("--device") == "gpu":
         # Before the first look for GPUs: software adapters are used where they are asked for.
         os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")

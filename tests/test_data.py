@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from corten.utils import data
 
-pytestmark = [pytest.mark.cpu, pytest.mark.filterwarnings("ignore:This DataLoader will create")]
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 METHODS = ["fork", "spawn", "forkserver"] if sys.platform == "linux" else ["spawn"]
 

@@ -27,6 +27,15 @@ FUSED = [
 ]
 
 
+def agree(left: Any, right: Any, device: str) -> bool:
+    """To the bit on the CPU. A GPU's driver may contract and reorder float32 arithmetic inside one kernel."""
+    if same_bits(left, right):
+        return True
+    if device == "cpu" or len(left) != len(right):
+        return False
+    return all(np.allclose(a, b, rtol=1e-6, atol=1e-6, equal_nan=True) for a, b in zip(left, right, strict=True))
+
+
 def in_the_middle(row: Row, sample: Sample, device: str) -> list[np.ndarray]:
     """The operator with work before it and after it that can be fused into it."""
 
@@ -50,7 +59,7 @@ def test_fused_equals_unfused(row: Row, dtype: str, device: str, option: Callabl
         fused = in_the_middle(row, sample, device)
         option("fusion", False)
         unfused = in_the_middle(row, sample, device)
-        assert same_bits(tuple(fused), tuple(unfused)), f"{row}{sample}"
+        assert agree(tuple(fused), tuple(unfused), device), f"{row}{sample}"
 
 
 BACKWARD = [row for row in ROWS if row.grad and "float32" in row.dtypes]
@@ -64,7 +73,7 @@ def test_fused_backward_equals_unfused(row: Row, device: str, option: Callable) 
         for fusion in (True, False):
             option("fusion", fusion)
             grads.append(gradients(row, sample, device))
-        assert same_bits(*grads), f"{row}{sample}"
+        assert agree(*grads, device), f"{row}{sample}"
 
 
 def gradients(row: Row, sample: Sample, device: str) -> tuple:
@@ -200,7 +209,7 @@ def test_unread_results_are_not_computed() -> None:
 
 
 def training_step(batch: int) -> Callable[[], None]:
-    generator = corten.Generator().manual_seed(0)
+    generator = corten.Generator(corten.get_default_device()).manual_seed(0)
     weight = corten.randn(16, 8, generator=generator).requires_grad_()
     bias = corten.zeros(8).requires_grad_()
     data = corten.randn(batch, 16, generator=generator)

@@ -13,10 +13,7 @@ import pytest
 
 os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
-pytestmark = [
-    pytest.mark.cpu,
-    pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one"),
-]
+pytestmark = pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
 
 DTYPES = ["float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 

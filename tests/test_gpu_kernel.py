@@ -15,10 +15,7 @@ import pytest
 
 os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
-pytestmark = [
-    pytest.mark.cpu,
-    pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one"),
-]
+pytestmark = pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
 
 F32 = corten.float32
 

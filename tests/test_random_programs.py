@@ -25,7 +25,6 @@ from random_programs import (
 )
 
 CHUNK, CHUNKS = 100, 20
-pytestmark = pytest.mark.cpu
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -58,8 +58,8 @@ def test_deep_copy_of_a_parameter_starts_without_gradient() -> None:
         ([[np.int32(1), True]], corten.int32),
         ([np.int32(1), 2], corten.int64),
         ([np.uint8(1), np.int8(1)], corten.int16),
-        ([corten.tensor(1, dtype=corten.int32), 1], corten.int64),
-        ([corten.tensor(1, dtype=corten.float16), 1.5], corten.float32),
+        pytest.param([corten.tensor(1, dtype=corten.int32), 1], corten.int64, marks=pytest.mark.cpu),
+        pytest.param([corten.tensor(1, dtype=corten.float16), 1.5], corten.float32, marks=pytest.mark.cpu),
         ([1, 2.5], corten.float32),
         ([True, 2], corten.int64),
         ([], corten.float32),
@@ -78,7 +78,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "hint"),
     [
-        (corten, "mps", "device 'cpu'"),
+        (corten, "mps", "device 'gpu'"),
         (corten, "compile", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),

@@ -494,22 +494,30 @@ impl Kernel {
             at += if *dtype == DType::I64 { 2 } else { 1 };
         }
         let mut held: Vec<String> = vec![String::new(); p.registers];
-        // Registers that hold the same number for every element.
-        let mut uniform = vec![false; p.registers];
+        // Registers that hold the same number for every element, with its dtype.
+        let mut uniform: Vec<Option<DType>> = vec![None; p.registers];
         for (i, instr) in p.instrs.iter().enumerate() {
-            // Random numbers differ from element to element, whatever their parameters.
-            let random = matches!(instr.code, Code::Ew(e) if e.is_random());
-            let all = !random && !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize]);
-            if all {
-                // The condition of `where` is not of the dtype that is computed in.
-                let first = instr.src[usize::from(instr.code == Code::Ew(Ew::Where))] as usize;
-                held[first] = varying(register(instr.dtype), &held[first]);
-                uniform[first] = false;
+            let all = !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize].is_some());
+            let plain = match instr.code {
+                Code::Ew(Ew::Add | Ew::Sub | Ew::Mul | Ew::Where) => !all,
+                // Random numbers differ from element to element, whatever their parameters.
+                Code::Ew(e) => e.is_random(),
+                _ => false,
+            };
+            if !plain {
+                for &r in &instr.src {
+                    if let Some(dtype) = uniform[r as usize].take() {
+                        held[r as usize] = varying(register(dtype), &held[r as usize]);
+                    }
+                }
             }
             let value = expression(instr, p, &held, &number_at);
             let _ = writeln!(t, "    let v{i} = {value};");
             held[instr.dst as usize] = format!("v{i}");
-            uniform[instr.dst as usize] = matches!(instr.code, Code::Scalar(_));
+            uniform[instr.dst as usize] = match instr.code {
+                Code::Scalar(k) => Some(p.scalars[k as usize]),
+                _ => None,
+            };
         }
         let results: Vec<&str> = p.stores.iter().map(|(r, _)| held[*r as usize].as_str()).collect();
         let _ = writeln!(t, "    return Results({});\n}}", results.join(", "));
@@ -639,12 +647,12 @@ fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
 /// A value that is the same for every element, written so that it seems to depend on the element: a software driver looks
 /// for branches on parameters alone by a search whose time is exponential in the length of the computation.
 fn varying(register: &str, value: &str) -> String {
-    // No element lies behind the last.
+    // No tensor has an element with the last number that there is, but no compiler knows.
     match register {
-        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ u32(element > P(1u)))"),
-        "i32" => format!("({value} ^ i32(element > P(1u)))"),
-        "bool" => format!("({value} != (element > P(1u)))"),
-        _ => format!("({value} ^ vec2<u32>(u32(element > P(1u))))"),
+        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ u32(element == 0xffffffffu))"),
+        "i32" => format!("({value} ^ i32(element == 0xffffffffu))"),
+        "bool" => format!("({value} != (element == 0xffffffffu))"),
+        _ => format!("({value} ^ vec2<u32>(u32(element == 0xffffffffu)))"),
     }
 }
 

@@ -17,6 +17,9 @@ pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
 /// A folder that gets the text of every shader that is compiled, for tools that check them.
 pub const SHADERS_VARIABLE: &str = "CORTEN_GPU_SHADERS";
 
+/// Pipelines to keep: more than any program needs at a time, so that one which makes ever new ones does not grow.
+const MOST_PIPELINES: usize = 2048;
+
 /// Bytes of the block of parameters that every kernel reads: sizes, strides, offsets and numbers.
 pub const PARAMETER_BYTES: u64 = 4096;
 
@@ -152,6 +155,10 @@ impl Gpu {
             Some(found) => found.clone(),
             None => {
                 let made = Arc::new(self.compile(&mut all, name, own, &source, &accesses)?);
+                if all.by_text.len() >= MOST_PIPELINES {
+                    all.by_text.clear();
+                    all.by_variant.clear();
+                }
                 all.by_text.insert(source, made.clone());
                 made
             }

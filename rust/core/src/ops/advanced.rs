@@ -6,6 +6,7 @@ use super::index::{Source, at_least_1d, check_within};
 use super::{create, reduce, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
@@ -14,7 +15,6 @@ use crate::op::index::Indexing;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout, broadcast_shapes};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::ensure;
 use smallvec::SmallVec;
 use std::sync::Arc;
 

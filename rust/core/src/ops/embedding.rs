@@ -4,6 +4,7 @@ use super::elementwise::{apply, cast};
 use super::index::{check_within, index_copy, select_known};
 use super::{inplace, reduce, view};
 use crate::dtype::DType;
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule, with_grad_mode};
@@ -12,7 +13,6 @@ use crate::op::index::Indexing;
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::ensure;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
