@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick test-rust test-simd test-shaders test-full tools lint fmt fmt-check stubs stubs-check bench bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick test-rust test-simd test-gpu test-full tools lint fmt fmt-check stubs stubs-check bench bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -28,12 +28,12 @@ test-rust: ## run the engine's own tests
 test-simd: dev ## run the operators' and networks' suites at the weaker instruction-set levels
 	for level in portable avx2; do CORTEN_SIMD=$$level $(BIN)/pytest -q tests/test_ops.py tests/test_nn.py || exit 1; done
 
-test-shaders: export CORTEN_GPU_SHADERS := $(CURDIR)/target/shaders
-test-shaders: export CORTEN_GPU_SOFTWARE := 1
-test-shaders: dev ## run what compiles shaders on a GPU (software will do), and translate each for Vulkan, Metal and DX12
+test-gpu: export CORTEN_GPU_SHADERS := $(CURDIR)/target/shaders
+test-gpu: export CORTEN_GPU_SOFTWARE := 1
+test-gpu: dev ## run the suites on a GPU (software will do), and translate each shader for Vulkan, Metal and DX12
 	rm -rf $(CORTEN_GPU_SHADERS)
 	$(CARGO) test --package corten-core --test 'gpu*'
-	$(BIN)/pytest -q --device gpu tests/test_ops.py
+	$(BIN)/pytest -q --device gpu
 	$(BIN)/pytest -q tests/test_gpu.py tests/test_gpu_limits.py
 	$(CARGO) test --package corten-core --lib translation -- --include-ignored
 
