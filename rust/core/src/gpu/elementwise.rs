@@ -488,6 +488,12 @@ impl Kernel {
             let _ = writeln!(t, "    let i{k} = {index};");
             let _ = writeln!(t, "    let l{k} = {};", load(&format!("b{}", s.loads[k]), p.loads[k], &format!("i{k}")));
         }
+        self.write_instructions(t, at);
+    }
+
+    /// The instructions, whose numbers begin at word `at` of the parameters, and the results.
+    fn write_instructions(&self, t: &mut String, mut at: usize) {
+        let p = &self.program;
         let mut number_at = Vec::new();
         for dtype in &p.scalars {
             number_at.push(at);
