@@ -18,6 +18,8 @@ from matplotlib import pyplot
 
 from test_vision import write_split
 
+os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -90,6 +92,22 @@ def test_quickstart_smoke(tmp_path):
 
 def test_quickstart_reaches_its_target(tmp_path):
     done = run("quickstart", "--out", tmp_path)
+    assert accuracy_of(done, "quickstart", "0.98") >= 0.98
+
+
+needs_gpu = pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
+
+
+@needs_gpu
+def test_quickstart_runs_on_a_gpu(tmp_path):
+    accuracy_of(run("quickstart", "--smoke", "--device", "gpu", "--out", tmp_path), "quickstart", "0.98")
+    assert_pictures(tmp_path)
+
+
+@needs_gpu
+@pytest.mark.slow
+def test_quickstart_reaches_its_target_on_a_gpu(tmp_path):
+    done = run("quickstart", "--quick", "--device", "gpu", "--out", tmp_path)
     assert accuracy_of(done, "quickstart", "0.98") >= 0.98
 
 

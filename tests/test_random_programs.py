@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import corten
@@ -25,6 +26,7 @@ from random_programs import (
 )
 
 CHUNK, CHUNKS = 100, 20
+os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
