@@ -133,6 +133,8 @@ def test_ctrl_c_ends_the_wait_for_the_gpu() -> None:
     lines = run_script(
         """
         import os, signal, threading, time
+        # What starts in the background of a shell ignores the signal.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         x = corten.rand(200, 200, device="gpu") / 100
         x.tolist()
         threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
