@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from op_table.row import only_on
+
 os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 pytestmark = pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
@@ -25,13 +27,8 @@ LUCK = 1e-3
 @pytest.fixture(autouse=True)
 def only_the_gpu() -> Iterator[None]:
     """Work on the CPU raises; what has come back is looked at with numpy."""
-    corten.flush()
-    corten._core.set_option("cpu_kernels", False)
-    try:
+    with only_on("gpu"):
         yield
-        corten.flush()
-    finally:
-        corten._core.set_option("cpu_kernels", True)
 
 
 def values(x: corten.Tensor) -> np.ndarray:
