@@ -4,37 +4,34 @@
 //! input gradient (the transposed convolution's forward pass) and its weight gradient.
 
 use super::device::Gpu;
-use super::encoder::Dispatch;
-use super::memory::{self, Allocation};
+use super::matmul::matmul;
+use super::memory::Allocation;
 use super::pipelines::Access;
-use super::reduce::reduce;
-use super::text::{Text, arithmetic};
+use super::product::{Launch, Tile, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::op::{Conv, Reduction};
+use crate::op::Conv;
 use crate::params::ConvParams;
 use std::sync::Arc;
 
 const TERMS: &str = include_str!("../../../../shaders/conv/terms.wgsl");
-const TILED: &str = include_str!("../../../../shaders/conv.wgsl");
-const DIRECT: &str = include_str!("../../../../shaders/conv/direct.wgsl");
+const JOB: &str = include_str!("../../../../shaders/conv/job.wgsl");
+const STAGED: &str = include_str!("../../../../shaders/conv/staged.wgsl");
+const STEPPED: &str = include_str!("../../../../shaders/conv/stepped.wgsl");
+const EACH: &str = include_str!("../../../../shaders/conv/each.wgsl");
 
-const TILE: usize = 64;
 const WORKGROUP: usize = 256;
 /// Groups of up to this many rows would leave most of a tile empty.
 const FEW_ROWS: usize = 8;
-/// With fewer workgroups than this, long sums are split among more of them.
-const FEW_TILES: usize = 256;
-/// Steps that a workgroup sums at most, and at least where sums are split.
-const LONG: usize = 16384;
+/// Sums of so many steps may be shared.
 const SHORT: usize = 256;
-/// Products of one launch: some 30 ms of a slow GPU.
-const MOST_WORK: usize = 1 << 34;
+const FEW_ELEMENTS: usize = 65536;
+/// Samples whose gradients of a weight are held before they are summed.
+const FEW_SAMPLES: usize = 64;
 /// The word of the parameters that says which workgroup is a launch's first.
 const FIRST_GROUP: usize = 40;
-/// Bytes of partial sums.
-const MOST_PARTIAL: usize = 256 << 20;
 
 /// Runs one pass: `[input, weight, bias?]`, `[grad, weight]` or `[input, grad]`.
 pub fn conv(gpu: &Arc<Gpu>, pass: Conv, p: &ConvParams, ins: &[View], y: &View) -> Result<()> {
@@ -45,7 +42,14 @@ pub fn conv(gpu: &Arc<Gpu>, pass: Conv, p: &ConvParams, ins: &[View], y: &View) 
         (Conv::WeightGrad, false) => Problem::weight_grad(p, a, b, y),
         (Conv::WeightGrad, true) => Problem::weight_grad(p, b, a, y),
     };
-    if y.numel() == 0 { Ok(()) } else { problem.run(gpu, ins.get(2), y) }
+    if y.numel() == 0 {
+        return Ok(());
+    }
+    let bias = ins.get(2);
+    match if bias.is_none() { problem.run_as_matrices(gpu, y) } else { None } {
+        Some(done) => done,
+        None => problem.run(gpu, bias, y),
+    }
 }
 
 /// Sizes and strides of the spatial dims, aligned to the right.
@@ -66,6 +70,19 @@ fn times(a: [usize; 3], b: [usize; 3]) -> [usize; 3] {
 
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Dims that can be walked as one: its size and stride.
+fn joined(sizes: &[usize], strides: &[usize]) -> Option<(usize, usize)> {
+    let (mut size, mut stride) = (1, 1);
+    for (&n, &by) in sizes.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
+        if size != 1 && by != size * stride {
+            return None;
+        }
+        stride = if size == 1 { by } else { stride };
+        size *= n;
+    }
+    Some((size, stride))
 }
 
 /// The phases of an input gradient.
@@ -257,48 +274,116 @@ impl<'a> Problem<'a> {
         p
     }
 
+    /// Whether four neighbours in a by step lie next to each other.
+    fn a_wide(&self) -> bool {
+        let [outer, d, h, w] = self.steps;
+        let by = self.a_by_step;
+        let dense = (w == 1 || by[3] == 1) && (h == 1 || by[2] == w) && (d == 1 || by[1] == h * w);
+        let plane = d * h * w;
+        let whole = plane.is_multiple_of(4) && by[0].is_multiple_of(4)
+            || (outer * plane).is_multiple_of(4) && (outer == 1 || by[0] == plane);
+        let aligned = [self.a.offset, self.by_row[0], self.by_group[0]].iter().all(|n| n.is_multiple_of(4));
+        dense && whole && aligned && self.phases.is_none() && self.flags() & 5 == 1
+    }
+
+    /// Whether four neighbouring columns of y lie next to each other.
+    fn y_wide(&self) -> bool {
+        let [_, d, h, w] = self.columns;
+        let by = self.y_by_column;
+        let dense = (w == 1 || by[3] == 1) && (h == 1 || by[2] == w) && (d == 1 || by[1] == h * w);
+        let aligned = [d * h * w, by[0], self.by_row[1], self.by_group[2]].iter().all(|n| n.is_multiple_of(4));
+        dense && aligned && self.phases.is_none() && self.flags() & 8 == 0
+    }
+
+    /// A kernel of one element that meets every point is a batch of matrices; a gradient of its weight is summed over samples.
+    fn run_as_matrices(&self, gpu: &Arc<Gpu>, y: &View) -> Option<Result<()>> {
+        let points = if self.over_points { &self.steps } else { &self.columns };
+        let kernel = if self.over_points { &self.columns } else { &self.steps };
+        if kernel[1..] != [1; 3] || self.checked() || self.rows <= FEW_ROWS {
+            return None;
+        }
+        let (_, own) = spatial(self.b);
+        let by_point = if self.over_points { &self.b_by_step } else { &self.b_by_column };
+        let (plane, in_b) = joined(&points[1..], &times([by_point[1], by_point[2], by_point[3]], own))?;
+        let others = if self.over_points { &self.a_by_step } else { &self.y_by_column };
+        let (_, in_other) = joined(&points[1..], &others[1..])?;
+        let (samples, channels) = (points[0], kernel[0]);
+        let batch = |by_sample: usize, group: usize, by: [usize; 2]| [by_sample, self.by_group[group], by[0], by[1]];
+        let view =
+            |v: &View<'a>, shape, strides| View { shape, strides, memory: v.memory, offset: v.offset, dtype: v.dtype };
+        if !self.over_points {
+            let shapes = [[self.rows, channels], [channels, plane], [self.rows, plane]];
+            let [sa, sb, sy] = shapes.map(|[i, j]| [samples, self.groups, i, j]);
+            let a = batch(0, 0, [self.by_row[0], self.a_by_step[0]]);
+            let b = batch(self.b_by_column[0], 1, [self.b_by_step[0], in_b]);
+            let to = batch(self.y_by_column[0], 2, [self.by_row[1], in_other]);
+            let to = View { shape: &sy, strides: &to, ..*y };
+            return Some(matmul(gpu, &view(self.a, &sa, &a), &view(self.b, &sb, &b), &to));
+        }
+        if plane < SHORT / 4 || samples > FEW_SAMPLES {
+            return None;
+        }
+        let shapes = [[self.rows, plane], [plane, channels], [self.rows, channels]];
+        let [sa, sb, sy] = shapes.map(|[i, j]| [samples, self.groups, i, j]);
+        let a = batch(self.a_by_step[0], 0, [self.by_row[0], in_other]);
+        let b = batch(self.b_by_step[0], 1, [in_b, self.b_by_column[0]]);
+        let to = batch(y.numel(), 2, [self.by_row[1], self.y_by_column[0]]);
+        let (a, b) = (view(self.a, &sa, &a), view(self.b, &sb, &b));
+        if samples == 1 {
+            return Some(matmul(gpu, &a, &b, &View { shape: &sy, strides: &to, ..*y }));
+        }
+        let compute = sum_dtype(self.a.dtype);
+        let sum = || {
+            let partial = partial_sums(gpu, samples, y, compute)?;
+            matmul(gpu, &a, &b, &View { memory: &partial, offset: 0, dtype: compute, shape: &sy, strides: &to })?;
+            sum_up(gpu, &partial, samples, compute, y)
+        };
+        Some(sum())
+    }
+
     fn run(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Result<()> {
         let (steps, columns) = (self.step_count(), self.column_count());
-        let elements = self.rows * columns * self.groups * self.phase_count();
+        let batch = self.groups * self.phase_count();
+        let elements = self.rows * columns * batch;
         // Sums over points are long, and their elements few.
-        let summed = steps >= SHORT && (self.over_points || elements < WORKGROUP * FEW_TILES);
-        if self.rows <= FEW_ROWS && (!summed || columns <= TILE) {
+        let summed = steps >= SHORT && (self.over_points || elements < FEW_ELEMENTS);
+        if self.rows <= FEW_ROWS && (!summed || columns <= 64) {
             let form = self.form(if summed { Way::Shared } else { Way::Serial }, bias, y.dtype);
             let (groups, work) =
                 if summed { (elements, steps) } else { (elements.div_ceil(WORKGROUP), steps * WORKGROUP) };
             return form.launch(gpu, self, bias, y.memory, self.parameters(bias, y, 1, steps), [groups, work]);
         }
-        let tiles = self.rows.div_ceil(TILE) * columns.div_ceil(TILE) * self.groups * self.phase_count();
-        let form = self.form(Way::Tiled, bias, y.dtype);
-        let wanted = (FEW_TILES / tiles.max(1)).max(steps.div_ceil(LONG));
-        let room = MOST_PARTIAL / (y.numel() * form.compute().size()).max(1);
-        let splits = wanted.min(steps / SHORT).min(room).max(1);
-        let per_split = steps.div_ceil(splits).next_multiple_of(form.depth()).max(1);
-        let splits = steps.div_ceil(per_split).max(1);
+        let compute = sum_dtype(self.a.dtype);
+        let tile = Tile::choose(gpu, compute, self.rows, columns, batch);
+        let tiles = tile.count(self.rows, columns) * batch;
+        let (splits, per_split) = splits(tiles, steps, tile.depth, y.numel(), compute);
+        let form = self.form(Way::Tiled(tile), bias, y.dtype);
         let p = self.parameters(bias, y, splits, per_split);
-        let work = TILE * TILE * per_split;
+        let work = tile.rows * tile.columns * per_split;
         if splits == 1 {
             return form.launch(gpu, self, bias, y.memory, p, [tiles, work]);
         }
-        // The partial sums of an element lie as far apart as y is long; y is dense, whatever its order of dims.
-        let partial = memory::allocate(gpu, splits * y.numel() * form.compute().size())?;
-        let first = Form { to: form.compute(), ..form };
+        let partial = partial_sums(gpu, splits, y, compute)?;
+        // The partial sums of a split begin where those of the one before end, in whole fours or not.
+        let wide = form.wide.map(|w| w && y.numel().is_multiple_of(4));
+        let first = Form { to: compute, wide: [form.wide[0], wide[1]], ..form };
         first.launch(gpu, self, bias, &partial, p, [tiles * splits, work])?;
-        let (shape, strides) = ([splits, y.numel()], [y.numel(), 1]);
-        let partial = View { memory: &partial, offset: 0, dtype: first.to, shape: &shape, strides: &strides };
-        let y = View { shape: &shape[1..], strides: &strides[1..], ..*y };
-        reduce(gpu, Reduction::Sum, 1, &partial, &[], &[y])
+        sum_up(gpu, &partial, splits, compute, y)
     }
 
     fn form(&self, way: Way, bias: Option<&View>, to: DType) -> Form {
-        let (phases, checked) = (self.phases.is_some(), self.checked());
-        Form { way, from: self.a.dtype, to, bias: bias.is_some(), phases, checked }
+        let (phases, checked, flags) = (self.phases.is_some(), self.checked(), self.flags());
+        let staged = matches!(way, Way::Tiled(Tile { staged: true, .. }));
+        let tiled = matches!(way, Way::Tiled(_));
+        let wide = [staged && self.a_wide(), tiled && self.y_wide()];
+        let along = if staged { [flags & 1 != 0, flags & 2 != 0] } else { [false; 2] };
+        Form { way, from: self.a.dtype, to, bias: bias.is_some(), phases, checked, along, wide }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Tiled,
+    Tiled(Tile),
     /// An invocation an element.
     Serial,
     /// A workgroup an element.
@@ -314,67 +399,60 @@ struct Form {
     bias: bool,
     phases: bool,
     checked: bool,
+    /// Whether a is read along steps and b along columns.
+    along: [bool; 2],
+    /// Whether a is read and y written in vectors.
+    wide: [bool; 2],
 }
 
 impl Form {
-    fn compute(&self) -> DType {
-        match self.from {
-            d if d.is_float() => DType::F32,
-            DType::I64 => DType::I64,
-            _ => DType::I32,
-        }
-    }
-
-    /// Steps of a tile: two tiles fit the workgroup memory that every device has.
-    fn depth(&self) -> usize {
-        if self.compute() == DType::I64 { 8 } else { 16 }
-    }
-
-    /// Launches so many workgroups of so many products each, not too many products at once.
     fn launch(
         &self,
         gpu: &Gpu,
         problem: &Problem,
         bias: Option<&View>,
         target: &Allocation,
-        mut p: Vec<u32>,
+        parameters: Vec<u32>,
         [groups, work]: [usize; 2],
     ) -> Result<()> {
-        let Form { way, from, to, bias: has_bias, phases, checked } = *self;
-        let flags = u32::from(has_bias) | u32::from(phases) << 1 | u32::from(checked) << 2;
-        let pipeline =
-            gpu.pipeline(("convolution", vec![way as u32, from as u32, to as u32, flags]), || self.text())?;
+        let pipeline = gpu.pipeline(("convolution", self.key()), || self.text())?;
         let mut buffers = vec![problem.a.memory, problem.b.memory];
         buffers.extend(bias.map(|b| b.memory));
-        buffers.push(target);
-        let most = (MOST_WORK / work.max(1)).max(1);
-        for first in (0..groups).step_by(most) {
-            p[FIRST_GROUP] = first as u32;
-            let groups = Gpu::grid(most.min(groups - first));
-            gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups })?;
-        }
-        Ok(())
+        Launch { buffers: &buffers, parameters, first_group: FIRST_GROUP, groups, work }.run(gpu, &pipeline, target)
+    }
+
+    fn key(&self) -> Vec<u32> {
+        let Form { way, from, to, bias, phases, checked, along, wide } = *self;
+        let flags = [bias, phases, checked, along[0], along[1], wide[0], wide[1]];
+        let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
+        let way = match way {
+            Way::Serial => 0,
+            Way::Shared => 1,
+            Way::Tiled(tile) => 2 | tile.key() << 2,
+        };
+        vec![way, from as u32, to as u32, flags]
     }
 
     fn text(&self) -> (String, Vec<Access>) {
-        let compute = self.compute();
-        let step = if compute == DType::F32 { "fma(a, b, c)" } else { "add(c, mul(a, b))" };
-        let mut t = Text::new().input("a", self.from, compute).input("b", self.from, compute);
+        let Form { way, from, to, along, wide, .. } = *self;
+        let compute = sum_dtype(from);
+        let mut t = with_arithmetic(Text::new(), compute);
+        t = t.fours("a", from, compute, wide[0]).input("b", from, compute);
         let mut bias = "zero()";
         if self.bias {
-            t = t.input("bias", self.from, compute);
+            t = t.input("bias", from, compute);
             bias = "bias_at(parameters[2].z + row * parameters[2].w)";
         }
-        let (constants, body) = match self.way {
-            Way::Tiled => (format!("const DEPTH = {}u;", self.depth()), TILED),
-            way => (format!("const SHARED = {};", way == Way::Shared), DIRECT),
-        };
-        t.output("y", self.to, compute)
-            .line(arithmetic(compute))
-            .line(&format!("fn step(c: T, a: T, b: T) -> T {{ return {step}; }}"))
+        let t = t
+            .stores("y", to, compute, wide[1])
             .line(&format!("fn bias_of(row: u32) -> T {{ return {bias}; }}"))
-            .line(&format!("const PHASES = {};\nconst CHECKED = {};", self.phases, self.checked))
-            .line(&constants)
-            .finish(&format!("{TERMS}{body}"))
+            .line(&format!("const PHASES = {};\nconst CHECKED = {};", self.phases, self.checked));
+        let Way::Tiled(tile) = way else {
+            return t.line(&format!("const SHARED = {};", way == Way::Shared)).finish(&format!("{TERMS}{EACH}"));
+        };
+        let t = t
+            .line(&format!("const A_ALONG = {};\nconst B_ALONG = {};", along[0], along[1]))
+            .line(&format!("const A_WIDE = {};\nconst Y_WIDE = {};", wide[0], wide[1]));
+        tile.finish(t, &format!("{TERMS}{JOB}{}", if tile.staged { STAGED } else { STEPPED }))
     }
 }

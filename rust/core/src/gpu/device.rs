@@ -13,6 +13,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// Comma-separated features that may be used; `core` uses none and keeps to WebGPU's default limits.
 pub const FEATURES_VARIABLE: &str = "CORTEN_GPU_FEATURES";
 
+/// Whether products stage their operands in workgroup memory: `staged` or `direct`; else as suits the device.
+pub const TILES_VARIABLE: &str = "CORTEN_GPU_TILES";
+
 /// Comma-separated `name=value` pairs that lower the limits of wgpu's names, for tests of what is beyond them.
 pub const LIMITS_VARIABLE: &str = "CORTEN_GPU_LIMITS";
 /// The most bytes to hold on a device, as a number with `K`, `M` or `G` behind it or without.
@@ -29,6 +32,8 @@ pub struct Features {
     pub pipeline_cache: bool,
     /// Whether limits beyond WebGPU's defaults are asked for.
     pub limits: bool,
+    /// Whether workgroup memory is faster than other memory.
+    pub workgroup_memory: bool,
 }
 
 impl Features {
@@ -50,6 +55,11 @@ impl Features {
         let has = adapter.features();
         let admitted = |name: &str| wanted.is_none_or(|w| w.split(',').any(|n| n.trim() == name));
         let mut chosen = Features { limits: admitted("limits"), ..Features::default() };
+        chosen.workgroup_memory = match std::env::var(TILES_VARIABLE).as_deref() {
+            Ok("staged") => true,
+            Ok("direct") => false,
+            _ => adapter.get_info().device_type != wgpu::DeviceType::Cpu,
+        };
         for (name, on, flag) in chosen.named() {
             *on = has.contains(flag) && admitted(name);
         }

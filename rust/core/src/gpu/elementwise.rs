@@ -10,7 +10,7 @@ use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::memory::{self, Allocation};
 use super::pipelines::{Access, Pipeline};
 use super::view::View;
-use super::wgsl::{assemble, declare, encode, load, number, read_number, register};
+use super::wgsl::{assemble, declare, element_of, load, number, read_number, register, store_vector, vector, words_of};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::exec::program::{Code, Instr, Program};
@@ -423,21 +423,12 @@ fn join_dims(shape: &[usize], out_strides: &[usize], operands: &[Operand]) -> (D
     (dims, strides)
 }
 
-/// The vector that holds four elements of this size.
-fn vector(size: u8) -> &'static str {
-    match size {
-        1 => "u32",
-        2 => "vec2<u32>",
-        4 | 8 => "vec4<u32>",
-        _ => "u32",
-    }
-}
-
 impl Kernel {
     fn text(&self, s: &Shape) -> String {
         let mut t = String::new();
         for (k, &(size, write)) in s.bindings.iter().enumerate() {
-            declare(&mut t, k, &format!("b{k}"), vector(size), write);
+            let element = if size == 0 { "u32" } else { vector(size as usize) };
+            declare(&mut t, k, &format!("b{k}"), element, write);
         }
         self.write_struct(&mut t);
         self.write_compute(&mut t, s);
@@ -556,7 +547,8 @@ impl Kernel {
             let mut call = format!("    let r{j} = compute({element}");
             for (k, walk) in s.walks.iter().enumerate() {
                 if *walk == Walk::Wide {
-                    let _ = write!(call, ", {}", wide_part(k, p.loads[k], j));
+                    let part = element_of(p.loads[k], &format!("w{k}"), &format!("x{k}"), j);
+                    let _ = write!(call, ", {part}");
                 }
             }
             let _ = writeln!(t, "{call});");
@@ -607,47 +599,16 @@ pub fn samples(kernel: &Kernel) -> Vec<String> {
     texts
 }
 
-/// Element `j` of the four that load `k` read at once.
-fn wide_part(k: usize, dtype: DType, j: usize) -> String {
-    let lane = ["x", "y", "z", "w"];
-    use super::wgsl::decode;
-    match dtype.size() {
-        1 => decode(dtype, &format!("w{k}"), "", &format!("{}u", 8 * j)),
-        2 => decode(dtype, &format!("w{k}.{}", lane[j / 2]), "", &format!("{}u", 16 * (j % 2))),
-        4 => decode(dtype, &format!("w{k}.{}", lane[j]), "", ""),
-        _ => {
-            let v = if j < 2 { "w" } else { "x" };
-            decode(dtype, &format!("{v}{k}.{}", lane[2 * (j % 2)]), &format!("{v}{k}.{}", lane[2 * (j % 2) + 1]), "")
-        }
-    }
-}
-
 /// Writes the four results of store `k` to the words that they fill.
 fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
-    let e: Vec<String> = (0..GROUP).map(|j| encode(dtype, &format!("r{j}.s{k}"))).collect();
-    let words: Vec<String> = match dtype.size() {
-        1 => vec![format!("{} | {} << 8u | {} << 16u | {} << 24u", e[0], e[1], e[2], e[3])],
-        2 => vec![format!("{} | {} << 16u", e[0], e[1]), format!("{} | {} << 16u", e[2], e[3])],
-        4 => e,
-        _ => e.iter().flat_map(|v| [format!("{v}.x"), format!("{v}.y")]).collect(),
-    };
-    if !vectors {
-        for (j, w) in words.iter().enumerate() {
-            let _ = writeln!(t, "    b{b}[{}u * g + {j}u] = {w};", words.len());
-        }
+    let words = words_of(dtype, &[0, 1, 2, 3].map(|j| format!("r{j}.s{k}")));
+    if vectors {
+        let _ = writeln!(t, "    {}", store_vector(&format!("b{b}"), "g", &words));
         return;
     }
-    let _ = match words.len() {
-        1 => writeln!(t, "    b{b}[g] = {};", words[0]),
-        2 => writeln!(t, "    b{b}[g] = vec2<u32>({});", words.join(", ")),
-        4 => writeln!(t, "    b{b}[g] = vec4<u32>({});", words.join(", ")),
-        _ => writeln!(
-            t,
-            "    b{b}[2u * g] = vec4<u32>({});\n    b{b}[2u * g + 1u] = vec4<u32>({});",
-            words[..4].join(", "),
-            words[4..].join(", ")
-        ),
-    };
+    for (j, w) in words.iter().enumerate() {
+        let _ = writeln!(t, "    b{b}[{}u * g + {j}u] = {w};", words.len());
+    }
 }
 
 /// A value that is the same for every element, written so that it seems to depend on the element: a software driver looks

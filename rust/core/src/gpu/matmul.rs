@@ -1,55 +1,179 @@
 //! Matrix products.
 
 use super::device::Gpu;
-use super::encoder::Dispatch;
 use super::pipelines::Access;
-use super::text::{Text, arithmetic};
+use super::product::{self, Launch, Tile, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
-use smallvec::SmallVec;
+use std::sync::Arc;
 
-const BODY: &str = include_str!("../../../../shaders/matmul.wgsl");
-const TILE: usize = 64;
+const MATRIX: &str = include_str!("../../../../shaders/product/matrix.wgsl");
+const STAGED: &str = include_str!("../../../../shaders/product/matrix_staged.wgsl");
+const DIRECT: &str = include_str!("../../../../shaders/product/matrix_direct.wgsl");
+const DOT: &str = include_str!("../../../../shaders/product/dot.wgsl");
+
+/// Products of so few columns are sums along rows.
+const FEW_COLUMNS: usize = 4;
+/// The word of the parameters that says which workgroup is a launch's first.
+const FIRST_GROUP: usize = 14;
+const WORKGROUP: usize = 256;
 
 /// (…, m, k) × (…, k, n) of one batch shape; every operand and the result may have any strides.
-pub fn matmul(gpu: &Gpu, a: &View, b: &View, y: &View) -> Result<()> {
+pub fn matmul(gpu: &Arc<Gpu>, a: &View, b: &View, y: &View) -> Result<()> {
     if y.numel() == 0 {
         return Ok(());
     }
     let rank = y.shape.len() - 2;
-    let (m, n, k) = (y.shape[rank], y.shape[rank + 1], a.shape[rank + 1]);
-    let batch: usize = y.shape[..rank].iter().product();
-    let mut p: SmallVec<[u32; 64]> = SmallVec::new();
-    let mut push = |values: &[usize]| p.extend(values.iter().map(|&v| v as u32));
-    push(&[m, n, k, batch, a.offset, b.offset]);
-    push(&a.strides[rank..]);
-    push(&b.strides[rank..]);
-    push(&y.strides[rank..]);
-    push(&[rank]);
-    push(&y.shape[..rank]);
-    for t in [a, b, y] {
-        push(&t.strides[..rank]);
+    let (m, n) = (y.shape[rank], y.shape[rank + 1]);
+    let product = Product::new(a, b, y, rank);
+    // Few rows are few columns of the transposed product.
+    if m <= FEW_COLUMNS && n > FEW_COLUMNS || m < n && n <= FEW_COLUMNS {
+        return product.transposed().run(gpu);
     }
-    let key = vec![a.dtype as u32, b.dtype as u32, y.dtype as u32];
-    let pipeline = gpu.pipeline(("matmul", key), || text(a.dtype, b.dtype, y.dtype))?;
-    let buffers = [a.memory, b.memory, y.memory];
-    let groups = Gpu::grid(m.div_ceil(TILE) * n.div_ceil(TILE) * batch);
-    gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups })
+    if n < m && n > FEW_COLUMNS && gpu.features.workgroup_memory && n <= 16 {
+        return product.transposed().run(gpu);
+    }
+    product.run(gpu)
 }
 
-fn text(a: DType, b: DType, y: DType) -> (String, Vec<Access>) {
-    let compute = match y {
-        d if d.is_float() => DType::F32,
-        DType::I64 => DType::I64,
-        _ => DType::I32,
-    };
-    let step = if compute == DType::F32 { "fma(a, b, c)" } else { "add(c, mul(a, b))" };
-    Text::new()
-        .input("a", a, compute)
-        .input("b", b, compute)
-        .output("y", y, compute)
-        .line(arithmetic(compute))
-        .line(&format!("fn step(c: T, a: T, b: T) -> T {{ return {step}; }}"))
-        .finish(BODY)
+/// A batch of products y = a · b of strided matrices.
+struct Product<'a> {
+    a: &'a View<'a>,
+    b: &'a View<'a>,
+    y: &'a View<'a>,
+    /// Dims of the batch.
+    rank: usize,
+    rows: usize,
+    columns: usize,
+    steps: usize,
+    /// Strides by row and step, by step and column, by row and column.
+    by_a: [usize; 2],
+    by_b: [usize; 2],
+    by_y: [usize; 2],
+}
+
+/// What the text depends on.
+struct Form {
+    tile: Tile,
+    /// The invocations that share a row, for products of few columns; else 0.
+    sharing: usize,
+    from: [DType; 2],
+    to: DType,
+    a_along: bool,
+    b_along: bool,
+    wide: [bool; 3],
+}
+
+impl<'a> Product<'a> {
+    fn new(a: &'a View<'a>, b: &'a View<'a>, y: &'a View<'a>, rank: usize) -> Self {
+        let pair = |v: &View| [v.strides[rank], v.strides[rank + 1]];
+        let (rows, columns, steps) = (y.shape[rank], y.shape[rank + 1], a.shape[rank + 1]);
+        Product { a, b, y, rank, rows, columns, steps, by_a: pair(a), by_b: pair(b), by_y: pair(y) }
+    }
+
+    fn transposed(self) -> Self {
+        let turn = |[i, j]: [usize; 2]| [j, i];
+        let Product { a, b, y, rank, rows, columns, steps, by_a, by_b, by_y } = self;
+        let (by_a, by_b, by_y) = (turn(by_b), turn(by_a), turn(by_y));
+        Product { a: b, b: a, y, rank, rows: columns, columns: rows, steps, by_a, by_b, by_y }
+    }
+
+    /// Whether fours of neighbours along one dim, of so many elements and this stride, may be read or written as vectors where
+    /// the other dim has that stride.
+    fn wide(&self, v: &View, along: usize, size: usize, other: usize) -> bool {
+        let whole = |n: &usize| n.is_multiple_of(4);
+        along == 1 && [v.offset, size, other].iter().all(|n| whole(n)) && v.strides[..self.rank].iter().all(whole)
+    }
+
+    fn form(&self, tile: Tile, sharing: usize) -> Form {
+        let a_along = self.by_a[1] == 1 || (self.by_a[0] != 1 && self.steps > 1);
+        let b_along = self.by_b[1] == 1 || self.by_b[0] != 1;
+        let Product { a, b, y, .. } = self;
+        let a_wide = if a_along {
+            self.wide(a, self.by_a[1], self.steps, self.by_a[0])
+        } else {
+            tile.staged && sharing == 0 && self.wide(a, self.by_a[0], self.rows, self.by_a[1])
+        };
+        let b_wide = if b_along {
+            self.wide(b, self.by_b[1], self.columns, self.by_b[0])
+        } else {
+            tile.staged && self.wide(b, self.by_b[0], self.steps, self.by_b[1])
+        };
+        let y_wide = self.wide(y, self.by_y[1], self.columns, self.by_y[0]);
+        // Single elements of a are read by the direct kernel; few columns are read as they come.
+        let wide = [a_wide && (tile.staged || sharing > 0), b_wide && sharing == 0, y_wide && sharing == 0];
+        Form { tile, sharing, from: [a.dtype, b.dtype], to: y.dtype, a_along, b_along, wide }
+    }
+
+    fn run(&self, gpu: &Arc<Gpu>) -> Result<()> {
+        let products: usize = self.y.shape[..self.rank].iter().product();
+        let compute = sum_dtype(self.y.dtype);
+        let form = if self.columns <= FEW_COLUMNS {
+            let sharing = if self.by_a[1] == 1 || self.rows < 64 { 64 } else { 4 };
+            let mut form = self.form(Tile::dots(WORKGROUP / sharing, sharing), sharing);
+            form.a_along |= sharing == 64;
+            form
+        } else {
+            self.form(Tile::choose(gpu, compute, self.rows, self.columns, products), 0)
+        };
+        let tile = form.tile;
+        let tiles = tile.count(self.rows, self.columns) * products;
+        let (splits, per_split) = splits(tiles, self.steps, tile.depth, self.y.numel(), compute);
+        let launch = Launch {
+            buffers: &[self.a.memory, self.b.memory],
+            parameters: self.parameters(products, splits, per_split),
+            first_group: FIRST_GROUP,
+            groups: tiles * splits,
+            work: tile.rows * tile.columns * per_split,
+        };
+        if splits == 1 {
+            return launch.run(gpu, &*gpu.pipeline(("matmul", form.key()), || form.text(compute))?, self.y.memory);
+        }
+        let partial = partial_sums(gpu, splits, self.y, compute)?;
+        let first = Form { to: compute, ..form };
+        launch.run(gpu, &*gpu.pipeline(("matmul", first.key()), || first.text(compute))?, &partial)?;
+        sum_up(gpu, &partial, splits, compute, self.y)
+    }
+
+    fn parameters(&self, products: usize, splits: usize, per_split: usize) -> Vec<u32> {
+        let Product { a, b, y, rank, .. } = *self;
+        let mut p: Vec<u32> = Vec::with_capacity(48);
+        let mut push = |values: &[usize]| p.extend(values.iter().map(|&v| v as u32));
+        push(&[self.rows, self.columns, self.steps, products, a.offset, b.offset]);
+        for by in [self.by_a, self.by_b, self.by_y] {
+            push(&by);
+        }
+        push(&[splits, per_split, 0, y.numel(), rank]);
+        push(&y.shape[..rank]);
+        for v in [a, b, y] {
+            push(&v.strides[..rank]);
+        }
+        p
+    }
+}
+
+impl Form {
+    fn key(&self) -> Vec<u32> {
+        let flags = [self.a_along, self.b_along, self.wide[0], self.wide[1], self.wide[2]];
+        let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
+        let dtypes = self.from[0] as u32 | (self.from[1] as u32) << 8 | (self.to as u32) << 16;
+        vec![self.tile.key(), self.sharing as u32, dtypes, flags]
+    }
+
+    fn text(&self, compute: DType) -> (String, Vec<Access>) {
+        let Form { tile, sharing, from, to, a_along, b_along, wide } = self;
+        let text = with_arithmetic(Text::new(), compute)
+            .fours("a", from[0], compute, wide[0])
+            .fours("b", from[1], compute, wide[1])
+            .stores("y", *to, compute, wide[2])
+            .line(&format!("const A_ALONG = {a_along};\nconst B_ALONG = {b_along};"));
+        if *sharing > 0 {
+            let sizes =
+                format!("const ROWS = {}u;\nconst COLUMNS = {FEW_COLUMNS}u;\nconst KL = {sharing}u;", tile.rows);
+            return text.line(&sizes).finish(&format!("{MATRIX}{DOT}"));
+        }
+        product::Tile::finish(tile, text, &format!("{MATRIX}{}", if tile.staged { STAGED } else { DIRECT }))
+    }
 }

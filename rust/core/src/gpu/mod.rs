@@ -26,6 +26,7 @@ pub mod norm;
 pub mod parts;
 pub mod pipelines;
 pub mod prefix;
+pub mod product;
 pub mod reduce;
 pub mod resize;
 pub mod rows;

@@ -2,7 +2,7 @@
 
 use super::elementwise::convert;
 use super::pipelines::Access;
-use super::wgsl::{assemble, declare, decode, encode, load, register};
+use super::wgsl::{assemble, declare, decode, element_of, encode, load, register, store_vector, vector, words_of};
 use crate::dtype::DType;
 use std::fmt::Write;
 
@@ -54,6 +54,53 @@ impl Text {
         self
     }
 
+    /// A buffer that is read four at a time as `NAME_load(at, step, count)`: the elements `at`, `at + step`, … as a vector `V`,
+    /// zero from the `count`-th on. `wide` says that they are neighbours and `at` a multiple of 4, and that there are always
+    /// four or none; then single elements cannot be read. Else `NAME_at(i)` reads one.
+    pub fn fours(mut self, name: &str, dtype: DType, to: DType, wide: bool) -> Text {
+        let signature = format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{");
+        if !wide {
+            let part = |j: u32| {
+                format!(
+                    "    if (count > {j}u) {{ v.{} = {name}_at(at + {j}u * step); }}",
+                    ["x", "y", "z", "w"][j as usize]
+                )
+            };
+            let parts = [0, 1, 2, 3].map(part).join("\n");
+            return self
+                .input(name, dtype, to)
+                .line(&format!("{signature}\n    var v = vzero();\n{parts}\n    return v;\n}}"));
+        }
+        self.bind(name, vector(dtype.size()), Access::Read);
+        let read = match dtype.size() {
+            8 => format!("let w = {name}[at >> 1u];\n    let x = {name}[(at >> 1u) + 1u];"),
+            _ => format!("let w = {name}[at >> 2u];"),
+        };
+        let parts = [0, 1, 2, 3].map(|j| convert(dtype, to, &format!("({})", element_of(dtype, "w", "x", j))));
+        self.line(&format!(
+            "{signature}\n    if (count == 0u) {{ return vzero(); }}\n    {read}\n    return V({});\n}}",
+            parts.join(", ")
+        ))
+    }
+
+    /// A buffer that is written by `NAME_store(at, step, count, v)`, the elements `at`, `at + step`, … up to four, each once.
+    /// `wide` as in `fours`.
+    pub fn stores(mut self, name: &str, dtype: DType, from: DType, wide: bool) -> Text {
+        let signature = format!("fn {name}_store(at: u32, step: u32, count: u32, v: V) {{");
+        let lanes = ["x", "y", "z", "w"];
+        if !wide {
+            let part = |j: usize| format!("    if (count > {j}u) {{ {name}_put(at + {j}u * step, v.{}); }}", lanes[j]);
+            let parts = [0, 1, 2, 3].map(part).join("\n");
+            return self.output(name, dtype, from).line(&format!("{signature}\n{parts}\n}}"));
+        }
+        self.bind(name, vector(dtype.size()), Access::Write);
+        let words = words_of(dtype, &lanes.map(|l| convert(from, dtype, &format!("v.{l}"))));
+        self.line(&format!(
+            "{signature}\n    if (count == 0u) {{ return; }}\n    {}\n}}",
+            store_vector(name, "(at >> 2u)", &words)
+        ))
+    }
+
     /// A buffer that is read as `NAME_at(i)` and written by `NAME_put(i, v)`, both with values of dtype `as_`.
     pub fn state(self, name: &str, dtype: DType, as_: DType) -> Text {
         let mut text = self.output(name, dtype, as_);
@@ -102,6 +149,27 @@ pub fn arithmetic(dtype: DType) -> &'static str {
             "alias T = i32;\nfn zero() -> T { return 0; }\nfn one() -> T { return 1; }\n\
              fn add(a: T, b: T) -> T { return a + b; }\nfn mul(a: T, b: T) -> T { return a * b; }\n\
              fn less(a: T, b: T) -> bool { return a < b; }\nfn is_nan(a: T) -> bool { return false; }"
+        }
+    }
+}
+
+/// WGSL for vectors of four values of a dtype, behind that of [`arithmetic`]: the names `V`, `vzero`, `vadd`, and
+/// `vstep(c, a, b)`, c plus a times b.
+pub fn arithmetic_of_fours(dtype: DType) -> &'static str {
+    match register(dtype) {
+        "f32" => {
+            "alias V = vec4<f32>;\nfn vadd(a: V, b: V) -> V { return a + b; }\n\
+             fn vstep(c: V, a: T, b: V) -> V { return fma(V(a), b, c); }\nfn vzero() -> V { return V(0.0); }"
+        }
+        "I64" => {
+            "struct V { x: T, y: T, z: T, w: T }\n\
+             fn vadd(a: V, b: V) -> V { return V(add(a.x, b.x), add(a.y, b.y), add(a.z, b.z), add(a.w, b.w)); }\n\
+             fn vstep(c: V, a: T, b: V) -> V { return vadd(c, V(mul(a, b.x), mul(a, b.y), mul(a, b.z), mul(a, b.w))); }\n\
+             fn vzero() -> V { return V(zero(), zero(), zero(), zero()); }"
+        }
+        _ => {
+            "alias V = vec4<i32>;\nfn vadd(a: V, b: V) -> V { return a + b; }\n\
+             fn vstep(c: V, a: T, b: V) -> V { return c + a * b; }\nfn vzero() -> V { return V(0); }"
         }
     }
 }

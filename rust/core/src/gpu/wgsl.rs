@@ -144,6 +144,54 @@ pub fn load(buffer: &str, dtype: DType, index: &str) -> String {
     }
 }
 
+/// The vector of words that holds four elements of this many bytes; of eight bytes it takes two.
+pub fn vector(size: usize) -> &'static str {
+    match size {
+        1 => "u32",
+        2 => "vec2<u32>",
+        _ => "vec4<u32>",
+    }
+}
+
+/// Element `j` of four in the vector `w`, or of eight bytes in `w` and `x`.
+pub fn element_of(dtype: DType, w: &str, x: &str, j: usize) -> String {
+    let lane = ["x", "y", "z", "w"];
+    match dtype.size() {
+        1 => decode(dtype, w, "", &format!("{}u", 8 * j)),
+        2 => decode(dtype, &format!("{w}.{}", lane[j / 2]), "", &format!("{}u", 16 * (j % 2))),
+        4 => decode(dtype, &format!("{w}.{}", lane[j]), "", ""),
+        _ => {
+            let v = if j < 2 { w } else { x };
+            decode(dtype, &format!("{v}.{}", lane[2 * (j % 2)]), &format!("{v}.{}", lane[2 * (j % 2) + 1]), "")
+        }
+    }
+}
+
+/// The words that four values fill.
+pub fn words_of(dtype: DType, values: &[String; 4]) -> Vec<String> {
+    let e: Vec<String> = values.iter().map(|v| encode(dtype, v)).collect();
+    match dtype.size() {
+        1 => vec![format!("{} | {} << 8u | {} << 16u | {} << 24u", e[0], e[1], e[2], e[3])],
+        2 => vec![format!("{} | {} << 16u", e[0], e[1]), format!("{} | {} << 16u", e[2], e[3])],
+        4 => e,
+        _ => e.iter().flat_map(|v| [format!("{v}.x"), format!("{v}.y")]).collect(),
+    }
+}
+
+/// The statement that writes the words of four values to vectors of `buffer`, the `g`-th four of it.
+pub fn store_vector(buffer: &str, g: &str, words: &[String]) -> String {
+    match words.len() {
+        1 => format!("{buffer}[{g}] = {};", words[0]),
+        2 => format!("{buffer}[{g}] = vec2<u32>({});", words.join(", ")),
+        4 => format!("{buffer}[{g}] = vec4<u32>({});", words.join(", ")),
+        _ => format!(
+            "{buffer}[2u * {g}] = vec4<u32>({});\n    {buffer}[2u * {g} + 1u] = vec4<u32>({});",
+            words[..4].join(", "),
+            words[4..].join(", ")
+        ),
+    }
+}
+
 /// The number of a scalar of `dtype` as it travels in the parameters: one word, two for int64.
 pub fn number(bits: u64, dtype: DType) -> ([u32; 2], usize) {
     match dtype {

@@ -1,0 +1,75 @@
+// The tiles of a convolution's operands for product/staged.wgsl. What a step and a column contribute to a place in b is worked
+// out once a tile.
+//
+// Needs: conv/job.wgsl; DEPTH, LANES; a_load, b_at; A_ALONG, B_ALONG; A_WIDE, whether four neighbouring steps lie next to each other in a.
+
+var<workgroup> step_a: array<u32, DEPTH>;
+var<workgroup> step_b: array<vec4<u32>, DEPTH>;
+var<workgroup> column_b: array<vec4<u32>, COLUMNS>;
+
+fn prepare(job: Job, lane: u32) {
+    for (var c = lane; c < COLUMNS; c += LANES) {
+        column_b[c] = column_term(digits(job.column0 + c, parameters[5], flag(8u)), job.part);
+    }
+}
+
+fn plan(job: Job, k0: u32, lane: u32) {
+    for (var slot = lane; slot < DEPTH; slot += LANES) {
+        if (k0 + slot < job.part.steps) {
+            let at = digits(k0 + slot, job.part.sizes, flag(4u));
+            step_a[slot] = dot4(at, parameters[6]);
+            step_b[slot] = step_term(at);
+        }
+    }
+}
+
+fn a_one(at: u32, slot: u32, ok: bool) -> T {
+    return a_load(at + step_a[slot], 1u, u32(ok)).x;
+}
+
+fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> V {
+    let at = job.a + row * parameters[2].x;
+    if (!A_ALONG) {
+        return a_load(at + step_a[slot], parameters[2].x, select(0u, left(row, job.rows), k < job.end));
+    }
+    let count = select(0u, left(k, job.end), row < job.rows);
+    if (A_WIDE) {
+        return a_load(at + step_a[slot], 1u, count);
+    }
+    return V(
+        a_one(at, slot, count > 0u),
+        a_one(at, slot + 1u, count > 1u),
+        a_one(at, slot + 2u, count > 2u),
+        a_one(at, slot + 3u, count > 3u),
+    );
+}
+
+fn b_one(job: Job, column: u32, slot: u32, ok: bool) -> T {
+    if (!ok) {
+        return zero();
+    }
+    let at = column_b[column - job.column0] + step_b[slot];
+    if (!inside(at.yzw)) {
+        return zero();
+    }
+    return b_at(job.b + at.x);
+}
+
+fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> V {
+    if (B_ALONG) {
+        let count = select(0u, left(column, job.columns), k < job.end);
+        return V(
+            b_one(job, column, slot, count > 0u),
+            b_one(job, column + 1u, slot, count > 1u),
+            b_one(job, column + 2u, slot, count > 2u),
+            b_one(job, column + 3u, slot, count > 3u),
+        );
+    }
+    let count = select(0u, left(k, job.end), column < job.columns);
+    return V(
+        b_one(job, column, slot, count > 0u),
+        b_one(job, column, slot + 1u, count > 1u),
+        b_one(job, column, slot + 2u, count > 2u),
+        b_one(job, column, slot + 3u, count > 3u),
+    );
+}
