@@ -399,6 +399,14 @@ impl Op {
             Op::Kernel(k) => k.name(),
         }
     }
+    /// Whether elementwise work on what it reads and writes can be part of its kernel on the GPU.
+    pub fn joins(&self) -> bool {
+        match self {
+            Op::Matmul | Op::Conv(..) => true,
+            Op::Reduce(kind, _) => !matches!(kind, Reduction::MaxIndex | Reduction::MinIndex),
+            _ => false,
+        }
+    }
     /// Whether the output is the first input with some elements replaced.
     pub fn overwrites_first(&self) -> bool {
         matches!(self, Op::WriteView) || matches!(self, Op::Indexing(i) if i.overwrites())

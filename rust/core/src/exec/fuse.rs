@@ -7,6 +7,9 @@
 //!   through another layout.
 //!
 //! Two producer units of one node merge under the same rule. Numerics do not change: every operator rounds to its dtype.
+//!
+//! On the GPU a unit may also begin with one structured operator that joins ([`Op::joins`]): what follows is then computed from
+//! each element that its kernel writes.
 
 use crate::graph::{Input, Node};
 use crate::op::{Ew, Op};
@@ -25,6 +28,8 @@ pub struct Unit {
     pub nodes: Vec<u32>,
     pub after: Vec<u32>,
     pub elementwise: bool,
+    /// The structured operator whose results the elementwise nodes are computed from.
+    pub core: Option<u32>,
     /// Those of `after` that this unit reads through another layout: they can never be one kernel.
     windowed: Vec<u32>,
     operands: usize,
@@ -44,6 +49,8 @@ struct Fuser<'a> {
     units: Vec<Unit>,
     unit_of: Vec<u32>,
     fusion: bool,
+    /// Whether structured operators may have elementwise nodes in their units.
+    epilogues: bool,
     /// Distinct values that a unit may read: a kernel of the GPU binds only so many buffers.
     most_reads: usize,
     /// The placed nodes that read each node.
@@ -53,9 +60,9 @@ struct Fuser<'a> {
 }
 
 /// Groups the segment's nodes into units; units that were merged away are left empty.
-pub fn fuse(nodes: &[Arc<Node>], fusion: bool, most_reads: usize) -> Vec<Unit> {
+pub fn fuse(nodes: &[Arc<Node>], fusion: bool, epilogues: bool, most_reads: usize) -> Vec<Unit> {
     let (units, unit_of, seen) = (Vec::new(), Vec::new(), Vec::new());
-    let mut f = Fuser { nodes, units, unit_of, fusion, most_reads, readers: HashMap::new(), seen, round: 0 };
+    let mut f = Fuser { nodes, units, unit_of, fusion, epilogues, most_reads, readers: HashMap::new(), seen, round: 0 };
     for i in 0..nodes.len() {
         f.place(i as u32);
     }
@@ -90,9 +97,10 @@ impl Fuser<'_> {
             let whole = e.dtype == produced.dtype
                 && same_layout(&e.layout, &produced.layout)
                 && same_layout(&e.layout, &node.outs[0].layout);
-            if !whole {
+            let producer = &self.units[unit as usize];
+            if !whole || !elementwise {
                 windowed.push(unit);
-            } else if self.units[unit as usize].elementwise && !candidates.contains(&unit) {
+            } else if (producer.elementwise || producer.core.is_some()) && !candidates.contains(&unit) {
                 candidates.push(unit);
             }
         }
@@ -107,7 +115,8 @@ impl Fuser<'_> {
         let unit = match home {
             Some(h) => h,
             None => {
-                self.units.push(Unit { elementwise, ..Default::default() });
+                let core = (self.epilogues && node.op.joins()).then_some(i);
+                self.units.push(Unit { elementwise, core, ..Default::default() });
                 self.seen.push(0);
                 (self.units.len() - 1) as u32
             }
@@ -209,7 +218,7 @@ impl Fuser<'_> {
         if ua.nodes.len() + ub.nodes.len() >= MAX_INSTRS || ua.operands + ub.operands > MAX_OPERANDS * 4 {
             return false;
         }
-        if !self.admits(a, &ub.reads) {
+        if !self.admits(a, &ub.reads) || ua.core.is_some() && ub.core.is_some() {
             return false;
         }
         if ua.windowed.contains(&b) || ub.windowed.contains(&a) {
@@ -238,6 +247,8 @@ impl Fuser<'_> {
         u.nodes.extend(gone.nodes);
         u.nodes.sort_unstable();
         u.operands += gone.operands;
+        u.core = u.core.or(gone.core);
+        u.elementwise &= gone.elementwise;
         join(&mut u.after, gone.after.into_iter());
         join(&mut u.windowed, gone.windowed.into_iter());
         join(&mut u.reads, gone.reads.into_iter());

@@ -22,6 +22,42 @@ pub enum Step {
     /// A structured operator: the node's position.
     Kernel(u32),
     Fused(Box<Fused>),
+    Joined(Box<Joined>),
+}
+
+impl Step {
+    /// The nodes that it computes.
+    pub fn nodes(&self) -> smallvec::SmallVec<[u32; 8]> {
+        match self {
+            Step::Kernel(n) => smallvec::SmallVec::from_slice(&[*n]),
+            Step::Fused(f) => smallvec::SmallVec::from_slice(&f.nodes),
+            Step::Joined(j) => {
+                let before = j.before.iter().flat_map(|(_, f)| f.nodes.iter().copied());
+                let after = j.after.iter().flat_map(|a| a.fused.nodes.iter().copied());
+                before.chain([j.node]).chain(after).collect()
+            }
+        }
+    }
+}
+
+/// A structured operator with the elementwise work around it in one kernel. Where a device cannot have it so, the parts run
+/// one after the other.
+#[derive(Debug)]
+pub struct Joined {
+    pub node: u32,
+    /// What computes an input: the node whose result it is.
+    pub before: Vec<(u32, Fused)>,
+    pub after: Option<After>,
+}
+
+/// What is computed from the results.
+#[derive(Debug)]
+pub struct After {
+    pub fused: Fused,
+    /// The load that is the result.
+    pub load: u16,
+    /// Whether the result itself is needed as well.
+    pub keeps: bool,
 }
 
 /// A fused program made ready for a device.
@@ -111,41 +147,108 @@ fn most_reads(device: Device) -> Result<usize> {
 }
 
 fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
-    let units = fuse::fuse(nodes, fusion, most_reads(nodes[0].device)?);
+    let device = nodes[0].device;
+    let units = fuse::fuse(nodes, fusion, device != Device::Cpu, most_reads(device)?);
     let order = schedule(&units);
     if order.len() < units.iter().filter(|u| !u.nodes.is_empty()).count() {
         return Err(crate::error::Error::Internal("fusion made units that wait for each other".into()));
     }
-    // A value must reach memory when something outside its unit reads it.
     let mut unit_of = vec![0u32; nodes.len()];
     for (u, unit) in units.iter().enumerate() {
         for &n in &unit.nodes {
             unit_of[n as usize] = u as u32;
         }
     }
-    let mut stored = live.to_vec();
+    // A value must reach memory when something outside its unit reads it.
+    let mut readers: Vec<Vec<u32>> = vec![Vec::new(); nodes.len()];
     for (i, node) in nodes.iter().enumerate() {
-        for input in node.inputs().iter() {
-            if let Input::Tensor(e) = input
-                && e.node.is_pending()
-            {
-                let p = e.node.slot.load(Relaxed) as usize;
-                if unit_of[p] != unit_of[i] {
-                    stored[p] = true;
-                }
+        for p in pending_inputs(node) {
+            if unit_of[p] != unit_of[i] {
+                readers[p].push(i as u32);
             }
         }
     }
+    let stored: Vec<bool> = live.iter().zip(&readers).map(|(&l, r)| l || !r.is_empty()).collect();
+    let absorbed = if fusion { absorbed(nodes, &units, &unit_of, live, &readers) } else { HashMap::new() };
     let mut steps = Vec::with_capacity(order.len());
     for u in order {
         let unit = &units[u as usize];
-        if unit.elementwise {
-            steps.push(Step::Fused(Box::new(assemble(nodes, unit, &stored)?)));
-        } else {
-            steps.extend(unit.nodes.iter().map(|&n| Step::Kernel(n)));
+        if absorbed.values().any(|v| v.contains(&u)) {
+            continue;
+        }
+        match unit.core {
+            None if unit.elementwise => steps.push(Step::Fused(Box::new(assemble(nodes, unit, &stored)?.0))),
+            Some(node) if unit.nodes.len() > 1 || absorbed.contains_key(&u) => {
+                let mut before = Vec::new();
+                for &b in absorbed.get(&u).into_iter().flatten() {
+                    let fused = assemble(nodes, &units[b as usize], &stored)?.0;
+                    before.push((fused.stores[0].0, fused));
+                }
+                let after = if unit.nodes.len() > 1 {
+                    let (fused, load) = assemble(nodes, unit, &stored)?;
+                    Some(After { fused, load: load.unwrap_or_default(), keeps: stored[node as usize] })
+                } else {
+                    None
+                };
+                steps.push(Step::Joined(Box::new(Joined { node, before, after })));
+            }
+            _ => steps.extend(unit.nodes.iter().map(|&n| Step::Kernel(n))),
         }
     }
     Ok(Plan { steps })
+}
+
+/// The positions of the nodes that this one reads.
+fn pending_inputs(node: &Node) -> impl Iterator<Item = usize> {
+    let inputs = node.inputs();
+    let slots: smallvec::SmallVec<[usize; 4]> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::Tensor(e) if e.node.is_pending() => Some(e.node.slot.load(Relaxed) as usize),
+            _ => None,
+        })
+        .collect();
+    slots.into_iter()
+}
+
+/// Elementwise units whose one value a single structured operator reads, by the unit of that operator: they are computed where
+/// they are read. Products read an element many times, so only what is cheap to compute again is part of them.
+fn absorbed(
+    nodes: &[Arc<Node>],
+    units: &[Unit],
+    unit_of: &[u32],
+    live: &[bool],
+    readers: &[Vec<u32>],
+) -> HashMap<u32, Vec<u32>> {
+    let mut found: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (u, unit) in units.iter().enumerate() {
+        let Some(core) = unit.core else { continue };
+        let product = !matches!(nodes[core as usize].op, Op::Reduce(..));
+        for p in pending_inputs(&nodes[core as usize]).take(2) {
+            let maker = &units[unit_of[p] as usize];
+            let only = |&n: &u32| n as usize == p || (!live[n as usize] && readers[n as usize].is_empty());
+            let joins = maker.elementwise
+                && !live[p]
+                && readers[p].iter().all(|&r| r == core)
+                && maker.nodes.iter().all(only)
+                && !found.get(&(u as u32)).is_some_and(|f| f.contains(&unit_of[p]));
+            if joins && (!product || is_cheap(nodes, maker)) {
+                found.entry(u as u32).or_default().push(unit_of[p]);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a unit reads one tensor and does little with it.
+fn is_cheap(nodes: &[Arc<Node>], unit: &Unit) -> bool {
+    let tensors = |n: &u32| nodes[*n as usize].inputs().iter().filter(|i| matches!(i, Input::Tensor(_))).count();
+    let cheap = |n: &u32| match nodes[*n as usize].op {
+        Op::Cast => true,
+        Op::Ew(e) => matches!(e, Ew::Copy | Ew::Add | Ew::Sub | Ew::Mul | Ew::Neg | Ew::Relu),
+        _ => false,
+    };
+    unit.nodes.len() <= 3 && unit.nodes.iter().all(|n| tensors(n) <= 1 && cheap(n))
 }
 
 /// Units in an order that respects their waits and otherwise follows the program (by last node).
@@ -180,11 +283,13 @@ fn schedule(units: &[Unit]) -> Vec<u32> {
 
 /// Turns a unit into a program. Loads of one value through one layout are shared by the run-time binding, not here: the
 /// program depends on structure only.
-fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> {
+/// In a unit with a structured operator the second result is the load of that operator's value.
+fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<(Fused, Option<u16>)> {
     let mut program = Program::default();
     let mut register_of: HashMap<u32, u16> = HashMap::new();
     let (mut loads, mut scalars, mut stores) = (Vec::new(), Vec::new(), Vec::new());
-    for &n in &unit.nodes {
+    let (mut own, elementwise) = (None, || unit.nodes.iter().copied().filter(|&n| unit.core != Some(n)));
+    for n in elementwise() {
         let node = &nodes[n as usize];
         let mut src = smallvec::SmallVec::new();
         let mut source_dtype = node.outs[0].dtype;
@@ -202,7 +307,13 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
                         None => {
                             loads.push((n, k as u8));
                             program.loads.push(e.dtype);
-                            program.emit(Code::Load(program.loads.len() as u16 - 1), e.dtype, Default::default())
+                            let index = program.loads.len() as u16 - 1;
+                            let reg = program.emit(Code::Load(index), e.dtype, Default::default());
+                            if let Some(core) = unit.core.filter(|&c| local == Some(c)) {
+                                own = Some(index);
+                                register_of.insert(core, reg);
+                            }
+                            reg
                         }
                     }
                 }
@@ -229,8 +340,8 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
         }
     }
     program.allocate_registers();
-    Ok(Fused {
-        nodes: unit.nodes.clone(),
+    let fused = Fused {
+        nodes: elementwise().collect(),
         kernel: match nodes[unit.nodes[0] as usize].device {
             Device::Cpu => Kernel::Cpu(crate::cpu::elementwise::Kernel::new(program)?),
             Device::Gpu(_) => Kernel::Gpu(crate::gpu::elementwise::Kernel::new(program)),
@@ -238,7 +349,8 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<Fused> 
         loads,
         scalars,
         stores,
-    })
+    };
+    Ok((fused, own))
 }
 
 impl Program {

@@ -102,6 +102,7 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
         let done = match step {
             Step::Kernel(n) => kernel(slots, *n),
             Step::Fused(f) => fused(slots, f, device),
+            Step::Joined(j) => joined(slots, j, device),
         };
         done.map_err(|e| if device == Device::Cpu { e } else { failed(slots, step, e) })?;
         if let (Some(w), Some(open)) = (&mut profile, open) {
@@ -118,10 +119,7 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
 /// try can do better, so their results are gone too, which whoever reads them is told.
 #[cold]
 fn failed(slots: &mut Slots, step: &Step, e: Error) -> Error {
-    let nodes: &[u32] = match step {
-        Step::Kernel(n) => std::slice::from_ref(n),
-        Step::Fused(f) => &f.nodes,
-    };
+    let nodes = &step.nodes()[..];
     let found: SmallVec<[Arc<Node>; 4]> = nodes.iter().filter_map(|&n| slots[n as usize].clone()).collect();
     let inputs = || found.iter().flat_map(|n| n.inputs().iter().cloned().collect::<SmallVec<[Input; 4]>>());
     let gone = inputs().find_map(|input| match input {
@@ -162,9 +160,8 @@ fn allocate(spec: &OutSpec, device: Device) -> Result<Arc<Buffer>> {
     Ok(Arc::new(transfer::allocate(device, spec.layout.numel() * spec.dtype.size())?))
 }
 
-fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
-    count(&COUNTERS.fused_nodes, f.nodes.len());
-    let layout = node_at(slots, f.nodes[0])?.outs[0].layout.clone();
+/// The edges that a program reads, and its numbers.
+fn operands_of(slots: &Slots, f: &Fused) -> Result<(SmallVec<[Edge; 8]>, SmallVec<[u64; 8]>)> {
     let mut edges: SmallVec<[Edge; 8]> = SmallVec::new();
     for &(n, k) in &f.loads {
         let inputs = node_at(slots, n)?.inputs();
@@ -178,6 +175,13 @@ fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
             Input::Tensor(_) => return Err(Error::Internal("number expected".into())),
         }
     }
+    Ok((edges, numbers))
+}
+
+fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
+    count(&COUNTERS.fused_nodes, f.nodes.len());
+    let layout = node_at(slots, f.nodes[0])?.outs[0].layout.clone();
+    let (edges, numbers) = operands_of(slots, f)?;
     let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
     let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
     // Many results may need several launches on the GPU, which must not overwrite what the next one reads.
@@ -297,7 +301,7 @@ fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
         let mut outs: SmallVec<[View; 2]> = SmallVec::new();
         for (OutSpec { dtype, layout }, b) in node.outs.iter().zip(&buffers) {
             let Layout { shape, strides, .. } = &**layout;
-            outs.push(View { memory: transfer::memory(b)?, offset: 0, dtype: *dtype, shape, strides });
+            outs.push(View { memory: transfer::memory(b)?, offset: 0, dtype: *dtype, shape, strides, inline: None });
         }
         gpu::execute(&gpu::gpu(index)?, &node.op, &ins, &numbers, &outs)?;
         drop(outs);
@@ -337,7 +341,7 @@ fn take_over(spec: &OutSpec, input: Option<&Input>) -> Option<Arc<Buffer>> {
 /// A tensor on the GPU.
 fn view(e: &Edge) -> Result<View<'_>> {
     let Layout { shape, strides, offset } = &*e.layout;
-    Ok(View { memory: transfer::memory(buffer_of(e)?)?, offset: *offset, dtype: e.dtype, shape, strides })
+    Ok(View { memory: transfer::memory(buffer_of(e)?)?, offset: *offset, dtype: e.dtype, shape, strides, inline: None })
 }
 
 fn window(e: &Edge) -> Result<In<'_>> {
@@ -372,7 +376,7 @@ fn write_view(node: &Node) -> Result<Arc<Buffer>> {
     if let Device::Gpu(i) = node.device {
         let (gpu, memory) = (gpu::gpu(i)?, transfer::memory(&buffer)?);
         let Layout { shape, strides, offset } = &*base.layout;
-        let target = View { memory, offset: *offset, dtype: base.dtype, shape, strides };
+        let target = View { memory, offset: *offset, dtype: base.dtype, shape, strides, inline: None };
         match value {
             Input::Scalar(bits, dtype) => gpu::copy::fill(&gpu, &target, *bits, *dtype)?,
             Input::Tensor(v) => gpu::copy::copy(&gpu, &target, &view(v)?)?,

@@ -5,11 +5,10 @@
 
 use super::device::Gpu;
 use super::matmul::matmul;
-use super::memory::Allocation;
 use super::pipelines::Access;
-use super::product::{Launch, Tile, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::product::{Launch, Tile, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
 use super::text::Text;
-use super::view::View;
+use super::view::{View, inline_key};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Conv;
@@ -283,7 +282,7 @@ impl<'a> Problem<'a> {
         let whole = plane.is_multiple_of(4) && by[0].is_multiple_of(4)
             || (outer * plane).is_multiple_of(4) && (outer == 1 || by[0] == plane);
         let aligned = [self.a.offset, self.by_row[0], self.by_group[0]].iter().all(|n| n.is_multiple_of(4));
-        dense && whole && aligned && self.phases.is_none() && self.flags() & 5 == 1
+        dense && whole && aligned && self.a.inline.is_none() && self.phases.is_none() && self.flags() & 5 == 1
     }
 
     /// Whether four neighbouring columns of y lie next to each other.
@@ -309,8 +308,7 @@ impl<'a> Problem<'a> {
         let (_, in_other) = joined(&points[1..], &others[1..])?;
         let (samples, channels) = (points[0], kernel[0]);
         let batch = |by_sample: usize, group: usize, by: [usize; 2]| [by_sample, self.by_group[group], by[0], by[1]];
-        let view =
-            |v: &View<'a>, shape, strides| View { shape, strides, memory: v.memory, offset: v.offset, dtype: v.dtype };
+        let view = |v: &View<'a>, shape, strides| View { shape, strides, ..*v };
         if !self.over_points {
             let shapes = [[self.rows, channels], [channels, plane], [self.rows, plane]];
             let [sa, sb, sy] = shapes.map(|[i, j]| [samples, self.groups, i, j]);
@@ -335,7 +333,12 @@ impl<'a> Problem<'a> {
         let compute = sum_dtype(self.a.dtype);
         let sum = || {
             let partial = partial_sums(gpu, samples, y, compute)?;
-            matmul(gpu, &a, &b, &View { memory: &partial, offset: 0, dtype: compute, shape: &sy, strides: &to })?;
+            matmul(
+                gpu,
+                &a,
+                &b,
+                &View { memory: &partial, offset: 0, dtype: compute, shape: &sy, strides: &to, inline: None },
+            )?;
             sum_up(gpu, &partial, samples, compute, y)
         };
         Some(sum())
@@ -348,36 +351,36 @@ impl<'a> Problem<'a> {
         // Sums over points are long, and their elements few.
         let summed = steps >= SHORT && (self.over_points || elements < FEW_ELEMENTS);
         if self.rows <= FEW_ROWS && (!summed || columns <= 64) {
-            let form = self.form(if summed { Way::Shared } else { Way::Serial }, bias, y.dtype);
+            let form = self.form(if summed { Way::Shared } else { Way::Serial }, bias);
             let (groups, work) =
                 if summed { (elements, steps) } else { (elements.div_ceil(WORKGROUP), steps * WORKGROUP) };
-            return form.launch(gpu, self, bias, y.memory, self.parameters(bias, y, 1, steps), [groups, work]);
+            return form.launch(gpu, self, bias, y, self.parameters(bias, y, 1, steps), [groups, work]);
         }
         let compute = sum_dtype(self.a.dtype);
         let tile = Tile::choose(gpu, compute, self.rows, columns, batch);
         let tiles = tile.count(self.rows, columns) * batch;
         let (splits, per_split) = splits(tiles, steps, tile.depth, y.numel(), compute);
-        let form = self.form(Way::Tiled(tile), bias, y.dtype);
+        let form = self.form(Way::Tiled(tile), bias);
         let p = self.parameters(bias, y, splits, per_split);
         let work = tile.rows * tile.columns * per_split;
         if splits == 1 {
-            return form.launch(gpu, self, bias, y.memory, p, [tiles, work]);
+            return form.launch(gpu, self, bias, y, p, [tiles, work]);
         }
         let partial = partial_sums(gpu, splits, y, compute)?;
         // The partial sums of a split begin where those of the one before end, in whole fours or not.
         let wide = form.wide.map(|w| w && y.numel().is_multiple_of(4));
-        let first = Form { to: compute, wide: [form.wide[0], wide[1]], ..form };
-        first.launch(gpu, self, bias, &partial, p, [tiles * splits, work])?;
+        let first = Form { wide: [form.wide[0], wide[1]], ..form };
+        first.launch(gpu, self, bias, &in_place_of(y, &partial, compute), p, [tiles * splits, work])?;
         sum_up(gpu, &partial, splits, compute, y)
     }
 
-    fn form(&self, way: Way, bias: Option<&View>, to: DType) -> Form {
+    fn form(&self, way: Way, bias: Option<&View>) -> Form {
         let (phases, checked, flags) = (self.phases.is_some(), self.checked(), self.flags());
         let staged = matches!(way, Way::Tiled(Tile { staged: true, .. }));
         let tiled = matches!(way, Way::Tiled(_));
         let wide = [staged && self.a_wide(), tiled && self.y_wide()];
         let along = if staged { [flags & 1 != 0, flags & 2 != 0] } else { [false; 2] };
-        Form { way, from: self.a.dtype, to, bias: bias.is_some(), phases, checked, along, wide }
+        Form { way, bias: bias.is_some(), phases, checked, along, wide }
     }
 }
 
@@ -394,8 +397,6 @@ enum Way {
 #[derive(Clone, Copy)]
 struct Form {
     way: Way,
-    from: DType,
-    to: DType,
     bias: bool,
     phases: bool,
     checked: bool,
@@ -411,18 +412,20 @@ impl Form {
         gpu: &Gpu,
         problem: &Problem,
         bias: Option<&View>,
-        target: &Allocation,
+        y: &View,
         parameters: Vec<u32>,
         [groups, work]: [usize; 2],
     ) -> Result<()> {
-        let pipeline = gpu.pipeline(("convolution", self.key()), || self.text())?;
-        let mut buffers = vec![problem.a.memory, problem.b.memory];
-        buffers.extend(bias.map(|b| b.memory));
-        Launch { buffers: &buffers, parameters, first_group: FIRST_GROUP, groups, work }.run(gpu, &pipeline, target)
+        let mut operands = vec![problem.a, problem.b];
+        operands.extend(bias);
+        let mut key = self.key(problem.a.dtype, y.dtype);
+        key.extend(inline_key(&[problem.a, problem.b, y]));
+        let pipeline = gpu.pipeline(("convolution", key), || self.text(&operands, y))?;
+        Launch { operands: &operands, parameters, first_group: FIRST_GROUP, groups, work }.run(gpu, &pipeline, y)
     }
 
-    fn key(&self) -> Vec<u32> {
-        let Form { way, from, to, bias, phases, checked, along, wide } = *self;
+    fn key(&self, from: DType, to: DType) -> Vec<u32> {
+        let Form { way, bias, phases, checked, along, wide } = *self;
         let flags = [bias, phases, checked, along[0], along[1], wide[0], wide[1]];
         let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
         let way = match way {
@@ -433,18 +436,18 @@ impl Form {
         vec![way, from as u32, to as u32, flags]
     }
 
-    fn text(&self) -> (String, Vec<Access>) {
-        let Form { way, from, to, along, wide, .. } = *self;
-        let compute = sum_dtype(from);
+    fn text(&self, operands: &[&View], y: &View) -> (String, Vec<Access>) {
+        let Form { way, along, wide, .. } = *self;
+        let compute = sum_dtype(operands[0].dtype);
         let mut t = with_arithmetic(Text::new(), compute);
-        t = t.fours("a", from, compute, wide[0]).input("b", from, compute);
+        t = t.fours("a", operands[0], compute, wide[0]).operand("b", operands[1], compute);
         let mut bias = "zero()";
         if self.bias {
-            t = t.input("bias", from, compute);
+            t = t.operand("bias", operands[2], compute);
             bias = "bias_at(parameters[2].z + row * parameters[2].w)";
         }
         let t = t
-            .stores("y", to, compute, wide[1])
+            .stores("y", y, compute, wide[1])
             .line(&format!("fn bias_of(row: u32) -> T {{ return {bias}; }}"))
             .line(&format!("const PHASES = {};\nconst CHECKED = {};", self.phases, self.checked));
         let Way::Tiled(tile) = way else {

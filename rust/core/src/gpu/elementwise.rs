@@ -7,14 +7,14 @@
 use super::copy;
 use super::device::Gpu;
 use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
+use super::instructions::{Names, write_instructions, write_results};
 use super::memory::{self, Allocation};
 use super::pipelines::{Access, Pipeline};
 use super::view::View;
-use super::wgsl::{assemble, declare, element_of, load, number, read_number, register, store_vector, vector, words_of};
+use super::wgsl::{assemble, declare, element_of, load, number, register, store_vector, vector, words_of};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::exec::program::{Code, Instr, Program};
-use crate::op::{Ew, Rule};
+use crate::exec::program::Program;
 use crate::shape::Dims;
 use crate::sync::lock;
 use smallvec::SmallVec;
@@ -31,12 +31,14 @@ const GROUP: usize = 4;
 const HEADER: usize = 3;
 /// What the elements of a stretch are a multiple of, so that its results begin where a window may.
 const STRETCH: usize = 256;
+/// A kernel with one program only.
+const OWN: Names = Names { prefix: "", base: 0 };
 
 /// A program with a name for the cache of pipelines.
 #[derive(Debug)]
 pub struct Kernel {
-    program: Program,
-    id: u32,
+    pub(super) program: Program,
+    pub(super) id: u32,
 }
 
 /// An input: memory, the position of its first element and its strides in the output's index space.
@@ -52,13 +54,13 @@ impl<'a> Operand<'a> {
     }
 
     fn view<'b>(&'b self, dtype: DType, shape: &'b [usize]) -> View<'b> {
-        View { memory: self.memory, offset: self.offset, dtype, shape, strides: &self.strides }
+        View { memory: self.memory, offset: self.offset, dtype, shape, strides: &self.strides, inline: None }
     }
 }
 
 /// How an operand's elements are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Walk {
+pub(super) enum Walk {
     /// Element i of the output is element i from the offset.
     Linear,
     /// As `Linear`, read four at a time.
@@ -66,18 +68,20 @@ enum Walk {
     /// One element for all.
     Constant,
     Strided,
+    /// The kernel that the program is part of has the element at hand.
+    Given,
 }
 
 /// The launch of one program: the walk and the binding of every operand and target.
-struct Shape {
+pub(super) struct Shape {
     dims: Dims,
     strides: SmallVec<[Dims; 8]>,
     walks: SmallVec<[Walk; 8]>,
     /// Bindings of loads and stores.
-    loads: SmallVec<[u8; 8]>,
+    pub(super) loads: SmallVec<[u8; 8]>,
     stores: SmallVec<[u8; 4]>,
     /// Per binding: bytes of an element if it is bound as vectors of four elements, 0 if as words; and whether it is written.
-    bindings: SmallVec<[(u8, bool); 8]>,
+    pub(super) bindings: SmallVec<[(u8, bool); 8]>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -251,6 +255,38 @@ impl Shape {
         s
     }
 
+    /// For a program inside another kernel, which reads one element at a time and has operand `given` at hand.
+    pub(super) fn inside(
+        program: &Program,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        given: Option<usize>,
+    ) -> Shape {
+        let mut s = Shape::new(program, shape, strides, operands, &[], false);
+        for (k, walk) in s.walks.iter_mut().enumerate() {
+            match walk {
+                _ if given == Some(k) => *walk = Walk::Given,
+                Walk::Wide => *walk = Walk::Linear,
+                _ => {}
+            }
+        }
+        let mut ids: SmallVec<[u64; 8]> = SmallVec::new();
+        for (k, operand) in operands.iter().enumerate() {
+            let at = ids.iter().position(|&i| i == operand.memory.id);
+            s.loads[k] = match at {
+                _ if given == Some(k) => 0,
+                Some(at) => at as u8,
+                None => {
+                    ids.push(operand.memory.id);
+                    ids.len() as u8 - 1
+                }
+            };
+        }
+        s.bindings = SmallVec::from_elem((0, false), ids.len());
+        s
+    }
+
     /// Gives every distinct buffer a binding, in the order of first mention. A buffer is bound as vectors if all its readers
     /// and writers take four neighbours of one size. `apart` gives every operand that no result overwrites a binding of its own.
     fn bind(&mut self, program: &Program, operands: &[Operand], targets: &[&Allocation], apart: bool) {
@@ -283,7 +319,7 @@ impl Shape {
         }
     }
 
-    fn key(&self, id: u32) -> Vec<u32> {
+    pub(super) fn key(&self, id: u32) -> Vec<u32> {
         let mut key = vec![id, if self.walks.contains(&Walk::Strided) { self.dims.len() as u32 } else { 0 }];
         key.extend(self.walks.iter().zip(&self.loads).map(|(w, b)| *w as u32 | u32::from(*b) << 8));
         key.extend(self.stores.iter().map(|&b| u32::from(b)));
@@ -314,7 +350,7 @@ impl Shape {
     fn touched(&self, k: usize, offset: usize, stretch: Range<usize>) -> (usize, usize) {
         match self.walks[k] {
             Walk::Constant => (offset, offset + 1),
-            Walk::Linear | Walk::Wide => (offset + stretch.start, offset + stretch.end),
+            Walk::Linear | Walk::Wide | Walk::Given => (offset + stretch.start, offset + stretch.end),
             Walk::Strided => {
                 // Strides may be negative.
                 let (mut from, mut last) = (offset as isize, offset as isize);
@@ -368,7 +404,7 @@ impl Shape {
     /// Words: groups of elements, the last element, the first, the dims if one operand is strided, then per operand its offset
     /// and, if strided, its strides, then the numbers. Offsets are such that the offset plus the position in the index space is
     /// the position in the window; for what is read four at a time, plus the position in the stretch.
-    fn parameters(
+    pub(super) fn parameters(
         &self,
         program: &Program,
         operands: &[Operand],
@@ -430,36 +466,30 @@ impl Kernel {
             let element = if size == 0 { "u32" } else { vector(size as usize) };
             declare(&mut t, k, &format!("b{k}"), element, write);
         }
-        self.write_struct(&mut t);
-        self.write_compute(&mut t, s);
+        write_results(&mut t, &self.program, OWN);
+        self.write_compute(&mut t, s, OWN);
         self.write_main(&mut t, s);
         t
     }
 
-    fn write_struct(&self, t: &mut String) {
-        t.push_str("struct Results {\n");
-        for (k, (_, dtype)) in self.program.stores.iter().enumerate() {
-            let _ = writeln!(t, "    s{k}: {},", register(*dtype));
-        }
-        t.push_str("}\n");
-    }
-
     /// The program for one element; what is read four at a time comes as arguments.
-    fn write_compute(&self, t: &mut String, s: &Shape) {
+    pub(super) fn write_compute(&self, t: &mut String, s: &Shape, names: Names) {
         let p = &self.program;
-        t.push_str("fn compute(element: u32");
+        let Names { prefix, base } = names;
+        let _ = write!(t, "fn {prefix}compute(element: u32");
         for (k, walk) in s.walks.iter().enumerate() {
-            if *walk == Walk::Wide {
+            if matches!(walk, Walk::Wide | Walk::Given) {
                 let _ = write!(t, ", l{k}: {}", register(p.loads[k]));
             }
         }
-        t.push_str(") -> Results {\n");
+        let _ = writeln!(t, ") -> {prefix}Results {{");
         let rank = if s.strided() { s.dims.len() } else { 0 };
-        let mut at = HEADER + rank;
+        let mut at = base + HEADER + rank;
         if rank > 0 {
             t.push_str("    var rest = element;\n");
             for d in (1..rank).rev() {
-                let _ = writeln!(t, "    let c{d} = rest % P({at}u);\n    rest = rest / P({at}u);", at = HEADER + d);
+                let _ =
+                    writeln!(t, "    let c{d} = rest % P({at}u);\n    rest = rest / P({at}u);", at = base + HEADER + d);
             }
             t.push_str("    let c0 = rest;\n");
         }
@@ -467,7 +497,7 @@ impl Kernel {
             let offset = format!("P({at}u)");
             at += 1;
             let index = match walk {
-                Walk::Wide => continue,
+                Walk::Wide | Walk::Given => continue,
                 Walk::Constant => offset,
                 Walk::Linear => format!("{offset} + element"),
                 Walk::Strided => {
@@ -477,47 +507,13 @@ impl Kernel {
                 }
             };
             let _ = writeln!(t, "    let i{k} = {index};");
-            let _ = writeln!(t, "    let l{k} = {};", load(&format!("b{}", s.loads[k]), p.loads[k], &format!("i{k}")));
+            let _ = writeln!(
+                t,
+                "    let l{k} = {};",
+                load(&format!("{prefix}b{}", s.loads[k]), p.loads[k], &format!("i{k}"))
+            );
         }
-        self.write_instructions(t, at);
-    }
-
-    /// The instructions, whose numbers begin at word `at` of the parameters, and the results.
-    fn write_instructions(&self, t: &mut String, mut at: usize) {
-        let p = &self.program;
-        let mut number_at = Vec::new();
-        for dtype in &p.scalars {
-            number_at.push(at);
-            at += if *dtype == DType::I64 { 2 } else { 1 };
-        }
-        let mut held: Vec<String> = vec![String::new(); p.registers];
-        // Registers that hold the same number for every element, with its dtype.
-        let mut uniform: Vec<Option<DType>> = vec![None; p.registers];
-        for (i, instr) in p.instrs.iter().enumerate() {
-            let all = !instr.src.is_empty() && instr.src.iter().all(|&r| uniform[r as usize].is_some());
-            let plain = match instr.code {
-                Code::Ew(Ew::Add | Ew::Sub | Ew::Mul | Ew::Where) => !all,
-                // Random numbers differ from element to element, whatever their parameters.
-                Code::Ew(e) => e.is_random(),
-                _ => false,
-            };
-            if !plain {
-                for &r in &instr.src {
-                    if let Some(dtype) = uniform[r as usize].take() {
-                        held[r as usize] = varying(register(dtype), &held[r as usize]);
-                    }
-                }
-            }
-            let value = expression(instr, p, &held, &number_at);
-            let _ = writeln!(t, "    let v{i} = {value};");
-            held[instr.dst as usize] = format!("v{i}");
-            uniform[instr.dst as usize] = match instr.code {
-                Code::Scalar(k) => Some(p.scalars[k as usize]),
-                _ => None,
-            };
-        }
-        let results: Vec<&str> = p.stores.iter().map(|(r, _)| held[*r as usize].as_str()).collect();
-        let _ = writeln!(t, "    return Results({});\n}}", results.join(", "));
+        write_instructions(t, p, at, names);
     }
 
     fn write_main(&self, t: &mut String, s: &Shape) {
@@ -609,94 +605,4 @@ fn write_store(t: &mut String, k: usize, dtype: DType, b: u8, vectors: bool) {
     for (j, w) in words.iter().enumerate() {
         let _ = writeln!(t, "    b{b}[{}u * g + {j}u] = {w};", words.len());
     }
-}
-
-/// A value that is the same for every element, written so that it seems to depend on the element: a software driver looks
-/// for branches on parameters alone by a search whose time is exponential in the length of the computation.
-fn varying(register: &str, value: &str) -> String {
-    // No tensor has an element with the last number that there is, but no compiler knows.
-    match register {
-        "f32" => format!("bitcast<f32>(bitcast<u32>({value}) ^ u32(element == 0xffffffffu))"),
-        "i32" => format!("({value} ^ i32(element == 0xffffffffu))"),
-        "bool" => format!("({value} != (element == 0xffffffffu))"),
-        _ => format!("({value} ^ vec2<u32>(u32(element == 0xffffffffu)))"),
-    }
-}
-
-/// The value of an instruction, its operands being the registers' current names.
-fn expression(instr: &Instr, p: &Program, held: &[String], number_at: &[usize]) -> String {
-    let argument = |k: usize| held[instr.src[k] as usize].as_str();
-    match instr.code {
-        Code::Load(k) => format!("l{k}"),
-        Code::Scalar(k) => read_number(p.scalars[k as usize], &format!("{}u", number_at[k as usize])),
-        Code::Cast(to) => convert(instr.dtype, to, argument(0)),
-        Code::Ew(op) => {
-            let arguments: SmallVec<[&str; 4]> = (0..instr.src.len()).map(argument).collect();
-            let text = apply(op, instr.dtype, &arguments);
-            let flag = matches!(op.rule(), Rule::Compare | Rule::Test | Rule::Logic);
-            if flag { text } else { rounded(instr.dtype, text) }
-        }
-    }
-}
-
-/// Values of narrow types are brought back into their range after each operator.
-fn rounded(dtype: DType, value: String) -> String {
-    match dtype {
-        DType::U8 => format!("wrap_u8({value})"),
-        DType::I8 => format!("wrap_i8({value})"),
-        DType::I16 => format!("wrap_i16({value})"),
-        DType::F16 => format!("round_f16({value})"),
-        DType::BF16 => format!("round_bf16({value})"),
-        _ => value,
-    }
-}
-
-/// The table's expression with its arguments put in.
-fn apply(op: Ew, dtype: DType, arguments: &[&str]) -> String {
-    let text = op.wgsl(dtype).unwrap_or("unsupported()");
-    let prefix = if dtype == DType::I64 { "i64_" } else { "i32_" };
-    let mut out = String::from("(");
-    let mut word = String::new();
-    let flush = |word: &mut String, out: &mut String| {
-        match op.arguments().iter().position(|a| a == word) {
-            Some(k) => out.push_str(arguments[k]),
-            None => out.push_str(word),
-        }
-        word.clear();
-    };
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() || c == '_' || c == '.' {
-            word.push(c);
-            continue;
-        }
-        flush(&mut word, &mut out);
-        if c == '$' { out.push_str(prefix) } else { out.push(c) }
-    }
-    flush(&mut word, &mut out);
-    out.push(')');
-    out
-}
-
-/// A value of dtype `from` as one of dtype `to`.
-pub fn convert(from: DType, to: DType, value: &str) -> String {
-    let (a, b) = (register(from), register(to));
-    let text = match (a, b) {
-        _ if a == b => value.to_string(),
-        (_, "bool") => match a {
-            "f32" => format!("f32_to_bool({value})"),
-            "i32" => format!("({value} != 0)"),
-            _ => format!("any({value} != vec2<u32>(0u))"),
-        },
-        ("bool", "f32") => format!("select(0.0, 1.0, {value})"),
-        ("bool", "i32") => format!("select(0, 1, {value})"),
-        ("bool", _) => format!("vec2<u32>(select(0u, 1u, {value}), 0u)"),
-        ("i32", "f32") => format!("f32({value})"),
-        ("i32", _) => format!("i32_to_i64({value})"),
-        ("I64", "i32") => format!("bitcast<i32>({value}.x)"),
-        ("I64", _) => format!("i64_to_f32({value})"),
-        // By way of int64, so that values out of range wrap as on the CPU.
-        (_, "i32") => format!("bitcast<i32>(f32_to_i64({value}).x)"),
-        _ => format!("f32_to_i64({value})"),
-    };
-    if from == to || to == DType::Bool { text } else { rounded(to, text) }
 }

@@ -85,7 +85,7 @@ impl<'a, 'b> Matrices<'a, 'b> {
         let steps = batch.contiguous_strides();
         let shape: Dims = batch.iter().copied().chain(tail.iter().map(|t| t.0)).collect();
         let strides: Dims = steps.iter().map(|s| s * pitch).chain(tail.iter().map(|t| t.1)).collect();
-        f(&View { memory, offset: 0, dtype: DType::F32, shape: &shape, strides: &strides })
+        f(&View { memory, offset: 0, dtype: DType::F32, shape: &shape, strides: &strides, inline: None })
     }
     /// Every matrix becomes an identity, columns beyond the rows zero.
     fn set_identity(&self, gpu: &Gpu) -> Result<()> {
@@ -251,7 +251,7 @@ fn sweeps(gpu: &Arc<Gpu>, a: &Matrices, vectors: bool, [work, v]: [&Allocation; 
         return Ok(());
     }
     let state = memory::allocate(gpu, batch * 8)?;
-    let all = View { memory: &state, offset: 0, dtype: DType::I32, shape: &[2 * batch], strides: &[1] };
+    let all = View { memory: &state, offset: 0, dtype: DType::I32, shape: &[2 * batch], strides: &[1], inline: None };
     copy::fill(gpu, &all, 1, DType::I32)?;
     let pipeline = gpu.pipeline(("linalg_svd", vec![u32::from(vectors)]), || {
         Text::new()

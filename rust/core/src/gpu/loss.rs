@@ -61,7 +61,7 @@ pub fn execute(gpu: &Arc<Gpu>, kind: Loss, weighted: bool, ins: &[View], numbers
 
 /// The sum of `n` float32 numbers.
 fn sum(gpu: &Arc<Gpu>, memory: &Allocation, n: usize, total: &View) -> Result<()> {
-    let x = View { memory, offset: 0, dtype: DType::F32, shape: &[n], strides: &[1] };
+    let x = View { memory, offset: 0, dtype: DType::F32, shape: &[n], strides: &[1], inline: None };
     reduce(gpu, Reduction::Sum, 1, &x, &[], std::slice::from_ref(total))
 }
 

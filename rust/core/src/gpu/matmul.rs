@@ -2,9 +2,9 @@
 
 use super::device::Gpu;
 use super::pipelines::Access;
-use super::product::{self, Launch, Tile, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::product::{Launch, Tile, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
 use super::text::Text;
-use super::view::View;
+use super::view::{View, inline_key};
 use crate::dtype::DType;
 use crate::error::Result;
 use std::sync::Arc;
@@ -60,7 +60,6 @@ struct Form {
     /// The invocations that share a row, for products of few columns; else 0.
     sharing: usize,
     from: [DType; 2],
-    to: DType,
     a_along: bool,
     b_along: bool,
     wide: [bool; 3],
@@ -84,7 +83,10 @@ impl<'a> Product<'a> {
     /// the other dim has that stride.
     fn wide(&self, v: &View, along: usize, size: usize, other: usize) -> bool {
         let whole = |n: &usize| n.is_multiple_of(4);
-        along == 1 && [v.offset, size, other].iter().all(|n| whole(n)) && v.strides[..self.rank].iter().all(whole)
+        v.inline.is_none_or(|i| i.given_dtype().is_some())
+            && along == 1
+            && [v.offset, size, other].iter().all(|n| whole(n))
+            && v.strides[..self.rank].iter().all(whole)
     }
 
     fn form(&self, tile: Tile, sharing: usize) -> Form {
@@ -104,7 +106,7 @@ impl<'a> Product<'a> {
         let y_wide = self.wide(y, self.by_y[1], self.columns, self.by_y[0]);
         // Single elements of a are read by the direct kernel; few columns are read as they come.
         let wide = [a_wide && (tile.staged || sharing > 0), b_wide && sharing == 0, y_wide && sharing == 0];
-        Form { tile, sharing, from: [a.dtype, b.dtype], to: y.dtype, a_along, b_along, wide }
+        Form { tile, sharing, from: [a.dtype, b.dtype], a_along, b_along, wide }
     }
 
     fn run(&self, gpu: &Arc<Gpu>) -> Result<()> {
@@ -122,19 +124,25 @@ impl<'a> Product<'a> {
         let tiles = tile.count(self.rows, self.columns) * products;
         let (splits, per_split) = splits(tiles, self.steps, tile.depth, self.y.numel(), compute);
         let launch = Launch {
-            buffers: &[self.a.memory, self.b.memory],
+            operands: &[self.a, self.b],
             parameters: self.parameters(products, splits, per_split),
             first_group: FIRST_GROUP,
             groups: tiles * splits,
             work: tile.rows * tile.columns * per_split,
         };
         if splits == 1 {
-            return launch.run(gpu, &*gpu.pipeline(("matmul", form.key()), || form.text(compute))?, self.y.memory);
+            return self.launch(gpu, &form, launch, self.y);
         }
         let partial = partial_sums(gpu, splits, self.y, compute)?;
-        let first = Form { to: compute, ..form };
-        launch.run(gpu, &*gpu.pipeline(("matmul", first.key()), || first.text(compute))?, &partial)?;
+        self.launch(gpu, &form, launch, &in_place_of(self.y, &partial, compute))?;
         sum_up(gpu, &partial, splits, compute, self.y)
+    }
+
+    fn launch(&self, gpu: &Gpu, form: &Form, launch: Launch, y: &View) -> Result<()> {
+        let mut key = form.key(y.dtype);
+        key.extend(inline_key(&[self.a, self.b, y]));
+        let pipeline = gpu.pipeline(("matmul", key), || form.text(self, y))?;
+        launch.run(gpu, &pipeline, y)
     }
 
     fn parameters(&self, products: usize, splits: usize, per_split: usize) -> Vec<u32> {
@@ -155,25 +163,26 @@ impl<'a> Product<'a> {
 }
 
 impl Form {
-    fn key(&self) -> Vec<u32> {
+    fn key(&self, to: DType) -> Vec<u32> {
         let flags = [self.a_along, self.b_along, self.wide[0], self.wide[1], self.wide[2]];
         let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
-        let dtypes = self.from[0] as u32 | (self.from[1] as u32) << 8 | (self.to as u32) << 16;
+        let dtypes = self.from[0] as u32 | (self.from[1] as u32) << 8 | (to as u32) << 16;
         vec![self.tile.key(), self.sharing as u32, dtypes, flags]
     }
 
-    fn text(&self, compute: DType) -> (String, Vec<Access>) {
-        let Form { tile, sharing, from, to, a_along, b_along, wide } = self;
+    fn text(&self, product: &Product, y: &View) -> (String, Vec<Access>) {
+        let Form { tile, sharing, a_along, b_along, wide, .. } = self;
+        let compute = sum_dtype(y.dtype);
         let text = with_arithmetic(Text::new(), compute)
-            .fours("a", from[0], compute, wide[0])
-            .fours("b", from[1], compute, wide[1])
-            .stores("y", *to, compute, wide[2])
+            .fours("a", product.a, compute, wide[0])
+            .fours("b", product.b, compute, wide[1])
+            .stores("y", y, compute, wide[2])
             .line(&format!("const A_ALONG = {a_along};\nconst B_ALONG = {b_along};"));
         if *sharing > 0 {
             let sizes =
                 format!("const ROWS = {}u;\nconst COLUMNS = {FEW_COLUMNS}u;\nconst KL = {sharing}u;", tile.rows);
             return text.line(&sizes).finish(&format!("{MATRIX}{DOT}"));
         }
-        product::Tile::finish(tile, text, &format!("{MATRIX}{}", if tile.staged { STAGED } else { DIRECT }))
+        tile.finish(text, &format!("{MATRIX}{}", if tile.staged { STAGED } else { DIRECT }))
     }
 }

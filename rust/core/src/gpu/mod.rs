@@ -17,6 +17,8 @@ pub mod encoder;
 pub mod fused;
 pub mod guards;
 pub mod indexing;
+pub mod inline;
+pub mod instructions;
 pub mod kernel;
 pub mod linalg;
 pub mod loss;

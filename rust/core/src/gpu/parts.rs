@@ -149,8 +149,14 @@ fn part(
     whole(&input_views, &output_views)?;
     for (made, v) in output_views.iter().zip(outs).filter(|(made, _)| made.memory.part.is_none()) {
         let target = of(None, v);
-        let target =
-            View { memory: v.memory, offset: target.offset, dtype: v.dtype, shape: made.shape, strides: made.strides };
+        let target = View {
+            memory: v.memory,
+            offset: target.offset,
+            dtype: v.dtype,
+            shape: made.shape,
+            strides: made.strides,
+            inline: None,
+        };
         copy::copy(gpu, &target, made)?;
     }
     Ok(())
@@ -199,6 +205,6 @@ impl Part {
 
     fn view<'a>(&'a self, memory: &'a Allocation, v: &View) -> View<'a> {
         let offset = self.offset - self.window().0 as usize / self.size;
-        View { memory, offset, dtype: v.dtype, shape: &self.shape, strides: &self.strides }
+        View { memory, offset, dtype: v.dtype, shape: &self.shape, strides: &self.strides, inline: None }
     }
 }

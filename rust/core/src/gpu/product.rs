@@ -2,8 +2,9 @@
 
 use super::device::Gpu;
 use super::encoder::Dispatch;
+use super::inline;
 use super::memory::{self, Allocation};
-use super::pipelines::Access;
+use super::pipelines::{Access, Pipeline};
 use super::reduce::reduce;
 use super::text::{Text, arithmetic, arithmetic_of_fours};
 use super::view::View;
@@ -123,9 +124,9 @@ pub fn splits(tiles: usize, steps: usize, depth: usize, elements: usize, compute
     (steps.div_ceil(per_split).max(1), per_split)
 }
 
-/// A kernel's launch but for the buffer of its results.
+/// A kernel's launch but for where its results go.
 pub struct Launch<'a> {
-    pub buffers: &'a [&'a Allocation],
+    pub operands: &'a [&'a View<'a>],
     pub parameters: Vec<u32>,
     /// The word that says which workgroup is a launch's first.
     pub first_group: usize,
@@ -136,9 +137,11 @@ pub struct Launch<'a> {
 
 impl Launch<'_> {
     /// Not too many products at once.
-    pub fn run(mut self, gpu: &Gpu, pipeline: &super::pipelines::Pipeline, target: &Allocation) -> Result<()> {
-        let mut buffers = self.buffers.to_vec();
-        buffers.push(target);
+    pub fn run(mut self, gpu: &Gpu, pipeline: &Pipeline, y: &View) -> Result<()> {
+        let mut buffers = Vec::new();
+        self.operands.iter().for_each(|v| v.bind(&mut buffers));
+        y.bind(&mut buffers);
+        inline::append(&mut self.parameters, self.operands.iter().map(|v| v.inline).chain([y.inline]));
         let most = (MOST_WORK / self.work.max(1)).max(1);
         for first in (0..self.groups).step_by(most) {
             self.parameters[self.first_group] = first as u32;
@@ -154,9 +157,14 @@ pub fn partial_sums(gpu: &Arc<Gpu>, splits: usize, y: &View, compute: DType) -> 
     memory::allocate(gpu, splits * y.numel() * compute.size())
 }
 
+/// Partial sums as what a kernel writes instead of y: dense in y's order, split after split.
+pub fn in_place_of<'a>(y: &View<'a>, partial: &'a Allocation, compute: DType) -> View<'a> {
+    View { memory: partial, dtype: compute, inline: None, ..*y }
+}
+
 /// Sums partial sums; y is dense, whatever its order of dims.
 pub fn sum_up(gpu: &Arc<Gpu>, partial: &Allocation, splits: usize, compute: DType, y: &View) -> Result<()> {
     let (shape, strides) = ([splits, y.numel()], [y.numel(), 1]);
-    let partial = View { memory: partial, offset: 0, dtype: compute, shape: &shape, strides: &strides };
+    let partial = View { memory: partial, offset: 0, dtype: compute, shape: &shape, strides: &strides, inline: None };
     reduce(gpu, Reduction::Sum, 1, &partial, &[], &[View { shape: &shape[1..], strides: &strides[1..], ..*y }])
 }

@@ -3,10 +3,11 @@
 use super::copy;
 use super::device::Gpu;
 use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
+use super::inline;
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
 use super::text::{Text, arithmetic, extremes};
-use super::view::View;
+use super::view::{View, inline_key};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Reduction;
@@ -91,16 +92,16 @@ pub fn reduce(gpu: &Arc<Gpu>, kind: Reduction, mask: u64, x: &View, numbers: &[u
     p.extend([kept.0.len() as u32, reduced.0.len() as u32, number.to_bits(), count as u32]);
     kept.write(&mut p);
     reduced.write(&mut p);
-    let targets: SmallVec<[&Allocation; 2]> = outs.iter().map(|o| o.memory).collect();
     if gpu.too_large(std::iter::once(x.memory)) {
-        return form.in_windows(gpu, x, &kept, &reduced, &mut p, &targets, false);
+        return form.in_windows(gpu, x, &kept, &reduced, &mut p, outs, false);
     }
     if splits == 1 {
-        return form.launch(gpu, Stage::Whole, x.memory, &targets, &p, outputs);
+        return form.encode(gpu, Stage::Whole, Ends { from: End::Tensor(x), to: To::Results(outs) }, &p, outputs, &[]);
     }
     let partial = memory::allocate(gpu, outputs * splits * ACCUMULATOR)?;
-    form.launch(gpu, Stage::First, x.memory, &[&partial], &p, outputs * splits)?;
-    form.merge(gpu, &partial, splits, &mut p, &targets)
+    let ends = Ends { from: End::Tensor(x), to: To::Partial(&partial) };
+    form.encode(gpu, Stage::First, ends, &p, outputs * splits, &[])?;
+    form.merge(gpu, &partial, splits, &mut p, outs)
 }
 
 /// What is read and written: elements to results, elements to partial results, those of a window of them to some partial
@@ -111,6 +112,50 @@ enum Stage {
     First,
     Window,
     Second,
+}
+
+/// Where a launch reads and writes: elements and results, or partial results.
+struct Ends<'a> {
+    from: End<'a>,
+    to: To<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Tensor(&'a View<'a>),
+    Partial(&'a Allocation),
+}
+
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Results(&'a [View<'a>]),
+    Partial(&'a Allocation),
+}
+
+impl<'a> Ends<'a> {
+    fn views(&self) -> SmallVec<[&'a View<'a>; 3]> {
+        let mut views = SmallVec::new();
+        if let End::Tensor(x) = self.from {
+            views.push(x);
+        }
+        if let To::Results(outs) = self.to {
+            views.extend(outs);
+        }
+        views
+    }
+
+    fn buffers(&self) -> Vec<&'a Allocation> {
+        let mut buffers = Vec::new();
+        match self.from {
+            End::Tensor(x) => x.bind(&mut buffers),
+            End::Partial(memory) => buffers.push(memory),
+        }
+        match self.to {
+            To::Results(outs) => outs.iter().for_each(|o| o.bind(&mut buffers)),
+            To::Partial(memory) => buffers.push(memory),
+        }
+        buffers
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -145,7 +190,7 @@ impl Form {
         partial: &Allocation,
         splits: usize,
         p: &mut SmallVec<[u32; 64]>,
-        targets: &[&Allocation],
+        outs: &[View],
     ) -> Result<()> {
         let second = Form { rows: splits >= SHORT, ..*self };
         p[1] = splits as u32;
@@ -153,7 +198,8 @@ impl Form {
         p[3] = splits as u32;
         p.truncate(9);
         (p[5], p[6]) = (0, 0);
-        second.launch(gpu, Stage::Second, partial, targets, p, p[0] as usize)
+        let ends = Ends { from: End::Partial(partial), to: To::Results(outs) };
+        second.encode(gpu, Stage::Second, ends, p, p[0] as usize, &[])
     }
 
     /// A shader cannot see all of the input at once: the outer axis of the outputs, that of the reduced dims, or both are cut,
@@ -166,7 +212,7 @@ impl Form {
         kept: &Axes,
         reduced: &Axes,
         p: &mut SmallVec<[u32; 64]>,
-        targets: &[&Allocation],
+        outs: &[View],
         dense: bool,
     ) -> Result<()> {
         let (outputs, chunk, size) = (p[0] as usize, p[3] as usize, x.dtype.size());
@@ -180,7 +226,7 @@ impl Form {
             let gain = |less: usize| span(k, r) - less;
             let (by_k, by_r) = (gain(span(k.div_ceil(2), r)), gain(span(k, r.div_ceil(2))));
             match (by_k, by_r) {
-                (0, 0) => return self.densely(gpu, x, kept, reduced, p, targets),
+                (0, 0) => return self.densely(gpu, x, kept, reduced, p, outs),
                 _ if by_k >= by_r => k = k.div_ceil(2),
                 _ => r = r.div_ceil(2),
             }
@@ -190,7 +236,7 @@ impl Form {
         let blocks = reduced.outer().0.div_ceil(r);
         let bytes = outputs * blocks * splits * ACCUMULATOR;
         if bytes as u64 > gpu.window_bytes() && !dense {
-            return self.densely(gpu, x, kept, reduced, p, targets);
+            return self.densely(gpu, x, kept, reduced, p, outs);
         }
         let partial = memory::allocate(gpu, bytes)?;
         let results = (0, gpu.whole(&partial, self.kind.name())?);
@@ -212,10 +258,11 @@ impl Form {
                 own.write(&mut q);
                 folded.write(&mut q);
                 let windows = [(start, end.next_multiple_of(4) - start), results];
-                self.encode(gpu, Stage::Window, &[x.memory, &partial], &q, own.count() * splits, &windows)?;
+                let ends = Ends { from: End::Tensor(x), to: To::Partial(&partial) };
+                self.encode(gpu, Stage::Window, ends, &q, own.count() * splits, &windows)?;
             }
         }
-        self.merge(gpu, &partial, blocks * splits, p, targets)
+        self.merge(gpu, &partial, blocks * splits, p, outs)
     }
 
     /// As `in_windows`, from a copy in which the elements of an output lie next to each other.
@@ -226,7 +273,7 @@ impl Form {
         kept: &Axes,
         reduced: &Axes,
         p: &mut SmallVec<[u32; 64]>,
-        targets: &[&Allocation],
+        outs: &[View],
     ) -> Result<()> {
         let memory = memory::allocate(gpu, x.numel() * x.dtype.size())?;
         let axes = || kept.0.iter().chain(&reduced.0);
@@ -239,46 +286,29 @@ impl Form {
         let (mut rows, mut elements) = (Axes::default(), Axes::default());
         rows.add(outputs, count);
         elements.add(count, 1);
-        self.in_windows(gpu, &dense, &rows, &elements, p, targets, true)
+        self.in_windows(gpu, &dense, &rows, &elements, p, outs, true)
     }
 
-    fn launch(
-        &self,
-        gpu: &Gpu,
-        stage: Stage,
-        source: &Allocation,
-        targets: &[&Allocation],
-        p: &[u32],
-        jobs: usize,
-    ) -> Result<()> {
-        let mut buffers: SmallVec<[&Allocation; 4]> = SmallVec::from_iter([source]);
-        buffers.extend(targets.iter().copied());
-        self.encode(gpu, stage, &buffers, p, jobs, &[])
-    }
-
-    fn encode(
-        &self,
-        gpu: &Gpu,
-        stage: Stage,
-        buffers: &[&Allocation],
-        p: &[u32],
-        jobs: usize,
-        windows: &[Window],
-    ) -> Result<()> {
-        let key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
-        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage))?;
+    fn encode(&self, gpu: &Gpu, stage: Stage, ends: Ends, p: &[u32], jobs: usize, windows: &[Window]) -> Result<()> {
+        let mut key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
+        let views = ends.views();
+        key.extend(inline_key(&views));
+        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage, &ends))?;
         let groups = Gpu::grid(if self.rows { jobs } else { jobs.div_ceil(WORKGROUP) });
-        gpu.dispatch_windows(&Dispatch { pipeline: &pipeline, buffers, parameters: p, groups }, windows)
+        let (buffers, mut parameters) = (ends.buffers(), p.to_vec());
+        inline::append(&mut parameters, views.iter().map(|v| v.inline));
+        let launch = Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups };
+        gpu.dispatch_windows(&launch, windows)
     }
 
-    fn text(&self, stage: Stage) -> (String, Vec<Access>) {
+    fn text(&self, stage: Stage, ends: &Ends) -> (String, Vec<Access>) {
         let compute = self.compute();
         let mut t = Text::new();
-        t = match stage {
-            Stage::Second => t.scratch("partial_in", "Acc", Access::Read).line(
+        t = match ends.from {
+            End::Partial(_) => t.scratch("partial_in", "Acc", Access::Read).line(
                 "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc { return merge(a, partial_in[o + i * P(0u)]); }",
             ),
-            _ => {
+            End::Tensor(x) => {
                 let nonzero = matches!(self.kind, Reduction::Any | Reduction::All | Reduction::CountNonzero)
                     || (self.to == DType::Bool && matches!(self.kind, Reduction::Sum | Reduction::Prod));
                 let read = if nonzero { DType::Bool } else { compute };
@@ -287,19 +317,19 @@ impl Form {
                     true => "select(0, 1, x_at(base + step_to(i)))",
                     false => "x_at(base + step_to(i))",
                 };
-                t.input("x", self.from, read).line(&format!(
+                t.operand("x", x, read).line(&format!(
                     "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc {{ return fold(a, {value}, {index}); }}"
                 ))
             }
         };
-        t = match stage {
-            Stage::First => t
-                .scratch("partial_out", "Acc", Access::Write)
-                .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[job] = a; }"),
-            Stage::Window => t
+        t = match (stage, ends.to) {
+            (_, To::Results(outs)) => self.results(t, compute, outs),
+            (Stage::Window, To::Partial(_)) => t
                 .scratch("partial_out", "Acc", Access::Write)
                 .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[P(9u) + o + (job / P(0u)) * P(10u)] = a; }"),
-            _ => self.results(t, compute),
+            _ => t
+                .scratch("partial_out", "Acc", Access::Write)
+                .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[job] = a; }"),
         };
         let header = if stage == Stage::Window { 12 } else { 9 };
         let text = t.line(&format!("const ROWS = {};\nconst AXES = {header}u;", self.rows)).line(arithmetic(compute));
@@ -307,31 +337,31 @@ impl Form {
     }
 
     /// The outputs and how an accumulator becomes them. P(8) is the number of elements.
-    fn results(&self, t: Text, compute: DType) -> Text {
+    fn results(&self, t: Text, compute: DType, outs: &[View]) -> Text {
         use Reduction::*;
         let index = "vec2<u32>(a.i, 0u)";
         let (t, lines) = match self.kind {
             MaxIndex | MinIndex => (
-                t.output("values", self.to, compute).output("indices", DType::I64, DType::I64),
+                t.result("values", &outs[0], compute).result("indices", &outs[1], DType::I64),
                 format!("values_put(o, a.v); indices_put(o, {index});"),
             ),
-            ArgMax | ArgMin => (t.output("indices", DType::I64, DType::I64), format!("indices_put(o, {index});")),
-            Any => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
-            All => (t.output("y", self.to, DType::Bool), "y_put(o, u32(a.v) == P(8u));".into()),
-            Sum if self.to == DType::Bool => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
-            Prod if self.to == DType::Bool => (t.output("y", self.to, DType::Bool), "y_put(o, a.v != 0);".into()),
-            CountNonzero => (t.output("y", self.to, DType::I32), "y_put(o, a.v);".into()),
-            Mean => (t.output("y", self.to, compute), "y_put(o, a.v / f32(P(8u)));".into()),
+            ArgMax | ArgMin => (t.result("indices", &outs[0], DType::I64), format!("indices_put(o, {index});")),
+            Any => (t.result("y", &outs[0], DType::Bool), "y_put(o, a.v != 0);".into()),
+            All => (t.result("y", &outs[0], DType::Bool), "y_put(o, u32(a.v) == P(8u));".into()),
+            Sum if self.to == DType::Bool => (t.result("y", &outs[0], DType::Bool), "y_put(o, a.v != 0);".into()),
+            Prod if self.to == DType::Bool => (t.result("y", &outs[0], DType::Bool), "y_put(o, a.v != 0);".into()),
+            CountNonzero => (t.result("y", &outs[0], DType::I32), "y_put(o, a.v);".into()),
+            Mean => (t.result("y", &outs[0], compute), "y_put(o, a.v / f32(P(8u)));".into()),
             Var => (
-                t.output("y", self.to, compute),
+                t.result("y", &outs[0], compute),
                 "y_put(o, f_div(a.m2, max(0.0, f32(P(8u)) - bitcast<f32>(P(7u)))));".into(),
             ),
             LogSumExp => (
-                t.output("y", self.to, compute),
+                t.result("y", &outs[0], compute),
                 "y_put(o, select(f_log(a.sum) + a.top, a.top, f_isinf(a.top)));".into(),
             ),
-            Norm => (t.output("y", self.to, compute), "y_put(o, root_of(a.v));".into()),
-            _ => (t.output("y", self.to, compute), "y_put(o, a.v);".into()),
+            Norm => (t.result("y", &outs[0], compute), "y_put(o, root_of(a.v));".into()),
+            _ => (t.result("y", &outs[0], compute), "y_put(o, a.v);".into()),
         };
         t.line(&format!("fn emit(o: u32, job: u32, a: Acc) {{ {lines} }}"))
     }

@@ -149,7 +149,7 @@ pub fn zeros(gpu: &Arc<Gpu>, n: usize) -> Result<Allocation> {
     let memory = memory::allocate(gpu, n * 4)?;
     copy::fill(
         gpu,
-        &View { memory: &memory, offset: 0, dtype: DType::I32, shape: &[n], strides: &[1] },
+        &View { memory: &memory, offset: 0, dtype: DType::I32, shape: &[n], strides: &[1], inline: None },
         0,
         DType::I32,
     )?;

@@ -1,7 +1,9 @@
 //! The text of a structured kernel: accessors for its buffers, definitions, then the body from `shaders/`.
 
-use super::elementwise::convert;
+use super::inline::Inline;
+use super::instructions::convert;
 use super::pipelines::Access;
+use super::view::View;
 use super::wgsl::{assemble, declare, decode, element_of, encode, load, register, store_vector, vector, words_of};
 use crate::dtype::DType;
 use std::fmt::Write;
@@ -11,6 +13,8 @@ use std::fmt::Write;
 pub struct Text {
     text: String,
     accesses: Vec<Access>,
+    /// Programs inside the kernel so far.
+    inlines: usize,
 }
 
 impl Text {
@@ -29,6 +33,67 @@ impl Text {
         let value = convert(dtype, to, &format!("({})", load(name, dtype, "i")));
         let _ = writeln!(self.text, "fn {name}_at(i: u32) -> {} {{ return {value}; }}", register(to));
         self
+    }
+
+    /// What is read as [`Text::input`] reads a buffer: the window's buffer, or the result of the program inside it.
+    pub fn operand(mut self, name: &str, view: &View, to: DType) -> Text {
+        let Some(inline) = view.inline else { return self.input(name, view.dtype, to) };
+        self.declare_inline(name, inline);
+        let value = convert(view.dtype, to, "r.s0");
+        self.line(&format!(
+            "fn {name}_at(i: u32) -> {} {{\n    let r = {name}_compute(i);\n    return {value};\n}}",
+            register(to)
+        ))
+    }
+
+    /// What is written as [`Text::output`] writes a buffer: the window's buffer, or the results of the program inside it.
+    pub fn result(self, name: &str, view: &View, from: DType) -> Text {
+        match view.inline {
+            Some(inline) => self.inline_results(name, inline, view.dtype, from, false),
+            None => self.output(name, view.dtype, from),
+        }
+    }
+
+    fn declare_inline(&mut self, name: &str, inline: &Inline) {
+        let bound = inline.write(&mut self.text, &format!("{name}_"), self.accesses.len(), self.inlines);
+        self.accesses.extend(std::iter::repeat_n(Access::Read, bound));
+        self.inlines += 1;
+    }
+
+    /// The buffers of an epilogue's results, and `NAME_put`, and with `wide` `NAME_store`, that compute them.
+    fn inline_results(mut self, name: &str, inline: &Inline, dtype: DType, from: DType, wide: bool) -> Text {
+        self.declare_inline(name, inline);
+        let kept = inline.keeps.then_some((format!("{name}_kept"), dtype, "v".to_string()));
+        let results = inline.results().enumerate().map(|(k, d)| (format!("{name}_r{k}"), d, format!("s{k}")));
+        let targets: Vec<(String, DType, String)> = kept.into_iter().chain(results).collect();
+        for (target, own, _) in &targets {
+            if wide {
+                self.bind(target, vector(own.size()), Access::Write);
+            } else {
+                self = self.output(target, *own, *own);
+            }
+        }
+        let given = convert(from, dtype, "v");
+        let value = |k: usize, field: &str| if field == "v" { format!("v{k}") } else { format!("r{k}.{field}") };
+        let mut body = String::new();
+        if wide {
+            for (k, lane) in ["x", "y", "z", "w"].iter().enumerate() {
+                let given = convert(from, dtype, &format!("v.{lane}"));
+                let _ = writeln!(body, "    let v{k} = {given};\n    let r{k} = {name}_compute(at + {k}u, v{k});");
+            }
+            for (target, own, field) in &targets {
+                let words = words_of(*own, &[0, 1, 2, 3].map(|k| value(k, field)));
+                let _ = writeln!(body, "    {}", store_vector(target, "(at >> 2u)", &words));
+            }
+            return self.line(&format!(
+                "fn {name}_store(at: u32, step: u32, count: u32, v: V) {{\n    if (count == 0u) {{ return; }}\n{body}}}"
+            ));
+        }
+        let _ = writeln!(body, "    let v0 = {given};\n    let r0 = {name}_compute(i, v0);");
+        for (target, _, field) in &targets {
+            let _ = writeln!(body, "    {target}_put(i, {});", value(0, field));
+        }
+        self.line(&format!("fn {name}_put(i: u32, v: {}) {{\n{body}}}", register(from)))
     }
 
     /// A buffer that is written by `NAME_put(i, v)`, `v` being of dtype `from`. Each element is written once, by one
@@ -57,7 +122,8 @@ impl Text {
     /// A buffer that is read four at a time as `NAME_load(at, step, count)`: the elements `at`, `at + step`, … as a vector `V`,
     /// zero from the `count`-th on. `wide` says that they are neighbours and `at` a multiple of 4, and that there are always
     /// four or none; then single elements cannot be read. Else `NAME_at(i)` reads one.
-    pub fn fours(mut self, name: &str, dtype: DType, to: DType, wide: bool) -> Text {
+    pub fn fours(mut self, name: &str, view: &View, to: DType, wide: bool) -> Text {
+        let dtype = view.dtype;
         let signature = format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{");
         if !wide {
             let part = |j: u32| {
@@ -68,7 +134,7 @@ impl Text {
             };
             let parts = [0, 1, 2, 3].map(part).join("\n");
             return self
-                .input(name, dtype, to)
+                .operand(name, view, to)
                 .line(&format!("{signature}\n    var v = vzero();\n{parts}\n    return v;\n}}"));
         }
         self.bind(name, vector(dtype.size()), Access::Read);
@@ -85,13 +151,17 @@ impl Text {
 
     /// A buffer that is written by `NAME_store(at, step, count, v)`, the elements `at`, `at + step`, … up to four, each once.
     /// `wide` as in `fours`.
-    pub fn stores(mut self, name: &str, dtype: DType, from: DType, wide: bool) -> Text {
+    pub fn stores(mut self, name: &str, view: &View, from: DType, wide: bool) -> Text {
+        let dtype = view.dtype;
         let signature = format!("fn {name}_store(at: u32, step: u32, count: u32, v: V) {{");
         let lanes = ["x", "y", "z", "w"];
         if !wide {
             let part = |j: usize| format!("    if (count > {j}u) {{ {name}_put(at + {j}u * step, v.{}); }}", lanes[j]);
             let parts = [0, 1, 2, 3].map(part).join("\n");
-            return self.output(name, dtype, from).line(&format!("{signature}\n{parts}\n}}"));
+            return self.result(name, view, from).line(&format!("{signature}\n{parts}\n}}"));
+        }
+        if let Some(inline) = view.inline {
+            return self.inline_results(name, inline, dtype, from, true);
         }
         self.bind(name, vector(dtype.size()), Access::Write);
         let words = words_of(dtype, &lanes.map(|l| convert(from, dtype, &format!("v.{l}"))));
