@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -507,3 +510,42 @@ def test_error_is_raised_at_the_line_of_the_mistake() -> None:
         m.ones(2, 3) + m.ones(4)
         pytest.fail("the mistake was recorded without a word")
     assert caught.traceback[-1].path.name == "test_errors.py" or caught.traceback[0].path.name == "test_errors.py"
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of the address space that the system keeps")
+def test_a_value_that_fails_is_the_trouble_of_those_who_read_it() -> None:
+    """64 MiB fit once more: `big` takes them, so `y` fails until it is gone."""
+    script = """
+        import resource
+        import corten as m
+
+        def told(call):
+            try:
+                return call()
+            except m.OutOfMemoryError as e:
+                return str(e)
+
+        # Threads and kernels take their memory before it is scarce.
+        m.ones(1 << 20).flip(0).cumsum(0).sum().item()
+        x, small = m.ones(1 << 24), m.arange(3.0)
+        x[0].item()
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), resource.RLIM_INFINITY))
+        big = x.flip(0)
+        big[0].item()
+        y = x.cumsum(0)
+        z = y[1:3] + small[:2]
+        unrelated = small * 2
+        print(unrelated.tolist())
+        print(told(z.tolist))
+        print(told(m._core.flush), told(lambda: (small + 1).tolist()))
+        print(told(y[0].item))
+        del big
+        print(told(z.tolist), told(y[-1].item))
+        """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    failed = f"cumsum: out of memory: could not allocate {64 << 20} bytes on the CPU"
+    wanted = ["[0.0, 2.0, 4.0]", failed, "None [1.0, 2.0, 3.0]", failed, f"[2.0, 4.0] {float(1 << 24)}"]
+    assert result.stdout.splitlines() == wanted, result.stderr

@@ -59,7 +59,7 @@ def test_after_a_lost_device_the_operator_is_named_and_new_tensors_work() -> Non
     assert all("RuntimeError" in line and "the device was lost" in line for line in lines[:6]), lines
     assert "new ones can be made" in lines[0] and lines[0].startswith("RuntimeError mul: gpu:0 (")
     assert lines[2].startswith("RuntimeError matmul: ") and lines[3].startswith("RuntimeError exp: ")
-    assert lines[6].startswith("[2.0, 2.0, 2.0] RuntimeError add: ") and lines[6].endswith("corten.Size([5])")
+    assert lines[6].startswith("[2.0, 2.0, 2.0] RuntimeError exp: ") and lines[6].endswith("corten.Size([5])")
     assert "the device was lost" in lines[7] and lines[7].endswith("[0, 1, 2]")
 
 
@@ -100,6 +100,113 @@ def test_memory_beyond_the_budget_is_refused_with_the_sizes() -> None:
     assert lines[1] == f"{1 << 18}.0 {8 << 20}"
     assert [float(n) for n in lines[2:5]] == [2 << 20, 2.5 * 2**20, 3 << 20]
     assert lines[5] == f"True {8 << 20}"
+
+
+FAILING = """
+held = corten.ones(1 << 19, device="gpu")
+big = corten.ones(1 << 20, device="gpu")
+small = corten.arange(3.0).to("gpu")
+corten.gpu.synchronize()
+y = held.repeat(2)  # 4 MiB beside the 6 of those above
+z = y + 1
+unrelated = small * 2
+"""
+
+
+def test_a_value_without_room_is_the_trouble_of_those_who_read_it() -> None:
+    script = """
+        print(unrelated.tolist())
+        print(told(corten.gpu.synchronize))
+        print(told(corten.gpu.synchronize), told(corten.gpu.empty_cache), (small + 1).tolist())
+        print(told(z.sum().item))
+        print(told((y[:3] + small).tolist))
+        print(told(corten.gpu.synchronize), (small + 2).tolist())
+        """
+    lines = run_script(FAILING + textwrap.dedent(script), CORTEN_GPU_MEMORY="9M")
+    failed = f"out of memory: gpu:0 has no room for {4 << 20} bytes"
+    assert lines[0] == "[0.0, 2.0, 4.0]"
+    assert all(failed in lines[i] and lines[i].startswith("OutOfMemoryError") for i in (1, 3, 4)), lines
+    assert (
+        lines[1].split(": ")[0]
+        == lines[3].split(": ")[0]
+        == lines[4].split(": ")[0]
+        != "OutOfMemoryError out of memory"
+    )
+    assert lines[2] == "nothing nothing [1.0, 2.0, 3.0]" and lines[5] == "nothing [2.0, 3.0, 4.0]"
+
+
+def test_a_value_without_room_is_computed_when_there_is_some() -> None:
+    script = """
+        print(told(y[0].item))
+        del big
+        print((y[:3] + small).tolist())
+        print(told(z.sum().item))  # y and z do not fit beside held
+        del held
+        print(z.sum().item())
+        del y, z
+        corten.gpu.synchronize()
+        print(corten.gpu.memory_allocated() < 1 << 14)
+        """
+    lines = run_script(FAILING + textwrap.dedent(script), CORTEN_GPU_MEMORY="9M")
+    assert "out of memory" in lines[0] and "out of memory" in lines[2]
+    assert lines[1] == "[1.0, 2.0, 3.0]" and lines[3:] == [f"{2.0 * 2**20}", "True"]
+
+
+def test_a_result_that_fits_is_not_lost_with_one_of_the_same_kernel_that_does_not() -> None:
+    lines = run_script(
+        """
+        x = corten.ones(1 << 19, device="gpu")
+        corten.gpu.synchronize()
+        first, second, third = x + 1, x * 3, x - 5  # 2 MiB each, in one kernel
+        print(first.sum().item(), second.sum().item())
+        print(told(third.sum().item))
+        del first
+        print(third.sum().item(), second.sum().item())
+        """,
+        CORTEN_GPU_MEMORY="7M",
+    )
+    n = 1 << 19
+    assert lines[0] == f"{2.0 * n} {3.0 * n}" and lines[2] == f"{-4.0 * n} {3.0 * n}"
+    assert lines[1].startswith("OutOfMemoryError sub: out of memory")
+
+
+def test_a_failed_step_of_training_can_be_taken_again() -> None:
+    lines = run_script(
+        """
+        model = corten.nn.Linear(64, 64, device="gpu")
+        optimizer = corten.optim.SGD(model.parameters(), 0.1)
+        def step(rows):
+            optimizer.zero_grad()
+            loss = model(corten.ones(rows, 64, device="gpu")).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+        first = step(100).item()
+        print(told(lambda: step(1 << 15)))
+        corten.gpu.empty_cache()
+        second = step(100).item()
+        print(second < first, step(100).item() < second)
+        """,
+        CORTEN_GPU_MEMORY="8M",
+    )
+    assert "OutOfMemoryError" in lines[0] and "out of memory" in lines[0] and lines[1] == "True True"
+
+
+def test_what_a_failed_kernel_may_have_overwritten_stays_failed() -> None:
+    lines = run_script(
+        """
+        x = corten.ones(100, 100, device="gpu")
+        y = x + 1
+        y.index_add_(0, corten.tensor([1, 2]).to("gpu"), x[:2])
+        print((x[0, :2] * 2).tolist())
+        print(told(lambda: y.tolist()))
+        print(told(lambda: (y[0] + 1).tolist()))
+        print(told(corten.gpu.synchronize))
+        """,
+        CORTEN_GPU_LIMITS="max_storage_buffer_binding_size=16384",
+    )
+    assert lines[0] == "[2.0, 2.0]" and lines[3] == "nothing"
+    assert all("scatter_add: a tensor of 40000 bytes" in line for line in lines[1:3])
 
 
 def test_a_tensor_beyond_the_largest_buffer_is_refused_with_the_sizes() -> None:

@@ -44,6 +44,8 @@ impl Error {
             Error::Index(m) => Error::Index(tell(m)),
             Error::Type(m) => Error::Type(tell(m)),
             Error::NotImplemented(m) => Error::NotImplemented(tell(m)),
+            Error::OutOfMemory(m) => Error::OutOfMemory(tell(m)),
+            Error::Internal(m) => Error::Internal(tell(m)),
             other => other,
         }
     }

@@ -51,7 +51,7 @@ pub struct Node {
     pub device: Device,
     /// Identity of the recorder that holds this node while it is pending.
     pub owner: u32,
-    /// Position in the segment being flushed; meaningless otherwise.
+    /// Position in the segment being flushed, or in the list of what failed; meaningless otherwise.
     pub slot: AtomicU32,
     inputs: Mutex<Inputs>,
     buffers: OnceLock<SmallVec<[Arc<Buffer>; 1]>>,
@@ -96,6 +96,11 @@ impl Node {
     /// Publishes the outputs and lets go of the inputs.
     pub fn finish(&self, buffers: SmallVec<[Arc<Buffer>; 1]>) {
         let _ = self.buffers.set(buffers);
+        self.release_inputs();
+    }
+
+    /// Lets go of the inputs of a node that will not run, or not again.
+    pub fn release_inputs(&self) {
         drop_inputs(std::mem::take(&mut *self.inputs()));
     }
 }

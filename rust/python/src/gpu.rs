@@ -74,7 +74,7 @@ pub fn gpu_reset_peak(py: Python<'_>, index: u16) -> PyResult<()> {
 /// Gives the memory that no tensor uses back to the driver.
 #[pyfunction]
 pub fn gpu_empty_cache(py: Python<'_>, index: u16) -> PyResult<()> {
-    exec::flush().py()?;
+    exec::flush_quietly().py()?;
     py.detach(|| memory::empty_cache(&gpu::gpu(index)?)).py()
 }
 

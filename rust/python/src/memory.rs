@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Computes the storage and keeps it where it is: the address is known outside from now on.
 pub fn pin(t: &Tensor) -> PyResult<Arc<Buffer>> {
-    exec::flush().py()?;
+    exec::flush_quietly().py()?;
     let buffer = exec::materialize(t).py()?;
     if t.cell().is_pinned() {
         return Ok(buffer);

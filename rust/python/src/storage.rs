@@ -42,7 +42,7 @@ struct Shared(#[allow(dead_code)] PyBuffer<u8>);
 #[pyfunction]
 pub fn move_storage(tensor: &Bound<'_, PyTensor>, target: &Bound<'_, PyAny>) -> PyResult<()> {
     let t = tensor.get().tensor();
-    exec::flush().py()?;
+    exec::flush_quietly().py()?;
     let old = exec::materialize(&t).py()?;
     let view = PyBuffer::<u8>::get(target)?;
     if view.readonly() || !view.is_c_contiguous() || view.len_bytes() < old.bytes() {
@@ -73,7 +73,7 @@ pub fn is_shared(tensor: &Bound<'_, PyTensor>) -> bool {
 #[pyfunction]
 pub fn resize_storage(tensor: &Bound<'_, PyTensor>, nbytes: usize) -> PyResult<()> {
     let t = tensor.get().tensor();
-    exec::flush().py()?;
+    exec::flush_quietly().py()?;
     let old = exec::materialize(&t).py()?;
     if nbytes <= old.bytes() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! What a kernel reads, writes and computes, for profiles: bytes, and floating-point operations as papers count them.
 
-use super::plan::Fused;
+use super::plan::{Fused, Joined};
 use crate::graph::{Edge, Input, Node};
 use crate::op::fused::Fused as Network;
 use crate::op::{Op, Reduction, Window};
@@ -68,6 +68,26 @@ fn flops(op: &Op, ins: &[&Edge], out: &Arc<Layout>) -> u64 {
         },
         _ => 0,
     }
+}
+
+/// The cost of a structured operator with the work around it: what passes between them touches no memory.
+pub fn of_joined(j: &Joined, node: impl Fn(u32) -> Option<Arc<Node>>) -> (Cost, Vec<Dims>) {
+    let Some(core) = node(j.node) else { return Default::default() };
+    let (mut cost, shapes) = (of_node(&core), shapes(&core));
+    for (made, f) in &j.before {
+        let own = of_fused(f, &node).0;
+        let value = node(*made).map_or(0, |n| bytes(&n.outs[0].layout, n.outs[0].dtype.size()));
+        cost.read = (cost.read + own.read).saturating_sub(value);
+        cost.flops += own.flops;
+    }
+    if let Some(a) = &j.after {
+        let own = of_fused(&a.fused, &node).0;
+        let value = bytes(&core.outs[0].layout, core.outs[0].dtype.size());
+        cost.read = (cost.read + own.read).saturating_sub(value);
+        cost.written = (cost.written + own.written).saturating_sub(if a.keeps { 0 } else { value });
+        cost.flops += own.flops;
+    }
+    (cost, shapes)
 }
 
 /// The cost of a fused program: an operation for each element of each of its nodes.

@@ -1,11 +1,13 @@
 //! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
 //! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
-//! and executes. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels;
+//! and executes, and `failures` keeps what failed. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels;
 //! `draw` makes random numbers at the call; `profile` and `cost` tell what ran, how long, and what it moved.
 
 pub mod cost;
 pub mod draw;
+pub mod failures;
 pub mod fuse;
+mod joined;
 pub mod plan;
 pub mod profile;
 pub mod program;
@@ -99,9 +101,14 @@ pub fn without_lock<T>(work: impl FnOnce() -> T) -> Option<T> {
     out
 }
 
-/// Runs everything this thread has recorded.
+/// Runs everything this thread has recorded, and raises what fails, once.
 pub fn flush() -> Result<()> {
     record::flush_current()
+}
+
+/// Runs everything this thread has recorded. What fails is raised where it is read.
+pub fn flush_quietly() -> Result<()> {
+    record::flush_quietly()
 }
 
 /// The tensor's storage on the CPU, computed if it was pending. The window to read is the tensor's layout over it.
@@ -126,6 +133,6 @@ pub fn compute(t: &Tensor) -> Result<Arc<Buffer>> {
         if let Some(b) = value.node.buffer(value.out) {
             return Ok(b.clone());
         }
-        record::flush_owner(value.node.owner)?;
+        record::flush_value(&value.node)?;
     }
 }

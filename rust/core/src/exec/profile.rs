@@ -3,7 +3,7 @@
 
 use super::OPTIONS;
 use super::cost::{self, Cost};
-use super::plan::{Fused, Plan, Step};
+use super::plan::{Fused, Joined, Plan, Step};
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::{self, timing};
@@ -169,6 +169,7 @@ impl Watch {
     pub fn begin(&self, step: &Step, node: impl Fn(u32) -> Option<Arc<Node>>) -> Open {
         let (name, (cost, shapes)) = match step {
             Step::Fused(f) => (fused_name(f, &node), cost::of_fused(f, &node)),
+            Step::Joined(j) => (joined_name(j, &node), cost::of_joined(j, &node)),
             Step::Kernel(n) => match node(*n) {
                 Some(n) => (n.op.name().to_string(), (cost::of_node(&n), cost::shapes(&n))),
                 None => (String::new(), Default::default()),
@@ -225,6 +226,13 @@ fn fused_name(f: &Fused, node: impl Fn(u32) -> Option<Arc<Node>>) -> String {
     }
 }
 
+fn joined_name(j: &Joined, node: impl Fn(u32) -> Option<Arc<Node>>) -> String {
+    let mut names: Vec<String> = j.before.iter().map(|(_, f)| fused_name(f, &node)).collect();
+    names.extend(node(j.node).map(|n| n.op.name().to_string()));
+    names.extend(j.after.as_ref().map(|a| fused_name(&a.fused, &node)));
+    names.join(" + ")
+}
+
 /// `corten:   matmul [64, 64] [64, 10]  12.3 us  1.20 GB/s  9.41 GFLOP/s`
 fn line(e: &Event, launches: Option<&[Launch]>) -> String {
     let own = launches.unwrap_or_default().iter().filter(|l| l.unit == e.id);
@@ -275,6 +283,11 @@ pub fn graph(nodes: &[Arc<Node>], plan: &Plan) -> String {
             Step::Fused(f) => {
                 let list: Vec<String> = f.nodes.iter().map(|n| format!("%{n}")).collect();
                 let name = fused_name(f, |n| nodes.get(n as usize).cloned());
+                writeln!(out, "  {name} {}", list.join(" "))
+            }
+            Step::Joined(j) => {
+                let list: Vec<String> = step.nodes().iter().map(|n| format!("%{n}")).collect();
+                let name = joined_name(j, |n| nodes.get(n as usize).cloned());
                 writeln!(out, "  {name} {}", list.join(" "))
             }
         };

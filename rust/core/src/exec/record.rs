@@ -1,5 +1,6 @@
 //! Recording: one recorder per thread and device collects pending nodes in program order and flushes them by budget.
 
+use super::failures::Failures;
 use super::{BYTE_BUDGET, COUNTERS, HOOKS, OPTIONS, count, run};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -22,6 +23,17 @@ pub struct Recorder {
 pub struct Pending {
     pub nodes: Vec<Arc<Node>>,
     pub bytes: usize,
+    /// Recorded before `nodes`.
+    pub failed: Failures,
+}
+
+/// Whose failure a flush raises.
+#[derive(Clone, Copy)]
+pub enum Wanted<'a> {
+    /// Nobody's: the flush only makes room or order.
+    Nothing,
+    Everything,
+    Value(&'a Arc<Node>),
 }
 
 impl Pending {
@@ -69,7 +81,10 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         // The thread ends: nodes nobody holds are dead, the rest can still be flushed by id.
-        let unused = |r: &Arc<Recorder>| lock(&r.pending).nodes.iter().all(|n| Arc::strong_count(n) == 1);
+        let unused = |r: &Arc<Recorder>| {
+            let pending = lock(&r.pending);
+            pending.nodes.iter().all(|n| Arc::strong_count(n) == 1) && pending.failed.is_unheld()
+        };
         let gone: SmallVec<[u32; 2]> = self.all().iter().filter(|r| unused(r)).map(|r| r.id).collect();
         let mut all = RECORDERS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.retain(|r| !gone.contains(&r.id));
@@ -173,7 +188,7 @@ fn join(
         let Input::Tensor(e) = input else { continue };
         match e.node.buffer(e.out) {
             Some(b) => pinned |= b.is_pinned(),
-            None if e.node.owner != recorder.id => flush_owner(e.node.owner)?,
+            None if e.node.owner != recorder.id => flush_value(&e.node)?,
             None => {}
         }
     }
@@ -183,14 +198,14 @@ fn join(
         drop(pending);
         // Before this node joins: its caller has yet to repoint the cell it writes to, and would be seen as a reader
         // of the old value.
-        flush_recorder(recorder)?;
+        flush_recorder(recorder, Wanted::Nothing)?;
         pending = lock(&recorder.pending);
     }
     pending.nodes.push(node.clone());
     pending.bytes = pending.bytes.saturating_add(bytes);
     drop(pending);
     if pinned {
-        flush_recorder(recorder)?;
+        flush_recorder(recorder, Wanted::Value(&node))?;
     }
     Ok(node)
 }
@@ -212,12 +227,12 @@ pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
         for t in &tensors {
             let node = t.cell().value().node;
             if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
-                flush_owner(node.owner)?;
+                flush_value(&node)?;
                 ran = true;
             }
         }
         for r in mine.iter().filter(|r| nearly_full(r)) {
-            flush_recorder(r)?;
+            flush_recorder(r, Wanted::Nothing)?;
             ran = true;
         }
         if !ran {
@@ -226,31 +241,50 @@ pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
     }
 }
 
+/// Runs everything this thread has recorded; what fails is raised here, once.
 pub fn flush_current() -> Result<()> {
-    CURRENT.with(Own::all).iter().try_for_each(flush_recorder)
+    let mut result = Ok(());
+    for recorder in CURRENT.with(Own::all) {
+        // One error is raised at a time: what fails on further devices is told by the next flush.
+        let wanted = if result.is_ok() { Wanted::Everything } else { Wanted::Nothing };
+        let done = flush_recorder(&recorder, wanted);
+        if matches!(done, Err(Error::Interrupted)) {
+            return done;
+        }
+        result = result.and(done);
+    }
+    result
 }
 
-/// Flushes the recorder that holds a pending node, whichever thread it belongs to.
-pub fn flush_owner(id: u32) -> Result<()> {
+/// Runs everything this thread has recorded. What fails is raised where it is read.
+pub fn flush_quietly() -> Result<()> {
+    CURRENT.with(Own::all).iter().try_for_each(|r| flush_recorder(r, Wanted::Nothing))
+}
+
+/// Computes a pending node, in whichever thread it was recorded, with all that was recorded there.
+pub fn flush_value(node: &Arc<Node>) -> Result<()> {
     let recorder = {
         let all = RECORDERS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.iter().find(|r| r.id == id).cloned()
+        all.iter().find(|r| r.id == node.owner).cloned()
     };
     match recorder {
-        Some(r) => flush_recorder(&r),
-        None => Err(Error::Internal(format!("pending work of recorder {id} was lost"))),
+        Some(r) => flush_recorder(&r, Wanted::Value(node)),
+        None => Err(Error::Internal(format!("pending work of recorder {} was lost", node.owner))),
     }
 }
 
-fn flush_recorder(recorder: &Arc<Recorder>) -> Result<()> {
-    if lock(&recorder.pending).nodes.is_empty() {
-        return Ok(());
+fn flush_recorder(recorder: &Arc<Recorder>, wanted: Wanted) -> Result<()> {
+    {
+        let pending = lock(&recorder.pending);
+        if pending.nodes.is_empty() && pending.failed.is_empty() {
+            return Ok(());
+        }
     }
     let mut result = Ok(());
     let mut work = || {
         // The lock is held while running: a second reader of the same work waits for it and finds it done.
         let mut pending = lock(&recorder.pending);
-        result = run::run(&mut pending);
+        result = run::run(&mut pending, wanted);
     };
     match HOOKS.get() {
         Some(hooks) => (hooks.without_lock)(&mut work),

@@ -1,12 +1,14 @@
 //! Running a plan: binds its steps to the nodes, allocates outputs (or takes over an input's buffer that nobody else
-//! needs), executes, and publishes the results. After an error every node is either finished or still pending.
+//! needs), executes, and publishes the results. After an error every node is finished, pending, or among the failures.
 
+use super::failures::Cause;
+use super::joined::joined;
 use super::plan::{Fused, Kernel, Plan, Step, plan_for};
 use super::profile::{self, Watch};
-use super::record::Pending;
+use super::record::{Pending, Wanted};
 use super::segment::{self, Key};
 use super::transfer;
-use super::{COUNTERS, HOOKS, OPTIONS, count};
+use super::{COUNTERS, HOOKS, NODE_BUDGET, OPTIONS, count};
 use crate::cpu;
 use crate::cpu::view::{In, Out};
 use crate::device::Device;
@@ -25,20 +27,107 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Buffers that a kernel binds on every GPU.
 const GPU_BINDINGS: usize = 8;
 
-type Slots = Vec<Option<Arc<Node>>>;
+pub(super) type Slots = Vec<Option<Arc<Node>>>;
 
 thread_local! {
     /// The key is rebuilt at every flush; its memory is kept.
     static SCRATCH: RefCell<(Key, Vec<bool>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// Runs the pending nodes. Kernel panics become `Error::Internal`.
-pub fn run(pending: &mut Pending) -> Result<()> {
-    let mut nodes = std::mem::take(&mut pending.nodes);
+/// A step that raised an error.
+struct Failure {
+    nodes: SmallVec<[u32; 4]>,
+    cause: Arc<Cause>,
+}
+
+/// Runs the pending nodes and, where a failed value is wanted, what it waits for. Kernel panics become `Error::Internal`.
+pub fn run(pending: &mut Pending, wanted: Wanted) -> Result<()> {
+    segment::drop_dead(&mut pending.nodes);
+    pending.failed.drop_dead();
+    let mut again = match wanted {
+        Wanted::Value(node) => pending.failed.take_behind(node),
+        _ => Vec::new(),
+    };
+    let nodes = std::mem::take(&mut pending.nodes);
     pending.bytes = 0;
-    segment::drop_dead(&mut nodes);
+    if let Err(e) = run_nodes(pending, again) {
+        pending.nodes.extend(nodes);
+        return Err(e);
+    }
+    run_nodes(pending, nodes)?;
+    let failed = &mut pending.failed;
+    let told = match wanted {
+        Wanted::Nothing => None,
+        Wanted::Everything => failed.tell_new(),
+        Wanted::Value(node) => {
+            if failed.may_do_alone(node) {
+                again = failed.take_behind(node);
+                run_nodes(pending, again)?;
+            }
+            pending.failed.tell(node)
+        }
+    };
+    told.map_or(Ok(()), Err)
+}
+
+/// Runs nodes in recorded order. Those that fail join the failures; an error of the whole leaves the rest pending.
+fn run_nodes(pending: &mut Pending, mut nodes: Vec<Arc<Node>>) -> Result<()> {
+    while !nodes.is_empty() {
+        let later = nodes.split_off(nodes.len().min(NODE_BUDGET));
+        pending.failed.keep_unaffected(&mut nodes);
+        let mut failures = Vec::new();
+        let (result, slots) = run_segment(nodes, &mut failures);
+        nodes = sort_out(pending, slots, failures);
+        nodes.extend(later);
+        if result.is_err() {
+            pending.nodes.append(&mut nodes);
+            return result;
+        }
+    }
+    Ok(())
+}
+
+/// Moves what failed, and what reads it, to the failures. The rest may have been skipped with a step that had to wait.
+fn sort_out(pending: &mut Pending, mut slots: Slots, failures: Vec<Failure>) -> Vec<Arc<Node>> {
+    if !failures.is_empty() {
+        let mut causes: Vec<Option<Arc<Cause>>> = vec![None; slots.len()];
+        for f in failures {
+            f.nodes.iter().for_each(|&n| causes[n as usize] = Some(f.cause.clone()));
+        }
+        for i in 0..slots.len() {
+            let Some(node) = &slots[i] else { continue };
+            if causes[i].is_none() {
+                causes[i] = pending_inputs(node).find_map(|slot| causes[slot as usize].clone());
+            }
+        }
+        for (slot, cause) in slots.iter_mut().zip(causes) {
+            if let Some(cause) = cause
+                && let Some(node) = slot.take()
+            {
+                pending.failed.add(node, cause);
+            }
+        }
+    }
+    slots.into_iter().flatten().collect()
+}
+
+/// The positions of a node's inputs that are not computed yet.
+fn pending_inputs(node: &Node) -> impl Iterator<Item = u32> {
+    let found: SmallVec<[u32; 4]> = node
+        .inputs()
+        .iter()
+        .filter_map(|input| match input {
+            Input::Tensor(e) if e.node.is_pending() => Some(e.node.slot.load(Relaxed)),
+            _ => None,
+        })
+        .collect();
+    found.into_iter()
+}
+
+/// Plans and executes one stretch of nodes. What was not computed is left in its slot.
+fn run_segment(nodes: Vec<Arc<Node>>, failures: &mut Vec<Failure>) -> (Result<()>, Slots) {
     if nodes.is_empty() {
-        return Ok(());
+        return (Ok(()), Vec::new());
     }
     count(&COUNTERS.flushes, 1);
     let fusion = OPTIONS.fusion.load(Relaxed);
@@ -49,10 +138,7 @@ pub fn run(pending: &mut Pending) -> Result<()> {
     });
     let (plan, known) = match plan {
         Ok(p) => p,
-        Err(e) => {
-            pending.nodes = nodes;
-            return Err(e);
-        }
+        Err(e) => return (Err(e), nodes.into_iter().map(Some).collect()),
     };
     let device = nodes[0].device;
     let level = OPTIONS.debug.load(Relaxed);
@@ -64,10 +150,7 @@ pub fn run(pending: &mut Pending) -> Result<()> {
         eprint!("{}", profile::graph(&nodes, &plan));
     }
     let mut slots: Slots = nodes.into_iter().map(Some).collect();
-    let result = catch_unwind(AssertUnwindSafe(|| execute(&plan, &mut slots, device)))
-        .unwrap_or_else(|panic| Err(Error::Internal(format!("a kernel panicked: {}", panic_message(&*panic)))));
-    pending.nodes = slots.into_iter().flatten().collect();
-    result
+    (execute(&plan, &mut slots, device, failures), slots)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -78,7 +161,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("unknown panic")
 }
 
-fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
+fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Failure>) -> Result<()> {
     let hooks = HOOKS.get();
     let watch = plan.steps.len() > 1;
     count(&COUNTERS.kernels, plan.steps.len());
@@ -98,13 +181,30 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
         if watch && hooks.is_some_and(|h| (h.interrupted)()) {
             return Err(Error::Interrupted);
         }
+        if !failures.is_empty() && waits(slots, step) {
+            continue;
+        }
         let open = profile.as_ref().map(|w| w.begin(step, |n| slots[n as usize].clone()));
-        let done = match step {
-            Step::Kernel(n) => kernel(slots, *n),
-            Step::Fused(f) => fused(slots, f, device),
-            Step::Joined(j) => joined(slots, j, device),
-        };
-        done.map_err(|e| if device == Device::Cpu { e } else { failed(slots, step, e) })?;
+        let mut spoils = false;
+        if let Err(e) = attempt(slots, step, device, &mut spoils) {
+            let stop = matches!(e, Error::Interrupted);
+            if stop && !spoils {
+                return Err(e);
+            }
+            let failure = failure(slots, step, e, spoils);
+            if let Step::Kernel(n) = step
+                && node_at(slots, *n)?.op.acts()
+            {
+                // Nobody reads it, so nobody would be told later.
+                slots[*n as usize] = None;
+                return Err(failure.cause.error.clone());
+            }
+            failures.push(failure);
+            if stop {
+                return Err(Error::Interrupted);
+            }
+            continue;
+        }
         if let (Some(w), Some(open)) = (&mut profile, open) {
             w.end(open);
         }
@@ -115,35 +215,58 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device) -> Result<()> {
     profile.map_or(Ok(()), Watch::finish)
 }
 
-/// The nodes of a step that failed on a GPU: the error names them. Where their operands are gone with their device, no later
-/// try can do better, so their results are gone too, which whoever reads them is told.
+/// Runs a step. `spoils` is set before a kernel runs that overwrites what it reads.
+fn attempt(slots: &mut Slots, step: &Step, device: Device, spoils: &mut bool) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(|| match step {
+        Step::Kernel(n) => kernel(slots, *n, spoils),
+        Step::Fused(f) => fused(slots, f, device, spoils),
+        Step::Joined(j) => joined(slots, j, device, spoils),
+    }))
+    .unwrap_or_else(|panic| Err(Error::Internal(format!("a kernel panicked: {}", panic_message(&*panic)))))
+}
+
+/// Whether a step reads what an earlier one should have made.
+fn waits(slots: &Slots, step: &Step) -> bool {
+    let nodes = step.nodes();
+    let mut found = nodes.iter().filter_map(|&n| slots[n as usize].as_ref());
+    found.any(|node| pending_inputs(node).any(|slot| !nodes.contains(&slot)))
+}
+
+/// The failure of a step: its error names the operators. No later try can do better where the step overwrote what it read
+/// (`spoils`), or where that is gone with its device.
 #[cold]
-fn failed(slots: &mut Slots, step: &Step, e: Error) -> Error {
-    let nodes = &step.nodes()[..];
+fn failure(slots: &Slots, step: &Step, e: Error, spoils: bool) -> Failure {
+    let nodes = step.nodes();
     let found: SmallVec<[Arc<Node>; 4]> = nodes.iter().filter_map(|&n| slots[n as usize].clone()).collect();
-    let inputs = || found.iter().flat_map(|n| n.inputs().iter().cloned().collect::<SmallVec<[Input; 4]>>());
-    let gone = inputs().find_map(|input| match input {
-        Input::Tensor(e) => e.node.buffer(e.out).filter(|b| transfer::is_lost(b)).cloned(),
-        Input::Scalar(..) => None,
-    });
+    let gone = |input: &Input| match input {
+        Input::Tensor(e) => e.node.buffer(e.out).is_some_and(|b| transfer::is_lost(b)),
+        Input::Scalar(..) => false,
+    };
+    let lost = spoils || found.iter().any(|n| n.inputs().iter().any(gone));
+    let e = match e {
+        Error::Interrupted => Error::Runtime("was interrupted while it overwrote its input, which is lost".into()),
+        e => e,
+    };
     let mut names: SmallVec<[&str; 4]> = found.iter().map(|n| n.op.name()).filter(|n| !n.starts_with('_')).collect();
     names.dedup();
     let names = names[..names.len().min(4)].join(", ");
-    if let Some(gone) = gone {
-        for &n in nodes {
-            if let Some(node) = slots[n as usize].take() {
-                node.finish(node.outs.iter().map(|_| gone.clone()).collect());
-            }
-        }
-    }
-    if names.is_empty() { e } else { e.in_operator(&names) }
+    // The CPU's kernels name their operator themselves.
+    let unnamed =
+        matches!(e, Error::OutOfMemory(_) | Error::Internal(_)) || found.iter().any(|n| n.device != Device::Cpu);
+    let error = if unnamed && !names.is_empty() { e.in_operator(&names) } else { e };
+    let shared = match step {
+        Step::Kernel(_) => false,
+        Step::Fused(f) => f.stores.len() > 1,
+        Step::Joined(j) => j.after.as_ref().is_some_and(|a| a.keeps || a.fused.stores.len() > 1),
+    };
+    Failure { nodes: SmallVec::from_slice(&nodes), cause: Cause::new(error, lost, shared) }
 }
 
-fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {
+pub(super) fn node_at(slots: &Slots, n: u32) -> Result<&Arc<Node>> {
     slots[n as usize].as_ref().ok_or_else(|| Error::Internal("a node was executed twice".into()))
 }
 
-fn buffer_of(edge: &Edge) -> Result<&Arc<Buffer>> {
+pub(super) fn buffer_of(edge: &Edge) -> Result<&Arc<Buffer>> {
     edge.node
         .buffer(edge.out)
         .ok_or_else(|| Error::Internal(format!("{} was read before it was computed", edge.node.op.name())))
@@ -156,12 +279,12 @@ fn address(edge: &Edge) -> Result<*mut u8> {
     Ok(unsafe { buffer.ptr().add(edge.layout.offset * edge.dtype.size()) })
 }
 
-fn allocate(spec: &OutSpec, device: Device) -> Result<Arc<Buffer>> {
+pub(super) fn allocate(spec: &OutSpec, device: Device) -> Result<Arc<Buffer>> {
     Ok(Arc::new(transfer::allocate(device, spec.layout.numel() * spec.dtype.size())?))
 }
 
 /// The edges that a program reads, and its numbers.
-fn operands_of(slots: &Slots, f: &Fused) -> Result<(SmallVec<[Edge; 8]>, SmallVec<[u64; 8]>)> {
+pub(super) fn operands_of(slots: &Slots, f: &Fused) -> Result<(SmallVec<[Edge; 8]>, SmallVec<[u64; 8]>)> {
     let mut edges: SmallVec<[Edge; 8]> = SmallVec::new();
     for &(n, k) in &f.loads {
         let inputs = node_at(slots, n)?.inputs();
@@ -178,23 +301,28 @@ fn operands_of(slots: &Slots, f: &Fused) -> Result<(SmallVec<[Edge; 8]>, SmallVe
     Ok((edges, numbers))
 }
 
-fn fused(slots: &mut Slots, f: &Fused, device: Device) -> Result<()> {
+pub(super) fn fused(slots: &mut Slots, f: &Fused, device: Device, spoils: &mut bool) -> Result<()> {
     count(&COUNTERS.fused_nodes, f.nodes.len());
     let layout = node_at(slots, f.nodes[0])?.outs[0].layout.clone();
     let (edges, numbers) = operands_of(slots, f)?;
     let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
     let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
+    let mut donated = false;
     // Many results may need several launches on the GPU, which must not overwrite what the next one reads.
     let may_donate = device == Device::Cpu || edges.len() + f.stores.len() <= GPU_BINDINGS;
     for (k, &(n, _)) in f.stores.iter().enumerate() {
         let spec = &node_at(slots, n)?.outs[0];
         let buffer = match may_donate.then(|| donate(f, k, spec, &edges, &taken)).flatten() {
-            Some(b) => b,
+            Some(b) => {
+                donated = true;
+                b
+            }
             None => allocate(spec, device)?,
         };
         taken.push(Arc::as_ptr(&buffer));
         results.push(buffer);
     }
+    *spoils = donated;
     match &f.kernel {
         Kernel::Cpu(k) => on_cpu(k, &layout, &edges, &numbers, &results)?,
         Kernel::Gpu(k) => on_gpu(k, device, &layout, &edges, &numbers, &results)?,
@@ -270,18 +398,18 @@ fn donate(f: &Fused, store: usize, spec: &OutSpec, edges: &[Edge], taken: &[*con
     None
 }
 
-fn kernel(slots: &mut Slots, n: u32) -> Result<()> {
+pub(super) fn kernel(slots: &mut Slots, n: u32, spoils: &mut bool) -> Result<()> {
     let node = node_at(slots, n)?.clone();
     let buffers = match node.op {
-        Op::WriteView => SmallVec::from_iter([write_view(&node)?]),
-        _ => structured(&node)?,
+        Op::WriteView => SmallVec::from_iter([write_view(&node, spoils)?]),
+        _ => structured(&node, spoils)?,
     };
     node.finish(buffers);
     slots[n as usize] = None;
     Ok(())
 }
 
-fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
+fn structured(node: &Node, spoils: &mut bool) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
     let inputs = node.inputs();
     let mut edges: SmallVec<[&Edge; 4]> = SmallVec::new();
     let mut numbers: SmallVec<[u64; 4]> = SmallVec::new();
@@ -292,10 +420,12 @@ fn structured(node: &Node) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
         }
     }
     let taken = if node.op.overwrites_first() { take_over(&node.outs[0], inputs.first()) } else { None };
+    let overwrites = taken.is_some();
     let buffers: SmallVec<[Arc<Buffer>; 1]> = match taken {
         Some(b) => SmallVec::from_iter([b]),
         None => node.outs.iter().map(|spec| allocate(spec, node.device)).collect::<Result<_>>()?,
     };
+    *spoils = overwrites;
     if let Device::Gpu(index) = node.device {
         let ins: SmallVec<[View; 4]> = edges.iter().map(|e| view(e)).collect::<Result<_>>()?;
         let mut outs: SmallVec<[View; 2]> = SmallVec::new();
@@ -339,7 +469,7 @@ fn take_over(spec: &OutSpec, input: Option<&Input>) -> Option<Arc<Buffer>> {
 }
 
 /// A tensor on the GPU.
-fn view(e: &Edge) -> Result<View<'_>> {
+pub(super) fn view(e: &Edge) -> Result<View<'_>> {
     let Layout { shape, strides, offset } = &*e.layout;
     Ok(View { memory: transfer::memory(buffer_of(e)?)?, offset: *offset, dtype: e.dtype, shape, strides, inline: None })
 }
@@ -349,7 +479,7 @@ fn window(e: &Edge) -> Result<In<'_>> {
 }
 
 /// Writes the value through the target layout into the base's buffer, or into a copy of it while others need the old one.
-fn write_view(node: &Node) -> Result<Arc<Buffer>> {
+fn write_view(node: &Node, spoils: &mut bool) -> Result<Arc<Buffer>> {
     let inputs = node.inputs();
     let (Some(Input::Tensor(base)), Some(value)) = (inputs.first(), inputs.get(1)) else {
         return Err(Error::Internal("copy_: malformed node".into()));
@@ -359,6 +489,7 @@ fn write_view(node: &Node) -> Result<Arc<Buffer>> {
     let pinned = matches!(inputs.get(2), Some(Input::Scalar(1, _)));
     let alone = Arc::strong_count(&base.node) == 1 && Arc::strong_count(old) == 1;
     let buffer = if pinned || (alone && !old.is_pinned()) {
+        *spoils = true;
         old.clone()
     } else {
         count(&COUNTERS.copies_on_write, 1);

@@ -92,7 +92,7 @@ pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
 pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
     check_dtype(e.dtype, device)?;
     if e.node.is_pending() {
-        record::flush_owner(e.node.owner)?;
+        record::flush_value(&e.node)?;
     }
     let source = e.node.buffer(e.out).ok_or_else(|| Error::Internal("a number was lost on its way".into()))?;
     let size = e.dtype.size();

@@ -82,6 +82,11 @@ impl<'a> Inline<'a> {
         buffers.extend(self.targets.iter().copied());
     }
 
+    /// Some memory that the program reads.
+    pub fn any_memory(&self) -> Option<&'a Allocation> {
+        self.operands.first().copied()
+    }
+
     pub fn words(&self) -> &[u32] {
         &self.words
     }
