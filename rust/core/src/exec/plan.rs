@@ -3,7 +3,7 @@
 
 use super::fuse::{self, Unit};
 use super::program::{Code, Instr, Program};
-use super::segment::{Key, hash_key};
+use super::segment::{Key, hash_key, same_layout};
 use super::{COUNTERS, count};
 use crate::device::Device;
 use crate::error::Result;
@@ -240,9 +240,16 @@ fn absorbed(
     found
 }
 
-/// Whether a unit reads one tensor and does little with it.
+/// Whether a unit reads one tensor in its own order and does little with it.
 fn is_cheap(nodes: &[Arc<Node>], unit: &Unit) -> bool {
-    let tensors = |n: &u32| nodes[*n as usize].inputs().iter().filter(|i| matches!(i, Input::Tensor(_))).count();
+    let tensors = |n: &u32| {
+        let node = &nodes[*n as usize];
+        let aligned = |e: &crate::graph::Edge| same_layout(&e.layout, &node.outs[0].layout);
+        node.inputs()
+            .iter()
+            .map(|i| if let Input::Tensor(e) = i { 2 - usize::from(aligned(e)) } else { 0 })
+            .sum::<usize>()
+    };
     let cheap = |n: &u32| match nodes[*n as usize].op {
         Op::Cast => true,
         Op::Ew(e) => matches!(e, Ew::Copy | Ew::Add | Ew::Sub | Ew::Mul | Ew::Neg | Ew::Relu),
