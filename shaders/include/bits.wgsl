@@ -50,7 +50,9 @@ fn f_neg(x: f32) -> f32 {
 }
 
 fn f_copysign(x: f32, y: f32) -> f32 {
-    return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(y) & 0x80000000u));
+    // Not by joining masked bits: Mesa 26.2's software driver takes that for a selection with its operands in a wrong order.
+    let size = f_abs(x);
+    return select(size, f_neg(size), (bitcast<u32>(y) >> 31u) != 0u);
 }
 
 // The place of x in the order of numbers; -0 and 0 are one place.

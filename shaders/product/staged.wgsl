@@ -7,6 +7,7 @@
 // fn prepare(job: Job, lane: u32) and fn plan(job: Job, k0: u32, lane: u32), before the first tile and before each;
 // fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> V, four steps of a row or, not A_ALONG, four rows of a step, k being step
 // `slot` of its tile; fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> V; both zero outside of the matrices;
+// Held, what workgroup memory holds of a V, fn hold(v: V) -> Held and fn value_of(h: Held) -> V;
 // fn finish(job: Job, row: u32, column: u32, v: V), which keeps four columns of a row.
 
 const ACROSS = COLUMNS / C;
@@ -16,8 +17,8 @@ const A_FOURS = ROWS / 4u;
 const B_FOURS = COLUMNS / 4u;
 const D_FOURS = DEPTH / 4u;
 
-var<workgroup> tile_a: array<V, DEPTH * A_FOURS>;
-var<workgroup> tile_b: array<V, DEPTH * B_FOURS>;
+var<workgroup> tile_a: array<Held, DEPTH * A_FOURS>;
+var<workgroup> tile_b: array<Held, DEPTH * B_FOURS>;
 
 // Four rows of four steps.
 fn stage_a(job: Job, k0: u32, block: u32) {
@@ -32,15 +33,15 @@ fn stage_a(job: Job, k0: u32, block: u32) {
         let q = a_tile(job, row + 1u, k, slot);
         let r = a_tile(job, row + 2u, k, slot);
         let s = a_tile(job, row + 3u, k, slot);
-        tile_a[at] = V(p.x, q.x, r.x, s.x);
-        tile_a[at + A_FOURS] = V(p.y, q.y, r.y, s.y);
-        tile_a[at + 2u * A_FOURS] = V(p.z, q.z, r.z, s.z);
-        tile_a[at + 3u * A_FOURS] = V(p.w, q.w, r.w, s.w);
+        tile_a[at] = hold(V(p.x, q.x, r.x, s.x));
+        tile_a[at + A_FOURS] = hold(V(p.y, q.y, r.y, s.y));
+        tile_a[at + 2u * A_FOURS] = hold(V(p.z, q.z, r.z, s.z));
+        tile_a[at + 3u * A_FOURS] = hold(V(p.w, q.w, r.w, s.w));
     } else {
-        tile_a[at] = a_tile(job, row, k, slot);
-        tile_a[at + A_FOURS] = a_tile(job, row, k + 1u, slot + 1u);
-        tile_a[at + 2u * A_FOURS] = a_tile(job, row, k + 2u, slot + 2u);
-        tile_a[at + 3u * A_FOURS] = a_tile(job, row, k + 3u, slot + 3u);
+        tile_a[at] = hold(a_tile(job, row, k, slot));
+        tile_a[at + A_FOURS] = hold(a_tile(job, row, k + 1u, slot + 1u));
+        tile_a[at + 2u * A_FOURS] = hold(a_tile(job, row, k + 2u, slot + 2u));
+        tile_a[at + 3u * A_FOURS] = hold(a_tile(job, row, k + 3u, slot + 3u));
     }
 }
 
@@ -53,19 +54,19 @@ fn stage_b(job: Job, k0: u32, block: u32) {
     let k = k0 + slot;
     let at = slot * B_FOURS + column4;
     if (B_ALONG) {
-        tile_b[at] = b_tile(job, k, column, slot);
-        tile_b[at + B_FOURS] = b_tile(job, k + 1u, column, slot + 1u);
-        tile_b[at + 2u * B_FOURS] = b_tile(job, k + 2u, column, slot + 2u);
-        tile_b[at + 3u * B_FOURS] = b_tile(job, k + 3u, column, slot + 3u);
+        tile_b[at] = hold(b_tile(job, k, column, slot));
+        tile_b[at + B_FOURS] = hold(b_tile(job, k + 1u, column, slot + 1u));
+        tile_b[at + 2u * B_FOURS] = hold(b_tile(job, k + 2u, column, slot + 2u));
+        tile_b[at + 3u * B_FOURS] = hold(b_tile(job, k + 3u, column, slot + 3u));
     } else {
         let p = b_tile(job, k, column, slot);
         let q = b_tile(job, k, column + 1u, slot);
         let r = b_tile(job, k, column + 2u, slot);
         let s = b_tile(job, k, column + 3u, slot);
-        tile_b[at] = V(p.x, q.x, r.x, s.x);
-        tile_b[at + B_FOURS] = V(p.y, q.y, r.y, s.y);
-        tile_b[at + 2u * B_FOURS] = V(p.z, q.z, r.z, s.z);
-        tile_b[at + 3u * B_FOURS] = V(p.w, q.w, r.w, s.w);
+        tile_b[at] = hold(V(p.x, q.x, r.x, s.x));
+        tile_b[at + B_FOURS] = hold(V(p.y, q.y, r.y, s.y));
+        tile_b[at + 2u * B_FOURS] = hold(V(p.z, q.z, r.z, s.z));
+        tile_b[at + 3u * B_FOURS] = hold(V(p.w, q.w, r.w, s.w));
     }
 }
 
@@ -101,10 +102,10 @@ fn main(
         for (var k = 0u; k < DEPTH; k++) {
             var b: array<V, C / 4u>;
             for (var j = 0u; j < C / 4u; j++) {
-                b[j] = tile_b[k * B_FOURS + across + j * ACROSS];
+                b[j] = value_of(tile_b[k * B_FOURS + across + j * ACROSS]);
             }
             for (var i = 0u; i < R / 4u; i++) {
-                let a = tile_a[k * A_FOURS + down + i * DOWN];
+                let a = value_of(tile_a[k * A_FOURS + down + i * DOWN]);
                 for (var j = 0u; j < C / 4u; j++) {
                     let s = i * C + j;
                     sums[s] = vstep(sums[s], a.x, b[j]);

@@ -357,7 +357,8 @@ impl<'a> Problem<'a> {
             return form.launch(gpu, self, bias, y, self.parameters(bias, y, 1, steps), [groups, work]);
         }
         let compute = sum_dtype(self.a.dtype);
-        let tile = Tile::choose(gpu, compute, self.rows, columns, batch);
+        let dtypes = [self.a.dtype, self.b.dtype];
+        let tile = Tile::choose(gpu, dtypes, self.rows, columns, steps, batch)?;
         let tiles = tile.count(self.rows, columns) * batch;
         let (splits, per_split) = splits(tiles, steps, tile.depth, y.numel(), compute);
         let form = self.form(Way::Tiled(tile), bias);
@@ -376,7 +377,7 @@ impl<'a> Problem<'a> {
 
     fn form(&self, way: Way, bias: Option<&View>) -> Form {
         let (phases, checked, flags) = (self.phases.is_some(), self.checked(), self.flags());
-        let staged = matches!(way, Way::Tiled(Tile { staged: true, .. }));
+        let staged = matches!(way, Way::Tiled(tile) if tile.staged());
         let tiled = matches!(way, Way::Tiled(_));
         let wide = [staged && self.a_wide(), tiled && self.y_wide()];
         let along = if staged { [flags & 1 != 0, flags & 2 != 0] } else { [false; 2] };
@@ -428,12 +429,12 @@ impl Form {
         let Form { way, bias, phases, checked, along, wide } = *self;
         let flags = [bias, phases, checked, along[0], along[1], wide[0], wide[1]];
         let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
-        let way = match way {
-            Way::Serial => 0,
-            Way::Shared => 1,
-            Way::Tiled(tile) => 2 | tile.key() << 2,
+        let (way, tile) = match way {
+            Way::Serial => (0, [0; 2]),
+            Way::Shared => (1, [0; 2]),
+            Way::Tiled(tile) => (2, tile.key()),
         };
-        vec![way, from as u32, to as u32, flags]
+        vec![way, tile[0], tile[1], from as u32, to as u32, flags]
     }
 
     fn text(&self, operands: &[&View], y: &View) -> (String, Vec<Access>) {
@@ -456,6 +457,6 @@ impl Form {
         let t = t
             .line(&format!("const A_ALONG = {};\nconst B_ALONG = {};", along[0], along[1]))
             .line(&format!("const A_WIDE = {};\nconst Y_WIDE = {};", wide[0], wide[1]));
-        tile.finish(t, &format!("{TERMS}{JOB}{}", if tile.staged { STAGED } else { STEPPED }))
+        tile.finish(t, &format!("{TERMS}{JOB}{}", if tile.staged() { STAGED } else { STEPPED }))
     }
 }

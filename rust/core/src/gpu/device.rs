@@ -3,6 +3,7 @@
 use super::adapters;
 use super::encoder::Work;
 use super::guards::Guards;
+use super::matrices;
 use super::memory::Pool;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Features {
     pub int64: bool,
     pub timestamps: bool,
     pub pipeline_cache: bool,
+    /// Matrix units, which multiply float16 matrices of 8 × 8 or 16 × 16.
+    pub matrices: bool,
     /// Whether limits beyond WebGPU's defaults are asked for.
     pub limits: bool,
     /// Whether workgroup memory is faster than other memory.
@@ -38,7 +41,7 @@ pub struct Features {
 
 impl Features {
     /// By the name that [`FEATURES_VARIABLE`] uses.
-    fn named(&mut self) -> [(&'static str, &mut bool, wgpu::Features); 6] {
+    fn named(&mut self) -> [(&'static str, &mut bool, wgpu::Features); 7] {
         use wgpu::Features as F;
         [
             ("immediates", &mut self.immediates, F::IMMEDIATES),
@@ -47,6 +50,7 @@ impl Features {
             ("int64", &mut self.int64, F::SHADER_INT64),
             ("timestamps", &mut self.timestamps, F::TIMESTAMP_QUERY),
             ("pipeline_cache", &mut self.pipeline_cache, F::PIPELINE_CACHE),
+            ("matrices", &mut self.matrices, F::EXPERIMENTAL_COOPERATIVE_MATRIX),
         ]
     }
 
@@ -63,6 +67,8 @@ impl Features {
         for (name, on, flag) in chosen.named() {
             *on = has.contains(flag) && admitted(name);
         }
+        // A matrix is held by a subgroup, and made of float16 elements.
+        chosen.matrices &= chosen.subgroups && chosen.f16 && matrices::size(adapter).is_some();
         chosen
     }
 
@@ -110,6 +116,9 @@ pub struct Gpu {
     pub(super) pipelines: Mutex<Pipelines>,
     trouble: Arc<Trouble>,
     process: u32,
+    /// Rows of the matrices of its matrix units, and whether these have computed a product right.
+    pub(super) matrix_size: Option<usize>,
+    pub(super) matrices_hold: Mutex<Option<bool>>,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -142,7 +151,7 @@ impl Gpu {
         let adapter = adapters::adapter(index)?;
         let info = adapter.get_info();
         let wanted = std::env::var(FEATURES_VARIABLE).ok();
-        let features = Features::choose(adapter, wanted.as_deref());
+        let mut features = Features::choose(adapter, wanted.as_deref());
         let mut limits = wanted_limits(&adapter.limits(), features);
         lower(&mut limits, &std::env::var(LIMITS_VARIABLE).unwrap_or_default())?;
         let budget = std::env::var(MEMORY_VARIABLE).ok().filter(|t| !t.trim().is_empty());
@@ -151,10 +160,21 @@ impl Gpu {
             label: Some("corten"),
             required_features: features.flags(),
             required_limits: limits.clone(),
+            // SAFETY: of what is experimental only cooperative matrices are used, in one kernel whose results are checked
+            // before it is relied on.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         };
-        let (device, queue) = adapters::ready(adapter.request_device(&descriptor))?
-            .map_err(|e| Error::Runtime(format!("gpu:{index} ({}) could not be opened: {e}", info.name)))?;
+        let mut opened = adapters::ready(adapter.request_device(&descriptor))?;
+        if opened.is_err() && features.matrices {
+            // Some drivers advertise matrix units that they do not have.
+            features.matrices = false;
+            let plain = wgpu::DeviceDescriptor { required_features: features.flags(), ..descriptor.clone() };
+            opened = adapters::ready(adapter.request_device(&plain))?;
+        }
+        let (device, queue) =
+            opened.map_err(|e| Error::Runtime(format!("gpu:{index} ({}) could not be opened: {e}", info.name)))?;
+        let matrix_size = if features.matrices { matrices::size(adapter) } else { None };
         let trouble = Arc::new(Trouble::default());
         let seen = trouble.clone();
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| seen.report(e.to_string())));
@@ -184,6 +204,8 @@ impl Gpu {
             pipelines,
             trouble,
             process,
+            matrix_size,
+            matrices_hold: Mutex::default(),
         })
     }
 

@@ -38,6 +38,11 @@ pub fn matmul(gpu: &Arc<Gpu>, a: &View, b: &View, y: &View) -> Result<()> {
     product.run(gpu)
 }
 
+/// One product in tiles of a given kind.
+pub fn matmul_in(gpu: &Arc<Gpu>, tile: Tile, a: &View, b: &View, y: &View) -> Result<()> {
+    Product::new(a, b, y, y.shape.len() - 2).run_in(gpu, tile, 0)
+}
+
 /// A batch of products y = a · b of strided matrices.
 struct Product<'a> {
     a: &'a View<'a>,
@@ -96,31 +101,37 @@ impl<'a> Product<'a> {
         let a_wide = if a_along {
             self.wide(a, self.by_a[1], self.steps, self.by_a[0])
         } else {
-            tile.staged && sharing == 0 && self.wide(a, self.by_a[0], self.rows, self.by_a[1])
+            tile.staged() && sharing == 0 && self.wide(a, self.by_a[0], self.rows, self.by_a[1])
         };
         let b_wide = if b_along {
             self.wide(b, self.by_b[1], self.columns, self.by_b[0])
         } else {
-            tile.staged && self.wide(b, self.by_b[0], self.steps, self.by_b[1])
+            tile.staged() && self.wide(b, self.by_b[0], self.steps, self.by_b[1])
         };
         let y_wide = self.wide(y, self.by_y[1], self.columns, self.by_y[0]);
         // Single elements of a are read by the direct kernel; few columns are read as they come.
-        let wide = [a_wide && (tile.staged || sharing > 0), b_wide && sharing == 0, y_wide && sharing == 0];
+        let wide = [a_wide && (tile.staged() || sharing > 0), b_wide && sharing == 0, y_wide && sharing == 0];
         Form { tile, sharing, from: [a.dtype, b.dtype], a_along, b_along, wide }
     }
 
     fn run(&self, gpu: &Arc<Gpu>) -> Result<()> {
-        let products: usize = self.y.shape[..self.rank].iter().product();
-        let compute = sum_dtype(self.y.dtype);
-        let form = if self.columns <= FEW_COLUMNS {
+        if self.columns <= FEW_COLUMNS {
             let sharing = if self.by_a[1] == 1 || self.rows < 64 { 64 } else { 4 };
-            let mut form = self.form(Tile::dots(WORKGROUP / sharing, sharing), sharing);
-            form.a_along |= sharing == 64;
-            form
-        } else {
-            self.form(Tile::choose(gpu, compute, self.rows, self.columns, products), 0)
-        };
-        let tile = form.tile;
+            return self.run_in(gpu, Tile::dots(WORKGROUP / sharing, sharing), sharing);
+        }
+        let products = self.products();
+        let tile = Tile::choose(gpu, [self.a.dtype, self.b.dtype], self.rows, self.columns, self.steps, products)?;
+        self.run_in(gpu, tile, 0)
+    }
+
+    fn products(&self) -> usize {
+        self.y.shape[..self.rank].iter().product()
+    }
+
+    fn run_in(&self, gpu: &Arc<Gpu>, tile: Tile, sharing: usize) -> Result<()> {
+        let (products, compute) = (self.products(), sum_dtype(self.y.dtype));
+        let mut form = self.form(tile, sharing);
+        form.a_along |= sharing == 64;
         let tiles = tile.count(self.rows, self.columns) * products;
         let (splits, per_split) = splits(tiles, self.steps, tile.depth, self.y.numel(), compute);
         let launch = Launch {
@@ -167,7 +178,9 @@ impl Form {
         let flags = [self.a_along, self.b_along, self.wide[0], self.wide[1], self.wide[2]];
         let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
         let dtypes = self.from[0] as u32 | (self.from[1] as u32) << 8 | (to as u32) << 16;
-        vec![self.tile.key(), self.sharing as u32, dtypes, flags]
+        let mut key = self.tile.key().to_vec();
+        key.extend([self.sharing as u32, dtypes, flags]);
+        key
     }
 
     fn text(&self, product: &Product, y: &View) -> (String, Vec<Access>) {
@@ -183,6 +196,6 @@ impl Form {
                 format!("const ROWS = {}u;\nconst COLUMNS = {FEW_COLUMNS}u;\nconst KL = {sharing}u;", tile.rows);
             return text.line(&sizes).finish(&format!("{MATRIX}{DOT}"));
         }
-        tile.finish(text, &format!("{MATRIX}{}", if tile.staged { STAGED } else { DIRECT }))
+        tile.finish(text, &format!("{MATRIX}{}", if tile.staged() { STAGED } else { DIRECT }))
     }
 }

@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod linalg;
 pub mod loss;
 pub mod matmul;
+pub mod matrices;
 pub mod memory;
 pub mod norm;
 pub mod parts;

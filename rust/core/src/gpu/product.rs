@@ -3,6 +3,7 @@
 use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::inline;
+use super::matrices;
 use super::memory::{self, Allocation};
 use super::pipelines::{Access, Pipeline};
 use super::reduce::reduce;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 const STAGED: &str = include_str!("../../../../shaders/product/staged.wgsl");
 const DIRECT: &str = include_str!("../../../../shaders/product/direct.wgsl");
+const COOPERATIVE: &str = include_str!("../../../../shaders/product/cooperative.wgsl");
 
 /// With fewer workgroups than this, long sums are split among more of them.
 const FEW_TILES: usize = 256;
@@ -26,20 +28,28 @@ const MOST_WORK: usize = 1 << 34;
 /// Bytes of partial sums.
 const MOST_PARTIAL: usize = 256 << 20;
 
-/// How many rows, columns and steps a workgroup takes at once, and how many rows and columns an invocation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// How many rows, columns and steps a workgroup takes at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tile {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
-    r: usize,
-    c: usize,
-    /// Whether the operands pass through workgroup memory.
-    pub staged: bool,
+    way: Way,
+}
+
+/// How a tile is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// Straight from the operands; an invocation takes r rows of c columns.
+    Direct { r: usize, c: usize },
+    /// From workgroup memory, which holds float16 operands as they are where the device computes with them (`half`).
+    Staged { r: usize, c: usize, half: bool },
+    /// By the matrix units, from matrices of `size` rows; so many invocations.
+    Matrices { size: usize, lanes: usize },
 }
 
 const fn staged(rows: usize, columns: usize, depth: usize, r: usize, c: usize) -> Tile {
-    Tile { rows, columns, depth, r, c, staged: true }
+    Tile { rows, columns, depth, way: Way::Staged { r, c, half: false } }
 }
 
 /// From the largest, with the least number of tiles that keeps a large device busy.
@@ -51,29 +61,61 @@ const FLAT: Tile = staged(16, 128, 16, 4, 8);
 const LONG_INTEGERS: Tile = staged(64, 64, 8, 4, 4);
 /// Where workgroup memory is ordinary memory and barriers are expensive: on the processor.
 const DIRECTS: [(Tile, usize); 2] = [
-    (Tile { rows: 32, columns: 128, depth: 4, r: 8, c: 8, staged: false }, 16),
-    (Tile { rows: 16, columns: 32, depth: 4, r: 4, c: 4, staged: false }, 0),
+    (Tile { rows: 32, columns: 128, depth: 4, way: Way::Direct { r: 8, c: 8 } }, 16),
+    (Tile { rows: 16, columns: 32, depth: 4, way: Way::Direct { r: 4, c: 4 } }, 0),
 ];
+/// Workgroup memory with which the matrix units get deep tiles.
+const MUCH_MEMORY: u32 = 24 << 10;
 
 impl Tile {
-    /// The tile for so many products of such a size.
-    pub fn choose(gpu: &Gpu, compute: DType, rows: usize, columns: usize, products: usize) -> Tile {
-        let tiles = if gpu.features.workgroup_memory { &TILES[..] } else { &DIRECTS[..] };
-        if gpu.features.workgroup_memory {
-            if compute == DType::I64 {
-                return LONG_INTEGERS;
-            }
-            if rows <= FLAT.rows {
-                return FLAT;
-            }
+    /// The tile for so many products of such operands and such a size.
+    pub fn choose(
+        gpu: &Arc<Gpu>,
+        dtypes: [DType; 2],
+        rows: usize,
+        columns: usize,
+        steps: usize,
+        products: usize,
+    ) -> Result<Tile> {
+        let halves = dtypes == [DType::F16; 2];
+        if halves
+            && rows.min(columns).min(steps) >= 32
+            && let Some(size) = matrices::usable(gpu)?
+        {
+            return Ok(Tile::of_matrices(gpu, size));
         }
         let enough = |(t, least): &&(Tile, usize)| t.count(rows, columns) * products >= *least;
-        tiles.iter().find(enough).unwrap_or(&tiles[tiles.len() - 1]).0
+        let first = |tiles: &[(Tile, usize)]| tiles.iter().find(enough).unwrap_or(&tiles[tiles.len() - 1]).0;
+        if !gpu.features.workgroup_memory {
+            return Ok(first(&DIRECTS));
+        }
+        let mut tile = match sum_dtype(dtypes[0]) {
+            DType::I64 => LONG_INTEGERS,
+            _ if rows <= FLAT.rows => FLAT,
+            _ => first(&TILES),
+        };
+        if let Way::Staged { half, .. } = &mut tile.way {
+            *half = halves && gpu.features.f16;
+        }
+        Ok(tile)
+    }
+
+    /// The tile for matrix units: four blocks of four by two matrices.
+    pub fn of_matrices(gpu: &Gpu, size: usize) -> Tile {
+        let depth = if size == 8 || gpu.limits.max_compute_workgroup_storage_size >= MUCH_MEMORY { 32 } else { 16 };
+        // A workgroup of four subgroups of the smallest kind.
+        let lanes = 4 * (gpu.info.subgroup_min_size as usize).clamp(8, 64);
+        Tile { rows: 8 * size, columns: 4 * size, depth, way: Way::Matrices { size, lanes } }
     }
 
     /// For products of few columns: so many rows, whose steps so many invocations share.
     pub fn dots(rows: usize, sharing: usize) -> Tile {
-        Tile { rows, columns: 4, depth: 4 * sharing, r: 1, c: 4, staged: true }
+        staged(rows, 4, 4 * sharing, 1, 4)
+    }
+
+    /// Whether the operands pass through workgroup memory.
+    pub fn staged(&self) -> bool {
+        !matches!(self.way, Way::Direct { .. })
     }
 
     pub fn count(&self, rows: usize, columns: usize) -> usize {
@@ -81,19 +123,45 @@ impl Tile {
     }
 
     /// What the pipeline's key needs of it.
-    pub fn key(&self) -> u32 {
+    pub fn key(&self) -> [u32; 2] {
         let small = |n: usize| n.trailing_zeros();
-        let sizes = small(self.rows) | small(self.columns) << 4 | small(self.depth) << 8;
-        sizes | small(self.r) << 12 | small(self.c) << 16 | u32::from(self.staged) << 20
+        let way = match self.way {
+            Way::Direct { r, c } => small(r) << 4 | small(c) << 8,
+            Way::Staged { r, c, half } => 1 | u32::from(half) << 2 | small(r) << 4 | small(c) << 8,
+            Way::Matrices { size, lanes } => 2 | small(size) << 4 | small(lanes) << 8,
+        };
+        [small(self.rows) | small(self.columns) << 4 | small(self.depth) << 8, way]
     }
 
     /// The text of a kernel of such tiles: `access` holds the definitions of how operands and results are found.
     pub fn finish(&self, text: Text, access: &str) -> (String, Vec<Access>) {
-        let Tile { rows, columns, depth, r, c, staged } = *self;
+        let Tile { rows, columns, depth, way } = *self;
         let sizes = format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\nconst DEPTH = {depth}u;");
-        text.line(&sizes)
-            .line(&format!("const R = {r}u;\nconst C = {c}u;"))
-            .finish(&format!("{access}{}", if staged { STAGED } else { DIRECT }))
+        let text = text.line(&sizes);
+        match way {
+            Way::Direct { r, c } => {
+                text.line(&format!("const R = {r}u;\nconst C = {c}u;")).finish(&format!("{access}{DIRECT}"))
+            }
+            Way::Staged { r, c, half } => {
+                let (enable, held, hold, value) =
+                    if half { ("enable f16;\n", "vec4<f16>", "vec4<f16>(v)", "V(h)") } else { ("", "V", "v", "h") };
+                text.line(&format!("{enable}const R = {r}u;\nconst C = {c}u;\nalias Held = {held};"))
+                    .line(&format!("fn hold(v: V) -> Held {{ return {hold}; }}"))
+                    .line(&format!("fn value_of(h: Held) -> V {{ return {value}; }}"))
+                    .finish(&format!("{access}{STAGED}"))
+            }
+            Way::Matrices { size, lanes } => {
+                let matrix = |name: &str, element: &str, role: &str| {
+                    format!("alias {name} = coop_mat{size}x{size}<{element}, {role}>;")
+                };
+                text.line("enable f16;\nenable wgpu_cooperative_matrix;")
+                    .line(&format!("const M = {size}u;\nconst LANES = {lanes}u;"))
+                    .line(&matrix("MatA", "f16", "A"))
+                    .line(&matrix("MatB", "f16", "B"))
+                    .line(&matrix("MatC", "f32", "C"))
+                    .finish(&format!("{access}{COOPERATIVE}"))
+            }
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub fn redefined(text: &str) -> Option<&str> {
     text.lines().filter_map(defines).find(|name| LIBRARY.contains_key(name))
 }
 
-/// The kernel `text` with the parameters and every library item that it needs.
+/// The kernel `text` with the parameters and every library item that it needs. Its `enable` lines come first.
 pub fn assemble(text: &str) -> String {
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&str> = words(text).collect();
@@ -88,8 +88,16 @@ pub fn assemble(text: &str) -> String {
             open.extend(&item.mentions);
         }
     }
-    let mut all = String::from(PARAMETERS);
-    all.push_str(text);
+    let mut all = String::new();
+    let enables = |line: &&str| line.starts_with("enable ");
+    text.lines().filter(enables).for_each(|line| all.extend([line, "\n"]));
+    let enabled = !all.is_empty();
+    all.push_str(PARAMETERS);
+    if enabled {
+        text.lines().filter(|l| !enables(l)).for_each(|line| all.extend([line, "\n"]));
+    } else {
+        all.push_str(text);
+    }
     for name in wanted {
         all.push_str(&LIBRARY[name].text);
     }
