@@ -16,6 +16,8 @@
 // stride / divisor      16 - stride / divisor      17 - padding      18 - dilation      19 - size of the kernel
 // 20 - strides of a by kernel element      21 - strides of y      22 - sizes of y      23 - stride
 //
+// PLANAR: no plane has a depth.
+//
 // Flags: 1 neighbours load a along steps, 2 neighbours load b along columns, 4 the outer digit of steps varies fastest, 8 that
 // of columns does.
 
@@ -96,6 +98,9 @@ fn column_term(column: vec4<u32>, part: Part) -> vec4<u32> {
 }
 
 fn inside(position: vec3<u32>) -> bool {
+    if (PLANAR) {
+        return !CHECKED || (position.y < parameters[10].z && position.z < parameters[10].w);
+    }
     return !CHECKED || all(position < parameters[10].yzw);
 }
 

@@ -42,17 +42,24 @@ fn main(
         for (var j = 0u; j < C / 4u; j++) {
             b[j] = b_values(lines[j], s);
         }
-        for (var i = 0u; i < R; i++) {
-            let a = a_value(rows[i], s);
-            for (var j = 0u; j < C / 4u; j++) {
-                sums[i * C / 4u + j] = vstep(sums[i * C / 4u + j], a, b[j]);
+        // Two loops, each short enough for a compiler to unroll, so that all sums are in registers.
+        for (var four = 0u; four < R / 4u; four++) {
+            for (var i = 0u; i < 4u; i++) {
+                let row = 4u * four + i;
+                let a = a_value(rows[row], s);
+                for (var j = 0u; j < C / 4u; j++) {
+                    sums[row * C / 4u + j] = vstep(sums[row * C / 4u + j], a, b[j]);
+                }
             }
         }
         s = next_step(s);
     }
-    for (var i = 0u; i < R; i++) {
-        for (var j = 0u; j < C / 4u; j++) {
-            finish(job, row0 + i, column0 + 4u * j * ACROSS, sums[i * C / 4u + j]);
+    for (var four = 0u; four < R / 4u; four++) {
+        for (var i = 0u; i < 4u; i++) {
+            let row = 4u * four + i;
+            for (var j = 0u; j < C / 4u; j++) {
+                finish(job, row0 + row, column0 + 4u * j * ACROSS, sums[row * C / 4u + j]);
+            }
         }
     }
 }

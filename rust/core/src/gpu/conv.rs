@@ -375,13 +375,18 @@ impl<'a> Problem<'a> {
         sum_up(gpu, &partial, splits, compute, y)
     }
 
+    /// Whether neither operand has a depth.
+    fn planar(&self) -> bool {
+        [self.steps[1], self.columns[1], spatial(self.b).0[0]] == [1; 3] && self.start[0] == 0
+    }
+
     fn form(&self, way: Way, bias: Option<&View>) -> Form {
         let (phases, checked, flags) = (self.phases.is_some(), self.checked(), self.flags());
         let staged = matches!(way, Way::Tiled(tile) if tile.staged());
         let tiled = matches!(way, Way::Tiled(_));
         let wide = [staged && self.a_wide(), tiled && self.y_wide()];
         let along = if staged { [flags & 1 != 0, flags & 2 != 0] } else { [false; 2] };
-        Form { way, bias: bias.is_some(), phases, checked, along, wide }
+        Form { way, bias: bias.is_some(), phases, checked, planar: self.planar(), along, wide }
     }
 }
 
@@ -401,6 +406,7 @@ struct Form {
     bias: bool,
     phases: bool,
     checked: bool,
+    planar: bool,
     /// Whether a is read along steps and b along columns.
     along: [bool; 2],
     /// Whether a is read and y written in vectors.
@@ -426,8 +432,8 @@ impl Form {
     }
 
     fn key(&self, from: DType, to: DType) -> Vec<u32> {
-        let Form { way, bias, phases, checked, along, wide } = *self;
-        let flags = [bias, phases, checked, along[0], along[1], wide[0], wide[1]];
+        let Form { way, bias, phases, checked, planar, along, wide } = *self;
+        let flags = [bias, phases, checked, planar, along[0], along[1], wide[0], wide[1]];
         let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
         let (way, tile) = match way {
             Way::Serial => (0, [0; 2]),
@@ -450,7 +456,8 @@ impl Form {
         let t = t
             .stores("y", y, compute, wide[1])
             .line(&format!("fn bias_of(row: u32) -> T {{ return {bias}; }}"))
-            .line(&format!("const PHASES = {};\nconst CHECKED = {};", self.phases, self.checked));
+            .line(&format!("const PHASES = {};\nconst CHECKED = {};", self.phases, self.checked))
+            .line(&format!("const PLANAR = {};", self.planar));
         let Way::Tiled(tile) = way else {
             return t.line(&format!("const SHARED = {};", way == Way::Shared)).finish(&format!("{TERMS}{EACH}"));
         };
