@@ -68,7 +68,7 @@ mod _core {
         set_rng_state,
     };
     #[pymodule_export]
-    use crate::storage::{buffer_tensor, is_shared, move_storage, resize_storage};
+    use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
     #[pymodule_export]
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
