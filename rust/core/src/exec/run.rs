@@ -194,9 +194,13 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
             if let Step::Kernel(n) = step
                 && node_at(slots, *n)?.op.acts()
             {
-                // Nobody reads it, so nobody would be told later.
+                if !failure.cause.lost {
+                    // Nobody reads it, so nobody could be told later: nothing is read before it is done.
+                    return Err(failure.cause.error.clone());
+                }
+                // Who reads what it checks has lost that too.
                 slots[*n as usize] = None;
-                return Err(failure.cause.error.clone());
+                continue;
             }
             failures.push(failure);
             if stop {
