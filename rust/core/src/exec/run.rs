@@ -137,7 +137,12 @@ fn run_segment(nodes: Vec<Arc<Node>>, failures: &mut Vec<Failure>) -> (Result<()
     });
     let (plan, known) = match plan {
         Ok(p) => p,
-        Err(e) => return (Err(e), nodes.into_iter().map(Some).collect()),
+        Err(e) => {
+            // A GPU that cannot be opened, for one: nobody else need be told.
+            let nodes: Slots = nodes.into_iter().map(Some).collect();
+            failures.push(Failure { nodes: (0..nodes.len() as u32).collect(), cause: Cause::new(e, false, false) });
+            return (Ok(()), nodes);
+        }
     };
     let device = nodes[0].device;
     let level = OPTIONS.debug.load(Relaxed);
