@@ -111,7 +111,7 @@ def test_programs_for_cuda_find_what_they_ask_for() -> None:
     cuda = corten.cuda
     assert cuda.is_available() and cuda.device_count() >= 1 and cuda.is_initialized() and cuda.is_bf16_supported()
     assert cuda.get_device_name() == cuda.get_device_properties(0).name
-    assert cuda.get_device_capability() == (0, 0) and not cuda.is_tf32_supported()
+    assert cuda.get_device_capability() == (8, 0) and not cuda.is_tf32_supported()
     with pytest.raises(AttributeError, match="CORTEN_GPU_MEMORY"):
         _ = cuda.get_device_properties().total_memory
     assert cuda.OutOfMemoryError is corten.OutOfMemoryError
@@ -208,6 +208,24 @@ def test_arguments_of_transfers_are_accepted_wherever_pytorch_has_them() -> None
         assert make(2, pin_memory=True).shape == (2,)
 
 
+@needs_gpu
+def test_pinned_memory_is_told_from_other_memory() -> None:
+    x = corten.arange(4.0)
+    pinned = x.pin_memory()
+    x[0] = 5
+    assert pinned.is_pinned() and pinned[1:].is_pinned() and pinned.view(2, 2).detach().is_pinned()
+    assert not x.is_pinned() and pinned.tolist() == [0.0, 1.0, 2.0, 3.0] and pinned.pin_memory() is pinned
+    assert not pinned.clone().is_pinned() and not (pinned + 1).is_pinned() and not pinned.cuda().is_pinned()
+    assert corten.zeros(2, pin_memory=True).is_pinned() and corten.tensor([1.0], pin_memory=True).is_pinned()
+    assert corten.empty_like(x, pin_memory=True).is_pinned() and not corten.empty_like(pinned).is_pinned()
+    assert x.requires_grad_().pin_memory().requires_grad
+    pinned += 1
+    assert pinned.is_pinned() and pinned.untyped_storage().is_pinned()
+    for call in (lambda: pinned.cuda().pin_memory(), lambda: corten.zeros(2, device="cuda", pin_memory=True)):
+        with pytest.raises(RuntimeError, match="only tensors of the CPU can be pinned"):
+            call()
+
+
 class Batch:
     """What a collate function of one's own may make."""
 
@@ -229,6 +247,8 @@ def test_a_loader_pins_what_it_yields() -> None:
         loader = DataLoader(data, batch_size=3, pin_memory=True, num_workers=workers)
         got = [(x.cuda(non_blocking=True), y.cuda(non_blocking=True)) for x, y in loader]
         assert [y.tolist() for _, y in got] == [[0, 1, 2], [3, 4, 5]]
+        assert all(x.is_pinned() and y.is_pinned() for x, y in loader)
+    assert not any(x.is_pinned() for x, _ in DataLoader(data, batch_size=3))
     own = DataLoader(corten.arange(4.0).unbind(), batch_size=2, pin_memory=True, collate_fn=Batch)
     assert [(b.pins, b.data.tolist()) for b in own] == [(1, [0.0, 1.0]), (1, [2.0, 3.0])]
     nested = DataLoader([{"a": i, "b": (i, "text")} for i in range(2)], batch_size=2, pin_memory=True)

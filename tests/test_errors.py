@@ -497,6 +497,17 @@ def test_inference_tensors_take_part_in_what_saves_nothing() -> None:
     assert y.grad.tolist() == [1.0] * 3 and x.tolist() == [2.0] * 3
 
 
+def test_a_dim_without_elements_has_no_index() -> None:
+    nothing, at = m.zeros(0, 3), m.tensor([0])
+    for read in (
+        lambda: nothing.index_select(0, at),
+        lambda: nothing.gather(0, m.zeros(1, 3, dtype=m.int64)),
+        lambda: m.nn.functional.embedding(at, nothing),
+    ):
+        with pytest.raises((IndexError, RuntimeError), match=r"out of (range|bounds)"):
+            read().tolist()
+
+
 def test_work_goes_on_after_an_error() -> None:
     x = m.ones(3) * 2
     with pytest.raises(RuntimeError):

@@ -209,6 +209,28 @@ def test_what_a_failed_kernel_may_have_overwritten_stays_failed() -> None:
     assert all("scatter_add: a tensor of 40000 bytes" in line for line in lines[1:3])
 
 
+def test_nothing_is_read_before_the_checks_of_indices_that_had_no_room() -> None:
+    lines = run_script(
+        """
+        x, big = corten.ones(4, 100, device="gpu"), corten.ones(600, device="gpu")
+        at = corten.tensor([1, 300]).to("gpu")
+        corten.gpu.synchronize()
+        y = x[at, 0]
+        print(told(y.tolist))
+        print(told((x[0, :2] * 2).tolist))
+        del big
+        try:
+            y.tolist()
+        except IndexError as e:
+            print(e)
+        print((x[0, :2] * 2).tolist())
+        """,
+        CORTEN_GPU_MEMORY="5632",  # 4,608 are held, and the flags of all checks take 3,072
+    )
+    assert all(line.startswith("OutOfMemoryError index_check") for line in lines[:2])
+    assert lines[2:] == ["index 300 is out of bounds for dimension 0 with size 4", "[2.0, 2.0]"]
+
+
 def test_a_tensor_beyond_the_largest_buffer_is_refused_with_the_sizes() -> None:
     lines = run_script(
         """
@@ -232,7 +254,19 @@ def test_a_wrong_setting_is_named(variable: str) -> None:
         except ValueError as e:
             print(e)
         """
-    assert variable in run_script(script, **{variable: "plenty"})[0]
+    # Training on the CPU is none of its business.
+    script += """
+        held = corten.ones(1, device="gpu") * 2
+        x = corten.ones(2, requires_grad=True)
+        for _ in range(2):
+            try:
+                (x * 3).sum().backward()
+            except ValueError as e:
+                print(e)
+        print(x.grad.tolist())
+        """
+    lines = run_script(script, **{variable: "plenty"})
+    assert variable in lines[0] and lines[-1] == "[6.0, 6.0]" and len(lines) <= 3, lines
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or sys.platform == "win32", reason="signals of POSIX")
@@ -258,6 +292,32 @@ def test_ctrl_c_ends_the_wait_for_the_gpu() -> None:
         """
     )
     assert lines == ["interrupted True", "[1.0, 1.0, 1.0]"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="signals of POSIX")
+def test_an_interrupted_reading_forgets_no_wrong_index() -> None:
+    lines = run_script(
+        """
+        import signal
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        x = corten.rand(256, 256, device="gpu") / 256
+        x[corten.tensor([256]).to("gpu")]
+        for _ in range(150):
+            x = x @ x
+        corten.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        raised = []
+        for _ in range(4):
+            try:
+                x[0, 0].item()
+                raised.append("nothing")
+            except (KeyboardInterrupt, IndexError) as e:
+                raised.append(type(e).__name__)
+        print(*raised)
+        """
+    )
+    # A fast device is done before the signal.
+    assert lines in (["KeyboardInterrupt IndexError nothing nothing"], ["IndexError nothing nothing nothing"])
 
 
 def test_threads_share_the_gpu() -> None:

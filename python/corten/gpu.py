@@ -148,14 +148,15 @@ def get_device_properties(device=None):
 
     The result has ``name``, ``vendor``, ``type`` (``DiscreteGpu``, ``IntegratedGpu``, ``VirtualGpu``, ``Cpu`` for
     software, or ``Other``), ``backend``, ``driver``, ``features`` (those in use), the limits in bytes and counts, and
-    ``total_memory`` where ``CORTEN_GPU_MEMORY`` sets it. ``major`` and ``minor``, CUDA's capability, are 0.
+    ``total_memory`` where ``CORTEN_GPU_MEMORY`` sets it. ``major`` and ``minor`` are those of
+    `corten.cuda.get_device_capability`.
     """
     info = dict(_core.gpu_info(_index(device)))
     info["vendor"] = _VENDORS.get(info["vendor"], hex(info["vendor"]))
     limit = info.pop("memory_limit")
     if limit is not None:
         info["total_memory"] = limit
-    return _Properties(major=0, minor=0, **info)
+    return _Properties(major=8, minor=0, **info)
 
 
 def synchronize(device=None):

@@ -124,12 +124,12 @@ class _Storage:
         return self
 
     def is_pinned(self, device=None):
-        """False: memory is never pinned for transfers."""
-        return False
+        """Whether the storage came from `pin_memory`."""
+        return self._tensor.is_pinned()
 
     def pin_memory(self, device=None):
-        """The storage itself."""
-        return self
+        """A copy whose `is_pinned` is True (`Tensor.pin_memory`)."""
+        return type(self)._on(self._tensor.pin_memory(), self._tensor.dtype)
 
     def resize_(self, size):
         """Lengthens the storage to ``size`` elements.

@@ -326,8 +326,17 @@ def share_memory_(self):
 
 
 def pin_memory(self, device=None):
-    """The tensor itself: there is no memory that has to be pinned for transfers."""
-    return self
+    """A copy whose `is_pinned` is True; the tensor itself where it is that already, or where there is no GPU.
+
+    Transfers need no pinned memory, so the copy is there for programs that look, and for what they do to it.
+    """
+    if self.device.type != "cpu":
+        raise RuntimeError(f"cannot pin memory of {self.device}: only tensors of the CPU can be pinned")
+    if _core.is_page_locked(self) or not _core.gpu_count():
+        return self
+    copy = self.clone()
+    _core.lock_pages(copy)
+    return copy
 
 
 def record_stream(self, stream):
@@ -335,8 +344,8 @@ def record_stream(self, stream):
 
 
 def is_pinned(self, device=None):
-    """False: memory is never pinned for transfers."""
-    return False
+    """Whether the storage came from `pin_memory`, or from a function that was given ``pin_memory=True``."""
+    return _core.is_page_locked(self)
 
 
 # -- sizes, elements -------------------------------------------------------------------------------------------------

@@ -51,6 +51,26 @@ impl Error {
     }
 }
 
+/// An error about a value that is found later, with the numbers that its text needs.
+#[derive(Clone, Copy)]
+pub struct Breach {
+    error: fn(i64, [i64; 2]) -> Error,
+    numbers: [i64; 2],
+}
+
+impl Breach {
+    pub fn new(numbers: [i64; 2], error: fn(i64, [i64; 2]) -> Error) -> Breach {
+        Breach { error, numbers }
+    }
+    pub fn of(&self, value: i64) -> Error {
+        (self.error)(value, self.numbers)
+    }
+    /// Equal ones make equal errors.
+    pub fn key(&self) -> (usize, [i64; 2]) {
+        (self.error as usize, self.numbers)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -144,6 +144,7 @@ pub struct Cell {
     current: Mutex<Value>,
     version: AtomicU64,
     pinned: AtomicBool,
+    page_locked: AtomicBool,
     /// Made in inference mode: PyTorch lets nobody write it or save it for a gradient outside that mode.
     pub inference: bool,
     pub device: Device,
@@ -163,6 +164,7 @@ impl Cell {
             current: Mutex::new(Value { node, out }),
             version: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
+            page_locked: AtomicBool::new(false),
             inference: crate::grad::modes().inference,
             device,
         }
@@ -186,6 +188,14 @@ impl Cell {
     #[inline]
     pub fn is_pinned(&self) -> bool {
         self.pinned.load(Ordering::Acquire)
+    }
+    /// Whether the program asked for page-locked memory. Transfers need none, so that is all there is to it.
+    #[inline]
+    pub fn is_page_locked(&self) -> bool {
+        self.page_locked.load(Ordering::Relaxed)
+    }
+    pub fn lock_pages(&self) {
+        self.page_locked.store(true, Ordering::Relaxed);
     }
     /// From now on the memory is visible outside: readers run at once and writers keep the address.
     pub fn pin(&self) {

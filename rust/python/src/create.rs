@@ -2,6 +2,7 @@
 
 use crate::args::extract_number;
 use crate::error::IntoPy;
+use crate::storage::lock_pages_of;
 use crate::tensor::{PyTensor, shape_of};
 use crate::types::{default_device, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
@@ -190,11 +191,13 @@ pub fn tensor(
     requires_grad: bool,
     pin_memory: bool,
 ) -> PyResult<Py<PyAny>> {
-    let _ = pin_memory;
     let dtype = dtype.filter(|d| !d.is_none()).map(extract_dtype).transpose()?;
     let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
     let home = || data.cast::<PyTensor>().map_or_else(|_| default_device(), |t| t.get().get().device());
     let t = from_data(data, dtype, device.unwrap_or_else(home))?;
+    if pin_memory {
+        lock_pages_of(&t).py()?;
+    }
     if requires_grad {
         t.set_requires_grad(true).py()?;
     }

@@ -78,6 +78,12 @@ pub fn gpu_empty_cache(py: Python<'_>, index: u16) -> PyResult<()> {
     py.detach(|| memory::empty_cache(&gpu::gpu(index)?)).py()
 }
 
+/// Keeps what the drivers compiled on disk, for later processes: called when the interpreter ends.
+#[pyfunction]
+pub fn gpu_keep_shaders(py: Python<'_>) {
+    py.detach(gpu::device::keep_shaders);
+}
+
 /// Loses the device as a driver's reset does, for tests: what it holds is gone, and its next use opens it anew.
 #[pyfunction]
 pub fn gpu_lose(py: Python<'_>, index: u16) -> PyResult<()> {

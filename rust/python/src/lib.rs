@@ -51,7 +51,9 @@ mod _core {
     #[pymodule_export]
     use crate::error::{InternalError, OutOfMemoryError};
     #[pymodule_export]
-    use crate::gpu::{gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_lose, gpu_reset_peak, gpu_synchronize};
+    use crate::gpu::{
+        gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_keep_shaders, gpu_lose, gpu_reset_peak, gpu_synchronize,
+    };
     #[pymodule_export]
     use crate::kernel::PyKernel;
     #[pymodule_export]
@@ -68,7 +70,7 @@ mod _core {
         set_rng_state,
     };
     #[pymodule_export]
-    use crate::storage::{buffer_tensor, is_shared, move_storage, resize_storage};
+    use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
     #[pymodule_export]
     use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
@@ -91,6 +93,8 @@ mod _core {
         m.add("default_generator", random::default_object(py)?)?;
         let ops = PyModule::new(py, "ops")?;
         dispatch::install(py, &ops, table::rows())?;
-        m.add_submodule(&ops)
+        m.add_submodule(&ops)?;
+        py.import("atexit")?.call_method1("register", (m.getattr("gpu_keep_shaders")?,))?;
+        Ok(())
     }
 }

@@ -4,10 +4,15 @@ use crate::error::IntoPy;
 use crate::memory::outside;
 use crate::tensor::PyTensor;
 use crate::types::extract_dtype;
+use corten_core::device::Device;
+use corten_core::ensure;
+use corten_core::error::Result;
 use corten_core::exec;
+use corten_core::gpu::adapters;
 use corten_core::graph::{Buffer, Node, Value};
 use corten_core::os::check_allocation;
 use corten_core::shape::{Dims, Layout};
+use corten_core::tensor::Tensor;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -67,6 +72,32 @@ pub fn move_storage(tensor: &Bound<'_, PyTensor>, target: &Bound<'_, PyAny>) -> 
 pub fn is_shared(tensor: &Bound<'_, PyTensor>) -> bool {
     let value = tensor.get().get().cell().value();
     value.node.buffer(value.out).is_some_and(|b| b.owner::<Shared>().is_some())
+}
+
+/// Notes that the program wants a tensor's storage page-locked, which says something where there is a GPU.
+#[pyfunction]
+pub fn lock_pages(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
+    lock_pages_of(tensor.get().get()).py()
+}
+
+/// See [`lock_pages`].
+pub fn lock_pages_of(t: &Tensor) -> Result<()> {
+    ensure!(
+        t.device() == Device::Cpu,
+        Runtime,
+        "cannot pin memory of {}: only tensors of the CPU can be pinned",
+        t.device()
+    );
+    if adapters::count() > 0 {
+        t.cell().lock_pages();
+    }
+    Ok(())
+}
+
+/// Whether the program asked for the tensor's storage to be page-locked.
+#[pyfunction]
+pub fn is_page_locked(tensor: &Bound<'_, PyTensor>) -> bool {
+    tensor.get().get().cell().is_page_locked()
 }
 
 /// Lengthens a storage to a number of bytes, the new ones zero. Tensors on it keep their windows, so it is never shortened.

@@ -67,10 +67,14 @@ def default_convert(data):
 def pinned(data):
     """The batch with everything in it that has a method ``pin_memory`` replaced by what that returns.
 
-    Tensors are what they were: no memory has to be pinned for transfers. Containers are made anew as by
-    `default_convert`.
+    Tensors are what they were, marked as pinned: a batch is new, and transfers need nothing of its memory. Containers
+    are made anew as by `default_convert`.
     """
-    if isinstance(data, (str, bytes, corten.Tensor)):
+    if isinstance(data, corten.Tensor):
+        if not data.is_cuda:
+            corten._core.lock_pages(data)
+        return data
+    if isinstance(data, (str, bytes)):
         return data
     if isinstance(data, Mapping):
         return _rebuild_mapping(data, {key: pinned(data[key]) for key in data})

@@ -86,8 +86,8 @@ class DataLoader:
         batch_sampler: lists of indices, in place of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
         num_workers: processes that load; zero loads here.
         collate_fn: makes a batch of a list of samples.
-        pin_memory: calls the method ``pin_memory`` of what is in a batch, where there is a GPU. Tensors stay what they
-            are: uploads need no pinned memory.
+        pin_memory: calls the method ``pin_memory`` of what is in a batch, where there is a GPU. Tensors are only
+            marked (`Tensor.is_pinned`): uploads need no pinned memory.
         drop_last: leaves out a last batch that is not full.
         timeout: seconds to wait for a batch from the workers, 0 for ever.
         worker_init_fn: called with its number in each worker before loading.

@@ -138,7 +138,12 @@ fn run_segment(nodes: Vec<Arc<Node>>, failures: &mut Vec<Failure>) -> (Result<()
     });
     let (plan, known) = match plan {
         Ok(p) => p,
-        Err(e) => return (Err(e), nodes.into_iter().map(Some).collect()),
+        Err(e) => {
+            // A GPU that cannot be opened, for one: nobody else need be told.
+            let nodes: Slots = nodes.into_iter().map(Some).collect();
+            failures.push(Failure { nodes: (0..nodes.len() as u32).collect(), cause: Cause::new(e, false, false) });
+            return (Ok(()), nodes);
+        }
     };
     let device = nodes[0].device;
     let level = OPTIONS.debug.load(Relaxed);
@@ -195,9 +200,13 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
             if let Step::Kernel(n) = step
                 && node_at(slots, *n)?.op.acts()
             {
-                // Nobody reads it, so nobody would be told later.
+                if !failure.cause.lost {
+                    // Nobody reads it, so nobody could be told later: nothing is read before it is done.
+                    return Err(failure.cause.error.clone());
+                }
+                // Who reads what it checks has lost that too.
                 slots[*n as usize] = None;
-                return Err(failure.cause.error.clone());
+                continue;
             }
             failures.push(failure);
             if stop {

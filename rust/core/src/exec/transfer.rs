@@ -4,7 +4,7 @@ use super::cost::Cost;
 use super::{profile, record, without_lock};
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::gpu::{self, memory};
 use crate::graph::{Buffer, Edge, Node};
 use crate::shape::Layout;
@@ -69,8 +69,8 @@ unsafe fn host_bytes(b: &Buffer) -> &[u8] {
     unsafe { std::slice::from_raw_parts(b.ptr(), b.bytes()) }
 }
 
-/// The number of a rule that a device checks while it works; `breach` makes the error from the value that breaks it.
-pub fn rule(device: Device, breach: impl Fn(i64) -> Error + Send + Sync + 'static) -> Result<i64> {
+/// The number of a rule that a device checks while it works.
+pub fn rule(device: Device, breach: Breach) -> Result<i64> {
     match device {
         Device::Cpu => Err(Error::Internal("rules on the CPU are checked at the call".into())),
         Device::Gpu(i) => Ok(gpu::gpu(i)?.rule(breach) as i64),

@@ -13,8 +13,17 @@ pub const ADAPTER_VARIABLE: &str = "CORTEN_GPU_ADAPTER";
 /// `1` admits adapters that compute on the CPU (llvmpipe, WARP): for tests, as they are slower than the CPU backend.
 pub const SOFTWARE_VARIABLE: &str = "CORTEN_GPU_SOFTWARE";
 
+/// Storage buffers that kernels bind, which is WebGPU's default.
+const LEAST_BUFFERS: u32 = 8;
+
 /// The GPUs of this process, in the order of their indices. They are looked for once.
-static FOUND: LazyLock<Vec<wgpu::Adapter>> = LazyLock::new(find);
+static FOUND: LazyLock<Found> = LazyLock::new(find);
+
+struct Found {
+    usable: Vec<wgpu::Adapter>,
+    /// Names of adapters that are not used, each with the reason.
+    refused: Vec<String>,
+}
 
 /// The value of a future of `wgpu`, which on native backends is ready at the first poll.
 pub fn ready<F: Future>(future: F) -> Result<F::Output> {
@@ -26,27 +35,28 @@ pub fn ready<F: Future>(future: F) -> Result<F::Output> {
 
 /// How many GPUs there are.
 pub fn count() -> usize {
-    FOUND.len()
+    FOUND.usable.len()
 }
 
 /// The adapter with this index.
 pub fn adapter(index: u16) -> Result<&'static wgpu::Adapter> {
-    FOUND.get(index as usize).ok_or_else(|| Error::Runtime(missing(index)))
+    FOUND.usable.get(index as usize).ok_or_else(|| Error::Runtime(missing(index, FOUND.usable.len(), &FOUND.refused)))
 }
 
-fn missing(index: u16) -> String {
-    let advice = if FOUND.is_empty() {
-        format!(
-            "no GPU was found. Install a driver that offers Vulkan (on Linux the package mesa-vulkan-drivers or the vendor's), \
-             Metal or DX12; set {SOFTWARE_VARIABLE}=1 to use a software adapter"
-        )
+fn missing(index: u16, count: usize, refused: &[String]) -> String {
+    let advice = if count > 0 {
+        format!("this machine has {count} GPU(s), numbered from 0")
     } else {
-        format!("this machine has {} GPU(s), numbered from 0", FOUND.len())
+        let why = if refused.is_empty() { String::new() } else { format!(": {}", refused.join("; ")) };
+        format!(
+            "no GPU was found{why}. Install a driver that offers Vulkan (on Linux the package mesa-vulkan-drivers or the vendor's), Metal or \
+             DX12; set {SOFTWARE_VARIABLE}=1 to use a software adapter"
+        )
     };
     format!("gpu:{index} is not available: {advice}")
 }
 
-fn find() -> Vec<wgpu::Adapter> {
+fn find() -> Found {
     let backends = wanted_backends();
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
@@ -54,10 +64,16 @@ fn find() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(descriptor);
     let mut all = ready(instance.enumerate_adapters(backends)).unwrap_or_default();
     let software = std::env::var(SOFTWARE_VARIABLE).is_ok_and(|v| v == "1");
-    all.retain(|a| computes(a) && (software || a.get_info().device_type != DeviceType::Cpu));
+    let mut refused = Vec::new();
+    all.retain(|a| {
+        let info = a.get_info();
+        let why = shortcoming(&a.get_downlevel_capabilities(), &a.limits(), info.device_type, software);
+        refused.extend(why.iter().map(|why| format!("{} ({:?}) {why}", info.name, info.backend)));
+        why.is_none()
+    });
     all.sort_by_key(|a| rank(&a.get_info()));
     drop_twins(&mut all);
-    select(all, std::env::var(ADAPTER_VARIABLE).ok().as_deref())
+    Found { usable: select(all, std::env::var(ADAPTER_VARIABLE).ok().as_deref()), refused }
 }
 
 fn wanted_backends() -> Backends {
@@ -72,9 +88,23 @@ fn wanted_backends() -> Backends {
     })
 }
 
-fn computes(adapter: &wgpu::Adapter) -> bool {
-    adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        && adapter.limits().max_storage_buffers_per_shader_stage >= 8
+/// Why an adapter cannot be used, if so. Old hardware draws, but has no compute shaders, or too few buffers for them.
+fn shortcoming(
+    has: &wgpu::DownlevelCapabilities,
+    limits: &wgpu::Limits,
+    kind: DeviceType,
+    software: bool,
+) -> Option<String> {
+    let buffers = limits.max_storage_buffers_per_shader_stage;
+    if !has.flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Some("has no compute shaders".into());
+    }
+    if buffers < LEAST_BUFFERS {
+        return Some(format!(
+            "binds only {buffers} storage buffers to a compute shader, and {LEAST_BUFFERS} are needed"
+        ));
+    }
+    (kind == DeviceType::Cpu && !software).then(|| "computes on the CPU".into())
 }
 
 /// Discrete GPUs first; of two ways to one device Vulkan before DX12.
@@ -119,5 +149,44 @@ fn select(mut all: Vec<wgpu::Adapter>, wanted: Option<&str>) -> Vec<wgpu::Adapte
                 all
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(flags: wgpu::DownlevelFlags, buffers: u32, kind: DeviceType, software: bool) -> Option<String> {
+        let has = wgpu::DownlevelCapabilities { flags, ..Default::default() };
+        let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: buffers, ..Default::default() };
+        shortcoming(&has, &limits, kind, software)
+    }
+
+    #[test]
+    fn an_adapter_without_compute_is_refused_and_the_error_says_why() {
+        let all = wgpu::DownlevelFlags::all();
+        let draws = all - wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        let why = refusal(draws, 0, DeviceType::DiscreteGpu, true);
+        assert_eq!(why.as_deref(), Some("has no compute shaders"));
+        let told = missing(0, 0, &[format!("Old Card (Vulkan) {}", why.unwrap_or_default())]);
+        assert!(told.starts_with(
+            "gpu:0 is not available: no GPU was found: Old Card (Vulkan) has no compute shaders. Install"
+        ));
+        let few = refusal(all, 4, DeviceType::IntegratedGpu, false).unwrap_or_default();
+        assert!(few.contains("only 4 storage buffers") && few.contains("8 are needed"));
+    }
+
+    #[test]
+    fn software_is_used_where_it_is_asked_for() {
+        let all = wgpu::DownlevelFlags::all();
+        assert_eq!(refusal(all, 8, DeviceType::Cpu, false).as_deref(), Some("computes on the CPU"));
+        assert_eq!(refusal(all, 8, DeviceType::Cpu, true), None);
+        assert_eq!(refusal(all, 8, DeviceType::Other, false), None);
+    }
+
+    #[test]
+    fn a_number_beyond_the_gpus_that_are_there_says_how_many_there_are() {
+        assert_eq!(missing(2, 2, &[]), "gpu:2 is not available: this machine has 2 GPU(s), numbered from 0");
+        assert!(missing(0, 0, &[]).contains("no GPU was found. Install"));
     }
 }

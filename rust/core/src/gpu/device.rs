@@ -146,6 +146,13 @@ pub fn gpu(index: u16) -> Result<Arc<Gpu>> {
     Ok(opened)
 }
 
+/// What the GPUs of this process leave for the next ones.
+pub fn keep_shaders() {
+    let process = std::process::id();
+    let open: Vec<Arc<Gpu>> = lock(&OPEN).iter().flatten().cloned().collect();
+    open.iter().filter(|g| g.process == process && !g.is_lost()).for_each(|g| g.keep_shaders());
+}
+
 impl Gpu {
     fn open(index: u16) -> Result<Gpu> {
         let adapter = adapters::adapter(index)?;

@@ -400,15 +400,28 @@ impl Gpu {
             return Ok(());
         }
         self.check_memory(source)?;
-        let own = (data.len() as u64).next_multiple_of(4);
         let flags = lock(&self.guards).take_unread();
-        let bytes = own + flags.as_ref().map_or(0, |_| FLAG_BYTES as u64);
+        let read = self.read_back(source, data, flags.as_deref());
+        if let (Err(_), Some(_)) = (&read, &flags) {
+            lock(&self.guards).give_back();
+        }
+        if let (Some(error), Some(flags)) = (read?, flags) {
+            self.upload(&flags, &[0; FLAG_BYTES])?;
+            return Err(error);
+        }
+        self.check("reading a tensor")
+    }
+
+    /// Copies the start of a buffer to host memory, and the flags; the error of one that is set.
+    fn read_back(&self, source: &Allocation, data: &mut [u8], flags: Option<&Allocation>) -> Result<Option<Error>> {
+        let own = (data.len() as u64).next_multiple_of(4);
+        let bytes = own + flags.map_or(0, |_| FLAG_BYTES as u64);
         let (staging, number) = {
             let mut work = lock(&self.work);
             let staging = work.readback_buffer(self, bytes)?;
             work.end_pass();
             work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
-            if let Some(flags) = &flags {
+            if let Some(flags) = flags {
                 work.encoder(self).copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
             }
             work.counters.waits += 1;
@@ -438,11 +451,7 @@ impl Gpu {
         drop(view);
         staging.unmap();
         lock(&self.work).readback.insert(staging.size(), staging);
-        if let (Some(error), Some(flags)) = (broken, flags) {
-            self.upload(&flags, &[0; FLAG_BYTES])?;
-            return Err(error);
-        }
-        self.check("reading a tensor")
+        Ok(broken)
     }
 
     /// Drops the bind groups of buffers that are gone, and the buffers for reading back.

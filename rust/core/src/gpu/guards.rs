@@ -11,7 +11,7 @@ use super::text::Text;
 use super::view::View;
 use super::walk::{Walk, Words, each};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,13 +24,10 @@ const SLOTS: usize = 256;
 const SLOT_WORDS: usize = 3;
 pub(super) const FLAG_BYTES: usize = SLOTS * SLOT_WORDS * 4;
 
-/// Makes the error from the value that broke the rule.
-type Breach = Arc<dyn Fn(i64) -> Error + Send + Sync>;
-
 #[derive(Default)]
 pub struct Guards {
     rules: Vec<Breach>,
-    by_text: HashMap<String, u32>,
+    slots: HashMap<(usize, [i64; 2]), u32>,
     flags: Option<Arc<Allocation>>,
     /// Whether a check was made since the flags were read.
     armed: bool,
@@ -49,48 +46,58 @@ impl Guards {
         flags
     }
 
+    /// The flags that somebody took were not read after all.
+    pub(super) fn give_back(&mut self) {
+        self.armed = self.flags.is_some();
+    }
+
     /// The error of the first flag that is set.
     pub(super) fn broken(&self, flags: &[u8]) -> Option<Error> {
         let words: Vec<u32> = flags.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
         let (slot, found) = words.chunks_exact(SLOT_WORDS).enumerate().find(|(_, w)| w[0] != 0)?;
         let value = (u64::from(found[1]) | u64::from(found[2]) << 32) as i64;
         match self.rules.get(slot) {
-            Some(rule) => Some(rule(value)),
+            Some(rule) => Some(rule.of(value)),
             None => Some(Error::Index(format!("index {value} is out of range"))),
         }
     }
 }
 
 impl Gpu {
-    /// The number of a rule whose breach makes this error; equal errors share it.
-    pub fn rule(&self, breach: impl Fn(i64) -> Error + Send + Sync + 'static) -> u64 {
+    /// The number of a rule whose breach makes this error.
+    pub fn rule(&self, breach: Breach) -> u64 {
         let mut guards = lock(&self.guards);
-        let text = format!("{:?}", breach(0));
-        if let Some(&slot) = guards.by_text.get(&text) {
+        if let Some(&slot) = guards.slots.get(&breach.key()) {
             return u64::from(slot);
         }
         let slot = guards.rules.len().min(SLOTS - 1) as u32;
         if guards.rules.len() < SLOTS - 1 {
-            guards.rules.push(Arc::new(breach));
-            guards.by_text.insert(text, slot);
+            guards.rules.push(breach);
+            guards.slots.insert(breach.key(), slot);
         }
         u64::from(slot)
+    }
+
+    /// The flags, which are about to be set by a check.
+    fn arm(self: &Arc<Gpu>) -> Result<Arc<Allocation>> {
+        let known = lock(&self.guards).flags.clone();
+        let flags = match known {
+            Some(flags) => flags,
+            // Scarce memory waits for the device and reads the flags, so nothing is locked here.
+            None => {
+                let fresh = memory::allocate(self, FLAG_BYTES)?;
+                self.upload(&fresh, &[0; FLAG_BYTES])?;
+                lock(&self.guards).flags.get_or_insert(Arc::new(fresh)).clone()
+            }
+        };
+        lock(&self.guards).armed = true;
+        Ok(flags)
     }
 }
 
 /// Flags the rule `numbers[3]` where an element other than `numbers[2]` lies outside `numbers[0] .. numbers[1]`.
 pub fn check(gpu: &Arc<Gpu>, index: &View, numbers: &[u64]) -> Result<()> {
-    let flags = {
-        let mut guards = lock(&gpu.guards);
-        if guards.flags.is_none() {
-            let fresh = memory::allocate(gpu, FLAG_BYTES)?;
-            gpu.upload(&fresh, &[0; FLAG_BYTES])?;
-            guards.flags = Some(Arc::new(fresh));
-        }
-        guards.armed = true;
-        guards.flags.clone()
-    };
-    let Some(flags) = flags else { return Err(Error::Internal("flags were not made".into())) };
+    let flags = gpu.arm()?;
     parts::each_window(gpu, index, &mut |index| launch(gpu, index, numbers, &flags))
 }
 

@@ -57,7 +57,7 @@ pub struct Pipelines {
     by_text: HashMap<String, Arc<Pipeline>>,
     layouts: HashMap<Vec<Access>, Arc<BindLayout>>,
     pub parameters: wgpu::BindGroupLayout,
-    cache: Option<wgpu::PipelineCache>,
+    cache: Option<disk::Cache>,
     checks: bool,
     collect: Option<PathBuf>,
     /// Shaders compiled so far.
@@ -172,6 +172,16 @@ impl Gpu {
         lock(&self.pipelines).compiled
     }
 
+    fn save_shaders(&self, all: &mut Pipelines) {
+        // A cache that cannot be written costs time alone.
+        let _ = all.cache.as_mut().and_then(|cache| cache.save(&self.info));
+    }
+
+    /// Keeps the driver's compiled code for later processes, before this one ends.
+    pub fn keep_shaders(&self) {
+        self.save_shaders(&mut lock(&self.pipelines));
+    }
+
     fn compile(
         &self,
         all: &mut Pipelines,
@@ -213,15 +223,16 @@ impl Gpu {
                 zero_initialize_workgroup_memory: !own,
                 ..Default::default()
             },
-            cache: all.cache.as_ref(),
+            cache: all.cache.as_ref().map(|c| &c.driver),
         });
         if let Some(e) = super::adapters::ready(scope.pop())? {
             let message = format!("the shader of {name} was refused: {e}\n{}", numbered(source));
             return Err(if own { Error::Internal(message) } else { Error::Runtime(message) });
         }
         all.compiled += 1;
-        if let Some(cache) = &all.cache {
-            disk::save_sometimes(&self.info, cache, all.compiled);
+        // After the 1st, 2nd, 4th, 8th … new shader: few writes, and little is lost when the process is killed.
+        if all.compiled.is_power_of_two() {
+            self.save_shaders(all);
         }
         Ok(Pipeline { id: all.compiled, name: name.to_string(), own, pipeline, layout })
     }
@@ -247,6 +258,7 @@ fn numbered(source: &str) -> String {
 
 /// The driver's compiled code, kept between runs where the backend allows it (Vulkan).
 mod disk {
+    use std::hash::{DefaultHasher, Hash, Hasher};
     use std::path::PathBuf;
 
     /// Set to an empty text to keep nothing on disk.
@@ -270,30 +282,45 @@ mod disk {
         Some(folder()?.join(format!("{key}_{driver}")))
     }
 
-    pub fn load(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> wgpu::PipelineCache {
+    /// The driver's cache of a device, and what is known to be in its file.
+    pub struct Cache {
+        pub driver: wgpu::PipelineCache,
+        saved: Option<u64>,
+    }
+
+    fn hash(data: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        data.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub fn load(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Cache {
         let data = file(info).and_then(|f| std::fs::read(f).ok());
         let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
-        // SAFETY: the file was written by `save_sometimes`; wgpu checks its header against this device and driver and starts
-        // empty when they differ.
-        unsafe { device.create_pipeline_cache(&descriptor) }
+        // SAFETY: the file was written by `save`; wgpu checks its header against this device and driver and starts empty
+        // when they differ.
+        let driver = unsafe { device.create_pipeline_cache(&descriptor) };
+        Cache { driver, saved: data.map(|d| hash(&d)) }
     }
 
-    /// After the 1st, 2nd, 4th, 8th … new shader: few writes, and little is lost when the process is killed.
-    pub fn save_sometimes(info: &wgpu::AdapterInfo, cache: &wgpu::PipelineCache, compiled: u64) {
-        if compiled.is_power_of_two() {
-            let _ = save(info, cache);
+    impl Cache {
+        /// Writes what the driver has compiled, if the file has less.
+        pub fn save(&mut self, info: &wgpu::AdapterInfo) -> Option<()> {
+            let (target, data) = (file(info)?, self.driver.get_data()?);
+            let found = Some(hash(&data));
+            if found == self.saved {
+                return Some(());
+            }
+            std::fs::create_dir_all(target.parent()?).ok()?;
+            let partial = target.with_extension(format!("{}.part", std::process::id()));
+            let written = std::fs::write(&partial, data).and_then(|()| std::fs::rename(&partial, &target));
+            if written.is_err() {
+                // A full disk must not keep the beginning.
+                let _ = std::fs::remove_file(&partial);
+            }
+            written.ok()?;
+            self.saved = found;
+            Some(())
         }
-    }
-
-    fn save(info: &wgpu::AdapterInfo, cache: &wgpu::PipelineCache) -> Option<()> {
-        let (target, data) = (file(info)?, cache.get_data()?);
-        std::fs::create_dir_all(target.parent()?).ok()?;
-        let partial = target.with_extension(format!("{}.part", std::process::id()));
-        let written = std::fs::write(&partial, data).and_then(|()| std::fs::rename(&partial, &target));
-        if written.is_err() {
-            // A full disk must not keep the beginning.
-            let _ = std::fs::remove_file(&partial);
-        }
-        written.ok()
     }
 }

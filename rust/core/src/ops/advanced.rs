@@ -7,7 +7,7 @@ use super::{create, reduce, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
 use crate::graph::{Inputs, OutSpec};
@@ -57,9 +57,10 @@ impl Indices {
             let size = t.shape()[d] as i64;
             ensure!(size > 0 || shape.numel() == 0, Index, "index is out of bounds for dimension with size 0");
             // Indices may lie on the CPU, wherever the tensor is; they are checked where they lie.
-            check_within(index, -size, size, move |i| {
+            let breach = Breach::new([d as i64, size], |i, [d, size]| {
                 Error::Index(format!("index {i} is out of bounds for dimension {d} with size {size}"))
-            })?;
+            });
+            check_within(index, -size, size, breach)?;
             dims |= 1 << d;
             let index = if index.device() == Device::Cpu { to_device(index, t.device())? } else { index.clone() };
             tensors.push(view::expand(&cast(&index, DType::I64)?.detach(), &shape)?);
@@ -302,9 +303,10 @@ fn check_flat(op: &str, t: &Tensor, index: &Tensor) -> Result<()> {
         "{op}(): tried to {} an empty tensor",
         if op == "take" { "take from" } else { "put elements into" }
     );
-    check_within(index, -n, n, move |i| {
+    let breach = Breach::new([n, 0], |i, [n, _]| {
         Error::Index(format!("out of range: tried to access index {i} on a tensor of {n} elements."))
-    })
+    });
+    check_within(index, -n, n, breach)
 }
 
 /// The elements of the flattened tensor at `index`, shaped like it.

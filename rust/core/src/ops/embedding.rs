@@ -5,7 +5,7 @@ use super::index::{check_within, index_copy, select_known};
 use super::{inplace, reduce, view};
 use crate::dtype::DType;
 use crate::ensure;
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, OutSpec};
@@ -36,7 +36,8 @@ fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<Tensor> {
         "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got corten.{}Tensor instead (while checking arguments for {op})",
         index.dtype().scalar_name()
     );
-    check_within(index, 0, weight.shape()[0] as i64, |_| Error::Index("index out of range in self".into()))?;
+    let breach = Breach::new([0; 2], |_, _| Error::Index("index out of range in self".into()));
+    check_within(index, 0, weight.shape()[0] as i64, breach)?;
     cast(index, DType::I64)
 }
 

@@ -8,7 +8,7 @@ use super::elementwise::{apply, cast, output_layout};
 use super::{create, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -24,45 +24,41 @@ fn one(g: Tensor) -> Grads {
     SmallVec::from_iter([Some(g)])
 }
 
+/// A value that is never right or wrong by itself: of `low..high`, or one that is no index at all.
+fn no_other(low: i64, high: i64) -> i64 {
+    if low < high { low } else { i64::MIN }
+}
+
 /// The first element of an integer tensor outside `low..high`; computes the tensor.
 pub(super) fn first_outside(t: &Tensor, low: i64, high: i64) -> Result<Option<i64>> {
+    first_outside_or(t, low, high, no_other(low, high))
+}
+
+/// [`first_outside`] with one more value that is right.
+fn first_outside_or(t: &Tensor, low: i64, high: i64, other: i64) -> Result<Option<i64>> {
     let t = &super::device::on_host(t)?;
+    let outside = |i: i64| ((i < low) | (i >= high)) & (i != other);
     if t.dtype() != DType::I64 || !t.is_contiguous() {
-        return Ok(super::to_vec_i64(t)?.into_iter().find(|&i| i < low || i >= high));
+        return Ok(super::to_vec_i64(t)?.into_iter().find(|&i| outside(i)));
     }
     let buffer = exec::materialize(t)?;
     // SAFETY: the layout lies inside the storage and is contiguous; buffers are aligned for every element type.
     let values = unsafe { std::slice::from_raw_parts(buffer.ptr().cast::<i64>().add(t.layout().offset), t.numel()) };
     // Without an early exit the common case is vectorised.
-    let bad = values.iter().fold(false, |bad, &i| bad | (i < low) | (i >= high));
-    Ok(if bad { values.iter().copied().find(|&i| i < low || i >= high) } else { None })
+    let bad = values.iter().fold(false, |bad, &i| bad | outside(i));
+    Ok(if bad { values.iter().copied().find(|&i| outside(i)) } else { None })
 }
 
 /// Refuses an index with an element outside `low..high`. On the CPU at once; a GPU looks while it works, and whoever reads
 /// a value from it next gets the error.
-pub(super) fn check_within(
-    index: &Tensor,
-    low: i64,
-    high: i64,
-    breach: impl Fn(i64) -> Error + Send + Sync + 'static,
-) -> Result<()> {
-    check_within_or(index, low, high, low, breach)
+pub(super) fn check_within(index: &Tensor, low: i64, high: i64, breach: Breach) -> Result<()> {
+    check_within_or(index, low, high, no_other(low, high), breach)
 }
 
 /// [`check_within`] with one more value that is right.
-pub(super) fn check_within_or(
-    index: &Tensor,
-    low: i64,
-    high: i64,
-    other: i64,
-    breach: impl Fn(i64) -> Error + Send + Sync + 'static,
-) -> Result<()> {
+pub(super) fn check_within_or(index: &Tensor, low: i64, high: i64, other: i64, breach: Breach) -> Result<()> {
     if index.device() == Device::Cpu {
-        let mut outside = first_outside(index, low, high)?;
-        if outside == Some(other) {
-            outside = super::to_vec_i64(index)?.into_iter().find(|&i| i != other && !(low..high).contains(&i));
-        }
-        return outside.map_or(Ok(()), |i| Err(breach(i)));
+        return first_outside_or(index, low, high, other)?.map_or(Ok(()), |i| Err(breach.of(i)));
     }
     if index.numel() == 0 {
         return Ok(());
@@ -77,9 +73,11 @@ pub(super) fn check_within_or(
 
 /// The values of an index as int64, checked to name elements of a dim of `size`.
 fn checked(index: &Tensor, d: usize, size: usize) -> Result<Tensor> {
-    check_within(index, 0, size as i64, move |i| {
+    let size = size as i64;
+    let breach = Breach::new([d as i64, size], |i, [d, size]| {
         Error::Runtime(format!("index {i} is out of bounds for dimension {d} with size {size}"))
-    })?;
+    });
+    check_within(index, 0, size, breach)?;
     cast(index, DType::I64)
 }
 
@@ -487,7 +485,8 @@ pub fn index_select(t: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         at.numel()
     );
     let x = at_least_1d(t)?;
-    check_within(&at, 0, x.shape()[d] as i64, |_| Error::Index("index out of range in self".into()))?;
+    let breach = Breach::new([0; 2], |_, _| Error::Index("index out of range in self".into()));
+    check_within(&at, 0, x.shape()[d] as i64, breach)?;
     back_to_0d(t, select_known(&x, d, &cast(&at, DType::I64)?)?)
 }
 
@@ -632,10 +631,11 @@ pub fn index_copy(t: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Resu
         "index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({})",
         source.shape().get(d).copied().unwrap_or(1)
     );
-    let size = if t.rank() == 0 { 1 } else { t.shape()[d] };
-    check_within(&at, 0, size as i64, move |i| {
+    let size = if t.rank() == 0 { 1 } else { t.shape()[d] } as i64;
+    let breach = Breach::new([d as i64, size], |i, [d, size]| {
         Error::Index(format!("index_copy_(): index {i} is out of bounds for dimension {d} with size {size}"))
-    })?;
+    });
+    check_within(&at, 0, size, breach)?;
     let (x, at, s) = lines(t, d, &at, source)?;
     back_to_0d(t, set_known("IndexCopyBackward0", &x, d, &at, &s)?)
 }
@@ -651,9 +651,10 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
     let at = vector(index, || Error::Runtime("Index has to be a vector/scalar".into()))?;
     let x = at_least_1d(t)?;
     let size = x.shape()[d] as i64;
-    check_within(&at, -size, size, move |i| {
+    let breach = Breach::new([d as i64, size], |i, [d, size]| {
         Error::Index(format!("index {i} is out of bounds for dimension {d} with size {size}"))
-    })?;
+    });
+    check_within(&at, -size, size, breach)?;
     let mut shape = x.shape_dims().clone();
     shape[d] = at.numel();
     let at = along(&wrapped(&at, size)?, d, &shape);

@@ -5,7 +5,7 @@ use super::elementwise::{apply, cast};
 use super::index::check_within_or;
 use super::{create, reduce, softmax, view};
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::exec::record::record;
 use crate::grad::{Grads, Rule, Vjp, modes, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -364,8 +364,8 @@ fn check_classes(x: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore: i
     }
     no_gradient(if x.rank() <= 2 { "nll_loss_forward" } else { "nll_loss2d_forward" }, "weight", weight)?;
     let classes = x.shape()[class_dim(x)] as i64;
-    check_within_or(target, 0, classes, ignore, |t| Error::Index(format!("Target {t} is out of bounds.")))?;
-    Ok(())
+    let breach = Breach::new([0; 2], |t, _| Error::Index(format!("Target {t} is out of bounds.")));
+    check_within_or(target, 0, classes, ignore, breach)
 }
 
 /// What a loss over class indices is called with, beside its tensors.

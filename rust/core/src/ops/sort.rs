@@ -4,7 +4,7 @@ use super::elementwise::{Operand, apply, cast, output_layout, result_type};
 use super::index::{check_within, gather_known, put_along};
 use super::{create, reduce, view};
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Breach, Error, Result};
 use crate::exec::record::{record, record_one};
 use crate::grad::{Grads, Rule};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -222,8 +222,8 @@ fn in_order(sequence: &Tensor, sorter: &Tensor) -> Result<Tensor> {
         sorter.dtype().scalar_name()
     );
     let last = sequence.rank() - 1;
-    let message = format!("{name}: sorter index out of range");
-    check_within(sorter, 0, sequence.shape()[last] as i64, move |_| Error::Runtime(message.clone()))?;
+    let breach = Breach::new([0; 2], |_, _| Error::Runtime("torch.searchsorted(): sorter index out of range".into()));
+    check_within(sorter, 0, sequence.shape()[last] as i64, breach)?;
     gather_known(&sequence.detach(), last, sorter)
 }
 

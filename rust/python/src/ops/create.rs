@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::error::from_py;
 use crate::rows;
+use crate::storage::lock_pages_of;
 use crate::table::Row;
 use crate::tensor::{layout_for, shape_of};
 use crate::types::{Format, PyLayout, default_device, type_name};
@@ -44,6 +45,7 @@ const COUNT: usize = 5;
 pub struct Options {
     pub dtype: Option<DType>,
     device: Option<Device>,
+    pin_memory: bool,
     requires_grad: bool,
 }
 
@@ -62,7 +64,12 @@ impl Options {
                 Ok(())
             })?;
         }
-        Ok(Options { dtype: a.dtype(first), device: a.device(first + 2), requires_grad: a.bool(first + 4) })
+        Ok(Options {
+            dtype: a.dtype(first),
+            device: a.device(first + 2),
+            pin_memory: a.bool(first + 3),
+            requires_grad: a.bool(first + 4),
+        })
     }
     pub fn dtype_or(&self, other: DType) -> DType {
         self.dtype.unwrap_or(other)
@@ -80,6 +87,9 @@ impl Options {
     }
     pub fn finish(&self, t: Tensor) -> Result<crate::table::Ret> {
         let t = self.device.map_or(Ok(t.clone()), |d| to_device(&t, d))?;
+        if self.pin_memory {
+            lock_pages_of(&t)?;
+        }
         if self.requires_grad {
             t.set_requires_grad(true)?;
         }
