@@ -8,6 +8,7 @@ of the library that the text mentions are put behind it. From the command line:
     python scripts/shader_lab.py show KERNEL.wgsl               the text with what it needs of the library
     python scripts/shader_lab.py call f_exp 1.0 2.5             a function of the library on numbers
     python scripts/shader_lab.py time 'f_exp(x)' --size 1000000 elementwise, beside a plain copy
+    python scripts/shader_lab.py kernel softmax --size 1000     bodies of shaders/, compared with numpy and timed
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lab_kernels import TABLE
+from shader_text import Entry
+
 INCLUDE = Path(__file__).resolve().parent.parent / "shaders" / "include"
 ITEM = re.compile(r"^(fn|const|struct|alias)\s+(\w+)", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -30,6 +35,9 @@ PARAMETER_BYTES = 4096
 # The element types of storage buffers; int64 travels as two words.
 ELEMENT = {"f4": "f32", "i4": "i32", "u4": "u32", "i8": "I64", "u8": "I64"}
 WORKGROUP = 64
+# What some kernels need beyond WebGPU's defaults.
+FEATURES = ("shader-f16", "subgroup")
+STORAGE = re.compile(r"@group\(1\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(\w+))?>")
 UNIFORM = "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 256>;\n"
 
 
@@ -118,6 +126,40 @@ class Result:
     seconds: float
 
 
+@dataclass
+class Outcome:
+    """By result of a kernel its worst error and what is allowed; and the seconds of a run."""
+
+    errors: dict[str, tuple[float, float]]
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        return all(error <= allowed for error, allowed in self.errors.values())
+
+
+def accesses(text: str) -> list[str]:
+    """How a kernel's storage buffers are accessed, in the order of their bindings."""
+    found = {int(k): access or "read" for k, access in STORAGE.findall(without_comments(text))}
+    return [found[k] for k in sorted(found)]
+
+
+def in_words(a: np.ndarray) -> bytes:
+    """An array's bytes, filled up to whole vectors of words."""
+    return a.tobytes().ljust(-(-max(a.nbytes, 1) // 16) * 16, b"\0")
+
+
+def worst_error(got: np.ndarray, want: np.ndarray) -> float:
+    """The largest difference, relative to what is wanted where that is larger than 1; NaN equals NaN."""
+    if want.dtype.kind != "f":
+        a, b = (x.astype(np.int64) for x in (got, want))
+        return float(np.abs(a - b).max(initial=0))
+    a, b = (x.astype(np.float64) for x in (got, want))
+    with np.errstate(invalid="ignore"):
+        differ = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b) / np.maximum(1, np.abs(b)))
+    return float(np.where(np.isnan(differ), np.inf, differ).max(initial=0))
+
+
 class Lab:
     """A device on which kernels run one at a time."""
 
@@ -133,44 +175,47 @@ class Lab:
         if self.adapter is None:
             raise NoAdapterError("no GPU adapter")
         limits = ("max-buffer-size", "max-storage-buffer-binding-size")
-        self.device = self.adapter.request_device_sync(required_limits={k: self.adapter.limits[k] for k in limits})
+        self.device = self.adapter.request_device_sync(
+            required_features=[f for f in FEATURES if f in self.adapter.features],
+            required_limits={k: self.adapter.limits[k] for k in limits},
+        )
         self.usage = wgpu.BufferUsage
-        self._pipelines: dict[str, object] = {}
+        self._pipelines: dict[str, tuple] = {}
 
     @property
     def name(self) -> str:
         return f"{self.adapter.info['device']}, {self.adapter.info['description']}"
 
     def pipeline(self, text: str):
-        """The compiled kernel; the same text compiles once."""
+        """The compiled kernel and the layouts of its two groups; the same text compiles once."""
         if text not in self._pipelines:
             module = self.device.create_shader_module(code=assemble(text))
+            storage = ["storage" if access == "read_write" else "read-only-storage" for access in accesses(text)]
+            layouts = [self._layout(kinds) for kinds in (["uniform"], storage)]
+            whole = self.device.create_pipeline_layout(bind_group_layouts=layouts)
             compute = {"module": module, "entry_point": "main"}
-            self._pipelines[text] = self.device.create_compute_pipeline(layout="auto", compute=compute)
+            self._pipelines[text] = self.device.create_compute_pipeline(layout=whole, compute=compute), layouts
         return self._pipelines[text]
 
-    def _group(self, pipeline, index: int, buffers: list):
+    def _layout(self, kinds: list[str]):
+        compute = 4  # ShaderStage.COMPUTE
+        entries = [{"binding": k, "visibility": compute, "buffer": {"type": kind}} for k, kind in enumerate(kinds)]
+        return self.device.create_bind_group_layout(entries=entries)
+
+    def _group(self, layout, buffers: list):
         entries = [
             {"binding": k, "resource": {"buffer": b, "offset": 0, "size": b.size}} for k, b in enumerate(buffers)
         ]
-        return self.device.create_bind_group(layout=pipeline.get_bind_group_layout(index), entries=entries)
+        return self.device.create_bind_group(layout=layout, entries=entries)
 
-    def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
-        """Runs a kernel: `outputs` are (shape, dtype) pairs, `workgroups` one to three numbers, `parameters` u32 words.
-
-        The outputs start as zeros and are not reset between repetitions.
-        """
-        pipeline = self.pipeline(text)
+    def dispatch(self, text: str, arrays: list[np.ndarray], workgroups, parameters=(), repeat: int = 1) -> Result:
+        """Runs a kernel on buffers that begin as these arrays; the outputs are those of buffers that it may write."""
+        pipeline, layouts = self.pipeline(text)
         words = struct.pack(f"<{len(parameters)}I", *parameters).ljust(PARAMETER_BYTES, b"\0")
         usage = self.usage.STORAGE | self.usage.COPY_SRC | self.usage.COPY_DST
-        arrays = [np.ascontiguousarray(a) for a in inputs] + [np.zeros(shape, dtype) for shape, dtype in outputs]
-        buffers = [self.device.create_buffer_with_data(data=a.tobytes() or bytes(8), usage=usage) for a in arrays]
-        groups = [(1, self._group(pipeline, 1, buffers))]
-        name = re.search(r"@group\(0\)\s*@binding\(0\)\s*var<uniform>\s*(\w+)", text)
-        # The automatic layout lacks a binding that is declared but not read.
-        if name and len(re.findall(rf"\b{name[1]}\b", without_comments(text))) > 1:
-            uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
-            groups.append((0, self._group(pipeline, 0, [uniform])))
+        buffers = [self.device.create_buffer_with_data(data=in_words(a), usage=usage) for a in arrays]
+        uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
+        groups = [self._group(layout, held) for layout, held in zip(layouts, ([uniform], buffers))]
         counts = (workgroups,) if isinstance(workgroups, int) else tuple(workgroups)
         best = float("inf")
         for _ in range(repeat):
@@ -178,7 +223,7 @@ class Lab:
             encoder = self.device.create_command_encoder()
             work = encoder.begin_compute_pass()
             work.set_pipeline(pipeline)
-            for index, group in groups:
+            for index, group in enumerate(groups):
                 work.set_bind_group(index, group)
             work.dispatch_workgroups(*counts)
             work.end()
@@ -187,10 +232,28 @@ class Lab:
             self.device.queue.read_buffer(buffers[-1], size=4)
             best = min(best, time.perf_counter() - start)
         results = []
-        for (shape, dtype), buffer in zip(outputs, buffers[len(inputs) :]):
-            data = np.frombuffer(self.device.queue.read_buffer(buffer), dtype=dtype)
-            results.append(data[: int(np.prod(shape))].reshape(shape))
+        for array, buffer, access in zip(arrays, buffers, accesses(text)):
+            if access == "read_write":
+                data = bytes(self.device.queue.read_buffer(buffer))[: array.nbytes]
+                results.append(np.frombuffer(data, dtype=array.dtype).reshape(array.shape))
         return Result(results, best)
+
+    def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
+        """Runs a kernel: `outputs` are (shape, dtype) pairs, `workgroups` one to three numbers, `parameters` u32 words.
+
+        The outputs start as zeros and are not reset between repetitions.
+        """
+        arrays = [*map(np.ascontiguousarray, inputs), *(np.zeros(shape, dtype) for shape, dtype in outputs)]
+        return self.dispatch(text, arrays, workgroups, parameters, repeat)
+
+    def kernel(self, entry: Entry, size: int | None = None, repeat: int = 0) -> Outcome:
+        """Runs a kernel of the table once and compares; with `repeat`, the time is the best of further runs."""
+        built = entry.build(size)
+        call = (built.text(entry.bodies), [b.start for b in built.buffers], built.workgroups, built.parameters)
+        run = self.dispatch(*call)
+        written = [b for b in built.buffers if b.write]
+        errors = {b.name: (worst_error(got, b.want), b.tolerance) for b, got in zip(written, run.outputs)}
+        return Outcome(errors, self.dispatch(*call, repeat).seconds if repeat else run.seconds)
 
     def map(
         self, expressions: list[str], arrays: dict[str, np.ndarray], results: str | list[str], repeat: int = 1
@@ -263,9 +326,27 @@ def main(arguments: list[str] | None = None) -> int:
     timed = commands.add_parser("time")
     timed.add_argument("expression")
     timed.add_argument("--size", type=int, default=1 << 20)
+    kernel = commands.add_parser("kernel")
+    kernel.add_argument("name", nargs="?", default="", help="a part of the name; without, all are listed")
+    kernel.add_argument("--size", type=int)
     chosen = parser.parse_args(arguments)
-    {"list": list_items, "show": show, "call": call_function, "time": time_expression}[chosen.command](chosen)
-    return 0
+    run = {"list": list_items, "show": show, "call": call_function, "time": time_expression, "kernel": run_kernels}
+    return run[chosen.command](chosen) or 0
+
+
+def run_kernels(chosen: argparse.Namespace) -> int:
+    if not chosen.name:
+        print("\n".join(map(str, TABLE)))
+        return 0
+    lab, wrong = Lab(), 0
+    print(lab.name)
+    for entry in TABLE:
+        if chosen.name in str(entry):
+            outcome = lab.kernel(entry, chosen.size, repeat=5)
+            errors = ", ".join(f"{name} {error:.2g}" for name, (error, _) in outcome.errors.items())
+            wrong += not outcome.right
+            print(f"{'ok   ' if outcome.right else 'WRONG'} {entry}: {outcome.seconds * 1e3:.3f} ms, error of {errors}")
+    return 1 if wrong else 0
 
 
 def list_items(chosen: argparse.Namespace) -> None:
