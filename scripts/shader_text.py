@@ -196,13 +196,18 @@ def strides_of(a: np.ndarray) -> list[int]:
     return [stride // a.itemsize for stride in a.strides]
 
 
-def strided(a: np.ndarray, fill: int = 77) -> np.ndarray:
-    """The array as a window of a larger memory: it begins behind other elements, and its dims lie in reverse order."""
+def strided(a: np.ndarray, fill: int = 77, begin: int = 1) -> np.ndarray:
+    """The array as a window of a larger memory: its dims lie in reverse order, behind other elements."""
     a = np.asarray(a)
     root = np.full([n + 1 for n in reversed(a.shape)], fill, a.dtype)
-    window = root.T[(slice(1, None),) * a.ndim]
+    window = root.T[tuple(slice(begin, begin + n) for n in a.shape)]
     window[...] = a
     return window
+
+
+def room_for(a: np.ndarray) -> np.ndarray:
+    """The array as what a kernel writes from the first element of a larger memory on, in the reverse order of dims."""
+    return strided(a, fill=0, begin=0)
 
 
 def walk(shape: Iterable[int], *windows: np.ndarray | tuple[int, Iterable[int]]) -> list[int]:

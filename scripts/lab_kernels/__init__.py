@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shader_text import TABLE
 
-from . import moving
+from . import moving, products
 
-FAMILIES = [moving]
+FAMILIES = [moving, products]
 # Bodies that are not run, and why.
 NOT_RUN = {
     "product/cooperative": "wgpu-py has no feature of cooperative matrices to ask a device for",
