@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shader_text import TABLE
 
-from . import moving, products
+from . import convolutions, moving, products, windows
 
-FAMILIES = [moving, products]
+FAMILIES = [moving, products, convolutions, windows]
 # Bodies that are not run, and why.
 NOT_RUN = {
     "product/cooperative": "wgpu-py has no feature of cooperative matrices to ask a device for",

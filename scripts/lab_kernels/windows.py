@@ -1,0 +1,412 @@
+"""Operators over planes: pooling, padding, resizing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from shader_text import (
+    WORKGROUP,
+    Kernel,
+    extremes,
+    float32,
+    int64,
+    kernel,
+    offset_of,
+    room_for,
+    strided,
+    strides_of,
+)
+
+from .products import sum_dtype
+
+SPATIAL = 3
+EACH = ("window", "window/each")
+
+
+@dataclass
+class Windows:
+    """Which inputs each output of an axis reads, and the vectors from 6 on that say so to a kernel."""
+
+    taps: list[list[list[int]]]
+    own: list
+    padded: list[list[int]]
+
+    @property
+    def out(self) -> tuple:
+        return tuple(map(len, self.taps))
+
+    def outputs(self):
+        """Every output with the window that it reads."""
+        for at in np.ndindex(*self.out):
+            yield at, (..., *np.ix_(*(taps[o] for taps, o in zip(self.taps, at))))
+
+
+def sliding(size: tuple, dilated: bool) -> Windows:
+    kernel, stride, padding, dilation = (2, 3, 2), (1, 2, 3), (1, 1, 0), (1, 2, 1) if dilated else (1, 1, 1)
+    taps, padded = [], []
+    for n, q, s, p, d in zip(size, kernel, stride, padding, dilation):
+        starts = range(0, n + 2 * p - d * (q - 1), s)
+        taps.append([[i - p for i in range(f, f + q * d, d) if 0 <= i - p < n] for f in starts])
+        padded.append([min(f + q, n + 2 * p) - f for f in starts])
+    return Windows(taps, [0, kernel, 0, stride, 0, padding, 0, dilation], padded)
+
+
+def adaptive(size: tuple, out: tuple) -> Windows:
+    taps = [[list(range(o * n // m, -(-(o + 1) * n // m))) for o in range(m)] for n, m in zip(size, out)]
+    return Windows(taps, [], [])
+
+
+def plane_words(k: Kernel, x: np.ndarray, z: np.ndarray | None, y: np.ndarray, sizes: tuple, own: list) -> None:
+    """The parameters; `sizes` are those of the operator's input and of its output."""
+    leading = y.ndim - SPATIAL
+    k.words(y.size, leading, 0, 0, offset_of(x), strides_of(x)[leading:])
+    k.words([0] * 4 if z is None else [offset_of(z), strides_of(z)[leading:]])
+    k.words(0, strides_of(y)[leading:], 0, sizes[0], 0, sizes[1], own)
+    k.words([0] * (60 - len(k.parameters)), 0, y.shape[leading:], y.shape[:leading])
+    for a in (x, x if z is None else z, y):
+        k.words(strides_of(a)[:leading])
+
+
+def each(k: Kernel, x: np.ndarray, y: np.ndarray, sizes: tuple, own: list, z: np.ndarray | None = None) -> None:
+    plane_words(k, x, z, y, sizes, own)
+    k.launch(-(-y.size // WORKGROUP))
+
+
+def sums(dtype) -> np.dtype:
+    """The dtype of sums."""
+    return float32 if np.dtype(dtype).kind == "f" else int64
+
+
+def planes(k: Kernel, size: int, dtype) -> np.ndarray:
+    return strided(k.values(dtype, 2, 3, 4, 7, size))
+
+
+# How windows are found: the body that does it, and whether sliding ones skip inputs.
+FINDERS = {"window/sliding": True, "window/adaptive": False}
+
+
+def windows_of(finder: str, size: tuple, dilated: bool = True) -> Windows:
+    return sliding(size, dilated) if finder == "window/sliding" else adaptive(size, (3, 4, 5))
+
+
+def greatest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """The maximum under every window and its place in its plane: the first of equal ones, the last NaN."""
+    flat = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
+    values, places = np.zeros((*x.shape[:2], *windows.out), x.dtype), np.zeros((*x.shape[:2], *windows.out), np.int64)
+    for at, window in windows.outputs():
+        seen, where = x[window].reshape(*x.shape[:2], -1), flat[window].ravel()
+        best = seen.argmax(-1)
+        if x.dtype.kind == "f":
+            last = seen.shape[-1] - 1 - np.isnan(seen)[..., ::-1].argmax(-1)
+            best = np.where(np.isnan(seen).any(-1), last, best)
+        values[(..., *at)] = np.take_along_axis(seen, best[..., None], -1)[..., 0]
+        places[(..., *at)] = where[best]
+    return values, places
+
+
+def looking(k: Kernel, dtype, wide: bool = False) -> None:
+    """What maxima need."""
+    dtype = np.dtype(dtype)
+    compute = sum_dtype(dtype)
+    k.arithmetic(compute)
+    k.constants(WIDE=wide)
+    k.function("exceeds(a: T, b: T) -> bool", "f_gt(a, b)" if dtype.kind == "f" else "less(b, a)")
+    k.function("lowest() -> T", extremes(dtype)[0])
+
+
+def maxima(k: Kernel, x: np.ndarray, windows: Windows, wide: bool) -> None:
+    values, places = (room_for(a) for a in greatest(x, windows))
+    compute = sum_dtype(x.dtype)
+    k.input("x", x, compute)
+    k.output("z", places, int64)
+    k.output("y", values, compute)
+    looking(k, x.dtype, wide)
+    each(k, x, values, (x.shape[2:], windows.out), windows.own, places)
+
+
+@kernel(
+    "window/sliding", "window/max", *EACH, name="window/max sliding", dtype=[np.float16, np.float32, np.int32, np.int64]
+)
+def max_sliding(k: Kernel, size: int, dtype) -> None:
+    x = planes(k, size, dtype)
+    if x.dtype.kind == "f":
+        x[0, 1, 2, 3:5, 4:6] = np.nan
+        x[1, 1] = 0.5
+    maxima(k, x, sliding(x.shape[2:], True), False)
+
+
+@kernel("window/adaptive", "window/max", *EACH, name="window/max adaptive", wide=[False, True])
+def max_adaptive(k: Kernel, size: int, wide: bool) -> None:
+    x = planes(k, size, np.float32)
+    maxima(k, x, adaptive(x.shape[2:], (3, 4, 5)), wide)
+
+
+def spread(k: Kernel, size: int, finder: str) -> None:
+    x = planes(k, size, np.float32)
+    windows = windows_of(finder, x.shape[2:])
+    places = strided(greatest(x, windows)[1])
+    g = strided(k.values(np.float32, *places.shape))
+    want = np.zeros((2, 3, math.prod(x.shape[2:])), np.float32)
+    for leading in np.ndindex(2, 3):
+        np.add.at(want[leading], places[leading].ravel(), g[leading].ravel())
+    want = room_for(want.reshape(x.shape))
+    k.input("x", g)
+    k.input("z", places)
+    k.output("y", want, tolerance=1e-5)
+    k.arithmetic(np.float32)
+    k.constants(WIDE=False)
+    each(k, g, want, (x.shape[2:], windows.out), windows.own, places)
+
+
+@kernel("window/sliding", "window/spread", *EACH, name="window/spread sliding")
+def spread_sliding(k: Kernel, size: int) -> None:
+    spread(k, size, "window/sliding")
+
+
+@kernel("window/adaptive", "window/spread", *EACH, name="window/spread adaptive")
+def spread_adaptive(k: Kernel, size: int) -> None:
+    spread(k, size, "window/adaptive")
+
+
+@kernel("window/take", *EACH, name="window/take", dtype=[np.float16, np.int64])
+def take(k: Kernel, size: int, dtype) -> None:
+    x = planes(k, size, dtype)
+    z = strided(k.random.integers(0, math.prod(x.shape[2:]), (2, 3, 2, 3, 4)))
+    want = np.take_along_axis(x.reshape(2, 3, -1), z.reshape(2, 3, -1), -1).reshape(z.shape)
+    k.input("x", x)
+    k.input("z", z)
+    k.output("y", want)
+    each(k, x, want, (x.shape[2:], z.shape[2:]), [], z)
+
+
+KINDS = {"inputs": 0, "padding": 1, "fixed": 2}
+FIXED = 7
+
+
+def divisors(windows: Windows, kind: str) -> np.ndarray:
+    if kind == "fixed":
+        return np.full(windows.out, FIXED)
+    counts = windows.padded if kind == "padding" else [[len(t) for t in taps] for taps in windows.taps]
+    return np.multiply.outer(np.multiply.outer(counts[0], counts[1]), counts[2])
+
+
+def over(sum_: np.ndarray, divisor) -> np.ndarray:
+    return sum_ / divisor if sum_.dtype.kind == "f" else (np.sign(sum_) * (abs(sum_) // divisor)).astype(sum_.dtype)
+
+
+def dividing(k: Kernel, x: np.ndarray, kind: str) -> list:
+    """What averages need, and the vector that says what they are divided by."""
+    compute = sums(x.dtype)
+    k.arithmetic(compute)
+    k.constants(WIDE=False)
+    float_ = compute == float32
+    k.function("of_count(n: u32) -> T", "f32(n)" if float_ else "vec2<u32>(n, 0u)")
+    k.function("fixed_divisor() -> T", "bitcast<f32>(parameters[10].y)" if float_ else "parameters[10].zw")
+    k.function("over(a: T, b: T) -> T", "f_div(a, b)" if float_ else "i64_trunc_divide(a, b)")
+    return [KINDS[kind], float(FIXED), FIXED, 0]
+
+
+def average(k: Kernel, size: int, dtype, kind: str, finder: str) -> None:
+    x = planes(k, size, dtype)
+    windows, wide = windows_of(finder, x.shape[2:], dilated=False), sums(dtype)
+    want, by = np.zeros((2, 3, *windows.out), wide), divisors(windows, kind)
+    for at, window in windows.outputs():
+        want[(..., *at)] = over(x[window].astype(wide).sum((-3, -2, -1)), by[at])
+    want = room_for(want.astype(dtype))
+    k.input("x", x, wide)
+    k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
+    fixed = dividing(k, x, kind)
+    each(k, x, want, (x.shape[2:], windows.out), windows.own + fixed if windows.own else [])
+
+
+def average_grad(k: Kernel, size: int, dtype, kind: str, finder: str) -> None:
+    shape, wide = (2, 3, 4, 7, size), sums(dtype)
+    windows = windows_of(finder, shape[2:], dilated=False)
+    g = strided(k.values(dtype, 2, 3, *windows.out) * 5)
+    want, by = np.zeros(shape, wide), divisors(windows, kind)
+    for at, window in windows.outputs():
+        want[window] += over(g[(..., *at)].astype(wide), by[at])[..., None, None, None]
+    want = room_for(want.astype(dtype))
+    k.input("x", g, wide)
+    k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
+    fixed = dividing(k, g, kind)
+    each(k, g, want, (shape[2:], windows.out), windows.own + fixed if windows.own else [])
+
+
+for finder in FINDERS:
+    kinds = list(KINDS) if finder == "window/sliding" else ["inputs"]
+    for body, fill in (("window/average", average), ("window/average_grad", average_grad)):
+        bodies = (finder, "window/divisor", body, *EACH)
+        name, dtypes = f"{body} {finder.split('/')[1]}", [np.float16, np.float32, np.int64]
+        kernel(*bodies, name=name, dtype=dtypes, kind=kinds)(partial(fill, finder=finder))
+
+
+def padded_places(size: tuple, mode: str, left: tuple, right: tuple) -> np.ndarray:
+    """Where in the plane each element of the padded one comes from."""
+    places = np.arange(math.prod(size)).reshape(size)
+    crops = tuple(slice(max(-l, 0), n - max(-r, 0)) for n, l, r in zip(size, left, right))
+    if mode == "wrap":
+        places = places[crops]
+    places = np.pad(places, [(max(l, 0), max(r, 0)) for l, r in zip(left, right)], mode=mode)
+    if mode == "wrap":
+        return places
+    return places[tuple(slice(max(-l, 0), n - max(-r, 0)) for n, l, r in zip(places.shape, left, right))]
+
+
+@kernel(
+    "window/pad",
+    *EACH,
+    name="window/pad",
+    mode=["reflect", "edge", "wrap"],
+    grad=[False, True],
+    dtype=[np.float32, np.int64],
+)
+def pad(k: Kernel, size: int, mode: str, grad: bool, dtype) -> None:
+    shape, left, right = (4, 7, size), (2, 0, -3), (1, 3, 2)
+    places = padded_places(shape, mode, left, right)
+    if grad:
+        x = strided(k.values(dtype, 2, 3, *places.shape))
+        want = np.zeros((2, 3, math.prod(shape)), dtype)
+        np.add.at(want, (slice(None), slice(None), places), x)
+        want = want.reshape(2, 3, *shape)
+    else:
+        x = strided(k.values(dtype, 2, 3, *shape))
+        want = x.reshape(2, 3, -1)[:, :, places]
+    want = room_for(want)
+    k.input("x", x)
+    k.output("y", want, tolerance=1e-5)
+    k.arithmetic(dtype)
+    k.line(f"const MODE = {['reflect', 'edge', 'wrap'].index(mode)}u;")
+    k.constants(GRAD=grad)
+    crop = [max(-l, 0) for l in left]
+    kept = [n - c - max(-r, 0) for n, c, r in zip(shape, crop, right)]
+    each(k, x, want, (shape, places.shape), [0, left, 0, crop, 0, kept])
+
+
+def cubic(x: float, a: float) -> float:
+    """Cubic convolution (Keys, 1981)."""
+    x = abs(x)
+    if x < 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+@dataclass
+class Axis:
+    """Resizing along an axis: what the kernel is told of it, and the weights of inputs in outputs."""
+
+    mode: str
+    inputs: int
+    outputs: int
+    corners: bool = False
+
+    @property
+    def kind(self) -> int:
+        return ["nearest", "centres", "linear", "cubic", "smooth", "smooth cubic"].index(self.mode)
+
+    @property
+    def scale(self) -> float:
+        return (self.inputs - 1) / (self.outputs - 1) if self.corners else self.inputs / self.outputs
+
+    @property
+    def stretch(self) -> float:
+        return max(self.scale, 1.0)
+
+    @property
+    def support(self) -> float:
+        return self.stretch * (2 if self.kind == 5 else 1)
+
+    def weights(self) -> np.ndarray:
+        """(outputs, inputs)."""
+        w, last = np.zeros((self.outputs, self.inputs)), self.inputs - 1
+        for o in range(self.outputs):
+            centre = self.scale * (o + 0.5)
+            at = self.scale * o if self.corners else centre - 0.5
+            if self.kind < 2:
+                w[o, min(int(self.scale * o if self.kind == 0 else centre), last)] = 1
+            elif self.kind == 2:
+                at = max(at, 0)
+                base = min(int(at), last)
+                w[o, base] += 1 - (at - base)
+                w[o, min(base + 1, last)] += at - base
+            elif self.kind == 3:
+                for i in range(int(np.floor(at)) - 1, int(np.floor(at)) + 3):
+                    w[o, np.clip(i, 0, last)] += cubic(at - i, -0.75)
+            else:
+                reached = range(
+                    max(int(centre - self.support + 0.5), 0), min(int(centre + self.support + 0.5), last + 1)
+                )
+                for i in reached:
+                    x = (i - centre + 0.5) / self.stretch
+                    w[o, i] = cubic(x, -0.5) if self.kind == 5 else max(1 - abs(x), 0)
+                w[o] /= w[o].sum()
+        return w
+
+
+def resizing(mode: str, size: tuple, corners: bool = False) -> tuple[list[Axis], list]:
+    """The depth stays as it is, the height grows and the width shrinks."""
+    depth = Axis("nearest", size[0], size[0])
+    axes = [depth, Axis(mode, size[1], size[1] * 2 - 3, corners), Axis(mode, size[2], size[2] // 3 * 2, corners)]
+    own = [corners, [a.kind for a in axes], 0, [float(a.scale) for a in axes]]
+    return axes, [*own, 0, [float(a.support) for a in axes], 0, [1 / a.stretch for a in axes]]
+
+
+SMOOTH = ["linear", "cubic", "smooth", "smooth cubic"]
+
+
+@kernel(
+    "window/resize",
+    "window/resize_nearest",
+    *EACH,
+    name="window/resize_nearest",
+    mode=["nearest", "centres"],
+    dtype=[np.float16, np.int64],
+)
+def resize_nearest(k: Kernel, size: int, mode: str, dtype) -> None:
+    x = planes(k, size, dtype)
+    axes, own = resizing(mode, x.shape[2:])
+    want = room_for(x[(..., *np.ix_(*(a.weights().argmax(1) for a in axes)))])
+    k.input("x", x)
+    k.output("y", want)
+    each(k, x, want, (x.shape[2:], want.shape[2:]), own)
+
+
+WEIGHTED = ("window/resize", "window/resize_weighted", *EACH)
+
+
+def weighted(k: Kernel, x: np.ndarray, mode: str, corners: bool) -> None:
+    axes, own = resizing(mode, x.shape[2:], corners)
+    want = np.einsum("ncdhw,Dd,Hh,Ww->ncDHW", x.astype(np.float64), *(a.weights() for a in axes))
+    byte = x.dtype == np.uint8
+    want = room_for((np.clip(np.floor(want + 0.5), 0, 255) if byte else want).astype(x.dtype))
+    k.input("x", x, float32)
+    k.output("y", want, float32, tolerance=0 if byte else 1e-4)
+    k.function("finished(v: f32) -> f32", "clamp(floor(v + 0.5), 0.0, 255.0)" if byte else "v")
+    each(k, x, want, (x.shape[2:], want.shape[2:]), own)
+
+
+@kernel(*WEIGHTED, name="window/resize_weighted", mode=SMOOTH)
+def resize_weighted(k: Kernel, size: int, mode: str) -> None:
+    weighted(k, planes(k, size, np.float32), mode, False)
+
+
+# With aligned corners the weights have odd denominators, so that no sum lies between two bytes.
+@kernel(*WEIGHTED, name="window/resize_weighted of bytes", mode=SMOOTH[:2])
+def resize_bytes(k: Kernel, size: int, mode: str) -> None:
+    weighted(k, strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), mode, True)
+
+
+@kernel("window/resize", "window/resize_grad", *EACH, name="window/resize_grad", mode=["nearest", *SMOOTH])
+def resize_grad(k: Kernel, size: int, mode: str) -> None:
+    corners = mode == "linear"
+    axes, own = resizing(mode, (4, 7, size), corners)
+    g = strided(k.values(np.float32, 2, 3, *(a.outputs for a in axes)))
+    want = np.einsum("ncDHW,Dd,Hh,Ww->ncdhw", g.astype(np.float64), *(a.weights() for a in axes))
+    want = room_for(want.astype(np.float32))
+    k.input("x", g)
+    k.output("y", want, tolerance=1e-4)
+    each(k, g, want, (want.shape[2:], g.shape[2:]), own)
