@@ -395,9 +395,9 @@ def resize_weighted(k: Kernel, size: int, mode: str) -> None:
 
 
 # With aligned corners the weights have odd denominators, so that no sum lies between two bytes.
-@kernel(*WEIGHTED, name="window/resize_weighted of bytes", mode=SMOOTH[:2])
-def resize_bytes(k: Kernel, size: int, mode: str) -> None:
-    weighted(k, strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), mode, True)
+@kernel(*WEIGHTED, name="window/resize_weighted of bytes")
+def resize_bytes(k: Kernel, size: int) -> None:
+    weighted(k, strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), "linear", True)
 
 
 @kernel("window/resize", "window/resize_grad", *EACH, name="window/resize_grad", mode=["nearest", *SMOOTH])
