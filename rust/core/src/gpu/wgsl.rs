@@ -33,6 +33,13 @@ pub const PARAMETERS: &str = "\
 fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
 ";
 
+/// The same for parameters that come with a launch: 32 words at most.
+pub const IMMEDIATES: &str = "\
+struct Immediates { words: array<vec4<u32>, 8> }
+var<immediate> immediates: Immediates;
+fn P(i: u32) -> u32 { return immediates.words[i >> 2u][i & 3u]; }
+";
+
 struct Item {
     text: String,
     mentions: Vec<&'static str>,
