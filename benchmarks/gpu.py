@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from types import ModuleType
 
-from gpu_cases import DEVICE, SCALES, Case, cases, uniform
+from gpu_cases import SCALES, Case, cases, peak_cases
 from harness import ROUNDS, conditions, refuse_debug_build, shown, table, write_between_markers
 
 SLICE = 0.1  # seconds of one row of calls, at most
@@ -125,6 +124,8 @@ def measure(case: Case, sides: list[Side], count: int, clock: Clock) -> Result:
             with result.errors_of(side):
                 side.enter()
                 result.times.setdefault(side.name, []).append(side.row(step, calls))
+    for name, error in result.errors.items():
+        print(f"{case.group}: {case.name}: {name}: {error}", file=sys.stderr)
     return result
 
 
@@ -139,70 +140,25 @@ def repetitions(side: Side, step: Callable[[], object], budget: float) -> int:
         count = min(MOST_CALLS, count * 4)
 
 
-# What a GPU reaches at best, to hold the cases against: one kernel that only multiplies and adds, and copies of memory.
-CHAINS = 8
-UNROLLED = 8
-MULTIPLY_ADD = f"""
-let s = vec4<f32>(s_at(0u));
-let t = vec4<f32>(s_at(1u));
-{" ".join(f"var v{k} = vec4<f32>(f32(i) + {k}.0);" for k in range(CHAINS))}
-for (var r = 0u; r < turns(); r++) {{
-{UNROLLED * " ".join(f"v{k} = fma(v{k}, s, t);" for k in range(CHAINS))}
-}}
-let sum = {" + ".join(f"v{k}" for k in range(CHAINS))};
-y_put(i, sum.x + sum.y + sum.z + sum.w);
-"""
-
-
-def multiply_add(m: ModuleType, tiny: bool) -> tuple[Callable[[], object], float]:
-    """A step of independent chains of `fma`, and its operations."""
-    threads, turns = (1 << 10, 2) if tiny else (1 << 20, 8)
-    kernel = m.gpu.kernel(
-        MULTIPLY_ADD,
-        inputs={"s": m.float32},
-        outputs={"y": (m.float32, (threads,))},
-        scalars={"turns": "u32"},
-        name="multiply_add",
-    )
-    s = m.tensor([0.999, 0.001], device=DEVICE)
-    return (lambda: kernel(s, turns)), 2 * 4 * CHAINS * UNROLLED * turns * threads
-
-
-def copies(sides: list[Side], tiny: bool) -> list[tuple[str, Side, Callable[[], object], float]]:
-    """Ways to copy a large buffer, and the bytes that they read and write."""
-    most = sides[0].module.gpu.get_device_properties().max_storage_buffer_binding_size // 4
-    numel = min(most, 1 << 12 if tiny else 1 << 27)
-    found = []
-    for side in sides:
-        x = uniform(side.module, numel)
-        found.append((f"copy, {side.name}'s clone()", side, x.clone, 8.0 * numel))
-        if side.name == "corten":
-            dtype = side.module.float32
-            kernel = side.module.gpu.kernel(
-                "y_put(i, x_at(i));", inputs={"x": dtype}, outputs={"y": dtype}, name="copy"
-            )
-            found.append(("copy, a kernel in WGSL", side, partial(kernel, x), 8.0 * numel))
-    return found
-
-
-def peaks(sides: list[Side], options) -> tuple[dict[str, float], list[str]]:
-    """The best measured rate by what bounds a case, and lines that tell how it was found."""
-    sides = [side for side in sides if not side.tf32]
-    tiny = options.scale == "tiny"
-    measured = [("byte", *copy) for copy in copies(sides, tiny)]
-    step, work = multiply_add(sides[0].module, tiny)
-    measured.append(("flop", "f32 multiply-add, a kernel in WGSL", sides[0], step, work))
+def peaks(sides: list[Side], options, clock: Clock) -> tuple[dict[str, float], list[Result], list[str]]:
+    """The best measured rates by unit, how they were measured, and the same in words."""
+    corten = sides[0].module
+    largest = corten.gpu.get_device_properties().max_storage_buffer_binding_size
+    results = [
+        measure(case, sides[:1] if "WGSL" in case.name else sides, options.rounds, clock)
+        for case in peak_cases(options.scale, largest)
+    ]
     best: dict[str, float] = {}
     lines = []
-    for unit, name, side, step, work in measured:
-        calls = repetitions(side, step, SLICE)
-        rate = work / min(side.row(step, calls) for _ in range(options.rounds))
-        best[unit] = max(best.get(unit, 0.0), rate)
-        lines.append(f"- {name}: {rated(rate, unit)}")
+    for result in results:
+        for side, times in result.times.items():
+            rate = result.case.work / min(times)
+            best[result.case.unit] = max(best.get(result.case.unit, 0.0), rate)
+            lines.append(f"- {result.case.name}, {side}: {rated(rate, result.case.unit)}")
     lines.append(
-        "- f16 multiply-add: not measured, kernels of `corten.gpu.kernel` compute in f32 alone; float16 has no share"
+        "- f16 multiply-add: not measured, since kernels of `corten.gpu.kernel` compute in f32; no share of float16"
     )
-    return best, lines
+    return best, results, lines
 
 
 def rated(rate: float, unit: str) -> str:
@@ -306,16 +262,13 @@ def main() -> None:
     print("\n".join(about))
     if options.scale == "tiny":
         print("Tiny sizes: the numbers mean nothing.")
-    best, lines = peaks(sides, options)
+    clock = Clock(options.seconds, options.rounds * len(sides) * (len(options.chosen) + 3))
+    best, results, lines = peaks(sides, options, clock)
     print("\n".join(lines))
-    clock = Clock(options.seconds, options.rounds * len(sides) * len(options.chosen))
-    results = []
     for case in options.chosen:
         results.append(measure(case, sides, options.rounds, clock))
         print("  ".join(cell for cell in row_of(results[-1], best) if cell), file=sys.stderr)
-        for side, error in results[-1].errors.items():
-            print(f"{case.group}: {case.name}: {side}: {error}", file=sys.stderr)
-    tables = report(results, best)
+    tables = report([result for result in results if result.case.group != "peak"], best)
     print(f"\n{tables}")
     if options.json:
         save(options.json, results, about + lines, best)

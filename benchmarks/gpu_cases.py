@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from types import ModuleType
 
 DEVICE = "cuda"  # the GPU's name in PyTorch, and an alias in corten
 SCALES = ("full", "tiny")
 HALVES = ("float32", "float16")
+
+# Chains of `fma` that do not wait for each other, of vectors of four.
+CHAINS = 8
+UNROLLED = 8
+MULTIPLY_ADD = f"""
+let s = vec4<f32>(s_at(0u));
+let t = vec4<f32>(s_at(1u));
+{" ".join(f"var v{k} = vec4<f32>(f32(i) + {k}.0);" for k in range(CHAINS))}
+for (var r = 0u; r < turns(); r++) {{
+{UNROLLED * " ".join(f"v{k} = fma(v{k}, s, t);" for k in range(CHAINS))}
+}}
+let sum = {" + ".join(f"v{k}" for k in range(CHAINS))};
+y_put(i, sum.x + sum.y + sum.z + sum.w);
+"""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,34 @@ def uniform(m: ModuleType, *shape: int, dtype: str = "float32", grad: bool = Fal
 def cases(scale: str = "full") -> list[Case]:
     tiny = scale == "tiny"
     return [*products(tiny), *convolutions(tiny), *attention(tiny), *passes(tiny), *training(tiny)]
+
+
+def peak_cases(scale: str, largest: int) -> Iterator[Case]:
+    """What a GPU reaches at best, to hold the cases against; no buffer is of more than `largest` bytes."""
+    tiny = scale == "tiny"
+    numel = min(largest // 4, 1 << 12 if tiny else 1 << 27)
+
+    def clone(m):
+        return uniform(m, numel).clone
+
+    def copy(m):
+        types = {"inputs": {"x": m.float32}, "outputs": {"y": m.float32}}
+        return partial(m.gpu.kernel("y_put(i, x_at(i));", **types, name="copy"), uniform(m, numel))
+
+    yield Case("peak", "copy by clone()", clone, 8 * numel, "byte", multiplies=False)
+    yield Case("peak", "copy by a kernel in WGSL", copy, 8 * numel, "byte", multiplies=False)
+    threads, turns = (1 << 10, 2) if tiny else (1 << 20, 8)
+    work = 2 * 4 * CHAINS * UNROLLED * turns * threads
+    yield Case("peak", "f32 multiply-add by a kernel in WGSL", multiply_add(threads, turns), work)
+
+
+def multiply_add(threads: int, turns: int):
+    def build(m):
+        types = {"inputs": {"s": m.float32}, "outputs": {"y": (m.float32, (threads,))}, "scalars": {"turns": "u32"}}
+        kernel = m.gpu.kernel(MULTIPLY_ADD, **types, name="multiply_add")
+        return partial(kernel, m.tensor([0.999, 0.001], device=DEVICE), turns)
+
+    return build
 
 
 def products(tiny: bool) -> Iterator[Case]:
