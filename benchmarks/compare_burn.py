@@ -90,8 +90,15 @@ def run_corten(options) -> None:
         raise SystemExit(f"the network has not learnt: {loss}")
 
 
-def build_burn() -> None:
+def on_software() -> bool:
+    import corten
+
+    return corten.gpu.get_device_properties().type == "Cpu"
+
+
+def build_burn(shaders: str) -> None:
     command = ["cargo", "build", "--release", "--locked", "--target-dir", str(TARGET)]
+    command += ["--features", "spirv"] if shaders == "spirv" else []
     subprocess.run([*command, "--manifest-path", str(BURN / "Cargo.toml")], check=True)
 
 
@@ -101,14 +108,11 @@ def burn_version() -> str:
 
 
 def commands(options) -> dict[str, list[str]]:
-    import corten
-
     shared = [f"--{name}={getattr(options, name)}" for name in ("matmul", "conv", "batch", "warm_up", "seconds")]
     shared = [part.replace("warm_up", "warm-up") for part in shared]
-    software = corten.gpu.get_device_properties().type == "Cpu"
     return {
         "corten": [sys.executable, str(Path(__file__).resolve()), "--child", *shared],
-        "burn": [str(PROGRAM), f"--device={'software' if software else 'default'}", *shared],
+        "burn": [str(PROGRAM), f"--device={'software' if on_software() else 'default'}", *shared],
     }
 
 
@@ -130,8 +134,8 @@ def compare(options) -> str:
         raise SystemExit(f"the two sides ran different cases: {list(ours)} and {list(theirs)}")
     rows = [[case, shown(ours[case]), shown(theirs[case]), f"{theirs[case] / ours[case]:.2f}"] for case in ours]
     lines = [
-        f"corten {corten.__version__} and burn {burn_version()} on {adapters['corten']}; {before};",
-        f"medians of {options.rounds} rounds.",
+        f"corten {corten.__version__} and burn {burn_version()} with kernels in {options.shaders.upper()}, on",
+        f"{adapters['corten']}; {before}; medians of {options.rounds} rounds.",
         "",
         table(["case", "corten", "burn", "burn's time / corten's"], rows),
     ]
@@ -150,6 +154,11 @@ def parse_arguments(arguments=None):
     add("--max-load", type=float, default=0.5 * (os.cpu_count() or 1), help="refuse to run above it (%(default)s)")
     add("--dry-run", action="store_true", help="run on a busy machine as well; the numbers mean nothing")
     add("--smoke", action="store_true", help="tiny sizes and one round, to see that all runs; implies --dry-run")
+    add(
+        "--shaders",
+        choices=("spirv", "wgsl"),
+        help="what burn writes kernels in; wgsl on a GPU in software, else spirv",
+    )
     add("--no-build", action="store_true", help="take burn's program as it was built before")
     add("--write", action="store_true", help="write the table into docs/benchmarks.md")
     add("--child", action="store_true", help=argparse.SUPPRESS)
@@ -170,8 +179,9 @@ def main() -> None:
     refuse_debug_build()
     if not options.dry_run:
         refuse_busy_machine(options.max_load)
+    options.shaders = options.shaders or ("wgsl" if on_software() else "spirv")
     if not options.no_build:
-        build_burn()
+        build_burn(options.shaders)
     report = compare(options)
     print(report)
     if options.write:

@@ -57,7 +57,8 @@ def test_a_busy_machine_is_refused_unless_the_run_is_dry(program, monkeypatch):
     compare = program("compare_burn")
     built = []
     monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 9.0, 9.0))
-    monkeypatch.setattr(compare, "build_burn", lambda: built.append(True))
+    monkeypatch.setattr(compare, "build_burn", lambda shaders: built.append(shaders))
+    monkeypatch.setattr(compare, "on_software", lambda: False)
     monkeypatch.setattr(compare, "refuse_debug_build", lambda: None)
     monkeypatch.setattr(compare, "compare", lambda options: "| a table |")
     monkeypatch.setattr(sys, "argv", ["compare_burn", "--max-load=8"])
@@ -66,7 +67,7 @@ def test_a_busy_machine_is_refused_unless_the_run_is_dry(program, monkeypatch):
     assert not built
     monkeypatch.setattr(sys, "argv", ["compare_burn", "--max-load=8", "--dry-run"])
     compare.main()
-    assert built
+    assert built == ["spirv"]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ fn main() {
         }
     };
     let (device, setup) =
-        Device::wgpu_options().device_kind(options.device).init_with_setup().expect("burn opens the adapter");
+        Device::wgpu_options().device_kind(options.device.clone()).init_with_setup().expect("burn opens the adapter");
     let adapter = setup.adapter.get_info();
     println!("{{\"adapter\": {:?}, \"backend\": {:?}}}", adapter.name, format!("{:?}", adapter.backend),);
     matmul(&options, &device);
