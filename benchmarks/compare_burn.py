@@ -20,6 +20,7 @@ from harness import (
     ROOT,
     ROUNDS,
     conditions,
+    gpu_properties,
     medians,
     refuse_busy_machine,
     refuse_debug_build,
@@ -59,7 +60,7 @@ def run_corten(options) -> None:
     sys.path.insert(0, str(ROOT / "examples"))
     from quickstart import SIZE, network
 
-    properties = corten.gpu.get_device_properties()
+    properties = gpu_properties()
     adapter = {"adapter": properties.name, "backend": properties.backend}
     print(json.dumps(adapter), flush=True)
     corten.set_default_device("gpu")
@@ -91,9 +92,7 @@ def run_corten(options) -> None:
 
 
 def on_software() -> bool:
-    import corten
-
-    return corten.gpu.get_device_properties().type == "Cpu"
+    return gpu_properties().type == "Cpu"
 
 
 def build_burn(shaders: str) -> None:

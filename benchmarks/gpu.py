@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from gpu_cases import SCALES, Case, cases, peak_cases
-from harness import ROUNDS, conditions, refuse_debug_build, shown, table, write_between_markers
+from harness import ROUNDS, conditions, gpu_properties, refuse_debug_build, shown, table, write_between_markers
 
 SLICE = 0.1  # seconds of one row of calls, at most
 MOST_CALLS = 10_000  # of a row
@@ -142,8 +142,7 @@ def repetitions(side: Side, step: Callable[[], object], budget: float) -> int:
 
 def peaks(sides: list[Side], options, clock: Clock) -> tuple[dict[str, float], list[Result], list[str]]:
     """The best measured rates by unit, how they were measured, and the same in words."""
-    corten = sides[0].module
-    largest = corten.gpu.get_device_properties().max_storage_buffer_binding_size
+    largest = gpu_properties().max_storage_buffer_binding_size
     results = [
         measure(case, sides[:1] if "WGSL" in case.name else sides, options.rounds, clock)
         for case in peak_cases(options.scale, largest)
@@ -248,15 +247,12 @@ def main() -> None:
         print("\n".join(f"{case.group}: {case.name}" for case in options.chosen))
         return
     refuse_debug_build()
-    sides, about_torch = find_sides()
-    corten = sides[0].module
-    if not corten.gpu.is_available():
-        raise SystemExit("there is no GPU; CORTEN_GPU_SOFTWARE=1 admits one in software")
-    gpu = corten.gpu.get_device_properties()
+    gpu = gpu_properties()
     if gpu.type == "Cpu" and options.scale == "full":
         raise SystemExit(f"{gpu.name} computes on the CPU, full sizes would take hours: --scale tiny")
+    sides, about_torch = find_sides()
     about = [
-        f"corten {corten.__version__} on {gpu.name}, {gpu.backend}, {gpu.driver}. {about_torch}",
+        f"corten {sides[0].module.__version__} on {gpu.name}, {gpu.backend}, {gpu.driver}. {about_torch}",
         conditions() + ".",
     ]
     print("\n".join(about))

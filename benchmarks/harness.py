@@ -32,6 +32,15 @@ def refuse_debug_build() -> None:
         raise SystemExit("benchmarks measure release builds; this is a debug build: `make dev` makes the other")
 
 
+def gpu_properties():
+    """What corten knows of the GPU that it uses."""
+    import corten
+
+    if not corten.gpu.is_available():
+        raise SystemExit("there is no GPU; CORTEN_GPU_SOFTWARE=1 admits one in software")
+    return corten.gpu.get_device_properties()
+
+
 def refuse_busy_machine(bound: float) -> None:
     load = os.getloadavg()[0]
     if load > bound:
