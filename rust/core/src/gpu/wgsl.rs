@@ -23,7 +23,6 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/philox.wgsl"),
     include_str!("../../../../shaders/include/sampling.wgsl"),
     include_str!("../../../../shaders/include/walk.wgsl"),
-    include_str!("../../../../shaders/include/axes.wgsl"),
     include_str!("../../../../shaders/include/exp_sum.wgsl"),
 ];
 

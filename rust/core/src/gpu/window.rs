@@ -5,6 +5,7 @@ use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::pipelines::Access;
 use super::resize;
+use super::rows::{self, WORKGROUP};
 use super::text::{Text, arithmetic, extremes};
 use super::view::View;
 use crate::dtype::DType;
@@ -28,7 +29,6 @@ const TAKE: &str = include_str!("../../../../shaders/window/take.wgsl");
 const PAD: &str = include_str!("../../../../shaders/window/pad.wgsl");
 const BLOCKS: &str = include_str!("../../../../shaders/blocks.wgsl");
 
-const WORKGROUP: usize = 256;
 /// Windows of at least this many elements are shared by a workgroup.
 const LARGE: usize = 512;
 /// The first vector of an operator's own parameters, and the word at which the leading dims begin.
@@ -128,10 +128,11 @@ impl<'a> Planes<'a> {
         text: impl FnOnce(Text) -> Text,
         body: &str,
     ) -> Result<()> {
-        self.launch_as(gpu, name, key, text, body, false)
+        self.launch_as(gpu, name, key, text, body, None)
     }
 
-    /// As [`Planes::launch`]; with `shared` the body is that of a workgroup an element.
+    /// As [`Planes::launch`]; with `shared`, the fields of an accumulator, the body is that of a workgroup an
+    /// element.
     fn launch_as(
         &self,
         gpu: &Gpu,
@@ -139,19 +140,22 @@ impl<'a> Planes<'a> {
         mut key: Vec<u32>,
         text: impl FnOnce(Text) -> Text,
         body: &str,
-        shared: bool,
+        shared: Option<&[&str]>,
     ) -> Result<()> {
         let elements = self.y.numel();
         if elements == 0 {
             return Ok(());
         }
-        key.extend([self.x.dtype as u32, self.y.dtype as u32, u32::from(shared)]);
-        let main = if shared { SHARED } else { EACH };
+        key.extend([self.x.dtype as u32, self.y.dtype as u32, u32::from(shared.is_some())]);
+        let main = match shared {
+            Some(fields) => format!("{}{SHARED}", rows::frame(gpu, WORKGROUP, fields)),
+            None => EACH.into(),
+        };
         let pipeline = gpu.pipeline((name, key), || text(Text::new()).finish(&format!("{body}{PLANES}{main}")))?;
         let mut buffers = vec![self.x.memory];
         buffers.extend(self.z.map(|z| z.memory));
         buffers.push(self.y.memory);
-        let groups = Gpu::grid(if shared { elements } else { elements.div_ceil(WORKGROUP) });
+        let groups = Gpu::grid(if shared.is_some() { elements } else { elements.div_ceil(WORKGROUP) });
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &self.parameters(), groups })
     }
 }
@@ -226,7 +230,7 @@ fn max(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, x: &View, outs: &[View
     };
     let shared = planes.large(p);
     let body = if shared { MAX_SHARED } else { MAX };
-    planes.launch_as(gpu, "max_pool", vec![variant], text, &format!("{finder}{body}"), shared)
+    planes.launch_as(gpu, "max_pool", vec![variant], text, &format!("{finder}{body}"), shared.then_some(&["v", "i"]))
 }
 
 fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &View) -> Result<()> {
@@ -278,7 +282,7 @@ fn averaging(gpu: &Gpu, planes: &Planes, sliding: bool, name: &'static str, body
     let (x, y) = (planes.x.dtype, planes.y.dtype);
     let (finder, variant) = planes.finder(sliding);
     let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), variant);
-    planes.launch_as(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"), shared)
+    planes.launch_as(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"), shared.then_some(&["v"]))
 }
 
 fn pad(gpu: &Gpu, p: &PadParams, grad: bool, x: &View, y: &View) -> Result<()> {
