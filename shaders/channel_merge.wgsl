@@ -1,5 +1,4 @@
-// Merges the partial sums of channel_sums.wgsl, an invocation a channel: sums are added, moments merged as by Chan, Golub and
-// LeVeque (1983).
+// Merges the partial sums of channel_sums.wgsl, an invocation a channel: sums are added, moments merged.
 //
 // Needs: MOMENTS; partial, an array of vec4<f32>; fn emit(channel: u32, total: vec3<f32>).
 //
@@ -19,10 +18,7 @@ fn main(
     for (var i = 0u; i < P(2u); i++) {
         let part = partial[channel + i * P(0u)].xyz;
         if (MOMENTS) {
-            let n = total.x + part.x;
-            let d = part.y - total.y;
-            let share = part.x / n;
-            total = vec3<f32>(n, total.y + d * share, total.z + part.z + d * d * (total.x * share));
+            total = moments_merge(total, part);
         } else {
             total += part;
         }

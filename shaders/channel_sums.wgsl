@@ -12,21 +12,11 @@
 
 alias Acc = vec3<f32>;
 
-// Moments are merged as by Chan, Golub and LeVeque (1983).
 fn merge(a: Acc, b: Acc) -> Acc {
-    if (!MOMENTS) {
-        return a + b;
+    if (MOMENTS) {
+        return moments_merge(a, b);
     }
-    if (b.x == 0.0) {
-        return a;
-    }
-    if (a.x == 0.0) {
-        return b;
-    }
-    let n = a.x + b.x;
-    let d = b.y - a.y;
-    let share = b.x / n;
-    return vec3<f32>(n, a.y + d * share, a.z + b.z + d * d * (a.x * share));
+    return a + b;
 }
 
 fn work(row: u32, lane: u32) {
@@ -40,7 +30,6 @@ fn work(row: u32, lane: u32) {
     let by_x = enter10(LANES);
     var total = vec3<f32>(0.0, 0.0, 0.0);
     if (MOMENTS) {
-        // Squares of distances to an element lose little, for this one's distance to the mean is among the deviations.
         var near = 0.0;
         if (begin < end) {
             near = x_at(from_x + found10(x));
@@ -54,11 +43,7 @@ fn work(row: u32, lane: u32) {
             squares += d * d;
             x = move10(x, by_x);
         }
-        if (begin < end) {
-            let count = f32((end - begin + LANES - 1u) / LANES);
-            let mean = sum / count;
-            total = vec3<f32>(count, near + mean, f_maximum(squares - sum * mean, 0.0));
-        }
+        total = moments_near(near, (max(end, begin) - begin + LANES - 1u) / LANES, sum, squares);
     } else {
         let from_g = place7(channel);
         var g = enter9(begin);

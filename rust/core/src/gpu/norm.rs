@@ -67,6 +67,12 @@ impl Rows {
         rows::lanes(gpu, self.count, self.n, rows::dense_inside(outer) && !rows::dense_inside(inner))
     }
 
+    /// The function that finds the channel of an element, and what tells its forms apart.
+    fn channel_of(&self) -> (String, u32) {
+        let (value, form) = if self.spatial == 1 { ("i", 0) } else { ("i / P(4u)", 1) };
+        (format!("fn channel_of(i: u32) -> u32 {{ return {value}; }}"), form)
+    }
+
     fn header(&self, length: usize) -> Parameters {
         let mut words = [0; 12];
         words[..5].copy_from_slice(&[self.count, self.n, self.period, self.channels, self.spatial.max(1)]);
@@ -89,11 +95,12 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
     p.point(7, 0, &axes[1]);
     let affine = [(8, given.weight), (9, given.bias)];
     affine.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let mut key = vec![lanes as u32, u32::from(rms), x.dtype as u32, y.dtype as u32];
+    let (channel_of, form) = r.channel_of();
+    let mut key = vec![lanes as u32, form, u32::from(rms), x.dtype as u32, y.dtype as u32];
     key.extend([given.weight, given.bias].map(|w| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
     let build = || {
         let mut t = Text::new()
-            .line(&format!("const RMS = {rms};\n{}", p.text()))
+            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
             .input("x", x.dtype, DType::F32)
             .output("y", y.dtype, DType::F32);
         if !rms {
@@ -163,11 +170,12 @@ fn input_gradient(gpu: &Gpu, kind: Norm, r: &Rows, [g, x]: [&View; 2], given: Op
     p.point(8, 0, &of_x[1]);
     let others = [(9, given.mean.filter(|_| !rms)), (10, given.rstd), (11, given.weight)];
     others.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let mut key = vec![lanes as u32, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
+    let (channel_of, form) = r.channel_of();
+    let mut key = vec![lanes as u32, form, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
     key.extend(others.map(|(_, w)| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
     let build = || {
         let t = Text::new()
-            .line(&format!("const RMS = {rms};\n{}", p.text()))
+            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
             .input("g", g.dtype, DType::F32)
             .input("x", x.dtype, DType::F32)
             .output("dx", dx.dtype, DType::F32);
