@@ -144,9 +144,7 @@ impl Plan {
             let t = declare(Text::new().line(&moments)).line(&p.text());
             let (t, save) = match whole {
                 true => ((results.text)(t), "emit(channel, total);"),
-                false => {
-                    (t.scratch("partial", "vec4<f32>", Access::Write), "partial[row] = vec4<f32>(total, 0.0);")
-                }
+                false => (t.scratch("partial", "vec4<f32>", Access::Write), "partial[row] = vec4<f32>(total, 0.0);"),
             };
             t.line(&format!("fn save(row: u32, channel: u32, total: vec3<f32>) {{ {save} }}"))
                 .finish(&format!("{}{SUMS}", rows::frame(gpu, self.lanes, &[])))

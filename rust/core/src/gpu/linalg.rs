@@ -144,17 +144,18 @@ impl Reflections<'_> {
             Some(y) => y.point(&mut p, 5),
             None => p.point(5, 0, &[]),
         }
-        let pipeline = self.gpu.pipeline(("linalg_qr", std::iter::once(stage as u32).chain(p.key()).collect()), || {
-            let t = Text::new().scratch("work", "f32", Access::Write).scratch("factors", "f32", Access::Write);
-            let (t, name) = match stage {
-                Stage::Reflect => (t, "work"),
-                _ => (t.scratch("result", "f32", Access::Write), "result"),
-            };
-            let constant = format!("const STAGE = {}u;", stage as u32);
-            let get = format!("fn fetch(i: u32) -> f32 {{ return {name}[i]; }}");
-            let put = format!("fn store(i: u32, v: f32) {{ {name}[i] = v; }}");
-            t.line(&constant).line(&p.text()).line(&get).line(&put).finish(&format!("{HOUSEHOLDER}{QR}"))
-        })?;
+        let pipeline =
+            self.gpu.pipeline(("linalg_qr", std::iter::once(stage as u32).chain(p.key()).collect()), || {
+                let t = Text::new().scratch("work", "f32", Access::Write).scratch("factors", "f32", Access::Write);
+                let (t, name) = match stage {
+                    Stage::Reflect => (t, "work"),
+                    _ => (t.scratch("result", "f32", Access::Write), "result"),
+                };
+                let constant = format!("const STAGE = {}u;", stage as u32);
+                let get = format!("fn fetch(i: u32) -> f32 {{ return {name}[i]; }}");
+                let put = format!("fn store(i: u32, v: f32) {{ {name}[i] = v; }}");
+                t.line(&constant).line(&p.text()).line(&get).line(&put).finish(&format!("{HOUSEHOLDER}{QR}"))
+            })?;
         let mut buffers = vec![self.work, self.factors];
         buffers.extend(y.map(|y| y.view.memory));
         let groups = Gpu::grid(self.batch);

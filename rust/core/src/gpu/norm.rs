@@ -112,7 +112,8 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
         let weighted = "v * weight_at(place8(channel))";
         let t = define(t, "weight", given.weight, "weighted(v: f32, channel: u32)", weighted, "v");
         let shifted = "v + bias_at(place9(channel))";
-        define(t, "bias", given.bias, "shifted(v: f32, channel: u32)", shifted, "v").finish(&format!("{}{FORWARD}", rows::frame(gpu, lanes, &[])))
+        define(t, "bias", given.bias, "shifted(v: f32, channel: u32)", shifted, "v")
+            .finish(&format!("{}{FORWARD}", rows::frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([x.memory]);

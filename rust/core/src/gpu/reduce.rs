@@ -281,7 +281,15 @@ impl Form {
         self.in_windows(gpu, &dense, &rows, &elements, header, outs, true)
     }
 
-    fn encode(&self, gpu: &Gpu, stage: Stage, ends: Ends, p: &Parameters, jobs: usize, windows: &[Window]) -> Result<()> {
+    fn encode(
+        &self,
+        gpu: &Gpu,
+        stage: Stage,
+        ends: Ends,
+        p: &Parameters,
+        jobs: usize,
+        windows: &[Window],
+    ) -> Result<()> {
         let mut key = vec![self.kind as u32, self.from as u32, self.to as u32, self.lanes as u32, stage as u32];
         key.extend(p.key());
         key.push(u32::MAX);

@@ -74,9 +74,8 @@ pub fn forward(gpu: &Gpu, log: bool, dim: usize, x: &View, y: &View) -> Result<(
 
 pub fn gradient(gpu: &Gpu, log: bool, dim: usize, g: &View, y: &View, dx: &View) -> Result<()> {
     let operands = [g, y, dx];
-    let text = |t: Text| {
-        t.input("g", g.dtype, DType::F32).input("y", y.dtype, DType::F32).output("dx", dx.dtype, DType::F32)
-    };
+    let text =
+        |t: Text| t.input("g", g.dtype, DType::F32).input("y", y.dtype, DType::F32).output("dx", dx.dtype, DType::F32);
     let frame = Frame::new(gpu, &operands, dim);
     frame.launch(gpu, "softmax_backward", &operands, log, &[], text, GRADIENT)
 }

@@ -38,9 +38,7 @@ fn parse(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let capabilities = if uses_subgroups(&module) { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::SHUFFLE);
-    let info = validator
-        .validate(&module)
-        .map_err(|e| e.emit_to_string(text))?;
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
     Ok((module, info))
 }
 

@@ -157,7 +157,8 @@ impl<'a> Planes<'a> {
             Some(fields) => format!("{}{SHARED}", rows::frame(gpu, WORKGROUP, fields)),
             None => EACH.into(),
         };
-        let pipeline = gpu.pipeline((name, key), || text(Text::new().line(&places)).finish(&format!("{body}{PLANES}{main}")))?;
+        let pipeline =
+            gpu.pipeline((name, key), || text(Text::new().line(&places)).finish(&format!("{body}{PLANES}{main}")))?;
         let mut buffers = vec![self.x.memory];
         buffers.extend(self.z.map(|z| z.memory));
         buffers.push(self.y.memory);
@@ -252,7 +253,14 @@ fn max(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, x: &View, outs: &[View
     };
     let shared = planes.large(p);
     let body = if shared { MAX_SHARED } else { MAX };
-    planes.launch_as(gpu, "max_pool", vec![finder.variant], text, &format!("{}{body}", finder.body), shared.then_some(&["v", "i"]))
+    planes.launch_as(
+        gpu,
+        "max_pool",
+        vec![finder.variant],
+        text,
+        &format!("{}{body}", finder.body),
+        shared.then_some(&["v", "i"]),
+    )
 }
 
 fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &View) -> Result<()> {
@@ -300,11 +308,25 @@ fn average_grad(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, 
     averaging(gpu, &planes, p, "avg_pool_backward", AVERAGE_GRAD, false)
 }
 
-fn averaging(gpu: &Gpu, planes: &Planes, p: Option<&AvgPoolParams>, name: &'static str, body: &str, shared: bool) -> Result<()> {
+fn averaging(
+    gpu: &Gpu,
+    planes: &Planes,
+    p: Option<&AvgPoolParams>,
+    name: &'static str,
+    body: &str,
+    shared: bool,
+) -> Result<()> {
     let (x, y) = (planes.x.dtype, planes.y.dtype);
     let finder = planes.finder(p.map(|p| &p.window));
     let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), &finder);
-    planes.launch_as(gpu, name, vec![finder.variant], text, &format!("{}{DIVISOR}{body}", finder.body), shared.then_some(&["v"]))
+    planes.launch_as(
+        gpu,
+        name,
+        vec![finder.variant],
+        text,
+        &format!("{}{DIVISOR}{body}", finder.body),
+        shared.then_some(&["v"]),
+    )
 }
 
 fn pad(gpu: &Gpu, p: &PadParams, grad: bool, x: &View, y: &View) -> Result<()> {
