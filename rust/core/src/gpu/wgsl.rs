@@ -23,8 +23,8 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/philox.wgsl"),
     include_str!("../../../../shaders/include/sampling.wgsl"),
     include_str!("../../../../shaders/include/walk.wgsl"),
-    include_str!("../../../../shaders/include/axes.wgsl"),
     include_str!("../../../../shaders/include/exp_sum.wgsl"),
+    include_str!("../../../../shaders/include/moments.wgsl"),
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.
