@@ -297,6 +297,37 @@ impl<'a> Problem<'a> {
         Some(run())
     }
 
+    /// Runs the product on a copy of the weight in which a row's steps lie next to each other, where only that lets four steps be
+    /// read at once.
+    fn run_ordered(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Option<Result<()>> {
+        let [outer, d, h, w] = self.steps;
+        let (plane, steps) = (d * h * w, self.step_count());
+        let gains = !self.over_points && !self.a_wide() && self.flags() & 5 == 1 && steps.is_multiple_of(4);
+        let weight = self.groups * self.rows * steps;
+        if gpu.features.workgroup_memory
+            || !gains
+            || !self.one_phase()
+            || self.a.inline.is_some()
+            || self.rows <= FEW_ROWS
+            || weight > y.numel()
+        {
+            return None;
+        }
+        let shape = [self.groups, self.rows, outer, d, h, w];
+        let [by_outer, by_d, by_h, by_w] = self.a_by_step;
+        let strides = [self.by_group[0], self.by_row[0], by_outer, by_d, by_h, by_w];
+        let own = [self.rows * steps, steps, plane, h * w, w, 1];
+        let run = || {
+            let memory = memory::allocate(gpu, weight * self.a.dtype.size())?;
+            let ordered = View { memory: &memory, offset: 0, shape: &shape, strides: &own, inline: None, ..*self.a };
+            copy::copy(gpu, &ordered, &View { shape: &shape, strides: &strides, ..*self.a })?;
+            let mut problem = Problem { a: &ordered, a_by_step: [plane, h * w, w, 1], ..*self };
+            (problem.by_group[0], problem.by_row[0]) = (self.rows * steps, steps);
+            problem.run(gpu, bias, y)
+        };
+        Some(run())
+    }
+
     fn flags(&self) -> u32 {
         // Channels-last operands are read along channels.
         let channels = self.b.strides[1] == 1 && self.b.shape.len() > 2 && self.b.strides[self.b.shape.len() - 1] != 1;
@@ -339,6 +370,10 @@ impl<'a> Problem<'a> {
         p
     }
 
+    fn one_phase(&self) -> bool {
+        self.phases.as_ref().is_none_or(|f| f.stride == [1; 3])
+    }
+
     /// Whether four neighbours in a by step lie next to each other.
     fn a_wide(&self) -> bool {
         let [outer, d, h, w] = self.steps;
@@ -348,7 +383,7 @@ impl<'a> Problem<'a> {
         let whole = plane.is_multiple_of(4) && by[0].is_multiple_of(4)
             || (outer * plane).is_multiple_of(4) && (outer == 1 || by[0] == plane);
         let aligned = [self.a.offset, self.by_row[0], self.by_group[0]].iter().all(|n| n.is_multiple_of(4));
-        dense && whole && aligned && self.a.inline.is_none() && self.phases.is_none() && self.flags() & 5 == 1
+        dense && whole && aligned && self.a.inline.is_none() && self.one_phase() && self.flags() & 5 == 1
     }
 
     /// Whether four neighbouring columns of y lie next to each other.
@@ -357,7 +392,7 @@ impl<'a> Problem<'a> {
         let by = self.y_by_column;
         let dense = (w == 1 || by[3] == 1) && (h == 1 || by[2] == w) && (d == 1 || by[1] == h * w);
         let aligned = [d * h * w, by[0], self.by_row[1], self.by_group[2]].iter().all(|n| n.is_multiple_of(4));
-        dense && aligned && self.phases.is_none() && self.flags() & 8 == 0
+        dense && aligned && self.one_phase() && self.flags() & 8 == 0
     }
 
     /// A kernel of one element that meets every point is a batch of matrices; a gradient of its weight is summed over samples.
@@ -411,7 +446,7 @@ impl<'a> Problem<'a> {
     }
 
     fn run(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Result<()> {
-        if let Some(done) = self.run_padded(gpu, bias, y) {
+        if let Some(done) = self.run_padded(gpu, bias, y).or_else(|| self.run_ordered(gpu, bias, y)) {
             return done;
         }
         let (steps, columns) = (self.step_count(), self.column_count());
