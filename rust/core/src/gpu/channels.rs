@@ -173,9 +173,13 @@ pub fn moments(gpu: &Arc<Gpu>, c: &Channels, x: &View, eps: f64, outs: [&View; 3
     let mut p = plan.parameters(c, None, x, Operands::default());
     p.set_float(14, eps);
     // The text of gradients is there as well, though unused.
-    let none = "fn g_at(i: u32) -> f32 { return 0.0; }\nfn mean_of(i: u32) -> f32 { return 0.0; }\n\
-                fn rstd_of(i: u32) -> f32 { return 1.0; }\nfn stat_of(i: u32, channel: u32) -> u32 { return 0u; }\n\
-                const STEADY = true;";
+    let none = [
+        "const STEADY = true;",
+        "fn g_at(i: u32) -> f32 { return 0.0; }",
+        "fn mean_of(i: u32) -> f32 { return 0.0; }",
+        "fn rstd_of(i: u32) -> f32 { return 1.0; }",
+        "fn stat_of(i: u32, channel: u32) -> u32 { return 0u; }",
+    ];
     p.point(7, 0, &[]);
     p.point(9, 0, &[]);
     let emit = "fn emit(channel: u32, total: vec3<f32>) {\n    mean_put(channel, total.y);\n    \
@@ -193,7 +197,7 @@ pub fn moments(gpu: &Arc<Gpu>, c: &Channels, x: &View, eps: f64, outs: [&View; 3
                 .line(emit)
         }),
     };
-    let declare = |t: Text| t.line(none).input("x", x.dtype, DType::F32);
+    let declare = |t: Text| t.line(&none.join("\n")).input("x", x.dtype, DType::F32);
     plan.launch(gpu, ("channel_moments", vec![x.dtype as u32]), &[x.memory], &p, declare, results)
 }
 

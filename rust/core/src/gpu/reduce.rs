@@ -307,10 +307,10 @@ impl Form {
         let compute = self.compute();
         let mut t = Text::new();
         t = match ends.from {
-            End::Partial(_) => t.scratch("partial_in", "Acc", Access::Read).line(
-                "fn begin(o: u32) -> u32 { return o; }\n\
-                 fn take(a: Acc, at: u32, i: u32) -> Acc { return merge(a, partial_in[at + i * P(0u)]); }",
-            ),
+            End::Partial(_) => t
+                .scratch("partial_in", "Acc", Access::Read)
+                .line("fn begin(o: u32) -> u32 { return o; }")
+                .line("fn take(a: Acc, at: u32, i: u32) -> Acc { return merge(a, partial_in[at + i * P(0u)]); }"),
             End::Tensor(x) => {
                 let nonzero = matches!(self.kind, Reduction::Any | Reduction::All | Reduction::CountNonzero)
                     || (self.to == DType::Bool && matches!(self.kind, Reduction::Sum | Reduction::Prod));
@@ -320,10 +320,10 @@ impl Form {
                     true => "select(0, 1, x_at(at + place5(i)))",
                     false => "x_at(at + place5(i))",
                 };
-                t.operand("x", x, read).line(&format!(
-                    "fn begin(o: u32) -> u32 {{ return place4(o); }}\n\
-                     fn take(a: Acc, at: u32, i: u32) -> Acc {{ return fold(a, {value}, {index}); }}"
-                ))
+                let take = format!("return fold(a, {value}, {index});");
+                t.operand("x", x, read)
+                    .line("fn begin(o: u32) -> u32 { return place4(o); }")
+                    .line(&format!("fn take(a: Acc, at: u32, i: u32) -> Acc {{ {take} }}"))
             }
         };
         t = match (stage, ends.to) {
