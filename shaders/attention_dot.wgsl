@@ -1,4 +1,4 @@
-// What the gradients of attention need of each query, a row of rows.wgsl: the log-sum-exp and Σ dout·out.
+// What the gradients of attention need of each query, a row of rows/: the log-sum-exp and Σ dout·out.
 //
 // Needs: dout_at, out_at, lse_at; stats, an array of vec2<f32>.
 //
@@ -11,23 +11,17 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return a + b;
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = row_of(group, grid, lane);
+fn work(row: u32, lane: u32) {
     let inside = row < P(0u);
     let n = select(0u, P(1u), inside);
-    let from_dout = axes_at(row, P(4u));
-    let from_out = axes_at(row, P(5u));
+    let from_dout = place4(row);
+    let from_out = place5(row);
     var sum = 0.0;
-    for (var i = lane % LANES; i < n; i += LANES) {
+    for (var i = lane; i < n; i += LANES) {
         sum += dout_at(from_dout + i * P(2u)) * out_at(from_out + i * P(3u));
     }
-    sum = row_merge(lane, sum);
-    if (inside && lane % LANES == 0u) {
-        stats[row] = vec2<f32>(lse_at(axes_at(row, P(6u))), sum);
+    sum = row_merge(sum);
+    if (inside && lane == 0u) {
+        stats[row] = vec2<f32>(lse_at(place6(row)), sum);
     }
 }

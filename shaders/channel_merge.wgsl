@@ -1,9 +1,8 @@
-// Merges the partial sums of channel_sums.wgsl, an invocation a channel: sums are added, moments merged as by Chan, Golub and
-// LeVeque (1983).
+// Merges the partial sums of channel_sums.wgsl, an invocation a channel: sums are added, moments merged.
 //
-// Needs: MOMENTS; partial, an array of vec4<f32>; fn emit(channel: u32, total: vec4<f32>).
+// Needs: MOMENTS; partial, an array of vec4<f32>; fn emit(channel: u32, total: vec3<f32>).
 //
-// P: 0 channels, 1 parts, 2 eps.
+// P: 0 channels, 2 parts, 14 eps.
 
 @compute @workgroup_size(256)
 fn main(
@@ -15,14 +14,11 @@ fn main(
     if (channel >= P(0u)) {
         return;
     }
-    var total = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-    for (var i = 0u; i < P(1u); i++) {
-        let part = partial[channel + i * P(0u)];
+    var total = vec3<f32>(0.0, 0.0, 0.0);
+    for (var i = 0u; i < P(2u); i++) {
+        let part = partial[channel + i * P(0u)].xyz;
         if (MOMENTS) {
-            let n = total.x + part.x;
-            let d = part.y - total.y;
-            let share = part.x / n;
-            total = vec4<f32>(n, total.y + d * share, total.z + part.z + d * d * (total.x * share), 0.0);
+            total = moments_merge(total, part);
         } else {
             total += part;
         }

@@ -1,4 +1,4 @@
-// Cross-entropy of samples, a row of rows.wgsl each: the loss, the statistics for the gradient (the maximum m of the scores and
+// Cross-entropy of samples, a row of rows/ each: the loss, the statistics for the gradient (the maximum m of the scores and
 // log Σ exp(x - m)) and the weight of the target. Zeros where the target is to be ignored.
 //
 // Needs: SMOOTH; x_at, labels_at; fn weight_of(c: u32) -> f32; loss_put, stats_put; counted, an array of f32.
@@ -12,37 +12,31 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return exp_sum_merge(a, b);
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = row_of(group, grid, lane);
+fn work(row: u32, lane: u32) {
     let inside = row < P(0u);
     let n = select(0u, P(1u), inside);
-    let start = axes_at(row, P(6u));
+    let start = place6(row);
     var a = exp_sum_none();
-    for (var i = lane % LANES; i < n; i += LANES) {
+    for (var i = lane; i < n; i += LANES) {
         a = exp_sum_fold(a, x_at(start + i * P(2u)));
     }
-    a = row_merge(lane, a);
+    a = row_merge(a);
     // (Σ w, Σ w·(x - m)): sums, which merge as exponentials of equal maxima do.
     var total = 0.0;
     var even = 0.0;
     if (SMOOTH) {
-        for (var i = lane % LANES; i < n; i += LANES) {
+        for (var i = lane; i < n; i += LANES) {
             let w = weight_of(i);
             total += w;
             even += w * (x_at(start + i * P(2u)) - a.top);
         }
-        total = row_merge(lane, ExpSum(0.0, total)).sum;
-        even = row_merge(lane, ExpSum(0.0, even)).sum;
+        total = row_merge(ExpSum(0.0, total)).sum;
+        even = row_merge(ExpSum(0.0, even)).sum;
     }
-    if (!inside || lane % LANES != 0u) {
+    if (!inside || lane != 0u) {
         return;
     }
-    let label = labels_at(axes_at(row, P(7u)));
+    let label = labels_at(place7(row));
     var loss = 0.0;
     var weight = 0.0;
     var top = 0.0;

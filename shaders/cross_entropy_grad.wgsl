@@ -1,4 +1,4 @@
-// The gradient of cross-entropy for the scores of a sample, a row of rows.wgsl: with p the probabilities, t the target, ε the
+// The gradient of cross-entropy for the scores of a sample, a row of rows/: with p the probabilities, t the target, ε the
 // smoothing and W = Σ w, g·((1 - ε)·w_t·(p - 1ₜ) + ε/C·(W·p - w)). Zeros where the target is to be ignored.
 //
 // Needs: SMOOTH; g_at, x_at, labels_at, stats_at, dx_put; fn weight_of(c: u32) -> f32.
@@ -13,35 +13,29 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return a + b;
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = row_of(group, grid, lane);
+fn work(row: u32, lane: u32) {
     let inside = row < P(0u);
     let n = select(0u, P(1u), inside);
     let sample = select(0u, row, inside);
     var total = 0.0;
     if (SMOOTH) {
-        for (var i = lane % LANES; i < n; i += LANES) {
+        for (var i = lane; i < n; i += LANES) {
             total += weight_of(i);
         }
-        total = row_merge(lane, total);
+        total = row_merge(total);
     }
-    let label = labels_at(axes_at(sample, P(7u)));
+    let label = labels_at(place7(sample));
     let hits = counts(label);
-    let g = g_at(axes_at(sample, P(9u)));
+    let g = g_at(place9(sample));
     let smoothing = bitcast<f32>(P(5u));
     let share = select(0.0, g * (smoothing / f32(P(1u))), SMOOTH);
     let hit = g * (1.0 - smoothing) * weight_of(select(0u, label.x, hits));
     let scale = hit + share * total;
-    let top = stats_at(axes_at(sample, P(10u)));
-    let log_sum = stats_at(axes_at(sample + P(0u), P(10u)));
-    let start = axes_at(sample, P(6u));
-    let to = axes_at(sample, P(12u));
-    for (var i = lane % LANES; i < n; i += LANES) {
+    let top = stats_at(place10(sample));
+    let log_sum = stats_at(place10(sample + P(0u)));
+    let start = place6(sample);
+    let to = place12(sample);
+    for (var i = lane; i < n; i += LANES) {
         var d = 0.0;
         if (hits) {
             d = f_exp((x_at(start + i * P(2u)) - top) - log_sum) * scale;

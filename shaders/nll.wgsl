@@ -14,12 +14,12 @@ fn main(
     if (row >= P(0u)) {
         return;
     }
-    let label = labels_at(axes_at(row, P(7u)));
+    let label = labels_at(place7(row));
     var loss = 0.0;
     var weight = 0.0;
     if (counts(label)) {
         weight = weight_of(label.x);
-        loss = f_neg(x_at(axes_at(row, P(6u)) + label.x * P(2u))) * weight;
+        loss = f_neg(x_at(place6(row) + label.x * P(2u))) * weight;
     }
     loss_put(row, loss);
     counted[row] = weight;

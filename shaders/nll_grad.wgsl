@@ -19,10 +19,10 @@ fn main(
     let rest = i / P(14u);
     let category = rest % P(1u);
     let sample = (rest / P(1u)) * P(14u) + inner;
-    let label = labels_at(axes_at(sample, P(7u)));
+    let label = labels_at(place7(sample));
     var d = 0.0;
     if (counts(label) && label.x == category) {
-        d = f_neg(g_at(axes_at(sample, P(9u)))) * weight_of(category);
+        d = f_neg(g_at(place9(sample))) * weight_of(category);
     }
     dx_put(i, d);
 }

@@ -23,7 +23,7 @@ fn main(
     let n = P(2u);
     let a = matrix * m * n;
     let taus = matrix * min(m, n);
-    let y = axes_at(matrix, P(5u));
+    let y = place5(matrix);
     if (STAGE == 0u) {
         for (var j = P(3u); j < P(4u); j++) {
             let tau = reflect_column(a + j * m, j, m, lane);

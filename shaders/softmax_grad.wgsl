@@ -1,8 +1,8 @@
-// The gradient of softmax, y·(g - Σ g·y), and of log-softmax, g - exp(y)·Σ g, after rows.wgsl.
+// The gradient of softmax, y·(g - Σ g·y), and of log-softmax, g - exp(y)·Σ g; the work of rows/.
 //
 // Needs: LOG; g_at, y_at, dx_put.
 //
-// P: 0 rows, 1 elements a row, 2 3 4 strides of g, y and dx along a row, 5 6 7 where the axes of their rows stand.
+// P: 0 rows, 1 elements a row, 2 3 4 strides of g, y and dx along a row, 5 6 7 their rows.
 
 alias Acc = f32;
 
@@ -10,19 +10,13 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return a + b;
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = row_of(group, grid, lane);
+fn work(row: u32, lane: u32) {
     let n = select(0u, P(1u), row < P(0u));
-    let from_g = axes_at(row, P(5u));
-    let from_y = axes_at(row, P(6u));
-    let to = axes_at(row, P(7u));
+    let from_g = place5(row);
+    let from_y = place6(row);
+    let to = place7(row);
     var sum = 0.0;
-    for (var i = lane % LANES; i < n; i += LANES) {
+    for (var i = lane; i < n; i += LANES) {
         let g = g_at(from_g + i * P(2u));
         if (LOG) {
             sum += g;
@@ -30,8 +24,8 @@ fn main(
             sum += g * y_at(from_y + i * P(3u));
         }
     }
-    sum = row_merge(lane, sum);
-    for (var i = lane % LANES; i < n; i += LANES) {
+    sum = row_merge(sum);
+    for (var i = lane; i < n; i += LANES) {
         let g = g_at(from_g + i * P(2u));
         let y = y_at(from_y + i * P(3u));
         var d = 0.0;

@@ -24,8 +24,8 @@ fn main(
     let k = lane % 16u;
     let column = (workgroup % blocks) * 16u + side;
     let inside = column < P(2u);
-    let a = axes_at(workgroup / blocks, P(5u));
-    let b = axes_at(workgroup / blocks, P(6u)) + column * P(10u);
+    let a = place5(workgroup / blocks);
+    let b = place6(workgroup / blocks) + column * P(10u);
     for (var s = P(3u); s < P(4u); s++) {
         let i = select(s, n - 1u - s, UPPER);
         // An invocation has every 16th unknown of its column to itself.

@@ -35,8 +35,8 @@ fn main(
     let m = P(1u);
     let n = P(2u);
     let w0 = matrix * m * n;
-    let s0 = axes_at(matrix, P(3u));
-    let v0 = axes_at(matrix, P(5u));
+    let s0 = place3(matrix);
+    let v0 = place5(matrix);
     for (var c = lane; c < n; c += 256u) {
         norms[matrix * n + c] = column_norm(w0 + c * m, m);
     }

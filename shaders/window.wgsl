@@ -4,10 +4,12 @@
 // there is a third tensor; window/each.wgsl calls it.
 //
 // parameters, vectors of 4 words, of which the last three are depth, height, width:
-//  0 elements of y, leading dims      1 offset and strides of x      2 offset and strides of z      3 -, strides of y
+//  0 elements of y      1 offset and strides of x      2 offset and strides of z      3 0, strides of y
 //  4 -, sizes of the operator's input      5 -, sizes of its output (a gradient goes from the output to the input)
 //  6 to 14 the operator's own      15 -, sizes of y
-// From word 64: sizes of the leading dims, then their strides of x, z and y.
+//
+// Needs: FIRST, the first of the three axes that there is: the sizes of others are 1; place4, place8, place12, where the planes
+// of x, z and y are, by their number.
 
 // An element of y, and where the planes to which it belongs begin.
 struct Place {
@@ -46,20 +48,18 @@ fn flat(at: vec3<u32>) -> u32 {
 // The element at row-major position i.
 fn place_of(i: u32) -> Place {
     let size = parameters[15].yzw;
-    var p: Place;
-    p.at = vec3<u32>(i / (size.y * size.z) % size.x, i / size.z % size.y, i % size.z);
-    p.x = parameters[1].x;
-    p.z = parameters[2].x;
-    p.y = 0u;
-    var rest = i / (size.x * size.y * size.z);
-    let rank = parameters[0].y;
-    for (var k = 0u; k < rank; k++) {
-        let d = 64u + rank - 1u - k;
-        let c = rest % P(d);
-        rest = rest / P(d);
-        p.x += c * P(d + rank);
-        p.z += c * P(d + 2u * rank);
-        p.y += c * P(d + 3u * rank);
+    var at = vec3<u32>(0u, 0u, 0u);
+    var rest = i / size.z;
+    at.z = i - rest * size.z;
+    if (FIRST < 2u) {
+        let q = rest / size.y;
+        at.y = rest - q * size.y;
+        rest = q;
     }
-    return p;
+    if (FIRST < 1u) {
+        let q = rest / size.x;
+        at.x = rest - q * size.x;
+        rest = q;
+    }
+    return Place(at, place4(rest), place8(rest), place12(rest));
 }

@@ -544,3 +544,57 @@ def test_the_runtimes_checks_change_nothing() -> None:
         """
     bare, checked = (run_script(script, CORTEN_GPU_CHECKS=c) for c in "01")
     assert bare == checked and len(bare) > 20 and "IndexError" in bare[-3]
+
+
+ROWS = """
+F = corten.nn.functional
+corten.manual_seed(3)
+sizes = (1, 2, 7, 8, 9, 63, 64, 65, 255, 257, 1000, 70000)
+functions = {
+    "sum": lambda x: x.sum(1),
+    "columns": lambda x: x.sum(0),
+    "everything": lambda x: x.sum(),
+    "integers": lambda x: (x * 100).long().sum(1),
+    "product": lambda x: (1 + x[:, :300] / 100).prod(1),
+    "variance": lambda x: x.var(1, correction=0),
+    "maximum": lambda x: x.max(1),
+    "position": lambda x: x.argmin(1),
+    "any": lambda x: (x > 2).any(1),
+    "logsumexp": lambda x: x.logsumexp(1),
+    "norm": lambda x: x.norm(dim=1),
+    "softmax": lambda x: F.softmax(x, 1),
+    "log_softmax": lambda x: F.log_softmax(x, 0),
+    "layer_norm": lambda x: F.layer_norm(x + 5, x.shape[1:]),
+    "rms_norm": lambda x: F.rms_norm(x, x.shape[1:]),
+    "batch_norm": lambda x: F.batch_norm(x.reshape(len(x), 1, -1).repeat(2, 3, 1), None, None, training=True),
+    "cross_entropy": lambda x: F.cross_entropy(x, corten.arange(len(x), device=x.device) % x.shape[1]),
+    "pool": lambda x: F.adaptive_max_pool1d(x[None], 1),
+    "gradient": lambda x: gradient(x),
+}
+def gradient(x):
+    x = x.clone().requires_grad_()
+    rows = F.softmax(x, 1) + F.layer_norm(x, x.shape[1:]) + F.log_softmax(x, 1)
+    (rows * corten.linspace(-1, 1, x.shape[1], device=x.device)).sum().backward()
+    return x.grad
+def parts(result):
+    return [p.cpu().double() for p in (result if isinstance(result, tuple) else (result,))]
+for n in sizes:
+    for rows in (1, 3, 70) if n < 1000 else (1, 3):
+        x = corten.randn(rows, n)
+        there = x.to("gpu")
+        for name, f in functions.items():
+            if name in ("batch_norm", "gradient") and rows * n > 70000:
+                continue
+            expected, got, again = parts(f(x)), parts(f(there)), parts(f(there))
+            for e, g, a in zip(expected, got, again, strict=True):
+                if not corten.allclose(g, e, rtol=2e-4, atol=2e-4 if name == "gradient" else 2e-5):
+                    print(name, rows, n, (g - e).abs().max().item())
+                if not corten.equal(g, a):
+                    print(name, rows, n, "differs from run to run")
+print("done")
+"""
+
+
+@pytest.mark.parametrize("features", ["core", "immediates,subgroups,f16,int64,timestamps,pipeline_cache,limits"])
+def test_rows_are_merged_with_subgroups_and_without(features: str) -> None:
+    assert run_script(ROWS, CORTEN_GPU_FEATURES=features) == ["done"]

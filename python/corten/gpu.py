@@ -6,7 +6,9 @@ read when the first GPU is looked for:
 * ``CORTEN_GPU_BACKEND``: comma-separated backends that may be used (``vulkan``, ``metal``, ``dx12``).
 * ``CORTEN_GPU_ADAPTER``: part of an adapter's name, or its number.
 * ``CORTEN_GPU_SOFTWARE=1``: admit adapters that compute on the CPU. They are slower than device ``cpu``, for tests.
-* ``CORTEN_GPU_FEATURES``: comma-separated features that kernels may use; ``core`` for none.
+* ``CORTEN_GPU_FEATURES``: comma-separated features that kernels may use (``immediates``, ``subgroups``, ``f16``,
+  ``matrices``, ``limits``, …); ``core`` for none.
+* ``CORTEN_GPU_TILES``: ``staged`` or ``direct``, whether products pass through workgroup memory; else as suits the GPU.
 
 These are read when a GPU is opened, at its first use:
 

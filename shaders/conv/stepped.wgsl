@@ -1,6 +1,6 @@
 // The elements of a convolution's operands for product/direct.wgsl, step after step.
 //
-// Needs: conv/job.wgsl; a_at, b_at.
+// Needs: conv/job.wgsl; STEPS; a_load, b_at.
 
 struct Step {
     at: vec4<u32>,
@@ -58,8 +58,8 @@ fn a_row(job: Job, row: u32) -> u32 {
     return job.a + row * parameters[2].x;
 }
 
-fn a_value(at: u32, s: Step) -> T {
-    return a_at(at + s.a);
+fn a_values(at: u32, s: Step) -> V {
+    return a_load(at + s.a, 1u, STEPS);
 }
 
 fn line_of(job: Job, column: u32) -> Line {

@@ -78,7 +78,7 @@ fn part_of(index: u32) -> Part {
         let count = select(vec3<u32>(0u), (kernel + step - 1u - min(first, kernel)) / step, reached);
         let position = vec3<i32>(padded) - vec3<i32>(first * parameters[18].yzw);
         part.sizes = vec4<u32>(part.sizes.x, count);
-        part.start = bitcast<vec3<u32>>(position / vec3<i32>(parameters[23].yzw));
+        part.start = bitcast<vec3<u32>>(position / vec3<i32>(parameters[23].yzw)) + parameters[9].yzw;
         part.a = dot3(first, parameters[20].yzw);
         part.phase = phase;
     }

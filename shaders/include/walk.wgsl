@@ -5,11 +5,16 @@
 fn walk3(i: u32, at: u32) -> vec3<u32> {
     var rest = i;
     var offsets = vec3<u32>(P(at + 1u), P(at + 2u), P(at + 3u));
-    for (var d = P(at); d > 0u; d--) {
+    let rank = P(at);
+    for (var d = rank; d > 1u; d--) {
         let word = at + 4u * d;
         let size = P(word);
-        offsets += (rest % size) * vec3<u32>(P(word + 1u), P(word + 2u), P(word + 3u));
-        rest = rest / size;
+        let q = rest / size;
+        offsets += (rest - q * size) * vec3<u32>(P(word + 1u), P(word + 2u), P(word + 3u));
+        rest = q;
+    }
+    if (rank > 0u) {
+        offsets += rest * vec3<u32>(P(at + 5u), P(at + 6u), P(at + 7u));
     }
     return offsets;
 }

@@ -3,7 +3,7 @@
 //
 // Needs: T, V, vzero(), vstep; ROWS, COLUMNS, R, C; struct Job with row0, column0, rows, columns, first, end, idle; job_of and finish as
 // there; struct Step; fn first_step(job: Job) -> Step and fn next_step(s: Step) -> Step; fn a_row(job: Job, row: u32) -> u32;
-// fn a_value(at: u32, s: Step) -> T, the element of a row that lies there; struct Line;
+// STEPS, 4 where steps come in whole fours, else 1; fn a_values(at: u32, s: Step) -> V, so many steps of a row from s on; struct Line;
 // fn line_of(job: Job, column: u32) -> Line, four columns, those beyond the last being any others; fn b_values(l: Line, s: Step) -> V.
 
 const ACROSS = COLUMNS / C;
@@ -37,22 +37,31 @@ fn main(
         lines[j] = line_of(job, column0 + 4u * j * ACROSS);
     }
     var s = first_step(job);
-    for (var k = job.first; k < job.end; k++) {
-        var b: array<V, C / 4u>;
-        for (var j = 0u; j < C / 4u; j++) {
-            b[j] = b_values(lines[j], s);
+    for (var k = job.first; k < job.end; k += STEPS) {
+        let first = s;
+        var b: array<V, STEPS * C / 4u>;
+        for (var q = 0u; q < STEPS; q++) {
+            for (var j = 0u; j < C / 4u; j++) {
+                b[q * C / 4u + j] = b_values(lines[j], s);
+            }
+            s = next_step(s);
         }
         // Two loops, each short enough for a compiler to unroll, so that all sums are in registers.
         for (var four = 0u; four < R / 4u; four++) {
             for (var i = 0u; i < 4u; i++) {
                 let row = 4u * four + i;
-                let a = a_value(rows[row], s);
+                let a = a_values(rows[row], first);
                 for (var j = 0u; j < C / 4u; j++) {
-                    sums[row * C / 4u + j] = vstep(sums[row * C / 4u + j], a, b[j]);
+                    var sum = vstep(sums[row * C / 4u + j], a.x, b[j]);
+                    if (STEPS == 4u) {
+                        sum = vstep(sum, a.y, b[C / 4u + j]);
+                        sum = vstep(sum, a.z, b[2u * C / 4u + j]);
+                        sum = vstep(sum, a.w, b[3u * C / 4u + j]);
+                    }
+                    sums[row * C / 4u + j] = sum;
                 }
             }
         }
-        s = next_step(s);
     }
     for (var four = 0u; four < R / 4u; four++) {
         for (var i = 0u; i < 4u; i++) {

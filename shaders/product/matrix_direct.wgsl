@@ -1,6 +1,6 @@
 // The elements of strided matrices for product/direct.wgsl.
 //
-// Needs: product/matrix.wgsl; a_at, b_load.
+// Needs: product/matrix.wgsl; STEPS; a_load, b_load.
 
 struct Step {
     a: u32,
@@ -24,8 +24,8 @@ fn a_row(job: Job, row: u32) -> u32 {
     return row * P(6u);
 }
 
-fn a_value(at: u32, s: Step) -> T {
-    return a_at(at + s.a);
+fn a_values(at: u32, s: Step) -> V {
+    return a_load(at + s.a, P(7u), STEPS);
 }
 
 fn line_of(job: Job, column: u32) -> Line {

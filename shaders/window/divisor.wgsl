@@ -4,6 +4,9 @@
 // Needs: taps; fn of_count(n: u32) -> T, fn fixed_divisor() -> T.
 
 fn padded_length(axis: u32, o: u32) -> u32 {
+    if (axis < FIRST) {
+        return 1u;
+    }
     let start = o * axis_of(7u, axis);
     let end = min(start + axis_of(6u, axis), axis_of(4u, axis) + 2u * axis_of(8u, axis));
     return end - min(start, end);

@@ -4,7 +4,7 @@ use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
-use super::rows::{self, Parameters, ROWS};
+use super::rows::{self, Parameters};
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -204,20 +204,21 @@ pub fn gradient(
 /// Log-sum-exp and Σ dout·out of every query.
 fn dots(gpu: &Gpu, [dout, out, lse]: [&View; 3], stats: &Allocation) -> Result<()> {
     let (count, n) = (lse.numel(), out.shape[3]);
-    let lanes = rows::lanes(count, n, false);
+    let lanes = rows::lanes(gpu, count, n, false);
     let mut p = Parameters::new(&[count, n, dout.strides[3], out.strides[3], 0, 0, 0]);
     p.point(4, dout.offset, &rows::axes(dout, 0..3));
     p.point(5, out.offset, &rows::axes(out, 0..3));
     p.window(6, lse);
-    let key = vec![lanes as u32, dout.dtype as u32, out.dtype as u32];
+    let mut key = vec![lanes as u32, dout.dtype as u32, out.dtype as u32];
+    key.extend(p.key());
     let pipeline = gpu.pipeline(("attention_dot", key), || {
         Text::new()
-            .line(&format!("const LANES = {lanes}u;"))
+            .line(&p.text())
             .input("dout", dout.dtype, DType::F32)
             .input("out", out.dtype, DType::F32)
             .input("lse", DType::F32, DType::F32)
             .scratch("stats", "vec2<f32>", Access::Write)
-            .finish(&format!("{ROWS}{DOT}"))
+            .finish(&format!("{}{DOT}", rows::frame(gpu, lanes, &[])))
     })?;
     let buffers = [dout.memory, out.memory, lse.memory, stats];
     let groups = rows::grid(count, lanes);

@@ -3,8 +3,10 @@
 //! As on the CPU everything is expressed in the direct convolution's terms, `(N, C, *) → (N, M, *)`: its forward pass, its
 //! input gradient (the transposed convolution's forward pass) and its weight gradient.
 
+use super::copy;
 use super::device::Gpu;
 use super::matmul::matmul;
+use super::memory;
 use super::pipelines::Access;
 use super::product::{Launch, Tile, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
 use super::text::Text;
@@ -13,6 +15,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Conv;
 use crate::params::ConvParams;
+use crate::shape::Dims;
 use std::sync::Arc;
 
 const TERMS: &str = include_str!("../../../../shaders/conv/terms.wgsl");
@@ -29,6 +32,8 @@ const SHORT: usize = 256;
 const FEW_ELEMENTS: usize = 65536;
 /// Samples whose gradients of a weight are held before they are summed.
 const FEW_SAMPLES: usize = 64;
+/// Products with a copied element that are worth the copy.
+const OFTEN: usize = 64;
 /// The word of the parameters that says which workgroup is a launch's first.
 const FIRST_GROUP: usize = 40;
 
@@ -85,6 +90,7 @@ fn joined(sizes: &[usize], strides: &[usize]) -> Option<(usize, usize)> {
 }
 
 /// The phases of an input gradient.
+#[derive(Clone, Copy)]
 struct Phases {
     count: [usize; 3],
     divisor: [usize; 3],
@@ -100,6 +106,7 @@ struct Phases {
 }
 
 /// A product as `shaders/conv/terms.wgsl` describes it.
+#[derive(Clone, Copy)]
 struct Problem<'a> {
     a: &'a View<'a>,
     b: &'a View<'a>,
@@ -118,6 +125,8 @@ struct Problem<'a> {
     /// Steps are points of the output: the gradient of the weight.
     over_points: bool,
     phases: Option<Phases>,
+    /// Zeros stand around b wherever it may be read.
+    padded: bool,
 }
 
 impl<'a> Problem<'a> {
@@ -141,6 +150,7 @@ impl<'a> Problem<'a> {
             start: p.padding.map(|n| 0usize.wrapping_sub(n)),
             over_points: false,
             phases: None,
+            padded: false,
         }
     }
 
@@ -180,6 +190,7 @@ impl<'a> Problem<'a> {
             start: [0; 3],
             over_points: false,
             phases: Some(phases),
+            padded: false,
         }
     }
 
@@ -203,6 +214,7 @@ impl<'a> Problem<'a> {
             start: p.padding.map(|n| 0usize.wrapping_sub(n)),
             over_points: true,
             phases: None,
+            padded: false,
         }
     }
 
@@ -220,6 +232,9 @@ impl<'a> Problem<'a> {
 
     /// Whether a position can lie outside the planes of b.
     fn checked(&self) -> bool {
+        if self.padded {
+            return false;
+        }
         let (size, _) = spatial(self.b);
         let plain = |f: &Phases| [f.kernel, f.stride] == [[1; 3]; 2] && f.padding == [0; 3] && f.size == size;
         self.phases.as_ref().is_some_and(|f| !plain(f))
@@ -229,6 +244,88 @@ impl<'a> Problem<'a> {
                     let last = reach(&self.steps, &self.b_by_step) + reach(&self.columns, &self.b_by_column);
                     self.start[i] != 0 || last >= size[i]
                 })
+    }
+
+    /// How far positions lie before and behind the planes of b; none where phases are several.
+    fn overhang(&self) -> Option<[[usize; 3]; 2]> {
+        let (size, _) = spatial(self.b);
+        let (mut low, mut high) = ([0; 3], [0; 3]);
+        for i in 0..3 {
+            let reach = |sizes: &[usize; 4], by: &[usize; 4]| (sizes[i + 1] as isize - 1) * by[i + 1] as isize;
+            let (by_step, by_column) = (reach(&self.steps, &self.b_by_step), reach(&self.columns, &self.b_by_column));
+            let start = match &self.phases {
+                Some(f) if f.stride[i] != 1 => return None,
+                Some(f) => f.padding[i] as isize,
+                None => self.start[i] as isize,
+            };
+            let (first, last) = (start + by_step.min(0), start + by_step.max(0) + by_column);
+            low[i] = (-first).max(0) as usize;
+            high[i] = (last - size[i] as isize + 1).max(0) as usize;
+        }
+        Some([low, high])
+    }
+
+    /// Runs the product on a copy of b with zeros around it, which needs no checks: where these cost much, and a copied element
+    /// is used often.
+    fn run_padded(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Option<Result<()>> {
+        let kernel: usize = if self.over_points { &self.columns } else { &self.steps }[1..].iter().product();
+        let often = self.rows * kernel >= OFTEN && self.rows > FEW_ROWS;
+        if gpu.features.workgroup_memory || !often || !self.checked() || self.b.inline.is_some() {
+            return None;
+        }
+        let [low, high] = self.overhang()?;
+        let rank = self.b.shape.len();
+        let axis = |d: usize| d + 5 - rank - 2;
+        let room = |d: usize| if d < 2 { 0 } else { low[axis(d)] + high[axis(d)] };
+        let shape: Dims = (0..rank).map(|d| self.b.shape[d] + room(d)).collect();
+        let strides = shape.contiguous_strides();
+        let offset = (2..rank).map(|d| low[axis(d)] * strides[d]).sum();
+        let run = || {
+            let numel: usize = shape.iter().product();
+            let memory = memory::allocate(gpu, numel * self.b.dtype.size())?;
+            let all = View { memory: &memory, offset: 0, shape: &shape, strides: &strides, ..*self.b };
+            copy::fill(gpu, &all, 0, self.b.dtype)?;
+            copy::copy(gpu, &View { offset, shape: self.b.shape, ..all }, self.b)?;
+            let mut padded = Problem { b: &all, padded: true, ..*self };
+            let (sample, channel) = (strides[0], strides[1]);
+            padded.by_group[1] = self.b.shape[1] / self.groups * channel;
+            [padded.b_by_step[0], padded.b_by_column[0]] =
+                if self.over_points { [sample, channel] } else { [channel, sample] };
+            padded.start = [0, 1, 2].map(|i| self.start[i].wrapping_add(low[i]));
+            padded.run(gpu, bias, y)
+        };
+        Some(run())
+    }
+
+    /// Runs the product on a copy of the weight in which a row's steps lie next to each other, where only that lets four steps be
+    /// read at once.
+    fn run_ordered(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Option<Result<()>> {
+        let [outer, d, h, w] = self.steps;
+        let (plane, steps) = (d * h * w, self.step_count());
+        let gains = !self.over_points && !self.a_wide() && self.flags() & 5 == 1 && steps.is_multiple_of(4);
+        let weight = self.groups * self.rows * steps;
+        if gpu.features.workgroup_memory
+            || !gains
+            || !self.one_phase()
+            || self.a.inline.is_some()
+            || self.rows <= FEW_ROWS
+            || weight > y.numel()
+        {
+            return None;
+        }
+        let shape = [self.groups, self.rows, outer, d, h, w];
+        let [by_outer, by_d, by_h, by_w] = self.a_by_step;
+        let strides = [self.by_group[0], self.by_row[0], by_outer, by_d, by_h, by_w];
+        let own = [self.rows * steps, steps, plane, h * w, w, 1];
+        let run = || {
+            let memory = memory::allocate(gpu, weight * self.a.dtype.size())?;
+            let ordered = View { memory: &memory, offset: 0, shape: &shape, strides: &own, inline: None, ..*self.a };
+            copy::copy(gpu, &ordered, &View { shape: &shape, strides: &strides, ..*self.a })?;
+            let mut problem = Problem { a: &ordered, a_by_step: [plane, h * w, w, 1], ..*self };
+            (problem.by_group[0], problem.by_row[0]) = (self.rows * steps, steps);
+            problem.run(gpu, bias, y)
+        };
+        Some(run())
     }
 
     fn flags(&self) -> u32 {
@@ -273,6 +370,10 @@ impl<'a> Problem<'a> {
         p
     }
 
+    fn one_phase(&self) -> bool {
+        self.phases.as_ref().is_none_or(|f| f.stride == [1; 3])
+    }
+
     /// Whether four neighbours in a by step lie next to each other.
     fn a_wide(&self) -> bool {
         let [outer, d, h, w] = self.steps;
@@ -282,7 +383,7 @@ impl<'a> Problem<'a> {
         let whole = plane.is_multiple_of(4) && by[0].is_multiple_of(4)
             || (outer * plane).is_multiple_of(4) && (outer == 1 || by[0] == plane);
         let aligned = [self.a.offset, self.by_row[0], self.by_group[0]].iter().all(|n| n.is_multiple_of(4));
-        dense && whole && aligned && self.a.inline.is_none() && self.phases.is_none() && self.flags() & 5 == 1
+        dense && whole && aligned && self.a.inline.is_none() && self.one_phase() && self.flags() & 5 == 1
     }
 
     /// Whether four neighbouring columns of y lie next to each other.
@@ -291,7 +392,7 @@ impl<'a> Problem<'a> {
         let by = self.y_by_column;
         let dense = (w == 1 || by[3] == 1) && (h == 1 || by[2] == w) && (d == 1 || by[1] == h * w);
         let aligned = [d * h * w, by[0], self.by_row[1], self.by_group[2]].iter().all(|n| n.is_multiple_of(4));
-        dense && aligned && self.phases.is_none() && self.flags() & 8 == 0
+        dense && aligned && self.one_phase() && self.flags() & 8 == 0
     }
 
     /// A kernel of one element that meets every point is a batch of matrices; a gradient of its weight is summed over samples.
@@ -345,6 +446,9 @@ impl<'a> Problem<'a> {
     }
 
     fn run(&self, gpu: &Arc<Gpu>, bias: Option<&View>, y: &View) -> Result<()> {
+        if let Some(done) = self.run_padded(gpu, bias, y).or_else(|| self.run_ordered(gpu, bias, y)) {
+            return done;
+        }
         let (steps, columns) = (self.step_count(), self.column_count());
         let batch = self.groups * self.phase_count();
         let elements = self.rows * columns * batch;
@@ -384,7 +488,7 @@ impl<'a> Problem<'a> {
         let (phases, checked, flags) = (self.phases.is_some(), self.checked(), self.flags());
         let staged = matches!(way, Way::Tiled(tile) if tile.staged());
         let tiled = matches!(way, Way::Tiled(_));
-        let wide = [staged && self.a_wide(), tiled && self.y_wide()];
+        let wide = [tiled && self.a_wide(), tiled && self.y_wide()];
         let along = if staged { [flags & 1 != 0, flags & 2 != 0] } else { [false; 2] };
         Form { way, bias: bias.is_some(), phases, checked, planar: self.planar(), along, wide }
     }
@@ -464,6 +568,6 @@ impl Form {
         let t = t
             .line(&format!("const A_ALONG = {};\nconst B_ALONG = {};", along[0], along[1]))
             .line(&format!("const A_WIDE = {};\nconst Y_WIDE = {};", wide[0], wide[1]));
-        tile.finish(t, &format!("{TERMS}{JOB}{}", if tile.staged() { STAGED } else { STEPPED }))
+        tile.finish(t, &format!("{TERMS}{JOB}{}", if tile.staged() { STAGED } else { STEPPED }), wide[0])
     }
 }

@@ -5,6 +5,7 @@ use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::memory;
 use super::pipelines::Access;
 use super::view::View;
+use super::walk::{Walk, Words};
 use super::wgsl::{assemble, number};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -83,21 +84,21 @@ pub fn touched(offset: usize, shape: &[usize], strides: &[usize], size: usize) -
 
 fn encode(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2], windows: &[Window]) -> Result<()> {
     let (n, size) = (target.numel(), target.dtype.size());
-    let offset = |v: &View, k: usize| (v.offset - windows.get(k).map_or(0, |w| w.0 as usize / size)) as u32;
-    let mut p: SmallVec<[u32; 64]> = SmallVec::from_slice(&[n as u32, target.shape.len() as u32, offset(target, 0)]);
-    p.extend([source.map_or(0, |s| offset(s, 1)), number[0], number[1]]);
-    p.extend(target.shape.iter().map(|&d| d as u32));
-    p.extend(target.strides.iter().map(|&s| s as u32));
-    p.extend(source.iter().flat_map(|s| s.strides.iter().map(|&s| s as u32)));
-    let variant = ("copy_", vec![size as u32, u32::from(source.is_some())]);
-    let pipeline = gpu.pipeline(variant, || text(size, source.is_some()))?;
+    let offset = |v: &View, k: usize| v.offset - windows.get(k).map_or(0, |w| w.0 as usize / size);
+    let from = source.map_or(0, |s| offset(s, 1));
+    let walk = Walk::new(target.shape, [target.strides, source.unwrap_or(target).strides], [offset(target, 0), from]);
+    let mut p = Words::from_slice(&[n as u32, number[0], number[1]]);
+    let places = walk.unrolled("places", p.len());
+    walk.write(&mut p);
+    let variant = ("copy_", vec![size as u32, u32::from(source.is_some()), walk.rank()]);
+    let pipeline = gpu.pipeline(variant, || text(size, source.is_some(), &places))?;
     let mut buffers = vec![target.memory];
     buffers.extend(source.map(|s| s.memory));
     let groups = Gpu::grid(n.div_ceil(WORKGROUP));
     gpu.dispatch_windows(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &p, groups }, windows)
 }
 
-fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {
+fn text(size: usize, tensor: bool, places: &str) -> (String, Vec<Access>) {
     // Elements smaller than a word share it with neighbours that another invocation writes.
     let word = if size < 4 { "atomic<u32>" } else { "u32" };
     let mut t = format!("@group(1) @binding(0) var<storage, read_write> target_words: array<{word}>;\n");
@@ -112,9 +113,9 @@ fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {
             _ => "vec2<u32>(source_words[2u * i], source_words[2u * i + 1u])",
         }
     } else if size == 8 {
-        "vec2<u32>(P(4u), P(5u))"
+        "vec2<u32>(P(1u), P(2u))"
     } else {
-        "vec2<u32>(P(4u) & (0xffffffffu >> (32u - BITS)), 0u)"
+        "vec2<u32>(P(1u) & (0xffffffffu >> (32u - BITS)), 0u)"
     };
     let write = match size {
         1 | 2 => {
@@ -127,6 +128,7 @@ fn text(size: usize, tensor: bool) -> (String, Vec<Access>) {
     t.push_str(&format!(
         "fn fetch(i: u32) -> vec2<u32> {{ return {read}; }}\nfn store(i: u32, v: vec2<u32>) {{\n{write}\n}}\n"
     ));
+    t.push_str(places);
     t.push_str(TEXT);
     (assemble(&t), accesses)
 }

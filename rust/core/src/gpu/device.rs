@@ -325,7 +325,7 @@ fn wanted_limits(has: &wgpu::Limits, features: Features) -> wgpu::Limits {
         limits.max_compute_workgroup_size_y = has.max_compute_workgroup_size_y;
     }
     if features.immediates {
-        limits.max_immediate_size = has.max_immediate_size;
+        limits.max_immediate_size = super::pipelines::IMMEDIATE_BYTES;
     }
     limits
 }

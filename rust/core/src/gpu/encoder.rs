@@ -4,7 +4,7 @@
 use super::device::Gpu;
 use super::guards::FLAG_BYTES;
 use super::memory::Allocation;
-use super::pipelines::{PARAMETER_BYTES, Pipeline};
+use super::pipelines::{IMMEDIATE_BYTES, PARAMETER_BYTES, Pipeline};
 use super::timing::Timer;
 use crate::error::{Error, Result};
 use crate::exec;
@@ -50,8 +50,8 @@ type GroupKey = (u64, SmallVec<[u64; 8]>, SmallVec<[Window; 8]>);
 pub struct Work {
     encoder: Option<wgpu::CommandEncoder>,
     pub(super) pass: Option<wgpu::ComputePass<'static>>,
-    /// The pipeline that the pass has set.
-    current: u64,
+    /// The pipeline that the pass has set, and whether it is the form with immediates.
+    current: (u64, bool),
     dispatches: usize,
     alignment: u64,
     staged: Vec<u8>,
@@ -80,7 +80,7 @@ impl Work {
         Work {
             encoder: None,
             pass: None,
-            current: 0,
+            current: (0, false),
             dispatches: 0,
             alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
             staged: Vec::new(),
@@ -100,7 +100,7 @@ impl Work {
 
     pub(super) fn end_pass(&mut self) {
         self.pass = None;
-        self.current = 0;
+        self.current = (0, false);
     }
 
     /// Room for a block of parameters: the chunk and the offset in it. A block is read to its full declared size.
@@ -169,16 +169,30 @@ impl Work {
     fn dispatch(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<()> {
         d.buffers.iter().try_for_each(|b| gpu.check_memory(b))?;
         let groups = gpu.fit(d.groups, d.pipeline)?;
-        let (chunk, offset) = self.stage(d.parameters);
-        self.grow_chunks(gpu, chunk + 1);
+        let (pipeline, immediate) = gpu.compiled(d.pipeline, d.parameters.len())?;
+        let mut staged = None;
+        if !immediate {
+            let (chunk, offset) = self.stage(d.parameters);
+            self.grow_chunks(gpu, chunk + 1);
+            staged = Some((chunk, offset));
+        }
         let group = self.group(gpu, d, windows)?;
         self.open_pass(gpu, &d.pipeline.name);
         let Some(pass) = &mut self.pass else { return Err(Error::Internal("no compute pass".into())) };
-        if self.current != d.pipeline.id {
-            pass.set_pipeline(&d.pipeline.pipeline);
-            self.current = d.pipeline.id;
+        if self.current != (d.pipeline.id, immediate) {
+            pass.set_pipeline(pipeline);
+            self.current = (d.pipeline.id, immediate);
         }
-        pass.set_bind_group(0, &self.chunks[chunk].1, &[offset]);
+        match staged {
+            Some((chunk, offset)) => pass.set_bind_group(0, &self.chunks[chunk].1, &[offset]),
+            None => {
+                let mut bytes = [0; IMMEDIATE_BYTES as usize];
+                for (slot, word) in bytes.chunks_exact_mut(4).zip(d.parameters) {
+                    slot.copy_from_slice(&word.to_le_bytes());
+                }
+                pass.set_immediates(0, &bytes);
+            }
+        }
         pass.set_bind_group(1, &group, &[]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         self.dispatches += 1;

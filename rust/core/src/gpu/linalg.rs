@@ -144,17 +144,18 @@ impl Reflections<'_> {
             Some(y) => y.point(&mut p, 5),
             None => p.point(5, 0, &[]),
         }
-        let pipeline = self.gpu.pipeline(("linalg_qr", vec![stage as u32]), || {
-            let t = Text::new().scratch("work", "f32", Access::Write).scratch("factors", "f32", Access::Write);
-            let (t, name) = match stage {
-                Stage::Reflect => (t, "work"),
-                _ => (t.scratch("result", "f32", Access::Write), "result"),
-            };
-            let constant = format!("const STAGE = {}u;", stage as u32);
-            let get = format!("fn fetch(i: u32) -> f32 {{ return {name}[i]; }}");
-            let put = format!("fn store(i: u32, v: f32) {{ {name}[i] = v; }}");
-            t.line(&constant).line(&get).line(&put).finish(&format!("{HOUSEHOLDER}{QR}"))
-        })?;
+        let pipeline =
+            self.gpu.pipeline(("linalg_qr", std::iter::once(stage as u32).chain(p.key()).collect()), || {
+                let t = Text::new().scratch("work", "f32", Access::Write).scratch("factors", "f32", Access::Write);
+                let (t, name) = match stage {
+                    Stage::Reflect => (t, "work"),
+                    _ => (t.scratch("result", "f32", Access::Write), "result"),
+                };
+                let constant = format!("const STAGE = {}u;", stage as u32);
+                let get = format!("fn fetch(i: u32) -> f32 {{ return {name}[i]; }}");
+                let put = format!("fn store(i: u32, v: f32) {{ {name}[i] = v; }}");
+                t.line(&constant).line(&p.text()).line(&get).line(&put).finish(&format!("{HOUSEHOLDER}{QR}"))
+            })?;
         let mut buffers = vec![self.work, self.factors];
         buffers.extend(y.map(|y| y.view.memory));
         let groups = Gpu::grid(self.batch);
@@ -197,8 +198,17 @@ fn solve(gpu: &Gpu, upper: bool, unit: bool, a: &Matrices, x: &Matrices) -> Resu
     if batch * n * sides == 0 {
         return Ok(());
     }
-    let pipeline = gpu.pipeline(("linalg_solve_triangular", vec![u32::from(upper), u32::from(unit)]), || {
+    let parameters = |first: usize, end: usize| {
+        let mut p = Parameters::new(&[batch, n, sides, first, end, 0, 0, a.row, a.column, x.row, x.column]);
+        a.point(&mut p, 5);
+        x.point(&mut p, 6);
+        p
+    };
+    let p = parameters(0, 0);
+    let key = [upper, unit].map(u32::from).into_iter().chain(p.key()).collect();
+    let pipeline = gpu.pipeline(("linalg_solve_triangular", key), || {
         Text::new()
+            .line(&p.text())
             .input("a", DType::F32, DType::F32)
             .scratch("x", "f32", Access::Write)
             .line(&format!("const UPPER = {upper};\nconst UNIT = {unit};"))
@@ -207,9 +217,7 @@ fn solve(gpu: &Gpu, upper: bool, unit: bool, a: &Matrices, x: &Matrices) -> Resu
     let step = (LAUNCH / (SIDES * n)).max(1);
     for first in (0..n).step_by(step) {
         let end = (first + step).min(n);
-        let mut p = Parameters::new(&[batch, n, sides, first, end, 0, 0, a.row, a.column, x.row, x.column]);
-        a.point(&mut p, 5);
-        x.point(&mut p, 6);
+        let p = parameters(first, end);
         let groups = Gpu::grid(batch * sides.div_ceil(SIDES));
         let buffers = [a.view.memory, x.view.memory];
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: p.words(), groups })?;
@@ -287,18 +295,21 @@ fn finish(
     let rank = s.shape.len() - 1;
     let mut p = Parameters::new(&[a.batch(), a.rows, a.columns, 0, s.strides[rank], 0, 0, 0]);
     p.point(3, s.offset, &rows::axes(s, 0..rank));
-    if let Some(v) = v_result {
-        v.point(&mut p, 5);
-        p.set(6, v.row);
-        p.set(7, v.column);
+    match v_result {
+        Some(v) => {
+            v.point(&mut p, 5);
+            p.set(6, v.row);
+            p.set(7, v.column);
+        }
+        None => p.point(5, 0, &[]),
     }
     let vectors = v_result.is_some();
-    let pipeline = gpu.pipeline(("linalg_svd_finish", vec![u32::from(vectors)]), || {
+    let pipeline = gpu.pipeline(("linalg_svd_finish", std::iter::once(u32::from(vectors)).chain(p.key()).collect()), || {
         let t = Text::new()
             .scratch("work", "f32", Access::Read)
             .scratch("norms", "f32", Access::Write)
             .output("s", DType::F32, DType::F32)
-            .line(&format!("const VECTORS = {vectors};"));
+            .line(&format!("const VECTORS = {vectors};\n{}", p.text()));
         let t = if vectors {
             t.input("v", DType::F32, DType::F32)
                 .output("sorted", DType::F32, DType::F32)

@@ -6,7 +6,7 @@ use super::encoder::Dispatch;
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
 use super::reduce::reduce;
-use super::rows::{self, Axis, Parameters, ROWS, WORKGROUP};
+use super::rows::{self, Axis, Parameters, WORKGROUP};
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -101,27 +101,27 @@ impl Call<'_, '_> {
         (count, p)
     }
 
-    fn lanes(&self, samples: usize) -> usize {
+    fn lanes(&self, gpu: &Gpu, samples: usize) -> usize {
         let (axes, stride) = self.samples(self.scores);
-        rows::lanes(samples, self.classes(), stride != 1 && rows::dense_inside(&axes))
+        rows::lanes(gpu, samples, self.classes(), stride != 1 && rows::dense_inside(&axes))
     }
 
-    fn key(&self, lanes: usize, others: &[&View]) -> Vec<u32> {
+    fn key(&self, lanes: usize, p: &Parameters, others: &[&View]) -> Vec<u32> {
         let mut key = vec![lanes as u32, u32::from(self.smoothing != 0.0), self.target.dtype as u32];
         key.push(self.weight.map_or(u32::MAX, |w| w.dtype as u32));
-        key.extend(others.iter().map(|v| v.dtype as u32));
+        key.extend(others.iter().map(|v| v.dtype as u32).chain(p.key()));
         key
     }
 
     /// What every kernel's text has: constants, the target and the weight, which are the first buffers.
-    fn text(&self, lanes: usize) -> Text {
+    fn text(&self, p: &Parameters) -> Text {
         let smooth = self.smoothing != 0.0;
-        let t = Text::new().line(&format!("const LANES = {lanes}u;\nconst SMOOTH = {smooth};\n{COUNTS}")).input(
+        let t = Text::new().line(&format!("const SMOOTH = {smooth};\n{COUNTS}\n{}", p.text())).input(
             "labels",
             self.target.dtype,
             DType::I64,
         );
-        define(t, "weight", self.weight, "weight_of(c: u32)", "weight_at(axes_at(c, P(8u)))", "1.0")
+        define(t, "weight", self.weight, "weight_of(c: u32)", "weight_at(place8(c))", "1.0")
     }
 
     fn buffers<'c>(&'c self, others: &[&'c Allocation]) -> SmallVec<[&'c Allocation; 8]> {
@@ -136,15 +136,15 @@ impl Call<'_, '_> {
         if samples == 0 {
             return Ok(());
         }
-        let lanes = self.lanes(samples);
+        let lanes = self.lanes(gpu, samples);
         let x = self.scores;
-        let pipeline = gpu.pipeline(("cross_entropy", self.key(lanes, &[x, loss])), || {
-            self.text(lanes)
+        let pipeline = gpu.pipeline(("cross_entropy", self.key(lanes, &p, &[x, loss])), || {
+            self.text(&p)
                 .input("x", x.dtype, DType::F32)
                 .output("loss", loss.dtype, DType::F32)
                 .output("stats", DType::F32, DType::F32)
                 .scratch("counted", "f32", Access::Write)
-                .finish(&format!("{ROWS}{CROSS_ENTROPY}"))
+                .finish(&format!("{}{CROSS_ENTROPY}", rows::frame(gpu, lanes, &["top", "sum"])))
         })?;
         let buffers = self.buffers(&[x.memory, loss.memory, stats.memory, counted]);
         let groups = rows::grid(samples, lanes);
@@ -156,20 +156,20 @@ impl Call<'_, '_> {
         if dx.numel() == 0 {
             return Ok(());
         }
-        let lanes = self.lanes(samples);
+        let lanes = self.lanes(gpu, samples);
         let x = self.scores;
         let (axes, stride) = self.samples(dx);
         p.set(11, stride);
         p.point(12, dx.offset, &axes);
         p.gradient(9, g);
         p.window(10, stats);
-        let pipeline = gpu.pipeline(("cross_entropy_backward", self.key(lanes, &[x, g, dx])), || {
-            self.text(lanes)
+        let pipeline = gpu.pipeline(("cross_entropy_backward", self.key(lanes, &p, &[x, g, dx])), || {
+            self.text(&p)
                 .input("x", x.dtype, DType::F32)
                 .input("g", g.dtype, DType::F32)
                 .input("stats", DType::F32, DType::F32)
                 .output("dx", dx.dtype, DType::F32)
-                .finish(&format!("{ROWS}{CROSS_ENTROPY_GRAD}"))
+                .finish(&format!("{}{CROSS_ENTROPY_GRAD}", rows::frame(gpu, lanes, &[])))
         })?;
         let buffers = self.buffers(&[x.memory, g.memory, stats.memory, dx.memory]);
         let groups = rows::grid(samples, lanes);
@@ -182,8 +182,8 @@ impl Call<'_, '_> {
             return Ok(());
         }
         let x = self.scores;
-        let pipeline = gpu.pipeline(("nll_loss", self.key(1, &[x, loss])), || {
-            self.text(1)
+        let pipeline = gpu.pipeline(("nll_loss", self.key(1, &p, &[x, loss])), || {
+            self.text(&p)
                 .input("x", x.dtype, DType::F32)
                 .output("loss", loss.dtype, DType::F32)
                 .scratch("counted", "f32", Access::Write)
@@ -204,8 +204,8 @@ impl Call<'_, '_> {
         p.gradient(9, g);
         p.set(13, elements);
         p.set(14, dx.shape.iter().skip(self.dim() + 1).product());
-        let pipeline = gpu.pipeline(("nll_loss_backward", self.key(1, &[dx, g])), || {
-            self.text(1).input("g", g.dtype, DType::F32).output("dx", dx.dtype, DType::F32).finish(NLL_GRAD)
+        let pipeline = gpu.pipeline(("nll_loss_backward", self.key(1, &p, &[dx, g])), || {
+            self.text(&p).input("g", g.dtype, DType::F32).output("dx", dx.dtype, DType::F32).finish(NLL_GRAD)
         })?;
         let buffers = self.buffers(&[g.memory, dx.memory]);
         let groups = Gpu::grid(elements.div_ceil(WORKGROUP));

@@ -109,8 +109,8 @@ impl<'a> Product<'a> {
             tile.staged() && self.wide(b, self.by_b[0], self.steps, self.by_b[1])
         };
         let y_wide = self.wide(y, self.by_y[1], self.columns, self.by_y[0]);
-        // Single elements of a are read by the direct kernel; few columns are read as they come.
-        let wide = [a_wide && (tile.staged() || sharing > 0), b_wide && sharing == 0, y_wide && sharing == 0];
+        // Few columns are read as they come.
+        let wide = [a_wide, b_wide && sharing == 0, y_wide && sharing == 0];
         Form { tile, sharing, from: [a.dtype, b.dtype], a_along, b_along, wide }
     }
 
@@ -196,6 +196,6 @@ impl Form {
                 format!("const ROWS = {}u;\nconst COLUMNS = {FEW_COLUMNS}u;\nconst KL = {sharing}u;", tile.rows);
             return text.line(&sizes).finish(&format!("{MATRIX}{DOT}"));
         }
-        tile.finish(text, &format!("{MATRIX}{}", if tile.staged() { STAGED } else { DIRECT }))
+        tile.finish(text, &format!("{MATRIX}{}", if tile.staged() { STAGED } else { DIRECT }), wide[0])
     }
 }

@@ -4,7 +4,7 @@ use super::channels::{self, Channels, Operands, Statistic, Targets, define};
 use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::memory::Allocation;
-use super::rows::{self, Parameters, ROWS};
+use super::rows::{self, Parameters};
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -63,8 +63,14 @@ impl Rows {
         [SmallVec::from_slice(&outer), inner]
     }
 
-    fn lanes(&self, [outer, inner]: &[SmallVec<[rows::Axis; 6]>; 2]) -> usize {
-        rows::lanes(self.count, self.n, rows::dense_inside(outer) && !rows::dense_inside(inner))
+    fn lanes(&self, gpu: &Gpu, [outer, inner]: &[SmallVec<[rows::Axis; 6]>; 2]) -> usize {
+        rows::lanes(gpu, self.count, self.n, rows::dense_inside(outer) && !rows::dense_inside(inner))
+    }
+
+    /// The function that finds the channel of an element, and what tells its forms apart.
+    fn channel_of(&self) -> (String, u32) {
+        let (value, form) = if self.spatial == 1 { ("i", 0) } else { ("i / P(4u)", 1) };
+        (format!("fn channel_of(i: u32) -> u32 {{ return {value}; }}"), form)
     }
 
     fn header(&self, length: usize) -> Parameters {
@@ -82,18 +88,19 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
     }
     let (rms, y) = (kind == Norm::Rms, &outs[0]);
     let axes = r.axes(kind, x);
-    let lanes = r.lanes(&axes);
+    let lanes = r.lanes(gpu, &axes);
     let mut p = r.header(10);
     p.set_float(5, eps);
     p.point(6, x.offset, &axes[0]);
     p.point(7, 0, &axes[1]);
     let affine = [(8, given.weight), (9, given.bias)];
     affine.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let mut key = vec![lanes as u32, u32::from(rms), x.dtype as u32, y.dtype as u32];
-    key.extend([given.weight, given.bias].map(|w| w.map_or(u32::MAX, |w| w.dtype as u32)));
+    let (channel_of, form) = r.channel_of();
+    let mut key = vec![lanes as u32, form, u32::from(rms), x.dtype as u32, y.dtype as u32];
+    key.extend([given.weight, given.bias].map(|w| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
     let build = || {
         let mut t = Text::new()
-            .line(&format!("const LANES = {lanes}u;\nconst RMS = {rms};"))
+            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
             .input("x", x.dtype, DType::F32)
             .output("y", y.dtype, DType::F32);
         if !rms {
@@ -102,10 +109,11 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
         t = t.output("rstd", DType::F32, DType::F32);
         let saved = if rms { "" } else { "mean_put(row, mean); " };
         t = t.line(&format!("fn save(row: u32, mean: f32, rstd: f32) {{ {saved}rstd_put(row, rstd); }}"));
-        let weighted = "v * weight_at(axes_at(channel, P(8u)))";
+        let weighted = "v * weight_at(place8(channel))";
         let t = define(t, "weight", given.weight, "weighted(v: f32, channel: u32)", weighted, "v");
-        let shifted = "v + bias_at(axes_at(channel, P(9u)))";
-        define(t, "bias", given.bias, "shifted(v: f32, channel: u32)", shifted, "v").finish(&format!("{ROWS}{FORWARD}"))
+        let shifted = "v + bias_at(place9(channel))";
+        define(t, "bias", given.bias, "shifted(v: f32, channel: u32)", shifted, "v")
+            .finish(&format!("{}{FORWARD}", rows::frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([x.memory]);
@@ -155,7 +163,7 @@ fn input_gradient(gpu: &Gpu, kind: Norm, r: &Rows, [g, x]: [&View; 2], given: Op
     }
     let rms = kind == Norm::Rms;
     let (of_g, of_x) = (r.axes(kind, g), r.axes(kind, x));
-    let lanes = r.lanes(&of_x);
+    let lanes = r.lanes(gpu, &of_x);
     let mut p = r.header(12);
     p.point(5, g.offset, &of_g[0]);
     p.point(6, x.offset, &of_x[0]);
@@ -163,19 +171,20 @@ fn input_gradient(gpu: &Gpu, kind: Norm, r: &Rows, [g, x]: [&View; 2], given: Op
     p.point(8, 0, &of_x[1]);
     let others = [(9, given.mean.filter(|_| !rms)), (10, given.rstd), (11, given.weight)];
     others.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let mut key = vec![lanes as u32, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
-    key.extend(others.map(|(_, w)| w.map_or(u32::MAX, |w| w.dtype as u32)));
+    let (channel_of, form) = r.channel_of();
+    let mut key = vec![lanes as u32, form, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
+    key.extend(others.map(|(_, w)| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
     let build = || {
         let t = Text::new()
-            .line(&format!("const LANES = {lanes}u;\nconst RMS = {rms};"))
+            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
             .input("g", g.dtype, DType::F32)
             .input("x", x.dtype, DType::F32)
             .output("dx", dx.dtype, DType::F32);
-        let t = define(t, "mean", others[0].1, "mean_of(row: u32)", "mean_at(axes_at(row, P(9u)))", "0.0");
-        let t = define(t, "rstd", given.rstd, "rstd_of(row: u32)", "rstd_at(axes_at(row, P(10u)))", "1.0");
-        let weighted = "g * weight_at(axes_at(channel, P(11u)))";
+        let t = define(t, "mean", others[0].1, "mean_of(row: u32)", "mean_at(place9(row))", "0.0");
+        let t = define(t, "rstd", given.rstd, "rstd_of(row: u32)", "rstd_at(place10(row))", "1.0");
+        let weighted = "g * weight_at(place11(channel))";
         let t = define(t, "weight", given.weight, "weighted(g: f32, channel: u32)", weighted, "g");
-        t.finish(&format!("{ROWS}{GRADIENT}"))
+        t.finish(&format!("{}{GRADIENT}", rows::frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm_backward", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([g.memory, x.memory, dx.memory]);

@@ -63,20 +63,37 @@ pub fn run(
     let first = outs.first()?;
     let small = |v: &View| Part::all(v).window().1 <= gpu.window_bytes();
     if ins.iter().chain(outs).all(small) {
-        return Some(part(gpu, ins, outs, |_, v| Part::all(v), whole));
+        let (input, output) = (|k: usize| Part::all(&ins[k]), |k: usize| Part::all(&outs[k]));
+        return Some(part(gpu, (ins, &input), (outs, &output), whole));
     }
     let dim = outer(first)?;
     if outs.iter().any(|o| outer(o) != Some(dim)) {
         return None;
     }
     let cut = cut(op, dim, ins, numbers, outs)?;
-    let size = outs[0].shape[dim];
+    let dims: SmallVec<[Option<usize>; 4]> = cut.iter().map(|&c| c.then_some(dim)).collect();
+    let out_dims: SmallVec<[usize; 2]> = outs.iter().map(|_| dim).collect();
+    along(gpu, (ins, &dims), (outs, &out_dims), whole)
+}
+
+/// Runs `whole` on one part of some dim after another: `dims` says which dim of each tensor that is; an input without is read
+/// whole by every part. `None` if not even a single step fits.
+pub fn along(
+    gpu: &Arc<Gpu>,
+    (ins, dims): (&[View], &[Option<usize>]),
+    (outs, out_dims): (&[View], &[usize]),
+    whole: impl Fn(&[View], &[View]) -> Result<()>,
+) -> Option<Result<()>> {
+    let size = outs.first()?.shape[out_dims[0]];
     let fits = |step: usize| {
         let last = (size - 1) / step * step;
-        let views = ins.iter().zip(&cut).map(|(v, &c)| (v, c)).chain(outs.iter().map(|o| (o, true)));
-        views.into_iter().all(|(v, cut)| {
+        let inputs = ins.iter().zip(dims.iter().copied());
+        inputs.chain(outs.iter().zip(out_dims.iter().map(|&d| Some(d)))).all(|(v, dim)| {
             [0, last].iter().all(|&at| {
-                let part = if cut { Part::of(v, dim, at, step.min(size - at)) } else { Part::all(v) };
+                let part = match dim {
+                    Some(dim) => Part::of(v, dim, at, step.min(size - at)),
+                    None => Part::all(v),
+                };
                 part.window().1 <= gpu.window_bytes()
             })
         })
@@ -89,15 +106,17 @@ pub fn run(
         step = step.div_ceil(2);
     }
     // An output's part is best a window, which begins at certain bytes only.
-    let grain = outs.iter().map(|o| grain(o.strides[dim] * o.dtype.size())).max()?;
+    let grains = outs.iter().zip(out_dims).map(|(o, &d)| grain(o.strides[d] * o.dtype.size()));
+    let grain = grains.max()?;
     step = if step > grain { step / grain * grain } else { step };
     Some((0..size).step_by(step).try_for_each(|at| {
         let count = step.min(size - at);
-        let of = |input: Option<usize>, v: &View| match input.is_none_or(|k| cut[k]) {
-            true => Part::of(v, dim, at, count),
-            false => Part::all(v),
+        let input = |k: usize| match dims[k] {
+            Some(dim) => Part::of(&ins[k], dim, at, count),
+            None => Part::all(&ins[k]),
         };
-        part(gpu, ins, outs, of, &whole)
+        let output = |k: usize| Part::of(&outs[k], out_dims[k], at, count);
+        part(gpu, (ins, &input), (outs, &output), &whole)
     }))
 }
 
@@ -120,26 +139,28 @@ pub fn each_window(gpu: &Gpu, v: &View, work: &mut dyn FnMut(&View) -> Result<()
     Ok(())
 }
 
-/// Runs the operator on what `of` makes of each view, told the number of an input.
+/// Runs the operator on these parts of each input and output. A part of an output is computed in its place if it is a stretch
+/// of memory at which a window may begin, otherwise beside it.
 fn part(
     gpu: &Arc<Gpu>,
-    ins: &[View],
-    outs: &[View],
-    of: impl Fn(Option<usize>, &View) -> Part,
+    (ins, input): (&[View], &dyn Fn(usize) -> Part),
+    (outs, output): (&[View], &dyn Fn(usize) -> Part),
     whole: impl Fn(&[View], &[View]) -> Result<()>,
 ) -> Result<()> {
-    let shown = |(k, v): (usize, &View)| {
-        let part = of(Some(k), v);
-        (v.memory.window(part.window()), part)
-    };
-    let inputs: SmallVec<[_; 4]> = ins.iter().enumerate().map(shown).collect();
+    let inputs: SmallVec<[_; 4]> = (0..ins.len())
+        .map(|k| {
+            let part = input(k);
+            (ins[k].memory.window(part.window()), part)
+        })
+        .collect();
     let mut outputs: SmallVec<[(Allocation, Part); 2]> = SmallVec::new();
-    for v in outs {
-        let mut part = of(None, v);
-        let memory = if part.begins_a_window() {
+    for (k, v) in outs.iter().enumerate() {
+        let mut part = output(k);
+        let memory = if part.begins_a_window() && part.is_a_stretch() {
             v.memory.window(part.window())
         } else {
             part.offset = 0;
+            part.strides = part.dense_strides();
             memory::allocate(gpu, part.window().1 as usize)?
         };
         outputs.push((memory, part));
@@ -147,19 +168,16 @@ fn part(
     let input_views: SmallVec<[View; 4]> = inputs.iter().zip(ins).map(|((m, p), v)| p.view(m, v)).collect();
     let output_views: SmallVec<[View; 2]> = outputs.iter().zip(outs).map(|((m, p), v)| p.view(m, v)).collect();
     whole(&input_views, &output_views)?;
-    for (made, v) in output_views.iter().zip(outs).filter(|(made, _)| made.memory.part.is_none()) {
-        let target = of(None, v);
-        let target = View {
-            memory: v.memory,
-            offset: target.offset,
-            dtype: v.dtype,
-            shape: made.shape,
-            strides: made.strides,
-            inline: None,
-        };
-        copy::copy(gpu, &target, made)?;
+    for (k, made) in output_views.iter().enumerate().filter(|(_, made)| made.memory.part.is_none()) {
+        let target = output(k);
+        copy::copy(gpu, &View { offset: target.offset, strides: &target.strides, ..target_of(&outs[k], made) }, made)?;
     }
     Ok(())
+}
+
+/// An output's memory in the shape of what was made of a part of it.
+fn target_of<'a>(out: &View<'a>, made: &View<'a>) -> View<'a> {
+    View { shape: made.shape, ..*out }
 }
 
 /// The dim whose parts are stretches of memory.
@@ -197,6 +215,23 @@ impl Part {
     /// What it touches of its memory.
     fn window(&self) -> (u64, u64) {
         copy::touched(self.offset, &self.shape, &self.strides, self.size)
+    }
+
+    /// The strides of its own, in the same order of dims, without room between.
+    fn dense_strides(&self) -> Dims {
+        let mut order: SmallVec<[usize; 6]> = (0..self.shape.len()).collect();
+        order.sort_by_key(|&d| self.strides[d]);
+        let (mut strides, mut size) = (self.strides.clone(), 1);
+        for d in order.into_iter().filter(|&d| self.shape[d] != 1) {
+            strides[d] = size;
+            size *= self.shape[d];
+        }
+        strides
+    }
+
+    fn is_a_stretch(&self) -> bool {
+        let dense = self.dense_strides();
+        (0..self.shape.len()).all(|d| self.shape[d] == 1 || dense[d] == self.strides[d])
     }
 
     fn begins_a_window(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Compiled shaders, found by the kernel's variant; and the layouts of what they bind.
 
 use super::device::{Features, Gpu};
+use super::wgsl::{IMMEDIATES, PARAMETERS};
 use crate::error::{Error, Result};
 use crate::exec::OPTIONS;
 use crate::sync::lock;
@@ -8,8 +9,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 /// `1` keeps the runtime's bounds checks in our shaders: slow, for tests.
 pub const CHECKS_VARIABLE: &str = "CORTEN_GPU_CHECKS";
@@ -22,6 +23,9 @@ const MOST_PIPELINES: usize = 2048;
 
 /// Bytes of the block of parameters that every kernel reads: sizes, strides, offsets and numbers.
 pub const PARAMETER_BYTES: u64 = 4096;
+
+/// Bytes of parameters that may come with a launch as immediates, on any device that has them.
+pub const IMMEDIATE_BYTES: u32 = 128;
 
 /// How a shader binds a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,8 +41,12 @@ pub struct Pipeline {
     pub name: String,
     /// One of the backend's own kernels, which number their groups through; not one of a program's.
     pub own: bool,
-    pub pipeline: wgpu::ComputePipeline,
     pub layout: Arc<BindLayout>,
+    source: String,
+    /// Whether the text reads its parameters word by word, so that they may come as immediates.
+    by_word: bool,
+    /// Compiled for parameters in uniform memory, and for parameters as immediates.
+    compiled: [OnceLock<wgpu::ComputePipeline>; 2],
 }
 
 /// The bindings of a kernel's buffers.
@@ -46,7 +54,8 @@ pub struct Pipeline {
 pub struct BindLayout {
     pub id: u64,
     pub layout: wgpu::BindGroupLayout,
-    pipeline: wgpu::PipelineLayout,
+    /// As `Pipeline::compiled`.
+    pipelines: [wgpu::PipelineLayout; 2],
 }
 
 /// A kernel by its family and everything its text depends on.
@@ -59,8 +68,10 @@ pub struct Pipelines {
     pub parameters: wgpu::BindGroupLayout,
     cache: Option<disk::Cache>,
     checks: bool,
+    immediates: bool,
     collect: Option<PathBuf>,
-    /// Shaders compiled so far.
+    /// Kernels made and shaders compiled so far.
+    made: u64,
     pub compiled: u64,
 }
 
@@ -85,7 +96,9 @@ impl Pipelines {
             parameters: device.create_bind_group_layout(&descriptor),
             cache,
             checks: std::env::var(CHECKS_VARIABLE).is_ok_and(|v| v == "1"),
+            immediates: features.immediates,
             collect: std::env::var_os(SHADERS_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from),
+            made: 0,
             compiled: 0,
         }
     }
@@ -110,12 +123,15 @@ impl Pipelines {
             .collect();
         let layout =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
-        let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &[Some(&self.parameters), Some(&layout)],
-            immediate_size: 0,
+        let pipelines = [0, if self.immediates { IMMEDIATE_BYTES } else { 0 }].map(|immediate_size| {
+            let parameters = (immediate_size == 0).then_some(&self.parameters);
+            device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[parameters, Some(&layout)],
+                immediate_size,
+            })
         });
-        let made = Arc::new(BindLayout { id: self.layouts.len() as u64, layout, pipeline });
+        let made = Arc::new(BindLayout { id: self.layouts.len() as u64, layout, pipelines });
         self.layouts.insert(accesses.to_vec(), made.clone());
         made
     }
@@ -154,7 +170,7 @@ impl Gpu {
         let pipeline = match all.by_text.get(&source) {
             Some(found) => found.clone(),
             None => {
-                let made = Arc::new(self.compile(&mut all, name, own, &source, &accesses)?);
+                let made = Arc::new(self.make(&mut all, name, own, source.clone(), &accesses)?);
                 if all.by_text.len() >= MOST_PIPELINES {
                     all.by_text.clear();
                     all.by_variant.clear();
@@ -182,18 +198,66 @@ impl Gpu {
         self.save_shaders(&mut lock(&self.pipelines));
     }
 
-    fn compile(
+    fn make(
         &self,
         all: &mut Pipelines,
         name: &str,
         own: bool,
-        source: &str,
+        source: String,
         accesses: &[Access],
     ) -> Result<Pipeline> {
         let limit = self.limits.max_storage_buffers_per_shader_stage as usize;
         if accesses.len() > limit {
             return Err(Error::Internal(format!("{name}: {} buffers in one kernel, limit {limit}", accesses.len())));
         }
+        let layout = all.layout(&self.device, accesses);
+        all.made += 1;
+        // A program's own text may do anything with the block of parameters.
+        let by_word = own && immediate_text(&source).is_some();
+        let pipeline = Pipeline {
+            id: all.made,
+            name: name.to_string(),
+            own,
+            layout,
+            source,
+            by_word,
+            compiled: Default::default(),
+        };
+        if !own {
+            // Its writer is told at once what is wrong with it.
+            self.compile(all, &pipeline, false)?;
+        }
+        Ok(pipeline)
+    }
+
+    /// The compiled form for a launch with so many words of parameters, and whether these come as immediates.
+    pub(super) fn compiled<'a>(
+        &self,
+        pipeline: &'a Pipeline,
+        words: usize,
+    ) -> Result<(&'a wgpu::ComputePipeline, bool)> {
+        let immediate = self.features.immediates && pipeline.by_word && words * 4 <= IMMEDIATE_BYTES as usize;
+        let place = &pipeline.compiled[usize::from(immediate)];
+        if let Some(found) = place.get() {
+            return Ok((found, immediate));
+        }
+        let made = self.compile(&mut lock(&self.pipelines), pipeline, immediate)?;
+        Ok((made, immediate))
+    }
+
+    fn compile<'a>(
+        &self,
+        all: &mut Pipelines,
+        pipeline: &'a Pipeline,
+        immediate: bool,
+    ) -> Result<&'a wgpu::ComputePipeline> {
+        let place = &pipeline.compiled[usize::from(immediate)];
+        if let Some(found) = place.get() {
+            return Ok(found);
+        }
+        let (name, own, layout) = (pipeline.name.as_str(), pipeline.own, &pipeline.layout);
+        let changed = if immediate { immediate_text(&pipeline.source) } else { None };
+        let source = changed.as_deref().unwrap_or(&pipeline.source);
         if OPTIONS.debug.load(Relaxed) >= 3 {
             eprintln!("corten: shader {name}\n{source}");
         }
@@ -203,7 +267,6 @@ impl Gpu {
             })?;
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let layout = all.layout(&self.device, accesses);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(source)) };
         let module = if all.checks || !own {
@@ -213,9 +276,9 @@ impl Gpu {
             // them with the checks on as well.
             unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let made = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
-            layout: Some(&layout.pipeline),
+            layout: Some(&layout.pipelines[usize::from(immediate)]),
             module: &module,
             // The only one that there is.
             entry_point: None,
@@ -234,8 +297,15 @@ impl Gpu {
         if all.compiled.is_power_of_two() {
             self.save_shaders(all);
         }
-        Ok(Pipeline { id: all.compiled, name: name.to_string(), own, pipeline, layout })
+        Ok(place.get_or_init(|| made))
     }
+}
+
+/// The shader with its parameters as immediates, if it reads them by word only.
+fn immediate_text(source: &str) -> Option<String> {
+    let (before, after) = source.split_once(PARAMETERS)?;
+    let by_word = !after.contains("parameters[") && !before.contains("parameters[");
+    by_word.then(|| format!("{before}{IMMEDIATES}{after}"))
 }
 
 /// Writes a shader's text to a file of its own; other processes may write the same one.

@@ -134,13 +134,16 @@ impl Tile {
     }
 
     /// The text of a kernel of such tiles: `access` holds the definitions of how operands and results are found.
-    pub fn finish(&self, text: Text, access: &str) -> (String, Vec<Access>) {
+    /// `fours` says that steps come in whole fours which lie next to each other in a.
+    pub fn finish(&self, text: Text, access: &str, fours: bool) -> (String, Vec<Access>) {
         let Tile { rows, columns, depth, way } = *self;
         let sizes = format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\nconst DEPTH = {depth}u;");
         let text = text.line(&sizes);
         match way {
             Way::Direct { r, c } => {
-                text.line(&format!("const R = {r}u;\nconst C = {c}u;")).finish(&format!("{access}{DIRECT}"))
+                let steps = if fours { 4 } else { 1 };
+                text.line(&format!("const R = {r}u;\nconst C = {c}u;\nconst STEPS = {steps}u;"))
+                    .finish(&format!("{access}{DIRECT}"))
             }
             Way::Staged { r, c, half } => {
                 let (enable, held, hold, value) =

@@ -6,6 +6,7 @@ use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::inline;
 use super::memory::{self, Allocation};
 use super::pipelines::Access;
+use super::rows::{self, Parameters, WORKGROUP};
 use super::text::{Text, arithmetic, extremes};
 use super::view::{View, inline_key};
 use crate::dtype::DType;
@@ -23,7 +24,6 @@ const VARIANCE: &str = include_str!("../../../../shaders/reduce/variance.wgsl");
 const LOGSUMEXP: &str = include_str!("../../../../shaders/reduce/logsumexp.wgsl");
 const NORM: &str = include_str!("../../../../shaders/reduce/norm.wgsl");
 
-const WORKGROUP: usize = 256;
 /// Elements that one workgroup folds, and one invocation: longer outputs are split, which also bounds rounding errors.
 const ROW_CHUNK: usize = 65536;
 const COLUMN_CHUNK: usize = 1024;
@@ -64,10 +64,6 @@ impl Axes {
             (before + (-way).max(0) as usize, behind + way.max(0) as usize)
         })
     }
-    fn write(&self, p: &mut SmallVec<[u32; 64]>) {
-        p.extend(self.0.iter().map(|a| a.0 as u32));
-        p.extend(self.0.iter().map(|a| a.1 as u32));
-    }
 }
 
 /// Reduces the dims whose bits are set; outputs are dense and row-major.
@@ -85,23 +81,23 @@ pub fn reduce(gpu: &Arc<Gpu>, kind: Reduction, mask: u64, x: &View, numbers: &[u
     let rows = count >= SHORT && !(across && outputs >= WORKGROUP);
     let chunk = if rows { ROW_CHUNK } else { COLUMN_CHUNK };
     let splits = count.div_ceil(chunk).max(1);
-    let form = Form { kind, from: x.dtype, to: outs[0].dtype, rows };
+    let lanes = if rows { rows::lanes(gpu, outputs * splits, count.min(chunk), false) } else { 1 };
+    let form = Form { kind, from: x.dtype, to: outs[0].dtype, lanes };
     let number = numbers.first().map_or(0.0, |&b| f64::from_bits(b)) as f32;
-    let mut p: SmallVec<[u32; 64]> = SmallVec::new();
-    p.extend([outputs as u32, count as u32, splits as u32, chunk as u32, x.offset as u32]);
-    p.extend([kept.0.len() as u32, reduced.0.len() as u32, number.to_bits(), count as u32]);
-    kept.write(&mut p);
-    reduced.write(&mut p);
+    let header = [outputs, count, splits, chunk, 0, 0, 0, number.to_bits() as usize, count];
     if gpu.too_large(std::iter::once(x.memory)) {
-        return form.in_windows(gpu, x, &kept, &reduced, &mut p, outs, false);
+        return form.in_windows(gpu, x, &kept, &reduced, header, outs, false);
     }
+    let mut p = Parameters::new(&header);
+    p.point(4, x.offset, &kept.0);
+    p.point(5, 0, &reduced.0);
     if splits == 1 {
         return form.encode(gpu, Stage::Whole, Ends { from: End::Tensor(x), to: To::Results(outs) }, &p, outputs, &[]);
     }
     let partial = memory::allocate(gpu, outputs * splits * ACCUMULATOR)?;
     let ends = Ends { from: End::Tensor(x), to: To::Partial(&partial) };
     form.encode(gpu, Stage::First, ends, &p, outputs * splits, &[])?;
-    form.merge(gpu, &partial, splits, &mut p, outs)
+    form.merge(gpu, &partial, splits, header, outs)
 }
 
 /// What is read and written: elements to results, elements to partial results, those of a window of them to some partial
@@ -163,7 +159,8 @@ struct Form {
     kind: Reduction,
     from: DType,
     to: DType,
-    rows: bool,
+    /// Invocations that share an output.
+    lanes: usize,
 }
 
 impl Form {
@@ -189,17 +186,15 @@ impl Form {
         gpu: &Gpu,
         partial: &Allocation,
         splits: usize,
-        p: &mut SmallVec<[u32; 64]>,
+        mut header: [usize; 9],
         outs: &[View],
     ) -> Result<()> {
-        let second = Form { rows: splits >= SHORT, ..*self };
-        p[1] = splits as u32;
-        p[2] = 1;
-        p[3] = splits as u32;
-        p.truncate(9);
-        (p[5], p[6]) = (0, 0);
+        let outputs = header[0];
+        let lanes = if splits >= SHORT { rows::lanes(gpu, outputs, splits, false) } else { 1 };
+        let second = Form { lanes, ..*self };
+        header[1..4].copy_from_slice(&[splits, 1, splits]);
         let ends = Ends { from: End::Partial(partial), to: To::Results(outs) };
-        second.encode(gpu, Stage::Second, ends, p, p[0] as usize, &[])
+        second.encode(gpu, Stage::Second, ends, &Parameters::new(&header), outputs, &[])
     }
 
     /// A shader cannot see all of the input at once: the outer axis of the outputs, that of the reduced dims, or both are cut,
@@ -211,11 +206,11 @@ impl Form {
         x: &View,
         kept: &Axes,
         reduced: &Axes,
-        p: &mut SmallVec<[u32; 64]>,
+        header: [usize; 9],
         outs: &[View],
         dense: bool,
     ) -> Result<()> {
-        let (outputs, chunk, size) = (p[0] as usize, p[3] as usize, x.dtype.size());
+        let (outputs, chunk, size) = (header[0], header[3], x.dtype.size());
         let room = gpu.window_bytes().saturating_sub(2 * WINDOW_ALIGNMENT) as usize / size;
         let (mut k, mut r) = (kept.outer().0, reduced.outer().0);
         let span = |k: usize, r: usize| {
@@ -226,7 +221,7 @@ impl Form {
             let gain = |less: usize| span(k, r) - less;
             let (by_k, by_r) = (gain(span(k.div_ceil(2), r)), gain(span(k, r.div_ceil(2))));
             match (by_k, by_r) {
-                (0, 0) => return self.densely(gpu, x, kept, reduced, p, outs),
+                (0, 0) => return self.densely(gpu, x, kept, reduced, header, outs),
                 _ if by_k >= by_r => k = k.div_ceil(2),
                 _ => r = r.div_ceil(2),
             }
@@ -236,7 +231,7 @@ impl Form {
         let blocks = reduced.outer().0.div_ceil(r);
         let bytes = outputs * blocks * splits * ACCUMULATOR;
         if bytes as u64 > gpu.window_bytes() && !dense {
-            return self.densely(gpu, x, kept, reduced, p, outs);
+            return self.densely(gpu, x, kept, reduced, header, outs);
         }
         let partial = memory::allocate(gpu, bytes)?;
         let results = (0, gpu.whole(&partial, self.kind.name())?);
@@ -248,21 +243,18 @@ impl Form {
                 let from = offset - own.reach().0 - folded.reach().0;
                 let start = (from * size) as u64 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
                 let end = ((offset + own.reach().1 + folded.reach().1 + 1) * size) as u64;
-                let mut q: SmallVec<[u32; 64]> = SmallVec::new();
-                q.extend(
-                    [own.count(), folded.count(), splits, chunk, offset - start as usize / size].map(|w| w as u32),
-                );
-                q.extend([own.0.len() as u32, folded.0.len() as u32, p[7], p[8]]);
                 let first = a * inner(kept) + block * splits * outputs;
-                q.extend([first, outputs, b * inner(reduced)].map(|w| w as u32));
-                own.write(&mut q);
-                folded.write(&mut q);
+                let mut p = [own.count(), folded.count(), splits, chunk].to_vec();
+                p.extend([&header[4..], &[first, outputs, b * inner(reduced)]].concat());
+                let mut p = Parameters::new(&p);
+                p.point(4, offset - start as usize / size, &own.0);
+                p.point(5, 0, &folded.0);
                 let windows = [(start, end.next_multiple_of(4) - start), results];
                 let ends = Ends { from: End::Tensor(x), to: To::Partial(&partial) };
-                self.encode(gpu, Stage::Window, ends, &q, own.count() * splits, &windows)?;
+                self.encode(gpu, Stage::Window, ends, &p, own.count() * splits, &windows)?;
             }
         }
-        self.merge(gpu, &partial, blocks * splits, p, outs)
+        self.merge(gpu, &partial, blocks * splits, header, outs)
     }
 
     /// As `in_windows`, from a copy in which the elements of an output lie next to each other.
@@ -272,7 +264,7 @@ impl Form {
         x: &View,
         kept: &Axes,
         reduced: &Axes,
-        p: &mut SmallVec<[u32; 64]>,
+        header: [usize; 9],
         outs: &[View],
     ) -> Result<()> {
         let memory = memory::allocate(gpu, x.numel() * x.dtype.size())?;
@@ -286,40 +278,52 @@ impl Form {
         let (mut rows, mut elements) = (Axes::default(), Axes::default());
         rows.add(outputs, count);
         elements.add(count, 1);
-        self.in_windows(gpu, &dense, &rows, &elements, p, outs, true)
+        self.in_windows(gpu, &dense, &rows, &elements, header, outs, true)
     }
 
-    fn encode(&self, gpu: &Gpu, stage: Stage, ends: Ends, p: &[u32], jobs: usize, windows: &[Window]) -> Result<()> {
-        let mut key = vec![self.kind as u32, self.from as u32, self.to as u32, u32::from(self.rows), stage as u32];
+    fn encode(
+        &self,
+        gpu: &Gpu,
+        stage: Stage,
+        ends: Ends,
+        p: &Parameters,
+        jobs: usize,
+        windows: &[Window],
+    ) -> Result<()> {
+        let mut key = vec![self.kind as u32, self.from as u32, self.to as u32, self.lanes as u32, stage as u32];
+        key.extend(p.key());
+        key.push(u32::MAX);
         let views = ends.views();
         key.extend(inline_key(&views));
-        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(stage, &ends))?;
-        let groups = Gpu::grid(if self.rows { jobs } else { jobs.div_ceil(WORKGROUP) });
-        let (buffers, mut parameters) = (ends.buffers(), p.to_vec());
+        let pipeline = gpu.pipeline((self.kind.name(), key), || self.text(gpu, stage, &ends, p))?;
+        let groups = rows::grid(jobs, self.lanes);
+        let (buffers, mut parameters) = (ends.buffers(), p.words().to_vec());
         inline::append(&mut parameters, views.iter().map(|v| v.inline));
         let launch = Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups };
         gpu.dispatch_windows(&launch, windows)
     }
 
-    fn text(&self, stage: Stage, ends: &Ends) -> (String, Vec<Access>) {
+    fn text(&self, gpu: &Gpu, stage: Stage, ends: &Ends, p: &Parameters) -> (String, Vec<Access>) {
         let compute = self.compute();
         let mut t = Text::new();
         t = match ends.from {
-            End::Partial(_) => t.scratch("partial_in", "Acc", Access::Read).line(
-                "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc { return merge(a, partial_in[o + i * P(0u)]); }",
-            ),
+            End::Partial(_) => t
+                .scratch("partial_in", "Acc", Access::Read)
+                .line("fn begin(o: u32) -> u32 { return o; }")
+                .line("fn take(a: Acc, at: u32, i: u32) -> Acc { return merge(a, partial_in[at + i * P(0u)]); }"),
             End::Tensor(x) => {
                 let nonzero = matches!(self.kind, Reduction::Any | Reduction::All | Reduction::CountNonzero)
                     || (self.to == DType::Bool && matches!(self.kind, Reduction::Sum | Reduction::Prod));
                 let read = if nonzero { DType::Bool } else { compute };
                 let index = if stage == Stage::Window { "i + P(11u)" } else { "i" };
                 let value = match nonzero {
-                    true => "select(0, 1, x_at(base + step_to(i)))",
-                    false => "x_at(base + step_to(i))",
+                    true => "select(0, 1, x_at(at + place5(i)))",
+                    false => "x_at(at + place5(i))",
                 };
-                t.operand("x", x, read).line(&format!(
-                    "fn take(a: Acc, o: u32, base: u32, i: u32) -> Acc {{ return fold(a, {value}, {index}); }}"
-                ))
+                let take = format!("return fold(a, {value}, {index});");
+                t.operand("x", x, read)
+                    .line("fn begin(o: u32) -> u32 { return place4(o); }")
+                    .line(&format!("fn take(a: Acc, at: u32, i: u32) -> Acc {{ {take} }}"))
             }
         };
         t = match (stage, ends.to) {
@@ -331,9 +335,10 @@ impl Form {
                 .scratch("partial_out", "Acc", Access::Write)
                 .line("fn emit(o: u32, job: u32, a: Acc) { partial_out[job] = a; }"),
         };
-        let header = if stage == Stage::Window { 12 } else { 9 };
-        let text = t.line(&format!("const ROWS = {};\nconst AXES = {header}u;", self.rows)).line(arithmetic(compute));
-        text.finish(&format!("{}{}{BODY}", self.definitions(compute), self.fold()))
+        let (fold, fields) = self.fold();
+        let frame = rows::frame(gpu, self.lanes, fields);
+        let text = t.line(&p.text()).line(arithmetic(compute));
+        text.finish(&format!("{}{fold}{frame}{BODY}", self.definitions(compute)))
     }
 
     /// The outputs and how an accumulator becomes them. P(8) is the number of elements.
@@ -366,15 +371,16 @@ impl Form {
         t.line(&format!("fn emit(o: u32, job: u32, a: Acc) {{ {lines} }}"))
     }
 
-    fn fold(&self) -> &'static str {
+    /// How elements are folded, and the fields of the accumulator.
+    fn fold(&self) -> (&'static str, &'static [&'static str]) {
         use Reduction::*;
         match self.kind {
-            Prod => PROD,
-            Max | Min | ArgMax | ArgMin | MaxIndex | MinIndex => EXTREMUM,
-            Var => VARIANCE,
-            LogSumExp => LOGSUMEXP,
-            Norm => NORM,
-            Sum | Mean | Any | All | CountNonzero => SUM,
+            Prod => (PROD, &["v"]),
+            Max | Min | ArgMax | ArgMin | MaxIndex | MinIndex => (EXTREMUM, &["v", "i"]),
+            Var => (VARIANCE, &["n", "mean", "m2"]),
+            LogSumExp => (LOGSUMEXP, &["top", "sum"]),
+            Norm => (NORM, &["v"]),
+            Sum | Mean | Any | All | CountNonzero => (SUM, &["v"]),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use super::device::Gpu;
 use super::encoder::Dispatch;
-use super::pipelines::Access;
-use super::rows::{self, Parameters, ROWS};
+use super::rows::{self, Parameters};
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -22,8 +21,8 @@ struct Frame {
 }
 
 impl Frame {
-    /// Parameters: rows, elements a row, each operand's stride along a row, where each one's axes stand.
-    fn new(operands: &[&View], dim: usize) -> Frame {
+    /// Parameters: rows, elements a row, each operand's stride along a row, each one's rows.
+    fn new(gpu: &Gpu, operands: &[&View], dim: usize) -> Frame {
         let first = operands[0];
         let rank = first.shape.len();
         let along = |x: &View| x.strides.get(dim).copied().unwrap_or(1);
@@ -38,7 +37,7 @@ impl Frame {
             parameters.point(2 + operands.len() + k, x.offset, &outer);
         }
         let across = along(first) != 1 && rows::dense_inside(&rows::axes(first, (0..rank).filter(|&d| d != dim)));
-        Frame { rows, n, lanes: rows::lanes(rows, n, across), parameters }
+        Frame { rows, n, lanes: rows::lanes(gpu, rows, n, across), parameters }
     }
 
     fn launch(
@@ -47,15 +46,19 @@ impl Frame {
         name: &'static str,
         operands: &[&View],
         log: bool,
-        text: impl FnOnce(Text) -> (String, Vec<Access>),
+        fields: &[&str],
+        text: impl FnOnce(Text) -> Text,
+        body: &str,
     ) -> Result<()> {
         if self.rows * self.n == 0 {
             return Ok(());
         }
         let mut key = vec![self.lanes as u32, u32::from(log)];
-        key.extend(operands.iter().map(|x| x.dtype as u32));
-        let constants = format!("const LANES = {}u;\nconst LOG = {log};", self.lanes);
-        let pipeline = gpu.pipeline((name, key), || text(Text::new().line(&constants)))?;
+        key.extend(operands.iter().map(|x| x.dtype as u32).chain(self.parameters.key()));
+        let pipeline = gpu.pipeline((name, key), || {
+            let constants = format!("const LOG = {log};\n{}", self.parameters.text());
+            text(Text::new().line(&constants)).finish(&format!("{}{body}", rows::frame(gpu, self.lanes, fields)))
+        })?;
         let buffers: SmallVec<[_; 4]> = operands.iter().map(|x| x.memory).collect();
         let (parameters, groups) = (self.parameters.words(), rows::grid(self.rows, self.lanes));
         gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters, groups })
@@ -64,16 +67,15 @@ impl Frame {
 
 pub fn forward(gpu: &Gpu, log: bool, dim: usize, x: &View, y: &View) -> Result<()> {
     let operands = [x, y];
-    Frame::new(&operands, dim).launch(gpu, "softmax", &operands, log, |t| {
-        let t = t.input("x", x.dtype, DType::F32).output("y", y.dtype, DType::F32);
-        t.finish(&format!("{ROWS}{FORWARD}"))
-    })
+    let text = |t: Text| t.input("x", x.dtype, DType::F32).output("y", y.dtype, DType::F32);
+    let frame = Frame::new(gpu, &operands, dim);
+    frame.launch(gpu, "softmax", &operands, log, &["top", "sum"], text, FORWARD)
 }
 
 pub fn gradient(gpu: &Gpu, log: bool, dim: usize, g: &View, y: &View, dx: &View) -> Result<()> {
     let operands = [g, y, dx];
-    Frame::new(&operands, dim).launch(gpu, "softmax_backward", &operands, log, |t| {
-        let t = t.input("g", g.dtype, DType::F32).input("y", y.dtype, DType::F32).output("dx", dx.dtype, DType::F32);
-        t.finish(&format!("{ROWS}{GRADIENT}"))
-    })
+    let text =
+        |t: Text| t.input("g", g.dtype, DType::F32).input("y", y.dtype, DType::F32).output("dx", dx.dtype, DType::F32);
+    let frame = Frame::new(gpu, &operands, dim);
+    frame.launch(gpu, "softmax_backward", &operands, log, &[], text, GRADIENT)
 }

@@ -1,4 +1,4 @@
-//! Every shader is valid WGSL without any extension, and can be written for Vulkan, Metal and DX12 — on a machine that has none
+//! Every shader is valid WGSL without any extension but subgroups, which not every device gets, and can be written for Vulkan, Metal and DX12 — on a machine that has none
 //! of them.
 //!
 //! The elementwise operators' shaders are made here, from every row of the table. Those of structured operators are
@@ -13,7 +13,7 @@ use crate::exec::program::{Code, Instr, Program};
 use crate::op::{Ew, Rule};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use smallvec::SmallVec;
 use std::path::{Path, PathBuf};
 
@@ -25,19 +25,33 @@ fn policies(checks: bool) -> BoundsCheckPolicies {
     BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: policy }
 }
 
+/// Whether a shader asks for more than any device has: those for devices without subgroups are not to mention them.
+fn uses_subgroups(module: &naga::Module) -> bool {
+    let of_subgroup = |a: &naga::FunctionArgument| {
+        matches!(a.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::SubgroupSize | naga::BuiltIn::SubgroupId)))
+    };
+    module.entry_points.iter().any(|e| e.function.arguments.iter().any(of_subgroup))
+}
+
 fn parse(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(&module)
-        .map_err(|e| e.emit_to_string(text))?;
+    let capabilities = if uses_subgroups(&module) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::SHUFFLE);
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
     Ok((module, info))
 }
 
 fn spirv((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<Vec<u32>, String> {
+    // What any Vulkan device has; more would have to be asked of it, as subgroups are.
+    let mut capabilities = vec![spv::Capability::Shader, spv::Capability::Matrix];
+    if uses_subgroups(module) {
+        capabilities.extend([spv::Capability::GroupNonUniform, spv::Capability::GroupNonUniformShuffle]);
+    }
     let options = spv::Options {
+        lang_version: if uses_subgroups(module) { (1, 3) } else { (1, 0) },
         flags: spv::WriterFlags::empty(),
-        // What any Vulkan device has; more would have to be asked of it.
-        capabilities: Some([spv::Capability::Shader, spv::Capability::Matrix].into_iter().collect()),
+        capabilities: Some(capabilities.into_iter().collect()),
         bounds_check_policies: policies(checks),
         force_loop_bounding: checks,
         emit_int_div_checks: checks,
@@ -61,7 +75,9 @@ fn metal((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<St
 }
 
 fn direct((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<String, String> {
-    let options = hlsl::Options { restrict_indexing: checks, force_loop_bounding: checks, ..Default::default() };
+    let shader_model = if uses_subgroups(module) { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
+    let options =
+        hlsl::Options { shader_model, restrict_indexing: checks, force_loop_bounding: checks, ..Default::default() };
     let pipeline = hlsl::PipelineOptions::default();
     let mut text = String::new();
     let made = hlsl::Writer::new(&mut text, &options, &pipeline)

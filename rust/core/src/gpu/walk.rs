@@ -8,6 +8,7 @@ use super::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
 use smallvec::SmallVec;
+use std::fmt::Write;
 
 const EACH: &str = include_str!("../../../../shaders/each.wgsl");
 const WORKGROUP: usize = 256;
@@ -50,6 +51,28 @@ impl Walk {
             p.push(*size as u32);
             p.extend(strides.iter().map(|&s| s as u32));
         }
+    }
+}
+
+impl Walk {
+    pub fn rank(&self) -> u32 {
+        self.dims.len() as u32
+    }
+
+    /// As `walk3` for two windows, without a loop: a function of this name for a walk that stands at this word.
+    pub fn unrolled(&self, name: &str, at: usize) -> String {
+        let mut t = format!("fn {name}(i: u32) -> vec2<u32> {{\n    var rest = i;\n");
+        let pair = |word: usize| format!("vec2<u32>(P({word}u), P({}u))", word + 1);
+        let _ = writeln!(t, "    var places = {};", pair(at + 1));
+        for d in (1..self.dims.len()).rev() {
+            let word = at + 4 * (d + 1);
+            let _ = writeln!(t, "    let q{d} = rest / P({word}u);");
+            let _ = writeln!(t, "    places += (rest - q{d} * P({word}u)) * {};\n    rest = q{d};", pair(word + 1));
+        }
+        if !self.dims.is_empty() {
+            let _ = writeln!(t, "    places += rest * {};", pair(at + 5));
+        }
+        t + "    return places;\n}\n"
     }
 }
 

@@ -23,14 +23,21 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/philox.wgsl"),
     include_str!("../../../../shaders/include/sampling.wgsl"),
     include_str!("../../../../shaders/include/walk.wgsl"),
-    include_str!("../../../../shaders/include/axes.wgsl"),
     include_str!("../../../../shaders/include/exp_sum.wgsl"),
+    include_str!("../../../../shaders/include/moments.wgsl"),
 ];
 
 /// What every kernel begins with: its parameters, `P(i)` being the i-th word.
 pub const PARAMETERS: &str = "\
 @group(0) @binding(0) var<uniform> parameters: array<vec4<u32>, 256>;
 fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
+";
+
+/// The same for parameters that come with a launch: 32 words at most.
+pub const IMMEDIATES: &str = "\
+struct Immediates { words: array<vec4<u32>, 8> }
+var<immediate> immediates: Immediates;
+fn P(i: u32) -> u32 { return immediates.words[i >> 2u][i & 3u]; }
 ";
 
 struct Item {

@@ -5,6 +5,7 @@ use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::pipelines::Access;
 use super::resize;
+use super::rows::{self, Parameters, WORKGROUP};
 use super::text::{Text, arithmetic, extremes};
 use super::view::View;
 use crate::dtype::DType;
@@ -28,12 +29,11 @@ const TAKE: &str = include_str!("../../../../shaders/window/take.wgsl");
 const PAD: &str = include_str!("../../../../shaders/window/pad.wgsl");
 const BLOCKS: &str = include_str!("../../../../shaders/blocks.wgsl");
 
-const WORKGROUP: usize = 256;
 /// Windows of at least this many elements are shared by a workgroup.
 const LARGE: usize = 512;
-/// The first vector of an operator's own parameters, and the word at which the leading dims begin.
+/// The first vector of an operator's own parameters, and the words of all vectors.
 const OWN: usize = 6;
-const LEADING: usize = 64;
+const HEADER: usize = 64;
 
 pub fn window(gpu: &Gpu, w: &Window, ins: &[View], outs: &[View]) -> Result<()> {
     let (x, y) = (&ins[0], &outs[0]);
@@ -96,15 +96,15 @@ impl<'a> Planes<'a> {
         self.own.push([first, d, h, w]);
     }
 
-    fn parameters(&self) -> Vec<u32> {
+    fn parameters(&self) -> Parameters {
         let leading = self.y.shape.len() - self.spatial;
-        let mut p: Vec<u32> = vec![0; LEADING];
-        let mut put = |k: usize, v: [u32; 4]| p[4 * k..4 * k + 4].copy_from_slice(&v);
+        let mut words = [0; HEADER];
+        let mut put = |k: usize, v: [u32; 4]| words[4 * k..4 * k + 4].copy_from_slice(&v.map(|w| w as usize));
         let with = |first: usize, axes: [usize; 3]| [first, axes[0], axes[1], axes[2]].map(|n| n as u32);
         let strides = |v: &View| volume(v.strides, self.spatial, 0);
-        put(0, [self.y.numel() as u32, leading as u32, 0, 0]);
-        put(1, with(self.x.offset, strides(self.x)));
-        put(2, self.z.map_or([0; 4], |z| with(z.offset, strides(z))));
+        put(0, [self.y.numel() as u32, 0, 0, 0]);
+        put(1, with(0, strides(self.x)));
+        put(2, self.z.map_or([0; 4], |z| with(0, strides(z))));
         put(3, with(0, strides(self.y)));
         put(4, with(0, self.input));
         put(5, with(0, self.output));
@@ -112,10 +112,13 @@ impl<'a> Planes<'a> {
             put(OWN + k, *v);
         }
         put(15, with(0, sizes(self.y, self.spatial)));
-        p.extend(self.y.shape[..leading].iter().map(|&n| n as u32));
-        for v in [self.x, self.z.unwrap_or(self.x), self.y] {
-            p.extend(v.strides[..leading].iter().map(|&n| n as u32));
+        let mut p = Parameters::new(&words);
+        p.point(4, self.x.offset, &rows::axes(self.x, 0..leading));
+        match self.z {
+            Some(z) => p.point(8, z.offset, &rows::axes(z, 0..leading)),
+            None => p.point(8, 0, &[]),
         }
+        p.point(12, 0, &rows::axes(self.y, 0..leading));
         p
     }
 
@@ -128,10 +131,11 @@ impl<'a> Planes<'a> {
         text: impl FnOnce(Text) -> Text,
         body: &str,
     ) -> Result<()> {
-        self.launch_as(gpu, name, key, text, body, false)
+        self.launch_as(gpu, name, key, text, body, None)
     }
 
-    /// As [`Planes::launch`]; with `shared` the body is that of a workgroup an element.
+    /// As [`Planes::launch`]; with `shared`, the fields of an accumulator, the body is that of a workgroup an
+    /// element.
     fn launch_as(
         &self,
         gpu: &Gpu,
@@ -139,20 +143,27 @@ impl<'a> Planes<'a> {
         mut key: Vec<u32>,
         text: impl FnOnce(Text) -> Text,
         body: &str,
-        shared: bool,
+        shared: Option<&[&str]>,
     ) -> Result<()> {
         let elements = self.y.numel();
         if elements == 0 {
             return Ok(());
         }
-        key.extend([self.x.dtype as u32, self.y.dtype as u32, u32::from(shared)]);
-        let main = if shared { SHARED } else { EACH };
-        let pipeline = gpu.pipeline((name, key), || text(Text::new()).finish(&format!("{body}{PLANES}{main}")))?;
+        let p = self.parameters();
+        key.extend([self.x.dtype as u32, self.y.dtype as u32, u32::from(shared.is_some()), self.spatial as u32]);
+        key.extend(p.key());
+        let places = format!("const FIRST = {}u;\n{}", 3 - self.spatial, p.text());
+        let main = match shared {
+            Some(fields) => format!("{}{SHARED}", rows::frame(gpu, WORKGROUP, fields)),
+            None => EACH.into(),
+        };
+        let pipeline =
+            gpu.pipeline((name, key), || text(Text::new().line(&places)).finish(&format!("{body}{PLANES}{main}")))?;
         let mut buffers = vec![self.x.memory];
         buffers.extend(self.z.map(|z| z.memory));
         buffers.push(self.y.memory);
-        let groups = Gpu::grid(if shared { elements } else { elements.div_ceil(WORKGROUP) });
-        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &self.parameters(), groups })
+        let groups = Gpu::grid(if shared.is_some() { elements } else { elements.div_ceil(WORKGROUP) });
+        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: p.words(), groups })
     }
 }
 
@@ -183,21 +194,37 @@ impl Planes<'_> {
         (0..3).map(length).product::<usize>() >= LARGE
     }
 
-    /// What finds windows, and what tells its variants apart.
-    fn finder(&self, sliding: bool) -> (&'static str, u32) {
+    /// What finds windows.
+    fn finder(&self, p: Option<&PoolParams>) -> Finder {
         // Products of two sizes have to fit a word, or are computed in two.
         let wide = (0..3).any(|a| (self.input[a] + 1) * (self.output[a] + 1) > u32::MAX as usize);
-        if sliding { (SLIDING, 0) } else { (ADAPTIVE, 1 + u32::from(wide)) }
+        let Some(p) = p else {
+            return Finder { body: ADAPTIVE, constants: format!("const WIDE = {wide};"), variant: u32::from(wide) };
+        };
+        let dilated = p.dilation.iter().any(|&d| d != 1);
+        let tiling = !dilated && p.kernel == p.stride;
+        Finder {
+            body: SLIDING,
+            constants: format!("const DILATED = {dilated};\nconst TILING = {tiling};"),
+            variant: 4 | u32::from(dilated) << 1 | u32::from(tiling),
+        }
     }
 }
 
+/// The text that finds windows, the constants that it needs, and what tells its variants apart.
+struct Finder {
+    body: &'static str,
+    constants: String,
+    variant: u32,
+}
+
 /// Arithmetic for windows that only look for elements.
-fn looking(t: Text, compute: DType, finder: u32) -> Text {
-    t.line(arithmetic(compute)).line(&format!("const WIDE = {};", finder == 2))
+fn looking(t: Text, compute: DType, finder: &Finder) -> Text {
+    t.line(arithmetic(compute)).line(&finder.constants)
 }
 
 /// Arithmetic for windows of averages.
-fn dividing(t: Text, compute: DType, finder: u32) -> Text {
+fn dividing(t: Text, compute: DType, finder: &Finder) -> Text {
     let (count, fixed, over) = match compute {
         DType::F32 => ("f32(n)", "bitcast<f32>(parameters[10].y)", "f_div(a, b)"),
         _ => ("vec2<u32>(n, 0u)", "parameters[10].zw", "i64_trunc_divide(a, b)"),
@@ -216,17 +243,24 @@ fn max(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, x: &View, outs: &[View
     };
     let mut planes = Planes { z: Some(&outs[1]), ..Planes::onward(spatial, x, &outs[0]) };
     planes.windows(p);
-    let (finder, variant) = planes.finder(p.is_some());
+    let finder = planes.finder(p);
     let text = |t: Text| {
         let exceeds = if compute == DType::F32 { "f_gt(a, b)" } else { "less(b, a)" };
         let t = t.input("x", x.dtype, compute).output("z", DType::I64, DType::I64).output("y", x.dtype, compute);
-        looking(t, compute, variant)
+        looking(t, compute, &finder)
             .line(&format!("fn exceeds(a: T, b: T) -> bool {{ return {exceeds}; }}"))
             .line(&format!("fn lowest() -> T {{ return {}; }}", extremes(compute).0))
     };
     let shared = planes.large(p);
     let body = if shared { MAX_SHARED } else { MAX };
-    planes.launch_as(gpu, "max_pool", vec![variant], text, &format!("{finder}{body}"), shared)
+    planes.launch_as(
+        gpu,
+        "max_pool",
+        vec![finder.variant],
+        text,
+        &format!("{}{body}", finder.body),
+        shared.then_some(&["v", "i"]),
+    )
 }
 
 fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &View) -> Result<()> {
@@ -234,12 +268,12 @@ fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &V
     let compute = sums(x.dtype);
     let mut planes = Planes { z: Some(z), ..Planes::backward(spatial, x, y) };
     planes.windows(p);
-    let (finder, variant) = planes.finder(p.is_some());
+    let finder = planes.finder(p);
     let text = |t: Text| {
         let t = t.input("x", x.dtype, compute).input("z", DType::I64, DType::I64).output("y", y.dtype, compute);
-        looking(t, compute, variant)
+        looking(t, compute, &finder)
     };
-    planes.launch(gpu, "max_pool_backward", vec![variant], text, &format!("{finder}{SPREAD}"))
+    planes.launch(gpu, "max_pool_backward", vec![finder.variant], text, &format!("{}{SPREAD}", finder.body))
 }
 
 fn take(gpu: &Gpu, spatial: usize, ins: &[View], y: &View) -> Result<()> {
@@ -265,20 +299,34 @@ fn average(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &V
     averages(&mut planes, p);
     let shared = planes.large(p.map(|p| &p.window));
     let body = if shared { AVERAGE_SHARED } else { AVERAGE };
-    averaging(gpu, &planes, p.is_some(), "avg_pool", body, shared)
+    averaging(gpu, &planes, p, "avg_pool", body, shared)
 }
 
 fn average_grad(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &View) -> Result<()> {
     let mut planes = Planes::backward(spatial, x, y);
     averages(&mut planes, p);
-    averaging(gpu, &planes, p.is_some(), "avg_pool_backward", AVERAGE_GRAD, false)
+    averaging(gpu, &planes, p, "avg_pool_backward", AVERAGE_GRAD, false)
 }
 
-fn averaging(gpu: &Gpu, planes: &Planes, sliding: bool, name: &'static str, body: &str, shared: bool) -> Result<()> {
+fn averaging(
+    gpu: &Gpu,
+    planes: &Planes,
+    p: Option<&AvgPoolParams>,
+    name: &'static str,
+    body: &str,
+    shared: bool,
+) -> Result<()> {
     let (x, y) = (planes.x.dtype, planes.y.dtype);
-    let (finder, variant) = planes.finder(sliding);
-    let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), variant);
-    planes.launch_as(gpu, name, vec![variant], text, &format!("{finder}{DIVISOR}{body}"), shared)
+    let finder = planes.finder(p.map(|p| &p.window));
+    let text = |t: Text| dividing(t.input("x", x, sums(x)).output("y", y, sums(x)), sums(x), &finder);
+    planes.launch_as(
+        gpu,
+        name,
+        vec![finder.variant],
+        text,
+        &format!("{}{DIVISOR}{body}", finder.body),
+        shared.then_some(&["v"]),
+    )
 }
 
 fn pad(gpu: &Gpu, p: &PadParams, grad: bool, x: &View, y: &View) -> Result<()> {

@@ -1,0 +1,203 @@
+"""The benchmarks' programs: their options, their refusals, their cases; and a run of every GPU case with tiny sizes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import corten
+import pytest
+
+os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+PROGRAMS = ["bench_overhead", "compare_burn", "gpu"]
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Imports a program, or what programs share, from the folder of the benchmarks."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+@pytest.fixture
+def debug_build(monkeypatch):
+    monkeypatch.setattr(corten._core, "build_profile", lambda: "debug")
+
+
+def test_every_program_is_known():
+    shared = {"harness", "gpu_cases"}
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_tell_their_options(name):
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--rounds" in done.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_refuse_a_debug_build(name, program, debug_build, monkeypatch):
+    module = program(name)
+    monkeypatch.setattr(sys, "argv", [name])
+    with pytest.raises(SystemExit, match="debug build"):
+        module.main(module.cases, module.__file__, {}) if name == "bench_overhead" else module.main()
+
+
+def test_a_busy_machine_is_refused_unless_the_run_is_dry(program, monkeypatch):
+    compare = program("compare_burn")
+    built = []
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    monkeypatch.setattr(compare, "build_burn", lambda shaders: built.append(shaders))
+    monkeypatch.setattr(compare, "on_software", lambda: False)
+    monkeypatch.setattr(compare, "refuse_debug_build", lambda: None)
+    monkeypatch.setattr(compare, "compare", lambda options: "| a table |")
+    monkeypatch.setattr(sys, "argv", ["compare_burn", "--max-load=8"])
+    with pytest.raises(SystemExit, match=r"load is 9\.00, above 8"):
+        compare.main()
+    assert not built
+    monkeypatch.setattr(sys, "argv", ["compare_burn", "--max-load=8", "--dry-run"])
+    compare.main()
+    assert built == ["spirv"]
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("compare_burn", ["--write", "--dry-run"]),
+        ("compare_burn", ["--write", "--smoke"]),
+        ("gpu", ["--write", "--scale=tiny"]),
+        ("gpu", ["--write", "--cases=softmax"]),
+    ],
+)
+def test_numbers_that_mean_nothing_are_not_written_down(name, options, program):
+    with pytest.raises(SystemExit):
+        program(name).parse_arguments(options)
+
+
+def test_tables_are_written_between_their_markers_alone(program, tmp_path):
+    harness = program("harness")
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- gpu -->\nold\n<!-- /gpu -->\nafter\n")
+    harness.write_between_markers("gpu", harness.table(["case", "time"], [["a", "1 s"]]), page)
+    table = "| case | time |\n| ---- | ---: |\n| a    |  1 s |"
+    assert page.read_text() == f"before\n<!-- gpu -->\n\n{table}\n\n<!-- /gpu -->\nafter\n"
+    with pytest.raises(SystemExit, match="no place marked burn"):
+        harness.write_between_markers("burn", "text", page)
+
+
+def test_the_page_has_a_place_for_every_table(program):
+    text = program("harness").PAGE.read_text(encoding="utf-8")
+    for name in ("gpu", "burn"):
+        assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
+
+
+def test_programs_take_turns_and_medians_are_shown(program):
+    harness = program("harness")
+    commands = {name: [sys.executable, "-c", f"print('noise'); print('{{\"{name}\": 1.5}}')"] for name in "ab"}
+    assert list(harness.rounds(commands, 2)) == 2 * [("a", [{"a": 1.5}]), ("b", [{"b": 1.5}])]
+    assert harness.medians([{"x": 3.0}, {"x": 1.0}, {"x": 2.0}]) == {"x": 2.0}
+
+
+def test_the_gpu_cases_are_complete(program):
+    cases = program("gpu_cases").cases("full")
+    names = {f"{case.group} {case.name}" for case in cases}
+    assert len(names) == len(cases)
+    wanted = []
+    for dtype in ("float32", "float16"):
+        wanted += [f"matmul {n} x {n} x {n}, {dtype}" for n in (256, 512, 1024, 2048, 4096)]
+        wanted += [f"matmul skinny 1024 x 64 x 1024, {dtype}", f"matmul matrix 4096 x 4096 by vector, {dtype}"]
+        wanted += [f"matmul batched 64 of 256 x 256 x 256, {dtype}"]
+        for what in ("forward", "forward and backward"):
+            wanted += [f"attention 4x8x512x64{causal}, {dtype}, {what}" for causal in ("", ", causal")]
+    for what in ("forward", "backward"):
+        wanted += [
+            f"convolution 3x3, 4x64x56x56 to 64, {what}",
+            f"convolution 1x1, 8x256x28x28 to 64, {what}",
+            f"convolution 3x3 stride 2, 8x128x28x28 to 256, {what}",
+            f"convolution 7x7 stem, 4x3x224x224 to 64, {what}",
+            f"convolution depthwise 3x3, 8x256x28x28 to 256, {what}",
+        ]
+    passes = [
+        "clone",
+        "x + y",
+        "relu(2 * x + y)",
+        "gelu",
+        "softmax of rows",
+        "layer_norm of rows",
+        "sum of rows",
+        "x + y.T",
+    ]
+    wanted += [f"memory {name}, 8192 x 8192" for name in passes]
+    wanted += [
+        "training step 784-128-10, batch 32, Adam",
+        "training step 12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW",
+        "training step CNN on 28 x 28, batch 64, Adam",
+    ]
+    assert names == set(wanted)
+
+
+def test_tiny_sizes_are_of_the_same_cases(program):
+    gpu_cases = program("gpu_cases")
+    full, tiny = gpu_cases.cases("full"), gpu_cases.cases("tiny")
+    assert [(case.group, case.unit, case.dtype) for case in full] == [
+        (case.group, case.unit, case.dtype) for case in tiny
+    ]
+    assert all(small.work <= large.work for small, large in zip(tiny, full))
+
+
+def test_work_is_counted_as_the_plain_algorithm_needs_it(program):
+    work = {case.name: case.work for case in program("gpu_cases").cases("full")}
+    assert work["4096 x 4096 x 4096, float32"] == 2 * 4096**3
+    assert work["7x7 stem, 4x3x224x224 to 64, forward"] == 2 * 4 * 64 * 112 * 112 * 3 * 49
+    assert work["depthwise 3x3, 8x256x28x28 to 256, backward"] == 2 * 2 * 8 * 256 * 28 * 28 * 9
+    assert work["4x8x512x64, causal, float16, forward"] == 4 * 4 * 8 * 512 * 512 * 64 / 2
+
+
+def test_a_case_that_fails_leaves_its_error_and_the_run_goes_on(program):
+    gpu, case = program("gpu"), program("gpu_cases").Case
+
+    def refused(module):
+        raise RuntimeError("not today")
+
+    gone = gpu.measure(case("g", "n", refused, 1.0), [gpu.Side("corten", corten)], 2, gpu.Clock(1.0, 2))
+    assert gone.errors == {"corten": "RuntimeError: not today"} and gone.median("corten") is None
+    assert gpu.row_of(gone, {})[:2] == ["n", "error"]
+
+
+def test_burn_is_no_part_of_the_package():
+    root = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    assert not [member for member in root if "burn" in member]
+    assert "workspace" in tomllib.loads((BENCHMARKS / "burn" / "Cargo.toml").read_text())
+    ours = {package["name"] for package in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
+    assert "burn" not in ours
+    theirs = {package["name"] for package in tomllib.loads((BENCHMARKS / "burn" / "Cargo.lock").read_text())["package"]}
+    assert {"burn", "corten-bench-burn"} <= theirs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
+def test_every_gpu_case_runs(tmp_path, program):
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "gpu.py"),
+        "--scale=tiny",
+        "--rounds=2",
+        f"--json={tmp_path / 'gpu.json'}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    measured = [case["case"] for case in found["cases"] if case["group"] != "peak"]
+    assert measured == [case.name for case in program("gpu_cases").cases("tiny")]
+    assert all(len(case["seconds"]["corten"]) == 2 and not case["errors"] for case in found["cases"])
+    assert found["peaks"]["byte"] > 0 and found["peaks"]["flop"] > 0
