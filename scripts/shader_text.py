@@ -24,6 +24,7 @@ fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
 WORKGROUP = 256
 MOST_ACROSS = 32768
 LANES = "xyzw"
+ALL = slice(None)
 float16, float32 = np.dtype(np.float16), np.dtype(np.float32)
 boolean, int32, int64 = np.dtype(np.bool_), np.dtype(np.int32), np.dtype(np.int64)
 
@@ -292,6 +293,42 @@ class Kernel:
     def launch(self, workgroups: int) -> None:
         across = max(1, min(int(workgroups), MOST_ACROSS))
         self.workgroups = across, -(-int(workgroups) // across)
+
+    def set(self, slot: int, value) -> None:
+        """Changes a word of the parameters."""
+        self.parameters[slot : slot + 1] = words_of([value])
+
+    def place(self, slot: int, a: np.ndarray | None, dims: slice | list[int] = ALL) -> None:
+        """The functions of a window, some dims of an array, whose offset is a word that the parameters have already.
+
+        `placeN(i)` is where element i of window N lies. `enterN(i)` splits i into the run of the innermost axis and the
+        position in it, `moveN(at, by)` goes on by as much as `by` was split from, `foundN(at)` is where that lies.
+        """
+        axes = [] if a is None else list(zip(*(np.array(x)[dims].tolist() for x in (a.shape, strides_of(a)))))
+        self.set(slot, 0 if a is None else offset_of(a))
+        self.axes(slot, axes)
+
+    def axes(self, slot: int, axes: list[tuple[int, int]]) -> None:
+        """As `place`, for sizes and strides."""
+        words = [f"P({len(self.parameters) + k}u)" for k in range(2 * len(axes))]
+        self.words(axes)
+        pairs = list(zip(words[::2], words[1::2]))
+
+        def steps(rest: str, pairs: list) -> list[str]:
+            lines = [f"    var rest = {rest};", f"    var place = P({slot}u);"]
+            for size, stride in reversed(pairs[1:]):
+                lines += [f"    place += rest % {size} * {stride};", f"    rest = rest / {size};"]
+            return lines + [f"    place += rest * {stride};" for _, stride in pairs[:1]]
+
+        self.line(f"fn place{slot}(i: u32) -> u32 {{", *steps("i", pairs), "    return place;\n}")
+        inner = f" + at.y * {pairs[-1][1]}" if pairs else ""
+        self.line(
+            f"fn found{slot}(at: vec2<u32>) -> u32 {{", *steps("at.x", pairs[:-1]), f"    return place{inner};\n}}"
+        )
+        size = pairs[-1][0] if len(pairs) > 1 else "0xffffffffu"
+        self.function(f"enter{slot}(i: u32) -> vec2<u32>", f"vec2<u32>(i / {size}, i % {size})")
+        carried = f"at.x + by.x + (at.y + by.y) / {size}, (at.y + by.y) % {size}"
+        self.function(f"move{slot}(at: vec2<u32>, by: vec2<u32>) -> vec2<u32>", f"vec2<u32>({carried})")
 
     def scratch(self, name: str, element: str, start: np.ndarray) -> None:
         """A buffer that is read, of values of a type that the text or WGSL defines."""

@@ -210,7 +210,9 @@ def begin(k: Kernel, size: int, case: str, wanted: str, dtype, layout: str, wide
 def tiled(k: Kernel, problem: Problem, tile: tuple, wide: list[bool]) -> None:
     rows, columns, depth, r, c = tile
     flags = problem.flags
-    k.constants(ROWS=rows, COLUMNS=columns, DEPTH=depth, R=r, C=c, A_WIDE=wide[0], Y_WIDE=wide[1])
+    k.constants(
+        ROWS=rows, COLUMNS=columns, DEPTH=depth, R=r, C=c, STEPS=4 if wide[0] else 1, A_WIDE=wide[0], Y_WIDE=wide[1]
+    )
     k.constants(A_ALONG=bool(flags & 1), B_ALONG=bool(flags & 2))
     tiles = -(-problem.rows // rows) * -(-math.prod(problem.columns) // columns)
     k.launch(tiles * problem.groups * problem.phase_count)
@@ -254,6 +256,12 @@ def stepped(k: Kernel, size: int, case: str, wanted: str, layout: str) -> None:
 @kernel(*STEPPED, name="conv/stepped by dtype", dtype=[np.float16, np.int32, np.int64], size=0)
 def stepped_by_dtype(k: Kernel, size: int, dtype) -> None:
     tiled(k, begin(k, size, "broad", "y", dtype, "dense"), (32, 128, 4, 8, 8), [False, False])
+
+
+@kernel(*STEPPED, name="conv/stepped in fours", dtype=[np.float32, np.float16, np.int64], size=0)
+def stepped_in_fours(k: Kernel, size: int, dtype) -> None:
+    problem = begin(k, size, "unpadded", "y", dtype, "dense", [True, True])
+    tiled(k, problem, (16, 32, 4, 4, 4), [True, True])
 
 
 @kernel("conv/terms", "conv/each", shared=[False, True], wanted=WANTED, layout=["dense", "last"], size=0)

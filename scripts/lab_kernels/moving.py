@@ -30,10 +30,10 @@ def copy(k: Kernel, size: int, dtype, number: bool) -> None:
     k.result("y", "u32", want)
     read = "vec2<u32>(x[2u * i], x[2u * i + 1u])" if long else "vec2<u32>(x[i], 0u)"
     write = "y[2u * i] = v.x; y[2u * i + 1u] = v.y;" if long else "y[i] = v.x;"
-    k.function("fetch(i: u32) -> vec2<u32>", "vec2<u32>(P(4u), P(5u))" if number else read)
+    k.function("fetch(i: u32) -> vec2<u32>", "vec2<u32>(P(1u), P(2u))" if number else read)
     k.line(f"fn store(i: u32, v: vec2<u32>) {{ {write} }}")
-    k.each(x.size, 2, offset_of(want), offset_of(x), 7 if long else want.dtype.type(7), 0)
-    k.words(x.shape, strides_of(want), strides_of(x))
+    k.function("places(i: u32) -> vec2<u32>", "walk3(i, 3u).xy")
+    k.each(x.size, 7 if long else want.dtype.type(7), 0, walk(x.shape, want, x))
 
 
 @kernel("each", "arange", dtype=[np.int64, np.float32])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,12 +16,12 @@ from shader_text import (
     float32,
     int64,
     kernel,
-    offset_of,
     room_for,
     strided,
     strides_of,
 )
 
+from .frames import launch_rows, row_kernel
 from .products import sum_dtype
 
 SPATIAL = 3
@@ -29,11 +30,12 @@ EACH = ("window", "window/each")
 
 @dataclass
 class Windows:
-    """Which inputs each output of an axis reads, and the vectors from 6 on that say so to a kernel."""
+    """Which inputs each output of an axis reads, and what says so to a kernel."""
 
     taps: list[list[list[int]]]
-    own: list
     padded: list[list[int]]
+    own: list
+    constants: dict
 
     @property
     def out(self) -> tuple:
@@ -45,30 +47,61 @@ class Windows:
             yield at, (..., *np.ix_(*(taps[o] for taps, o in zip(self.taps, at))))
 
 
-def sliding(size: tuple, dilated: bool) -> Windows:
-    kernel, stride, padding, dilation = (2, 3, 2), (1, 2, 3), (1, 1, 0), (1, 2, 1) if dilated else (1, 1, 1)
+# Sliding windows by kernel, stride, padding and dilation; adaptive ones by their number.
+SLIDING = {
+    "dilated": ((2, 3, 2), (1, 2, 3), (1, 1, 0), (1, 2, 1)),
+    "overlapping": ((2, 3, 3), (1, 2, 2), (1, 1, 0), (1, 1, 1)),
+    "tiling": ((2, 2, 3), (2, 2, 3), (0, 1, 1), (1, 1, 1)),
+    "flat": ((1, 3, 2), (1, 2, 3), (0, 1, 0), (1, 1, 1)),
+}
+ADAPTIVE = {"adaptive": (3, 4, 5), "adaptive flat": (1, 4, 5)}
+WAYS = [*SLIDING, *ADAPTIVE]
+
+
+def finder(way: str) -> str:
+    return "window/sliding" if way in SLIDING else "window/adaptive"
+
+
+def windows_of(way: str, size: int) -> tuple[tuple, Windows]:
+    """The sizes of planes, and the windows over them."""
+    sizes = (1 if "flat" in way else 4, 7, size)
+    if way in ADAPTIVE:
+        axes = zip(sizes, ADAPTIVE[way])
+        taps = [[list(range(o * n // m, -(-(o + 1) * n // m))) for o in range(m)] for n, m in axes]
+        return sizes, Windows(taps, [], [], dict(WIDE="flat" in way))
+    kernel_, stride, padding, dilation = SLIDING[way]
     taps, padded = [], []
-    for n, q, s, p, d in zip(size, kernel, stride, padding, dilation):
+    for n, q, s, p, d in zip(sizes, kernel_, stride, padding, dilation):
         starts = range(0, n + 2 * p - d * (q - 1), s)
         taps.append([[i - p for i in range(f, f + q * d, d) if 0 <= i - p < n] for f in starts])
         padded.append([min(f + q, n + 2 * p) - f for f in starts])
-    return Windows(taps, [0, kernel, 0, stride, 0, padding, 0, dilation], padded)
+    constants = dict(DILATED=way == "dilated", TILING=way == "tiling")
+    return sizes, Windows(taps, padded, [0, kernel_, 0, stride, 0, padding, 0, dilation], constants)
 
 
-def adaptive(size: tuple, out: tuple) -> Windows:
-    taps = [[list(range(o * n // m, -(-(o + 1) * n // m))) for o in range(m)] for n, m in zip(size, out)]
-    return Windows(taps, [], [])
+def over_windows(*bodies: str, ways: list[str] = WAYS, **variants: Iterable) -> Callable:
+    """Registers a kernel for several kinds of windows."""
+
+    def add(fill: Callable[..., None]) -> Callable[..., None]:
+        for way in ways:
+            name = f"{bodies[-1]} {way}"
+            kernel(finder(way), *bodies, *EACH, name=name, **variants)(partial(fill, way=way))
+        return fill
+
+    return add
 
 
 def plane_words(k: Kernel, x: np.ndarray, z: np.ndarray | None, y: np.ndarray, sizes: tuple, own: list) -> None:
     """The parameters; `sizes` are those of the operator's input and of its output."""
     leading = y.ndim - SPATIAL
-    k.words(y.size, leading, 0, 0, offset_of(x), strides_of(x)[leading:])
-    k.words([0] * 4 if z is None else [offset_of(z), strides_of(z)[leading:]])
-    k.words(0, strides_of(y)[leading:], 0, sizes[0], 0, sizes[1], own)
-    k.words([0] * (60 - len(k.parameters)), 0, y.shape[leading:], y.shape[:leading])
-    for a in (x, x if z is None else z, y):
-        k.words(strides_of(a)[:leading])
+    k.words(y.size, [0] * 3)
+    for a in (x, z, y):
+        k.words(0, [0] * 3 if a is None else strides_of(a)[leading:])
+    k.words(0, sizes[0], 0, sizes[1], own)
+    k.words([0] * (60 - len(k.parameters)), 0, y.shape[leading:])
+    for slot, a in ((4, x), (8, z), (12, y)):
+        k.place(slot, a, slice(leading))
+    k.line(f"const FIRST = {1 if sizes[0][0] == sizes[1][0] == 1 else 0}u;")
 
 
 def each(k: Kernel, x: np.ndarray, y: np.ndarray, sizes: tuple, own: list, z: np.ndarray | None = None) -> None:
@@ -83,14 +116,6 @@ def sums(dtype) -> np.dtype:
 
 def planes(k: Kernel, size: int, dtype) -> np.ndarray:
     return strided(k.values(dtype, 2, 3, 4, 7, size))
-
-
-# How windows are found: the body that does it, and whether sliding ones skip inputs.
-FINDERS = {"window/sliding": True, "window/adaptive": False}
-
-
-def windows_of(finder: str, size: tuple, dilated: bool = True) -> Windows:
-    return sliding(size, dilated) if finder == "window/sliding" else adaptive(size, (3, 4, 5))
 
 
 def greatest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
@@ -108,68 +133,45 @@ def greatest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     return values, places
 
 
-def looking(k: Kernel, dtype, wide: bool = False) -> None:
-    """What maxima need."""
-    dtype = np.dtype(dtype)
-    compute = sum_dtype(dtype)
-    k.arithmetic(compute)
-    k.constants(WIDE=wide)
-    k.function("exceeds(a: T, b: T) -> bool", "f_gt(a, b)" if dtype.kind == "f" else "less(b, a)")
-    k.function("lowest() -> T", extremes(dtype)[0])
-
-
-def maxima(k: Kernel, x: np.ndarray, windows: Windows, wide: bool) -> None:
+def maxima(k: Kernel, size: int, dtype, way: str) -> tuple:
+    """What maxima need; the arrays and the sizes."""
+    sizes, windows = windows_of(way, size)
+    x = strided(k.values(dtype, 2, 3, *sizes))
+    if x.dtype.kind == "f":
+        x[0, 1, 0, 3:5, 4:6] = np.nan
+        x[1, 1] = 0.5
     values, places = (room_for(a) for a in greatest(x, windows))
     compute = sum_dtype(x.dtype)
     k.input("x", x, compute)
     k.output("z", places, int64)
     k.output("y", values, compute)
-    looking(k, x.dtype, wide)
-    each(k, x, values, (x.shape[2:], windows.out), windows.own, places)
+    k.arithmetic(compute)
+    k.constants(**windows.constants)
+    k.function("exceeds(a: T, b: T) -> bool", "f_gt(a, b)" if compute == float32 else "less(b, a)")
+    k.function("lowest() -> T", extremes(x.dtype)[0])
+    return x, values, (sizes, windows.out), windows.own, places
 
 
-@kernel(
-    "window/sliding", "window/max", *EACH, name="window/max sliding", dtype=[np.float16, np.float32, np.int32, np.int64]
-)
-def max_sliding(k: Kernel, size: int, dtype) -> None:
-    x = planes(k, size, dtype)
-    if x.dtype.kind == "f":
-        x[0, 1, 2, 3:5, 4:6] = np.nan
-        x[1, 1] = 0.5
-    maxima(k, x, sliding(x.shape[2:], True), False)
+@over_windows("window/max", dtype=[np.float16, np.float32, np.int32, np.int64])
+def max_(k: Kernel, size: int, dtype, way: str) -> None:
+    each(k, *maxima(k, size, dtype, way))
 
 
-@kernel("window/adaptive", "window/max", *EACH, name="window/max adaptive", wide=[False, True])
-def max_adaptive(k: Kernel, size: int, wide: bool) -> None:
-    x = planes(k, size, np.float32)
-    maxima(k, x, adaptive(x.shape[2:], (3, 4, 5)), wide)
-
-
-def spread(k: Kernel, size: int, finder: str) -> None:
-    x = planes(k, size, np.float32)
-    windows = windows_of(finder, x.shape[2:])
-    places = strided(greatest(x, windows)[1])
+@over_windows("window/spread")
+def spread(k: Kernel, size: int, way: str) -> None:
+    sizes, windows = windows_of(way, size)
+    places = strided(greatest(k.values(np.float32, 2, 3, *sizes), windows)[1])
     g = strided(k.values(np.float32, *places.shape))
-    want = np.zeros((2, 3, math.prod(x.shape[2:])), np.float32)
+    want = np.zeros((2, 3, math.prod(sizes)), np.float32)
     for leading in np.ndindex(2, 3):
         np.add.at(want[leading], places[leading].ravel(), g[leading].ravel())
-    want = room_for(want.reshape(x.shape))
+    want = room_for(want.reshape(2, 3, *sizes))
     k.input("x", g)
     k.input("z", places)
     k.output("y", want, tolerance=1e-5)
     k.arithmetic(np.float32)
-    k.constants(WIDE=False)
-    each(k, g, want, (x.shape[2:], windows.out), windows.own, places)
-
-
-@kernel("window/sliding", "window/spread", *EACH, name="window/spread sliding")
-def spread_sliding(k: Kernel, size: int) -> None:
-    spread(k, size, "window/sliding")
-
-
-@kernel("window/adaptive", "window/spread", *EACH, name="window/spread adaptive")
-def spread_adaptive(k: Kernel, size: int) -> None:
-    spread(k, size, "window/adaptive")
+    k.constants(**windows.constants)
+    each(k, g, want, (sizes, windows.out), windows.own, places)
 
 
 @kernel("window/take", *EACH, name="window/take", dtype=[np.float16, np.int64])
@@ -198,51 +200,80 @@ def over(sum_: np.ndarray, divisor) -> np.ndarray:
     return sum_ / divisor if sum_.dtype.kind == "f" else (np.sign(sum_) * (abs(sum_) // divisor)).astype(sum_.dtype)
 
 
-def dividing(k: Kernel, x: np.ndarray, kind: str) -> list:
-    """What averages need, and the vector that says what they are divided by."""
-    compute = sums(x.dtype)
+def averages(k: Kernel, dtype, kind: str, windows: Windows) -> list:
+    """What averages need, and their vectors."""
+    compute = sums(dtype)
     k.arithmetic(compute)
-    k.constants(WIDE=False)
+    k.constants(**windows.constants)
     float_ = compute == float32
     k.function("of_count(n: u32) -> T", "f32(n)" if float_ else "vec2<u32>(n, 0u)")
     k.function("fixed_divisor() -> T", "bitcast<f32>(parameters[10].y)" if float_ else "parameters[10].zw")
     k.function("over(a: T, b: T) -> T", "f_div(a, b)" if float_ else "i64_trunc_divide(a, b)")
-    return [KINDS[kind], float(FIXED), FIXED, 0]
+    return [*windows.own, KINDS[kind], float(FIXED), FIXED, 0] if windows.own else []
 
 
-def average(k: Kernel, size: int, dtype, kind: str, finder: str) -> None:
-    x = planes(k, size, dtype)
-    windows, wide = windows_of(finder, x.shape[2:], dilated=False), sums(dtype)
+def means(k: Kernel, size: int, dtype, kind: str, way: str) -> tuple:
+    """The arrays, sizes and vectors of averages."""
+    sizes, windows = windows_of(way, size)
+    x, wide = strided(k.values(dtype, 2, 3, *sizes)), sums(dtype)
     want, by = np.zeros((2, 3, *windows.out), wide), divisors(windows, kind)
     for at, window in windows.outputs():
         want[(..., *at)] = over(x[window].astype(wide).sum((-3, -2, -1)), by[at])
     want = room_for(want.astype(dtype))
     k.input("x", x, wide)
     k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
-    fixed = dividing(k, x, kind)
-    each(k, x, want, (x.shape[2:], windows.out), windows.own + fixed if windows.own else [])
+    return x, want, (sizes, windows.out), averages(k, dtype, kind, windows)
 
 
-def average_grad(k: Kernel, size: int, dtype, kind: str, finder: str) -> None:
-    shape, wide = (2, 3, 4, 7, size), sums(dtype)
-    windows = windows_of(finder, shape[2:], dilated=False)
-    g = strided(k.values(dtype, 2, 3, *windows.out) * 5)
-    want, by = np.zeros(shape, wide), divisors(windows, kind)
+def average(k: Kernel, size: int, dtype, kind: str, way: str) -> None:
+    each(k, *means(k, size, dtype, kind, way))
+
+
+def average_grad(k: Kernel, size: int, dtype, kind: str, way: str) -> None:
+    sizes, windows = windows_of(way, size)
+    g, wide = strided(k.values(dtype, 2, 3, *windows.out) * 5), sums(dtype)
+    want, by = np.zeros((2, 3, *sizes), wide), divisors(windows, kind)
     for at, window in windows.outputs():
         want[window] += over(g[(..., *at)].astype(wide), by[at])[..., None, None, None]
     want = room_for(want.astype(dtype))
     k.input("x", g, wide)
     k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
-    fixed = dividing(k, g, kind)
-    each(k, g, want, (shape[2:], windows.out), windows.own + fixed if windows.own else [])
+    each(k, g, want, (sizes, windows.out), averages(k, dtype, kind, windows))
 
 
-for finder in FINDERS:
-    kinds = list(KINDS) if finder == "window/sliding" else ["inputs"]
-    for body, fill in (("window/average", average), ("window/average_grad", average_grad)):
-        bodies = (finder, "window/divisor", body, *EACH)
-        name, dtypes = f"{body} {finder.split('/')[1]}", [np.float16, np.float32, np.int64]
-        kernel(*bodies, name=name, dtype=dtypes, kind=kinds)(partial(fill, finder=finder))
+DTYPES = [np.float16, np.float32, np.int64]
+for body, fill in (("window/average", average), ("window/average_grad", average_grad)):
+    over_windows("window/divisor", body, ways=["overlapping", "tiling", "flat"], dtype=DTYPES, kind=list(KINDS))(fill)
+    over_windows("window/divisor", body, ways=list(ADAPTIVE), dtype=DTYPES, kind=["inputs"])(fill)
+
+SHARED = {"tree": [256], "subgroups": [256]}
+
+
+def shared(*bodies: str, fields: list[str], **variants: Iterable) -> Callable:
+    """Registers a kernel whose windows are a workgroup's work each."""
+
+    def add(fill: Callable[..., None]) -> Callable[..., None]:
+        for way in ("dilated" if "max" in bodies[-1] else "overlapping", "adaptive"):
+            own = finder(way), *bodies, "window", "window/shared"
+            name = f"{bodies[-1]} {way}"
+            row_kernel(*own, name=name, fields=fields, lanes=SHARED, **variants)(partial(fill, way=way))
+        return fill
+
+    return add
+
+
+@shared("window/max_shared", fields=["v", "i"], dtype=[np.float32, np.int64])
+def max_shared(k: Kernel, size: int, lanes: int, dtype, way: str) -> None:
+    x, y, sizes, own, z = maxima(k, size, dtype, way)
+    plane_words(k, x, z, y, sizes, own)
+    launch_rows(k, y.size, lanes)
+
+
+@shared("window/divisor", "window/average_shared", fields=["v"], dtype=[np.float32, np.int64])
+def average_shared(k: Kernel, size: int, lanes: int, dtype, way: str) -> None:
+    x, y, sizes, own = means(k, size, dtype, "inputs", way)
+    plane_words(k, x, None, y, sizes, own)
+    launch_rows(k, y.size, lanes)
 
 
 def padded_places(size: tuple, mode: str, left: tuple, right: tuple) -> np.ndarray:
