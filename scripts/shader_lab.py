@@ -150,13 +150,18 @@ def in_words(a: np.ndarray) -> bytes:
 
 
 def worst_error(got: np.ndarray, want: np.ndarray) -> float:
-    """The largest difference, relative to what is wanted where that is larger than 1; NaN equals NaN."""
+    """The largest difference: of floats relative to what is wanted, or where that is small to its root mean square.
+
+    NaN equals NaN.
+    """
     if want.dtype.kind != "f":
-        a, b = (x.astype(np.int64) for x in (got, want))
-        return float(np.abs(a - b).max(initial=0))
+        wrong = got != want
+        return float(max((abs(int(a) - int(b)) for a, b in zip(got[wrong], want[wrong])), default=0))
     a, b = (x.astype(np.float64) for x in (got, want))
+    finite = b[np.isfinite(b)]
+    typical = float(np.sqrt((finite**2).mean())) if finite.any() else 1.0
     with np.errstate(invalid="ignore"):
-        differ = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b) / np.maximum(1, np.abs(b)))
+        differ = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b) / np.maximum(typical, np.abs(b)))
     return float(np.where(np.isnan(differ), np.inf, differ).max(initial=0))
 
 
