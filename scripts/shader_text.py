@@ -298,18 +298,20 @@ class Kernel:
         """Changes a word of the parameters."""
         self.parameters[slot : slot + 1] = words_of([value])
 
-    def place(self, slot: int, a: np.ndarray | None, dims: slice | list[int] = ALL) -> None:
-        """The functions of a window, some dims of an array, whose offset is a word that the parameters have already.
+    def place(self, slot: int, a: np.ndarray | None, dims: slice | list[int] = ALL, offset: int | None = None) -> None:
+        """The functions of a window: some dims of an array, from its first element or an offset on.
 
+        Its number is that of a word which the parameters have already, for the offset.
         `placeN(i)` is where element i of window N lies. `enterN(i)` splits i into the run of the innermost axis and the
         position in it, `moveN(at, by)` goes on by as much as `by` was split from, `foundN(at)` is where that lies.
         """
         axes = [] if a is None else list(zip(*(np.array(x)[dims].tolist() for x in (a.shape, strides_of(a)))))
-        self.set(slot, 0 if a is None else offset_of(a))
-        self.axes(slot, axes)
+        begin = 0 if a is None else offset_of(a)
+        self.axes(slot, axes, begin if offset is None else offset)
 
-    def axes(self, slot: int, axes: list[tuple[int, int]]) -> None:
+    def axes(self, slot: int, axes: list[tuple[int, int]], offset: int = 0) -> None:
         """As `place`, for sizes and strides."""
+        self.set(slot, offset)
         words = [f"P({len(self.parameters) + k}u)" for k in range(2 * len(axes))]
         self.words(axes)
         pairs = list(zip(words[::2], words[1::2]))

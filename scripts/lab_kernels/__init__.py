@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shader_text import TABLE
 
-from . import attention, convolutions, moving, products, reductions, rows, sorting, windows, writing
+from . import attention, convolutions, matrices, moving, norms, products, reductions, rows, sorting, windows, writing
 
-FAMILIES = [moving, products, convolutions, windows, writing, sorting, attention, rows, reductions]
+FAMILIES = [moving, products, convolutions, windows, writing, sorting, attention, rows, reductions, norms, matrices]
 # Bodies that are not run, and why.
 NOT_RUN = {
     "product/cooperative": "wgpu-py has no feature of cooperative matrices to ask a device for",

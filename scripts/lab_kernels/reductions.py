@@ -10,7 +10,7 @@ from shader_text import Kernel, boolean, extremes, float32, int32, int64, stride
 from .frames import launch_rows, row_kernel
 from .rows import rounding
 
-KEPT, REDUCED = [0, 2], (1, 3)
+KEPT, REDUCED = [0, 2], [1, 3]
 NONZERO = ("any", "all", "count_nonzero")
 # Under reductions that fold alike: how an accumulator becomes a result.
 EMIT = {
@@ -91,8 +91,7 @@ def read(k: Kernel, kind: str, x: np.ndarray, index: str = "i") -> None:
     value = "x_at(at + place5(i))"
     value = f"select(0, 1, {value})" if kind in NONZERO else value
     k.place(4, x, KEPT)
-    k.place(5, x, list(REDUCED))
-    k.set(5, 0)
+    k.place(5, x, REDUCED, offset=0)
     k.function("begin(o: u32) -> u32", "place4(o)")
     k.function("take(a: Acc, at: u32, i: u32) -> Acc", f"fold(a, {value}, {index})")
     k.arithmetic(compute)
