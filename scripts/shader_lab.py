@@ -32,6 +32,7 @@ INCLUDE = Path(__file__).resolve().parent.parent / "shaders" / "include"
 ITEM = re.compile(r"^(fn|const|struct|alias)\s+(\w+)", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w*")
 PARAMETER_BYTES = 4096
+GUARD_BYTES = 1024
 # The element types of storage buffers; int64 travels as two words.
 ELEMENT = {"f4": "f32", "i4": "i32", "u4": "u32", "i8": "I64", "u8": "I64"}
 WORKGROUP = 64
@@ -144,9 +145,10 @@ def accesses(text: str) -> list[str]:
     return [found[k] for k in sorted(found)]
 
 
-def in_words(a: np.ndarray) -> bytes:
-    """An array's bytes, filled up to whole vectors of words."""
-    return a.tobytes().ljust(-(-max(a.nbytes, 1) // 16) * 16, b"\0")
+def in_words(a: np.ndarray, guard: bool) -> bytes:
+    """An array's bytes, filled up to whole vectors of words; a guard are bytes that nothing should read or write."""
+    whole = -(-max(a.nbytes, 1) // 16) * 16
+    return a.tobytes().ljust(whole + GUARD_BYTES, b"\xff") if guard else a.tobytes().ljust(whole, b"\0")
 
 
 def worst_error(got: np.ndarray, want: np.ndarray) -> float:
@@ -213,12 +215,17 @@ class Lab:
         ]
         return self.device.create_bind_group(layout=layout, entries=entries)
 
-    def dispatch(self, text: str, arrays: list[np.ndarray], workgroups, parameters=(), repeat: int = 1) -> Result:
-        """Runs a kernel on buffers that begin as these arrays; the outputs are those of buffers that it may write."""
+    def dispatch(
+        self, text: str, arrays: list[np.ndarray], workgroups, parameters=(), repeat: int = 1, guard: bool = False
+    ) -> Result:
+        """Runs a kernel on buffers that begin as these arrays; the outputs are those of buffers that it may write.
+
+        With a guard there is more behind each array, NaN as floats; a kernel that writes there raises `RuntimeError`.
+        """
         pipeline, layouts = self.pipeline(text)
         words = struct.pack(f"<{len(parameters)}I", *parameters).ljust(PARAMETER_BYTES, b"\0")
         usage = self.usage.STORAGE | self.usage.COPY_SRC | self.usage.COPY_DST
-        buffers = [self.device.create_buffer_with_data(data=in_words(a), usage=usage) for a in arrays]
+        buffers = [self.device.create_buffer_with_data(data=in_words(a, guard), usage=usage) for a in arrays]
         uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
         groups = [self._group(layout, held) for layout, held in zip(layouts, ([uniform], buffers))]
         counts = (workgroups,) if isinstance(workgroups, int) else tuple(workgroups)
@@ -239,8 +246,10 @@ class Lab:
         results = []
         for array, buffer, access in zip(arrays, buffers, accesses(text)):
             if access == "read_write":
-                data = bytes(self.device.queue.read_buffer(buffer))[: array.nbytes]
-                results.append(np.frombuffer(data, dtype=array.dtype).reshape(array.shape))
+                data = bytes(self.device.queue.read_buffer(buffer))
+                if guard and data[array.nbytes :].strip(b"\xff"):
+                    raise RuntimeError(f"output {len(results)} is written behind its end")
+                results.append(np.frombuffer(data[: array.nbytes], dtype=array.dtype).reshape(array.shape))
         return Result(results, best)
 
     def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
@@ -255,7 +264,7 @@ class Lab:
         """Runs a kernel of the table once and compares; with `repeat`, the time is the best of further runs."""
         built = entry.build(size)
         call = (built.text(entry.bodies), [b.start for b in built.buffers], built.workgroups, built.parameters)
-        run = self.dispatch(*call)
+        run = self.dispatch(*call, guard=True)
         written = [b for b in built.buffers if b.write]
         errors = {b.name: (worst_error(got, b.want), b.tolerance) for b, got in zip(written, run.outputs)}
         return Outcome(errors, self.dispatch(*call, repeat).seconds if repeat else run.seconds)

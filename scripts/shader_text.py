@@ -197,10 +197,10 @@ def strides_of(a: np.ndarray) -> list[int]:
     return [stride // a.itemsize for stride in a.strides]
 
 
-def strided(a: np.ndarray, fill: int = 77, begin: int = 1) -> np.ndarray:
-    """The array as a window of a larger memory: its dims lie in reverse order, behind other elements."""
+def strided(a: np.ndarray, fill: int = 77, begin: int = 1, extra: int = 1) -> np.ndarray:
+    """The array as a window of a larger memory: its dims lie in reverse order, amid other elements."""
     a = np.asarray(a)
-    root = np.full([n + 1 for n in reversed(a.shape)], fill, a.dtype)
+    root = np.full([begin + n + extra for n in reversed(a.shape)], fill, a.dtype)
     window = root.T[tuple(slice(begin, begin + n) for n in a.shape)]
     window[...] = a
     return window

@@ -5,6 +5,7 @@ Skipped where wgpu-py or an adapter is missing; llvmpipe, Mesa's Vulkan on the p
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_every_body_is_run_or_has_a_reason():
     assert all(NOT_RUN.values())
 
 
+def test_every_body_is_launched():
+    """No file of shaders/ is left over."""
+    engine = (SHADERS.parent / "rust" / "core" / "src" / "gpu").rglob("*.rs")
+    text = "".join(path.read_text(encoding="utf-8") for path in engine)
+    assert bodies() <= set(re.findall(r'include_str!\("[./]*/shaders/([\w/]+)\.wgsl"\)', text))
+
+
 def test_names_in_the_table_are_unique():
     names = [str(entry) for entry in TABLE]
     assert len(names) == len(set(names))
@@ -55,6 +63,14 @@ def test_comparison_sees_what_differs():
     assert worst_error(one, np.float32([1, 2, np.inf])) == np.inf
     assert worst_error(np.float32([3]), np.float32([4])) == 0.25
     assert worst_error(np.array([True]), np.array([False])) == 1
+
+
+def test_writes_behind_the_end_are_seen(lab):
+    text = "@group(1) @binding(0) var<storage, read_write> y: array<u32>;\n"
+    text += "@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) { y[i] = i; }\n"
+    assert lab.dispatch(text, [np.zeros(8, np.uint32)], 1, guard=True).outputs[0].tolist() == list(range(8))
+    with pytest.raises(RuntimeError, match="output 0 is written behind its end"):
+        lab.dispatch(text, [np.zeros(7, np.uint32)], 1, guard=True)
 
 
 def test_a_wrong_result_is_reported(lab, capsys, monkeypatch):
