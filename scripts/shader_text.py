@@ -197,18 +197,20 @@ def strides_of(a: np.ndarray) -> list[int]:
     return [stride // a.itemsize for stride in a.strides]
 
 
-def strided(a: np.ndarray, fill: int = 77, begin: int = 1, extra: int = 1) -> np.ndarray:
-    """The array as a window of a larger memory: its dims lie in reverse order, amid other elements."""
-    a = np.asarray(a)
-    root = np.full([begin + n + extra for n in reversed(a.shape)], fill, a.dtype)
-    window = root.T[tuple(slice(begin, begin + n) for n in a.shape)]
-    window[...] = a
-    return window
+def window(a: np.ndarray, fill: int, before: int, behind: int) -> np.ndarray:
+    """The array in a larger memory whose dims lie in reverse order, amid other elements."""
+    root = np.full([before + n + behind for n in reversed(a.shape)], fill, a.dtype)
+    inside = root.T[tuple(slice(before, before + n) for n in a.shape)]
+    inside[...] = a
+    return inside
 
 
-def room_for(a: np.ndarray) -> np.ndarray:
-    """The array as what a kernel writes from the first element of a larger memory on, in the reverse order of dims."""
-    return strided(a, fill=0, begin=0)
+def alike(a: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values in a memory like that of an array, with the same around them."""
+    root = root_of(a).copy()
+    inside = np.ndarray(a.shape, a.dtype, root, offset_of(a) * a.itemsize, a.strides)
+    inside[...] = values
+    return inside
 
 
 def walk(shape: Iterable[int], *windows: np.ndarray | tuple[int, Iterable[int]]) -> list[int]:
@@ -260,6 +262,7 @@ class Kernel:
     enables: list[str] = field(default_factory=list)
     parameters: list[int] = field(default_factory=list)
     workgroups: tuple[int, int] = (1, 1)
+    windows: int = 0
 
     def values(self, dtype, *shape: int) -> np.ndarray:
         """Random values: floats around 0, small integers, bools."""
@@ -268,6 +271,16 @@ class Kernel:
             return self.random.standard_normal(shape, np.float32).astype(dtype)
         low = 0 if dtype.kind in "bu" else -9
         return self.random.integers(low, 2 if dtype.kind == "b" else 10, shape).astype(dtype)
+
+    def strided(self, a: np.ndarray, fill: int = 77) -> np.ndarray:
+        """The array as a window of a larger memory, each time with other strides."""
+        self.windows += 1
+        return window(np.asarray(a), fill, 1, self.windows)
+
+    def room_for(self, a: np.ndarray) -> np.ndarray:
+        """The same, with zeros around and none of them before the first element."""
+        self.windows += 1
+        return window(np.asarray(a), 0, 0, self.windows)
 
     def line(self, *lines: str) -> None:
         self.lines += [line.rstrip("\n") + "\n" for line in lines]

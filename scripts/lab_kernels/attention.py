@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shader_text import Kernel, boolean, float32, kernel, offset_of, strided, strides_of
+from shader_text import Kernel, boolean, float32, kernel, offset_of, strides_of
 
 BLOCK = SLAB = 64
 MOST_SLABS = 2
@@ -40,15 +40,15 @@ class Call:
         k, wide = self.k, self.variant == "wide"
         self.group, heads, batch = 2, 4, 2
         queries, keys, e, ev = 2 * self.size + 1, 2 * self.size + 16, 19, 130 if wide else 21
-        self.query = strided(k.values(self.dtype, batch, heads, queries, e))
-        self.key = strided(k.values(self.dtype, batch, heads // self.group, keys, e))
-        self.value = strided(k.values(self.dtype, batch, heads // self.group, keys, ev))
+        self.query = k.strided(k.values(self.dtype, batch, heads, queries, e))
+        self.key = k.strided(k.values(self.dtype, batch, heads // self.group, keys, e))
+        self.value = k.strided(k.values(self.dtype, batch, heads // self.group, keys, ev))
         self.mask, self.scale, self.causal = None, 0.3, self.variant in ("causal", "wide")
         if "mask" in self.variant:
             mask = k.values(np.bool_ if self.variant == "bool mask" else np.float32, 1, heads, queries, keys)
             if mask.dtype == boolean:
                 mask[:, 1, 3] = False
-            self.mask = np.broadcast_to(strided(mask), (batch, *mask.shape[1:]))
+            self.mask = np.broadcast_to(k.strided(mask), (batch, *mask.shape[1:]))
         self.compute()
 
     def over_keys(self, a: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def written(k: Kernel, name: str, a: np.ndarray | None, dtype) -> np.ndarray | N
     """A result that may not be wanted."""
     if a is None:
         return k.line(f"fn {name}_put(i: u32, v: f32) {{}}")
-    want = strided(a.astype(dtype), fill=0)
+    want = k.strided(a.astype(dtype), fill=0)
     k.output(name, want, float32, tolerance=4e-3 if want.itemsize == 2 else 1e-4)
     return want
 
@@ -136,7 +136,7 @@ def attention(k: Kernel, size: int, variant: str, dtype) -> None:
 
 def begin_gradient(k: Kernel, size: int, variant: str) -> tuple[Call, np.ndarray, tuple]:
     call = Call(k, size, variant, np.float32)
-    dout = strided(k.values(np.float32, *call.out.shape))
+    dout = k.strided(k.values(np.float32, *call.out.shape))
     gradients = call.gradients(dout.astype(np.float64))
     call.begin()
     k.input("dout", dout)

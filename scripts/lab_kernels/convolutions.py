@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from shader_text import WORKGROUP, Kernel, kernel, offset_of, strided, strides_of
+from shader_text import WORKGROUP, Kernel, kernel, offset_of, strides_of
 
 from .products import TILES, sum_dtype
 
@@ -176,21 +176,19 @@ def channels_last(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
 
 
-LAYOUTS = {"dense": np.ascontiguousarray, "last": channels_last, "strided": strided}
-
-
 def begin(k: Kernel, size: int, case: str, wanted: str, dtype, layout: str, wide: list[bool] | None = None) -> Problem:
     """The operands, the result and the constants of a convolution with its bias, where the output is wanted."""
     c = CASES[case]
     c = replace(c, size=(*c.size[:2], size)) if size else c
     arrays = [k.values(dtype, *shape) for shape in c.shapes]
     result = reference(c, *arrays, wanted)
-    bias = strided(k.values(dtype, c.groups * c.rows)) if wanted == "y" else None
+    bias = k.strided(k.values(dtype, c.groups * c.rows)) if wanted == "y" else None
     if bias is not None:
         result = (result + bias[:, None, None, None].astype(np.float64)).astype(dtype)
     place = {"x": 0, "w": 1, "y": 2}[wanted]
-    arrays = [LAYOUTS[layout](a) for a in arrays]
-    arrays[place] = LAYOUTS["last" if layout == "last" else "dense"](result)
+    layouts = {"dense": np.ascontiguousarray, "last": channels_last, "strided": k.strided}
+    arrays = [layouts[layout](a) for a in arrays]
+    arrays[place] = layouts["last" if layout == "last" else "dense"](result)
     problem = problem_of(c, wanted, *arrays)
     compute, (a_wide, y_wide) = sum_dtype(dtype), wide or [False, False]
     k.arithmetic(compute)

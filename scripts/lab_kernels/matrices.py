@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shader_text import Kernel, kernel, strided, strides_of
+from shader_text import Kernel, alike, kernel, strides_of
 
 BATCH = 3
 SHAPES = {"tall": (1, 2), "square": (1, 1), "broad": (2, 1)}
@@ -41,8 +41,8 @@ class Qr:
         k.place(5, y, slice(1))
 
     def into(self, want: np.ndarray, start: np.ndarray | None = None) -> None:
-        want = strided(want.astype(np.float32), fill=0)
-        start = None if start is None else strided(start.astype(np.float32), fill=0)
+        want = self.k.strided(want.astype(np.float32), fill=0)
+        start = None if start is None else alike(want, start)
         self.k.result("result", "f32", want, start, 1e-4)
         self.words(want)
 
@@ -79,13 +79,13 @@ def qr_turns(k: Kernel, size: int) -> None:
 @kernel("solve_triangular", upper=[False, True], unit=[False, True])
 def solve_triangular(k: Kernel, size: int, upper: bool, unit: bool) -> None:
     a = k.values(np.float32, BATCH, size, size) / np.float32(size) + 2 * np.eye(size, dtype=np.float32)
-    b = strided(k.values(np.float32, BATCH, size, SIDES + 3))
+    b = k.strided(k.values(np.float32, BATCH, size, SIDES + 3))
     # What does not count is no number.
     counts = np.tri(size, k=-1 if unit else 0, dtype=bool)
     counts = counts.T if upper else counts
     whole = np.where(counts, a, np.eye(size)) if unit else np.where(counts, a, 0)
-    want = strided(np.linalg.solve(whole.astype(np.float64), b.astype(np.float64)).astype(np.float32))
-    a = strided(np.where(counts, a, np.nan).astype(np.float32))
+    want = alike(b, np.linalg.solve(whole.astype(np.float64), b.astype(np.float64)))
+    a = k.strided(np.where(counts, a, np.nan).astype(np.float32))
     k.input("a", a)
     k.result("x", "f32", want, b, 1e-4)
     k.constants(UPPER=upper, UNIT=unit)
@@ -146,9 +146,9 @@ def svd_finish(k: Kernel, size: int, vectors: bool) -> None:
     a[2] *= np.float32(1e25)
     norms = np.linalg.norm(a.astype(np.float64), axis=1).astype(np.float32)
     order = np.argsort(-norms, 1, kind="stable")
-    s = strided(np.take_along_axis(norms, order, 1), fill=0)
+    s = k.strided(np.take_along_axis(norms, order, 1), fill=0)
     turned = np.take_along_axis(v, order[:, None], 2)
-    out = strided(turned, fill=0)
+    out = k.strided(turned, fill=0)
     k.scratch("work", "f32", a.swapaxes(1, 2).copy())
     k.result("norms", "f32", norms, tolerance=1e-6)
     k.output("s", s, tolerance=1e-6)

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from shader_text import (
-    WORKGROUP,
-    Kernel,
-    boolean,
-    int32,
-    kernel,
-    offset_of,
-    register,
-    root_of,
-    strided,
-    strides_of,
-    walk,
-)
+from shader_text import WORKGROUP, Kernel, boolean, int32, kernel, offset_of, register, root_of, strides_of, walk
 
 MOVED = [np.bool_, np.float16, np.float32, np.int64]
 
 
 @kernel("copy", dtype=[np.float32, np.int64], number=[False, True])
 def copy(k: Kernel, size: int, dtype, number: bool) -> None:
-    x = strided(k.values(dtype, 3, size))
-    want = strided(np.full_like(x, 7) if number else x, fill=0)
+    x = k.strided(k.values(dtype, 3, size))
+    want = k.strided(np.full_like(x, 7) if number else x, fill=0)
     long = want.itemsize == 8
     k.scratch("x", "u32", root_of(x))
     k.result("y", "u32", want)
@@ -69,13 +57,13 @@ def blocks(k: Kernel, size: int, dtype, fold: bool) -> None:
     shape, sizes = (2, 3, size, size + 2), ([3, 2], [2, 1], [1, 2], [1, 3])
     places, counts = blocks_of(np.arange(1, np.prod(shape) + 1).reshape(shape), *sizes)
     if fold:
-        x = strided(k.values(dtype, *places.shape))
+        x = k.strided(k.values(dtype, *places.shape))
         image = np.zeros(np.prod(shape) + 1, dtype)
         np.add.at(image, places, x)
         want = image[1:].reshape(shape)
         image, columns = want, x
     else:
-        x = strided(k.values(dtype, *shape))
+        x = k.strided(k.values(dtype, *shape))
         want = np.concatenate([np.zeros(1, dtype), x.ravel()])[places]
         image, columns = x, want
     want = np.ascontiguousarray(want).copy()
@@ -108,8 +96,8 @@ def indices(k: Kernel, size: int, *shape: int) -> np.ndarray:
 
 @kernel("each", "index/gather", dtype=MOVED)
 def gather(k: Kernel, size: int, dtype) -> None:
-    x, index = strided(k.values(dtype, 5, 9, 3)), strided(indices(k, 9, 5, size, 3))
-    want = strided(np.take_along_axis(x, index, 1), fill=0)
+    x, index = k.strided(k.values(dtype, 5, 9, 3)), k.strided(indices(k, 9, 5, size, 3))
+    want = k.strided(np.take_along_axis(x, index, 1), fill=0)
     k.input("x", x)
     k.input("index", index, int32)
     k.output("out", want)
@@ -119,7 +107,7 @@ def gather(k: Kernel, size: int, dtype) -> None:
 
 @kernel("each", "index/offsets", first=[True, False])
 def add_offsets(k: Kernel, size: int, first: bool) -> None:
-    index = strided(indices(k, 5, 4, size))
+    index = k.strided(indices(k, 5, 4, size))
     before = k.random.integers(0, 100, index.size).astype(np.uint32)
     k.input("index", index, int32)
     k.result("offsets", "u32", (index.ravel() % 5 * 7 + (0 if first else before)).astype(np.uint32), before)
@@ -128,7 +116,7 @@ def add_offsets(k: Kernel, size: int, first: bool) -> None:
 
 @kernel("each", "index/index", dtype=MOVED)
 def read_at_offsets(k: Kernel, size: int, dtype) -> None:
-    x, places = strided(k.values(dtype, 6, 5)), k.random.integers(0, 5, size)
+    x, places = k.strided(k.values(dtype, 6, 5)), k.random.integers(0, 5, size)
     want = np.ascontiguousarray(x[:, places].T)
     k.input("x", x)
     k.scratch("offsets", "u32", (places * strides_of(x)[1]).astype(np.uint32))
@@ -138,8 +126,8 @@ def read_at_offsets(k: Kernel, size: int, dtype) -> None:
 
 @kernel("each", "index/take", dtype=[np.float16, np.int64])
 def take(k: Kernel, size: int, dtype) -> None:
-    x, index = strided(k.values(dtype, 6, 5)), strided(indices(k, 30, 3, size))
-    want = strided(x.ravel()[index], fill=0)
+    x, index = k.strided(k.values(dtype, 6, 5)), k.strided(indices(k, 30, 3, size))
+    want = k.strided(x.ravel()[index], fill=0)
     k.input("x", x)
     k.input("index", index, int32)
     k.output("out", want)
@@ -152,16 +140,17 @@ def guard(k: Kernel, size: int, broken: bool) -> None:
     index = k.random.integers(-5, 5, (3, size))
     index[1, 4] = -100
     index[2, 2] = 5 if broken else 4
-    k.input("index", strided(index))
+    index = k.strided(index)
+    k.input("index", index)
     want = np.zeros(9, np.uint32)
     want[3:6] = [1, 5, 0] if broken else 0
     k.result("flags", "atomic<u32>", want)
-    k.each(index.size, -5, -1, 5, 0, -100, -1, 1, 0, walk(index.shape, strided(index)))
+    k.each(index.size, -5, -1, 5, 0, -100, -1, 1, 0, walk(index.shape, index))
 
 
 @kernel("each", "index/flags", dtype=[np.float32, np.bool_, np.int64])
 def flags(k: Kernel, size: int, dtype) -> None:
-    x = strided(k.values(dtype, 4, size).round())
+    x = k.strided(k.values(dtype, 4, size).round())
     k.input("x", x, boolean)
     k.function("count(i: u32) -> u32", "select(0u, 1u, x_at(i))")
     k.result("counts", "u32", (x != 0).ravel().astype(np.uint32))
@@ -174,7 +163,7 @@ def ends_of(chosen: np.ndarray) -> np.ndarray:
 
 @kernel("each", "index/masked", dtype=MOVED)
 def masked(k: Kernel, size: int, dtype) -> None:
-    x, mask = strided(k.values(dtype, 5, size)), k.values(bool, 5, size)
+    x, mask = k.strided(k.values(dtype, 5, size)), k.values(bool, 5, size)
     k.input("x", x)
     k.output("out", np.ascontiguousarray(x)[mask])
     k.scratch("ends", "u32", ends_of(mask))
@@ -201,7 +190,7 @@ def repeat(k: Kernel, size: int) -> None:
 
 @kernel("each", "index/roll", dtype=MOVED)
 def roll(k: Kernel, size: int, dtype) -> None:
-    x, shifts = strided(k.values(dtype, 5, size)), (2, size - 1)
+    x, shifts = k.strided(k.values(dtype, 5, size)), (2, size - 1)
     want = np.roll(x, shifts, (0, 1)).copy()
     k.input("x", x)
     k.output("out", want)
@@ -210,8 +199,8 @@ def roll(k: Kernel, size: int, dtype) -> None:
 
 @kernel("each", "index/triangle", dtype=[np.float32, np.int64], upper=[False, True])
 def triangle(k: Kernel, size: int, dtype, upper: bool) -> None:
-    x = strided(k.values(dtype, 3, size, 7))
-    want = strided(np.triu(x, -2) if upper else np.tril(x, -2), fill=0)
+    x = k.strided(k.values(dtype, 3, size, 7))
+    want = k.strided(np.triu(x, -2) if upper else np.tril(x, -2), fill=0)
     k.input("x", x)
     k.output("out", want)
     k.arithmetic(dtype)

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from shader_text import WORKGROUP, Kernel, float32, kernel, offset_of, strided, strides_of
+from shader_text import WORKGROUP, Kernel, float32, kernel, offset_of, strides_of
 
 from .frames import launch_rows, row_kernel
 from .rows import rounding
@@ -27,13 +27,13 @@ class Rows:
 
     def __init__(self, k: Kernel, size: int, kind: str, dtype) -> None:
         self.k, self.kind, self.dtype = k, kind, dtype
-        self.x = strided(k.values(dtype, 5, 6, 4, size) * dtype(2) + dtype(3))
-        self.g = strided(k.values(dtype, *self.x.shape))
+        self.x = k.strided(k.values(dtype, 5, 6, 4, size) * dtype(2) + dtype(3))
+        self.g = k.strided(k.values(dtype, *self.x.shape))
         group = kind == "group"
         self.count, self.n = (15, 2 * 4 * size) if group else (30, 4 * size)
         self.period, self.channels, self.spatial = (3, 2, 4 * size) if group else (1, self.n, 1)
         of_weight = (6,) if group else (4, size)
-        self.weight, self.bias = (strided(k.values(dtype, *of_weight)) for _ in range(2))
+        self.weight, self.bias = (k.strided(k.values(dtype, *of_weight)) for _ in range(2))
         x = self.of_rows(self.x)
         self.mean = x.mean(1) if kind != "rms" else np.zeros(self.count)
         self.rstd = 1 / np.sqrt(((x - self.mean[:, None]) ** 2).mean(1) + EPS)
@@ -124,11 +124,11 @@ class Planes:
 
     def __init__(self, k: Kernel, size: int, dtype, grouped: bool = False) -> None:
         self.k, self.count, self.grouped = k, 4 * 3 * size, grouped
-        self.x = strided(k.values(dtype, 4, 6, 3, size) * dtype(2) + dtype(3))
-        self.g = strided(k.values(dtype, *self.x.shape))
+        self.x = k.strided(k.values(dtype, 4, 6, 3, size) * dtype(2) + dtype(3))
+        self.g = k.strided(k.values(dtype, *self.x.shape))
         shape = (4, 3) if grouped else (6,)
-        self.mean = strided(k.values(np.float32, *shape) + np.float32(3))
-        self.rstd = strided(k.random.random(shape, np.float32) + np.float32(0.5))
+        self.mean = k.strided(k.values(np.float32, *shape) + np.float32(3))
+        self.rstd = k.strided(k.random.random(shape, np.float32) + np.float32(0.5))
 
     def spread(self, a: np.ndarray) -> np.ndarray:
         """A statistic's element for each element of x."""
@@ -214,23 +214,20 @@ def channel_merge(k: Kernel, size: int, of_moments: bool) -> None:
     k.launch(1)
 
 
-def aligned(a: np.ndarray, wide: bool) -> np.ndarray:
-    return np.ascontiguousarray(a) if wide else strided(a)
-
-
 class Batch:
     """Batch normalisation of x (4, 6, 4, size), by fours of neighbours or single elements."""
 
     def __init__(self, k: Kernel, size: int, dtype, run: int, wide: bool, running: bool) -> None:
         size = 4 * size if run == 4 else size
         self.k, self.run, self.wide, self.dtype = k, run, wide, dtype
-        self.x = aligned(k.values(dtype, 4, 6, 4, size) * dtype(2) + dtype(3), wide)
-        self.g = aligned(k.values(dtype, *self.x.shape), wide)
-        self.mean = strided(k.values(np.float32, 6) + np.float32(3))
+        place = np.ascontiguousarray if wide else k.strided
+        self.x = place(k.values(dtype, 4, 6, 4, size) * dtype(2) + dtype(3))
+        self.g = place(k.values(dtype, *self.x.shape))
+        self.mean = k.strided(k.values(np.float32, 6) + np.float32(3))
         rstd = k.random.random(6, np.float32) + np.float32(0.5)
         self.scale = 1 / np.sqrt(rstd.astype(np.float64) + EPS) if running else rstd.astype(np.float64)
-        self.rstd, self.running = strided(rstd), running
-        self.weight, self.bias = (strided(k.values(dtype, 6)) for _ in range(2))
+        self.rstd, self.running = k.strided(rstd), running
+        self.weight, self.bias = (k.strided(k.values(dtype, 6)) for _ in range(2))
         self.normal = (self.x.astype(np.float64) - spread(self.mean)) * spread(self.scale)
 
     def statistics(self, slot: int, want: np.ndarray) -> None:

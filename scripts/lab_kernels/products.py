@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shader_text import Kernel, float32, kernel, offset_of, room_for, strided, strides_of
+from shader_text import Kernel, float32, kernel, offset_of, strides_of
 
 # Rows, columns and steps of a tile, and rows and columns of an invocation.
 TILES = {"wide": (32, 64, 8, 8, 4), "small": (32, 32, 32, 4, 4)}
@@ -26,8 +26,8 @@ def operands(k: Kernel, size: int, dtype, turned: bool, wide: bool) -> tuple[np.
     a, b = k.values(dtype, 2, 3, rows, steps), k.values(dtype, 3, steps, columns)
     with np.errstate(over="ignore"):
         y = (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype) if a.dtype.kind == "f" else a @ b
-    a, b = (aligned(x, turned) if wide else strided(x.swapaxes(-1, -2)).swapaxes(-1, -2) for x in (a, b))
-    return (a, b, y) if wide else (a, b, room_for(y))
+    a, b = (aligned(x, turned) if wide else k.strided(x.swapaxes(-1, -2)).swapaxes(-1, -2) for x in (a, b))
+    return (a, b, y) if wide else (a, b, k.room_for(y))
 
 
 def product_words(k: Kernel, a: np.ndarray, b: np.ndarray, y: np.ndarray, per_split: int = 0) -> int:
@@ -100,7 +100,7 @@ def direct(k: Kernel, size: int, dtype, turned: bool, wide: bool) -> None:
 def dot(k: Kernel, size: int, dtype, sharing: int, along: bool) -> None:
     a, b = k.values(dtype, 2, 3, size, 4 * size), k.values(dtype, 3, 4 * size, 3)
     y = (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype)
-    a, b, y = aligned(a, not along), strided(b), room_for(y)
+    a, b, y = aligned(a, not along), k.strided(b), k.room_for(y)
     compute = sum_dtype(dtype)
     k.arithmetic(compute)
     k.fours("a", a, along, compute)

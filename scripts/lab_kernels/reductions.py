@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from shader_text import Kernel, boolean, extremes, float32, int32, int64, strided
+from shader_text import Kernel, boolean, extremes, float32, int32, int64
 
 from .frames import launch_rows, row_kernel
 from .rows import rounding
@@ -47,7 +47,7 @@ def values(k: Kernel, kind: str, size: int, dtype) -> np.ndarray:
     if kind in ("max", "min", "logsumexp") and x.dtype.kind == "f":
         x[1, size // 2, 1, 2] = np.nan
         x[2, :, 0] = np.inf if kind == "logsumexp" else 3
-    return strided(x)
+    return k.strided(x)
 
 
 def lines(x: np.ndarray) -> np.ndarray:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from shader_text import (
-    WORKGROUP,
-    Kernel,
-    float32,
-    kernel,
-    strided,
-    strides_of,
-)
+from shader_text import WORKGROUP, Kernel, float32, kernel, strides_of
 
 from .frames import launch_rows, row_kernel
 
@@ -35,12 +28,12 @@ def softmax_words(k: Kernel, lanes: int, *arrays: np.ndarray) -> None:
 
 @row_kernel("softmax", fields=["top", "sum"], size=300, log=[False, True], dtype=FLOATS)
 def softmax(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
-    x = strided(k.values(dtype, 5, size, 3) * dtype(4))
+    x = k.strided(k.values(dtype, 5, size, 3) * dtype(4))
     x[0, 3, 1] = -np.inf
     x[1, 4, 0] = np.nan
     wide = x.astype(np.float64)
     want = special.log_softmax(wide, 1) if log else special.softmax(wide, 1)
-    want = strided(want.astype(dtype), fill=0)
+    want = k.strided(want.astype(dtype), fill=0)
     k.input("x", x, float32)
     k.output("y", want, float32, tolerance=rounding(dtype))
     k.constants(LOG=log)
@@ -49,11 +42,11 @@ def softmax(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
 
 @row_kernel("softmax_grad", size=300, log=[False, True], dtype=FLOATS)
 def softmax_grad(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
-    g, x = strided(k.values(dtype, 5, size, 3)), k.values(np.float32, 5, size, 3)
-    y = strided((special.log_softmax(x, 1) if log else special.softmax(x, 1)).astype(dtype))
+    g, x = k.strided(k.values(dtype, 5, size, 3)), k.values(np.float32, 5, size, 3)
+    y = k.strided((special.log_softmax(x, 1) if log else special.softmax(x, 1)).astype(dtype))
     g_, y_ = g.astype(np.float64), y.astype(np.float64)
     want = g_ - np.exp(y_) * g_.sum(1, keepdims=True) if log else y_ * (g_ - (g_ * y_).sum(1, keepdims=True))
-    want = strided(want.astype(dtype), fill=0)
+    want = k.strided(want.astype(dtype), fill=0)
     k.input("g", g, float32)
     k.input("y", y, float32)
     k.output("dx", want, float32, tolerance=rounding(dtype))
@@ -63,8 +56,8 @@ def softmax_grad(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
 
 @row_kernel("attention_dot", size=70, dtype=FLOATS)
 def attention_dot(k: Kernel, size: int, lanes: int, dtype) -> None:
-    dout, out = (strided(k.values(dtype, 2, 3, 7, size)) for _ in range(2))
-    lse = strided(k.values(np.float32, 2, 3, 7))
+    dout, out = (k.strided(k.values(dtype, 2, 3, 7, size)) for _ in range(2))
+    lse = k.strided(k.values(np.float32, 2, 3, 7))
     dots = (dout.astype(np.float64) * out.astype(np.float64)).sum(-1).astype(np.float32)
     k.input("dout", dout, float32)
     k.input("out", out, float32)
@@ -86,11 +79,11 @@ class Loss:
 
     def __init__(self, k: Kernel, size: int, dtype, weighted: bool, smooth: bool = False) -> None:
         self.k, self.smooth = k, smooth
-        self.x = strided(k.values(dtype, 5, size, 3))
-        self.labels = strided(k.random.integers(0, size, (5, 3)))
+        self.x = k.strided(k.values(dtype, 5, size, 3))
+        self.labels = k.strided(k.random.integers(0, size, (5, 3)))
         self.labels[2, 1] = IGNORED
         self.counts = self.labels != IGNORED
-        self.weight = strided(k.random.random(size, np.float32) + np.float32(0.5)) if weighted else None
+        self.weight = k.strided(k.random.random(size, np.float32) + np.float32(0.5)) if weighted else None
         self.by_class = np.ones(size) if self.weight is None else self.weight.astype(np.float64)
         self.place = np.where(self.counts, self.labels, 0)[:, None]
         self.of_sample = np.where(self.counts, self.by_class[self.place[:, 0]], 0)
@@ -136,7 +129,7 @@ def nll(k: Kernel, size: int, weighted: bool, dtype) -> None:
 @kernel("nll_grad", shared=[False, True], **LOSSES)
 def nll_grad(k: Kernel, size: int, weighted: bool, dtype, shared: bool) -> None:
     loss = Loss(k, size, dtype, weighted)
-    g = strided(k.values(dtype, 5, 3))
+    g = k.strided(k.values(dtype, 5, 3))
     if shared:
         g[...] = g[0, 0]
     want = np.zeros((5, size, 3))
@@ -173,7 +166,7 @@ def cross_entropy(k: Kernel, size: int, lanes: int, smooth: bool, weighted: bool
 @row_kernel("cross_entropy_grad", size=130, smooth=[False, True], **LOSSES)
 def cross_entropy_grad(k: Kernel, size: int, lanes: int, smooth: bool, weighted: bool, dtype) -> None:
     loss = Loss(k, size, dtype, weighted, smooth)
-    g = strided(k.values(dtype, 5, 3))
+    g = k.strided(k.values(dtype, 5, 3))
     top, log_sum = loss.log_sum()
     p = np.exp(loss.x.astype(np.float64) - (top + log_sum)[:, None])
     target = np.zeros(p.shape)
@@ -182,8 +175,8 @@ def cross_entropy_grad(k: Kernel, size: int, lanes: int, smooth: bool, weighted:
     w = loss.by_class[:, None]
     even = smoothing / size * (w.sum() * p - w)
     want = g.astype(np.float64)[:, None] * ((1 - smoothing) * loss.of_sample[:, None] * (p - target) + even)
-    want = strided((want * loss.counts[:, None]).astype(dtype), fill=0)
-    stats = strided(np.stack([top, log_sum]).astype(np.float32))
+    want = k.strided((want * loss.counts[:, None]).astype(dtype), fill=0)
+    stats = k.strided(np.stack([top, log_sum]).astype(np.float32))
     loss.begin(loss.x)
     k.input("x", loss.x, float32)
     k.input("g", g, float32)

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shader_text import (
-    SHADERS,
-    Kernel,
-    int64,
-    kernel,
-    register,
-    strided,
-    walk,
-)
+from shader_text import SHADERS, Kernel, int64, kernel, register, walk
 
 SLOTS = 512
 DTYPES = [np.bool_, np.float16, np.float32, np.uint8, np.int32, np.int64]
@@ -66,7 +58,7 @@ def numbers(n: int) -> np.ndarray:
 
 
 def declare_pack(k: Kernel, size: int, dtype, descending: bool) -> None:
-    x = strided(values(k, dtype, 3, size))
+    x = k.strided(values(k, dtype, 3, size))
     keys = keys_of(np.ascontiguousarray(x)).ravel()
     k.input("x", x)
     k.result("keys", "K", ~keys if descending else keys)
@@ -172,7 +164,7 @@ for double, bodies in ORDER.items():
 
 @kernel("sort/rows", "sort/block", name="sort/rows", dtype=[np.float32, np.bool_, np.int64])
 def rows(k: Kernel, size: int, dtype) -> None:
-    x = strided(values(k, dtype, size, 3))
+    x = k.strided(values(k, dtype, size, 3))
     keys = keys_of(np.ascontiguousarray(x))
     order = np.lexsort(tuple(keys[:, c] for c in reversed(range(3))))
     none = np.zeros(size, np.uint32)
@@ -190,10 +182,10 @@ def rows(k: Kernel, size: int, dtype) -> None:
 
 @kernel("each", "sort/emit", wanted=[True, False], dtype=[np.float16, np.int64])
 def emit(k: Kernel, size: int, wanted: bool, dtype) -> None:
-    x, kept = strided(values(k, dtype, 3, size)), 5
+    x, kept = k.strided(values(k, dtype, 3, size)), 5
     order = np.argsort(x, 1, kind="stable")
-    indices = strided(order[:, :kept], fill=0)
-    sorted_ = strided(np.take_along_axis(x, indices, 1), fill=0)
+    indices = k.strided(order[:, :kept], fill=0)
+    sorted_ = k.strided(np.take_along_axis(x, indices, 1), fill=0)
     k.scratch("positions", "u32", order.astype(np.uint32))
     k.output("indices", indices)
     if wanted:
@@ -208,14 +200,14 @@ def emit(k: Kernel, size: int, wanted: bool, dtype) -> None:
 
 @kernel("each", "sort/keys_word", "sort/pick", name="sort/pick", indices=[True, False], rank=["kth", "median"])
 def pick(k: Kernel, size: int, indices: bool, rank: str) -> None:
-    x = strided(values(k, np.float32, 3, size))
+    x = k.strided(values(k, np.float32, 3, size))
     x[1] = np.abs(np.nan_to_num(x[1]))
     keys = keys_of(np.ascontiguousarray(x))
     order = np.argsort(keys, 1, kind="stable")
     valid = (~np.isnan(x)).sum(1)
     rank_of = np.full(3, 4) if rank == "kth" else np.where(valid < size, valid, (size - 1) // 2)
-    places = strided(np.take_along_axis(order, rank_of[:, None], 1)[:, 0], fill=0)
-    picked = strided(np.take_along_axis(x, places[:, None], 1)[:, 0], fill=0)
+    places = k.strided(np.take_along_axis(order, rank_of[:, None], 1)[:, 0], fill=0)
+    picked = k.strided(np.take_along_axis(x, places[:, None], 1)[:, 0], fill=0)
     k.scratch("keys", "K", np.take_along_axis(keys, order, 1))
     k.scratch("positions", "u32", order.astype(np.uint32))
     k.output("values", picked)
@@ -256,8 +248,8 @@ def mode_double(k: Kernel, size: int) -> None:
 @kernel("each", "count/search", right=[False, True], dtype=[np.float32, np.int32, np.int64], shared=[False, True])
 def search(k: Kernel, size: int, right: bool, dtype, shared: bool) -> None:
     # What lies before a place is no NaN; values that are belong behind all.
-    sequences = strided(np.sort(np.nan_to_num(values(k, dtype, 1 if shared else 3, size)), axis=1))
-    wanted = strided(values(k, dtype, 3, 9))
+    sequences = k.strided(np.sort(np.nan_to_num(values(k, dtype, 1 if shared else 3, size)), axis=1))
+    wanted = k.strided(values(k, dtype, 3, 9))
     side = "right" if right else "left"
     found = [np.searchsorted(sequences[0 if shared else i], wanted[i], side) for i in range(3)]
     k.input("sequence", sequences)
@@ -272,7 +264,7 @@ def search(k: Kernel, size: int, right: bool, dtype, shared: bool) -> None:
 
 @kernel("each", "count/histogram", "count/histogram_bin", name="count/histogram_bin")
 def histogram(k: Kernel, size: int) -> None:
-    x, bins, low, high = strided(values(k, np.float32, 3, size)), 7, -3.0, 4.0
+    x, bins, low, high = k.strided(values(k, np.float32, 3, size)), 7, -3.0, 4.0
     k.input("x", x)
     k.result("counts", "atomic<u32>", np.histogram(x[~np.isnan(x)], bins, (low, high))[0].astype(np.uint32))
     k.line("const NOWHERE = 0xffffffffu;")
@@ -281,7 +273,7 @@ def histogram(k: Kernel, size: int) -> None:
 
 @kernel("each", "count/histogram", name="count/histogram of integers")
 def bincount(k: Kernel, size: int) -> None:
-    x = strided(k.random.integers(0, 9, (3, size)))
+    x = k.strided(k.random.integers(0, 9, (3, size)))
     k.input("x", x)
     k.result("counts", "atomic<u32>", np.bincount(x.ravel()).astype(np.uint32))
     k.line("const NOWHERE = 0xffffffffu;")
@@ -324,7 +316,7 @@ HEADS = ("each", "count/unique_heads", "count/unique_same", "sort/keys_double")
 
 @kernel(*HEADS, name="count/unique_same of rows")
 def unique_rows(k: Kernel, size: int) -> None:
-    x = strided(k.random.integers(0, 2, (size, 3)))
+    x = k.strided(k.random.integers(0, 2, (size, 3)))
     order = np.lexsort(x.T[::-1])
     in_order_ = x[order]
     k.scratch("keys", "u32", numbers(1))

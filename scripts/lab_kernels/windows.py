@@ -9,17 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from shader_text import (
-    WORKGROUP,
-    Kernel,
-    extremes,
-    float32,
-    int64,
-    kernel,
-    room_for,
-    strided,
-    strides_of,
-)
+from shader_text import WORKGROUP, Kernel, extremes, float32, int64, kernel, strides_of
 
 from .frames import launch_rows, row_kernel
 from .products import sum_dtype
@@ -115,7 +105,7 @@ def sums(dtype) -> np.dtype:
 
 
 def planes(k: Kernel, size: int, dtype) -> np.ndarray:
-    return strided(k.values(dtype, 2, 3, 4, 7, size))
+    return k.strided(k.values(dtype, 2, 3, 4, 7, size))
 
 
 def greatest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
@@ -136,11 +126,11 @@ def greatest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
 def maxima(k: Kernel, size: int, dtype, way: str) -> tuple:
     """What maxima need; the arrays and the sizes."""
     sizes, windows = windows_of(way, size)
-    x = strided(k.values(dtype, 2, 3, *sizes))
+    x = k.strided(k.values(dtype, 2, 3, *sizes))
     if x.dtype.kind == "f":
         x[0, 1, 0, 3:5, 4:6] = np.nan
         x[1, 1] = 0.5
-    values, places = (room_for(a) for a in greatest(x, windows))
+    values, places = (k.room_for(a) for a in greatest(x, windows))
     compute = sum_dtype(x.dtype)
     k.input("x", x, compute)
     k.output("z", places, int64)
@@ -160,12 +150,12 @@ def max_(k: Kernel, size: int, dtype, way: str) -> None:
 @over_windows("window/spread")
 def spread(k: Kernel, size: int, way: str) -> None:
     sizes, windows = windows_of(way, size)
-    places = strided(greatest(k.values(np.float32, 2, 3, *sizes), windows)[1])
-    g = strided(k.values(np.float32, *places.shape))
+    places = k.strided(greatest(k.values(np.float32, 2, 3, *sizes), windows)[1])
+    g = k.strided(k.values(np.float32, *places.shape))
     want = np.zeros((2, 3, math.prod(sizes)), np.float32)
     for leading in np.ndindex(2, 3):
         np.add.at(want[leading], places[leading].ravel(), g[leading].ravel())
-    want = room_for(want.reshape(2, 3, *sizes))
+    want = k.room_for(want.reshape(2, 3, *sizes))
     k.input("x", g)
     k.input("z", places)
     k.output("y", want, tolerance=1e-5)
@@ -177,7 +167,7 @@ def spread(k: Kernel, size: int, way: str) -> None:
 @kernel("window/take", *EACH, name="window/take", dtype=[np.float16, np.int64])
 def take(k: Kernel, size: int, dtype) -> None:
     x = planes(k, size, dtype)
-    z = strided(k.random.integers(0, math.prod(x.shape[2:]), (2, 3, 2, 3, 4)))
+    z = k.strided(k.random.integers(0, math.prod(x.shape[2:]), (2, 3, 2, 3, 4)))
     want = np.take_along_axis(x.reshape(2, 3, -1), z.reshape(2, 3, -1), -1).reshape(z.shape)
     k.input("x", x)
     k.input("z", z)
@@ -215,11 +205,11 @@ def averages(k: Kernel, dtype, kind: str, windows: Windows) -> list:
 def means(k: Kernel, size: int, dtype, kind: str, way: str) -> tuple:
     """The arrays, sizes and vectors of averages."""
     sizes, windows = windows_of(way, size)
-    x, wide = strided(k.values(dtype, 2, 3, *sizes)), sums(dtype)
+    x, wide = k.strided(k.values(dtype, 2, 3, *sizes)), sums(dtype)
     want, by = np.zeros((2, 3, *windows.out), wide), divisors(windows, kind)
     for at, window in windows.outputs():
         want[(..., *at)] = over(x[window].astype(wide).sum((-3, -2, -1)), by[at])
-    want = room_for(want.astype(dtype))
+    want = k.room_for(want.astype(dtype))
     k.input("x", x, wide)
     k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
     return x, want, (sizes, windows.out), averages(k, dtype, kind, windows)
@@ -231,11 +221,11 @@ def average(k: Kernel, size: int, dtype, kind: str, way: str) -> None:
 
 def average_grad(k: Kernel, size: int, dtype, kind: str, way: str) -> None:
     sizes, windows = windows_of(way, size)
-    g, wide = strided(k.values(dtype, 2, 3, *windows.out) * 5), sums(dtype)
+    g, wide = k.strided(k.values(dtype, 2, 3, *windows.out) * 5), sums(dtype)
     want, by = np.zeros((2, 3, *sizes), wide), divisors(windows, kind)
     for at, window in windows.outputs():
         want[window] += over(g[(..., *at)].astype(wide), by[at])[..., None, None, None]
-    want = room_for(want.astype(dtype))
+    want = k.room_for(want.astype(dtype))
     k.input("x", g, wide)
     k.output("y", want, wide, tolerance=1e-3 if want.itemsize == 2 else 1e-5)
     each(k, g, want, (sizes, windows.out), averages(k, dtype, kind, windows))
@@ -300,14 +290,14 @@ def pad(k: Kernel, size: int, mode: str, grad: bool, dtype) -> None:
     shape, left, right = (4, 7, size), (2, 0, -3), (1, 3, 2)
     places = padded_places(shape, mode, left, right)
     if grad:
-        x = strided(k.values(dtype, 2, 3, *places.shape))
+        x = k.strided(k.values(dtype, 2, 3, *places.shape))
         want = np.zeros((2, 3, math.prod(shape)), dtype)
         np.add.at(want, (slice(None), slice(None), places), x)
         want = want.reshape(2, 3, *shape)
     else:
-        x = strided(k.values(dtype, 2, 3, *shape))
+        x = k.strided(k.values(dtype, 2, 3, *shape))
         want = x.reshape(2, 3, -1)[:, :, places]
-    want = room_for(want)
+    want = k.room_for(want)
     k.input("x", x)
     k.output("y", want, tolerance=1e-5)
     k.arithmetic(dtype)
@@ -400,7 +390,7 @@ SMOOTH = ["linear", "cubic", "smooth", "smooth cubic"]
 def resize_nearest(k: Kernel, size: int, mode: str, dtype) -> None:
     x = planes(k, size, dtype)
     axes, own = resizing(mode, x.shape[2:])
-    want = room_for(x[(..., *np.ix_(*(a.weights().argmax(1) for a in axes)))])
+    want = k.room_for(x[(..., *np.ix_(*(a.weights().argmax(1) for a in axes)))])
     k.input("x", x)
     k.output("y", want)
     each(k, x, want, (x.shape[2:], want.shape[2:]), own)
@@ -413,7 +403,7 @@ def weighted(k: Kernel, x: np.ndarray, mode: str, corners: bool) -> None:
     axes, own = resizing(mode, x.shape[2:], corners)
     want = np.einsum("ncdhw,Dd,Hh,Ww->ncDHW", x.astype(np.float64), *(a.weights() for a in axes))
     byte = x.dtype == np.uint8
-    want = room_for((np.clip(np.floor(want + 0.5), 0, 255) if byte else want).astype(x.dtype))
+    want = k.room_for((np.clip(np.floor(want + 0.5), 0, 255) if byte else want).astype(x.dtype))
     k.input("x", x, float32)
     k.output("y", want, float32, tolerance=0 if byte else 1e-4)
     k.function("finished(v: f32) -> f32", "clamp(floor(v + 0.5), 0.0, 255.0)" if byte else "v")
@@ -428,16 +418,16 @@ def resize_weighted(k: Kernel, size: int, mode: str) -> None:
 # With aligned corners the weights have odd denominators, so that no sum lies between two bytes.
 @kernel(*WEIGHTED, name="window/resize_weighted of bytes")
 def resize_bytes(k: Kernel, size: int) -> None:
-    weighted(k, strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), "linear", True)
+    weighted(k, k.strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), "linear", True)
 
 
 @kernel("window/resize", "window/resize_grad", *EACH, name="window/resize_grad", mode=["nearest", *SMOOTH])
 def resize_grad(k: Kernel, size: int, mode: str) -> None:
     corners = mode == "linear"
     axes, own = resizing(mode, (4, 7, size), corners)
-    g = strided(k.values(np.float32, 2, 3, *(a.outputs for a in axes)))
+    g = k.strided(k.values(np.float32, 2, 3, *(a.outputs for a in axes)))
     want = np.einsum("ncDHW,Dd,Hh,Ww->ncdhw", g.astype(np.float64), *(a.weights() for a in axes))
-    want = room_for(want.astype(np.float32))
+    want = k.room_for(want.astype(np.float32))
     k.input("x", g)
     k.output("y", want, tolerance=1e-4)
     each(k, g, want, (want.shape[2:], g.shape[2:]), own)

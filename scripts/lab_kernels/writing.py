@@ -6,17 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from shader_text import (
-    Kernel,
-    extremes,
-    int32,
-    kernel,
-    offset_of,
-    register,
-    strided,
-    strides_of,
-    walk,
-)
+from shader_text import Kernel, alike, extremes, int32, kernel, offset_of, register, strides_of, walk
 
 from .products import sum_dtype
 
@@ -32,12 +22,12 @@ def count_up(k: Kernel, size: int) -> None:
 
 def wrapped(k: Kernel, n: int, *shape: int) -> np.ndarray:
     """Indices from -n to n - 1."""
-    return strided(k.random.integers(-n, n, shape))
+    return k.strided(k.random.integers(-n, n, shape))
 
 
 @kernel("each", "scatter/targets")
 def targets(k: Kernel, size: int) -> None:
-    out, index = strided(np.zeros((3, 7, size))), wrapped(k, 7, 3, 5, size)
+    out, index = k.strided(np.zeros((3, 7, size))), wrapped(k, 7, 3, 5, size)
     first, by, last = strides_of(out)
     rows, _, columns = np.indices(index.shape)
     k.input("index", index, int32)
@@ -49,7 +39,7 @@ def targets(k: Kernel, size: int) -> None:
 
 @kernel("each", "scatter/flat_targets")
 def flat_targets(k: Kernel, size: int) -> None:
-    out, index = strided(np.zeros((3, 7))), wrapped(k, 21, 4, size)
+    out, index = k.strided(np.zeros((3, 7))), wrapped(k, 21, 4, size)
     row, column = np.divmod(index % 21, 7)
     k.input("index", index, int32)
     want = offset_of(out) + row * strides_of(out)[0] + column * strides_of(out)[1]
@@ -81,8 +71,8 @@ def source(k: Kernel, a: np.ndarray | None, number, at: int) -> None:
 def set_(k: Kernel, size: int, dtype, number: bool) -> None:
     if number and dtype is np.float16:
         dtype = np.float32
-    out, index = strided(np.zeros((7, 5), dtype), fill=0), k.random.integers(0, 7, size)
-    values = strided(np.full((size, 5), 3, dtype) if number else k.values(dtype, size, 5))
+    out, index = k.strided(np.zeros((7, 5), dtype), fill=0), k.random.integers(0, 7, size)
+    values = k.strided(np.full((size, 5), 3, dtype) if number else k.values(dtype, size, 5))
     last_index = np.zeros(out.base.size, np.uint32)
     places = (offset_of(out) + index * strides_of(out)[0]).astype(np.uint32)
     for i, (row, place) in enumerate(zip(index, places)):
@@ -140,8 +130,8 @@ def compute_of(dtype) -> np.dtype:
 
 @kernel("each", "scatter/line", mode=MODES, include=[False, True], dtype=DTYPES)
 def line(k: Kernel, size: int, mode: str, include: bool, dtype) -> None:
-    out, index = strided(k.values(dtype, 4, 7)), wrapped(k, 7, 4, size)
-    values, want = strided(k.values(dtype, 4, size)), strided(np.zeros((4, 7), dtype))
+    out, index = k.strided(k.values(dtype, 4, 7)), wrapped(k, 7, 4, size)
+    values, want = k.strided(k.values(dtype, 4, size)), alike(out, np.zeros((4, 7)))
     for row in range(4):
         for column in range(7):
             met = [v for v, i in zip(values[row], index[row]) if i % 7 == column]
@@ -160,8 +150,8 @@ def line(k: Kernel, size: int, mode: str, include: bool, dtype) -> None:
 
 @kernel("each", "scatter/line", name="scatter/line set", dtype=[np.float32, np.int64], number=[False, True])
 def line_set(k: Kernel, size: int, dtype, number: bool) -> None:
-    index, want = wrapped(k, 7, 4, size), strided(np.zeros((4, 7), dtype), fill=0)
-    values = strided(np.full((4, size), 3, dtype) if number else k.values(dtype, 4, size))
+    index, want = wrapped(k, 7, 4, size), k.strided(np.zeros((4, 7), dtype), fill=0)
+    values = k.strided(np.full((4, size), 3, dtype) if number else k.values(dtype, 4, size))
     for row in range(4):
         want[row, index[row] % 7] = values[row]
     k.input("index", index, int32)
@@ -180,7 +170,7 @@ def line_set(k: Kernel, size: int, dtype, number: bool) -> None:
 def runs(k: Kernel, size: int, mode: str, include: bool, dtype) -> None:
     targets = k.random.integers(0, 9, size)
     positions = np.argsort(targets, kind="stable")
-    out, values = k.values(dtype, 9, 3), strided(k.values(dtype, size, 3))
+    out, values = k.values(dtype, 9, 3), k.strided(k.values(dtype, size, 3))
     want, factor, skipped = out.copy(), dtype(2), 4
     for row in range(9):
         for slice_ in range(3):
@@ -256,7 +246,7 @@ def scanned(k: Kernel, kind: str, x: np.ndarray, totals: bool = False, reverse: 
     n, extremum = x.shape[1], kind in ("max", "min")
     values = running(kind, x[:, ::-1])[:, ::-1] if reverse else running(kind, x)
     places = latest(x, values) if extremum else None
-    values, places = (a if a is None else strided(a, fill=0) for a in (values, places))
+    values, places = (a if a is None else k.strided(a, fill=0) for a in (values, places))
     k.input("x", x, compute)
     place = "P(1u) - 1u - j" if reverse else "j"
     value = f"x_at(base.x + ({place}) * P(3u))"
@@ -287,7 +277,7 @@ def lines(k: Kernel, kind: str, dtype, size: int) -> np.ndarray:
         x = x.round()
         if x.dtype.kind == "f":
             x[1, size // 2] = np.nan
-    return strided(x)
+    return k.strided(x)
 
 
 BODIES = {"log_add": ["scan/log_add"], "max": ["scan/extremum"], "min": ["scan/extremum"]}
@@ -316,7 +306,7 @@ def totals_of(x: np.ndarray) -> np.ndarray:
 
 @kernel("scan/block", name="scan/block totals", dtype=[np.float32, np.int64], size=2500)
 def block_totals(k: Kernel, size: int, dtype) -> None:
-    x = strided(k.values(dtype, 5, size).round())
+    x = k.strided(k.values(dtype, 5, size).round())
     scanned(k, "sum", x, totals=True)
     k.result("block_totals", "Acc", totals_of(x).ravel())
     k.function("carry(block: u32) -> Acc", "identity()")
@@ -327,7 +317,7 @@ def block_totals(k: Kernel, size: int, dtype) -> None:
 
 @kernel("scan/block", name="scan/block carried", dtype=[np.float32, np.int64], size=2500)
 def block_carried(k: Kernel, size: int, dtype) -> None:
-    x = strided(k.values(dtype, 5, size).round())
+    x = k.strided(k.values(dtype, 5, size).round())
     scanned(k, "sum", x)
     k.scratch("before_blocks", "Acc", np.cumsum(totals_of(x), 1, dtype=dtype).ravel())
     k.function("carry(block: u32) -> Acc", "before_blocks[block - 1u]")
