@@ -14,6 +14,8 @@ of the library that the text mentions are put behind it. From the command line:
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import re
 import struct
 import sys
@@ -32,7 +34,10 @@ INCLUDE = Path(__file__).resolve().parent.parent / "shaders" / "include"
 ITEM = re.compile(r"^(fn|const|struct|alias)\s+(\w+)", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w*")
 PARAMETER_BYTES = 4096
+# What stands behind arrays that are read, NaN as floats, and behind those that may be written.
 GUARD_BYTES = 1024
+READ_GUARD, WRITE_GUARD = b"\xff", b"\xa5"
+MOST_ACROSS = 32768
 # The element types of storage buffers; int64 travels as two words.
 ELEMENT = {"f4": "f32", "i4": "i32", "u4": "u32", "i8": "I64", "u8": "I64"}
 WORKGROUP = 64
@@ -145,10 +150,22 @@ def accesses(text: str) -> list[str]:
     return [found[k] for k in sorted(found)]
 
 
-def in_words(a: np.ndarray, guard: bool) -> bytes:
-    """An array's bytes, filled up to whole vectors of words; a guard are bytes that nothing should read or write."""
+def in_words(a: np.ndarray, guard: bytes) -> bytes:
+    """An array's bytes, filled up to whole vectors of words, and some of a guard."""
     whole = -(-max(a.nbytes, 1) // 16) * 16
-    return a.tobytes().ljust(whole + GUARD_BYTES, b"\xff") if guard else a.tobytes().ljust(whole, b"\0")
+    return a.tobytes().ljust(whole + GUARD_BYTES, guard) if guard else a.tobytes().ljust(whole, b"\0")
+
+
+def grid(workgroups: int) -> tuple[int, int]:
+    """A grid for so many workgroups, a line if that is possible."""
+    across = max(min(workgroups, MOST_ACROSS), 1)
+    return across, -(-workgroups // across)
+
+
+def spread(workgroups: int) -> tuple[int, int]:
+    """A grid of two dims for so many workgroups, in which some are left over."""
+    across = math.isqrt(workgroups) + 1
+    return across, workgroups // across + 1
 
 
 def worst_error(got: np.ndarray, want: np.ndarray) -> float:
@@ -186,7 +203,7 @@ class Lab:
             required_features=[f for f in FEATURES if f in self.adapter.features],
             required_limits={k: self.adapter.limits[k] for k in limits},
         )
-        self.usage = wgpu.BufferUsage
+        self.usage, self.stage = wgpu.BufferUsage, wgpu.ShaderStage.COMPUTE
         self._pipelines: dict[str, tuple] = {}
 
     @property
@@ -205,8 +222,7 @@ class Lab:
         return self._pipelines[text]
 
     def _layout(self, kinds: list[str]):
-        compute = 4  # ShaderStage.COMPUTE
-        entries = [{"binding": k, "visibility": compute, "buffer": {"type": kind}} for k, kind in enumerate(kinds)]
+        entries = [{"binding": k, "visibility": self.stage, "buffer": {"type": kind}} for k, kind in enumerate(kinds)]
         return self.device.create_bind_group_layout(entries=entries)
 
     def _group(self, layout, buffers: list):
@@ -220,12 +236,15 @@ class Lab:
     ) -> Result:
         """Runs a kernel on buffers that begin as these arrays; the outputs are those of buffers that it may write.
 
-        With a guard there is more behind each array, NaN as floats; a kernel that writes there raises `RuntimeError`.
+        With a guard there is more behind each array; a kernel that writes there raises `RuntimeError`.
         """
         pipeline, layouts = self.pipeline(text)
         words = struct.pack(f"<{len(parameters)}I", *parameters).ljust(PARAMETER_BYTES, b"\0")
         usage = self.usage.STORAGE | self.usage.COPY_SRC | self.usage.COPY_DST
-        buffers = [self.device.create_buffer_with_data(data=in_words(a, guard), usage=usage) for a in arrays]
+        writes = [access == "read_write" for access in accesses(text)]
+        guards = [(WRITE_GUARD if write else READ_GUARD) if guard else b"" for write in writes]
+        data = (in_words(a, g) for a, g in zip(arrays, guards))
+        buffers = [self.device.create_buffer_with_data(data=d, usage=usage) for d in data]
         uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
         groups = [self._group(layout, held) for layout, held in zip(layouts, ([uniform], buffers))]
         counts = (workgroups,) if isinstance(workgroups, int) else tuple(workgroups)
@@ -244,12 +263,11 @@ class Lab:
             self.device.queue.read_buffer(buffers[-1], size=4)
             best = min(best, time.perf_counter() - start)
         results = []
-        for array, buffer, access in zip(arrays, buffers, accesses(text)):
-            if access == "read_write":
-                data = bytes(self.device.queue.read_buffer(buffer))
-                if guard and data[array.nbytes :].strip(b"\xff"):
-                    raise RuntimeError(f"output {len(results)} is written behind its end")
-                results.append(np.frombuffer(data[: array.nbytes], dtype=array.dtype).reshape(array.shape))
+        for array, buffer in itertools.compress(zip(arrays, buffers), writes):
+            held = bytes(self.device.queue.read_buffer(buffer))
+            if guard and held[array.nbytes :].strip(WRITE_GUARD):
+                raise RuntimeError(f"output {len(results)} is written behind its end")
+            results.append(np.frombuffer(held[: array.nbytes], dtype=array.dtype).reshape(array.shape))
         return Result(results, best)
 
     def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
@@ -263,11 +281,13 @@ class Lab:
     def kernel(self, entry: Entry, size: int | None = None, repeat: int = 0) -> Outcome:
         """Runs a kernel of the table once and compares; with `repeat`, the time is the best of further runs."""
         built = entry.build(size)
-        call = (built.text(entry.bodies), [b.start for b in built.buffers], built.workgroups, built.parameters)
-        run = self.dispatch(*call, guard=True)
+        text, arrays = built.text(entry.bodies), [b.start for b in built.buffers]
+        run = self.dispatch(text, arrays, spread(built.workgroups), built.parameters, guard=True)
         written = [b for b in built.buffers if b.write]
         errors = {b.name: (worst_error(got, b.want), b.tolerance) for b, got in zip(written, run.outputs)}
-        return Outcome(errors, self.dispatch(*call, repeat).seconds if repeat else run.seconds)
+        if repeat:
+            run = self.dispatch(text, arrays, grid(built.workgroups), built.parameters, repeat)
+        return Outcome(errors, run.seconds)
 
     def map(
         self, expressions: list[str], arrays: dict[str, np.ndarray], results: str | list[str], repeat: int = 1
@@ -280,11 +300,9 @@ class Lab:
         arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
         n = len(next(iter(arrays.values())))
         text = elementwise_kernel(expressions, kinds, {name: wgsl_type(a.dtype) for name, a in arrays.items()})
-        groups = -(-n // WORKGROUP)
-        grid = (min(groups, 32768), -(-groups // 32768))
         words = np.dtype(np.uint32)
         sizes = [((len(expressions), n, 2) if "I64" in kinds else (len(expressions), n), words)]
-        run = self.run(text, list(arrays.values()), sizes, grid, [n], repeat)
+        run = self.run(text, list(arrays.values()), sizes, grid(-(-n // WORKGROUP)), [n], repeat)
         run.outputs = [decode(block, kind) for block, kind in zip(run.outputs[0], kinds)]
         return run
 

@@ -22,7 +22,6 @@ PARAMETERS = """\
 fn P(i: u32) -> u32 { return parameters[i >> 2u][i & 3u]; }
 """
 WORKGROUP = 256
-MOST_ACROSS = 32768
 LANES = "xyzw"
 ALL = slice(None)
 float16, float32 = np.dtype(np.float16), np.dtype(np.float32)
@@ -261,7 +260,7 @@ class Kernel:
     lines: list[str] = field(default_factory=list)
     enables: list[str] = field(default_factory=list)
     parameters: list[int] = field(default_factory=list)
-    workgroups: tuple[int, int] = (1, 1)
+    workgroups: int = 1
     windows: int = 0
 
     def values(self, dtype, *shape: int) -> np.ndarray:
@@ -304,8 +303,7 @@ class Kernel:
         self.launch(-(-n // WORKGROUP))
 
     def launch(self, workgroups: int) -> None:
-        across = max(1, min(int(workgroups), MOST_ACROSS))
-        self.workgroups = across, -(-int(workgroups) // across)
+        self.workgroups = int(workgroups)
 
     def set(self, slot: int, value) -> None:
         """Changes a word of the parameters."""

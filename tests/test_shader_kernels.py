@@ -14,8 +14,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from lab_kernels import NOT_RUN, TABLE
-from shader_lab import Lab, NoAdapterError, main, worst_error
+from shader_lab import Lab, NoAdapterError, assemble, library, main, worst_error
 from shader_text import SHADERS, Entry
+from test_shader_library import PARTS
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,13 @@ def test_every_body_is_run_or_has_a_reason():
     assert run | set(NOT_RUN) == bodies()
     assert not run & set(NOT_RUN)
     assert all(NOT_RUN.values())
+
+
+def test_parts_of_the_library_are_run_in_kernels():
+    run = {body for entry in TABLE for body in entry.bodies}
+    text = assemble("".join((SHADERS / f"{body}.wgsl").read_text(encoding="utf-8") for body in run))
+    parts = {item.name for item in library().values() if item.file in PARTS}
+    assert parts <= set(re.findall(r"^(?:fn|struct) (\w+)", text, re.MULTILINE))
 
 
 def test_every_body_is_launched():
