@@ -459,6 +459,14 @@ def more(device, first=programs):
     yield "int64", x.long().sum(1)
     yield "matmul", (x @ (corten.arange(700 * 5) % 7).float().reshape(700, 5).to(device))
     yield "many matmuls", x.reshape(60, 70, 10) @ x.reshape(60, 70, 10)[:1, :10].expand(60, 10, 10)
+    labels = (corten.arange(60) * 11 % 700).to(device)
+    for loss in (corten.nn.functional.cross_entropy, corten.nn.functional.nll_loss):
+        for reduction in ("mean", "none"):
+            scores = (x / 64).detach().requires_grad_()
+            value = loss(scores, labels, reduction=reduction, ignore_index=11)
+            value.sum().backward()
+            yield f"{loss.__name__} {reduction}", (value.detach() * 1024).round()
+            yield f"{loss.__name__} {reduction} backward", (scores.grad * 1024).round()
     yield "softmax", (x.softmax(1) * 64).round()
     yield "log_softmax", (x.log_softmax(-1) * 4).round()
     yield "cumsum", x.cumsum(1)

@@ -4,6 +4,7 @@ use super::channels::define;
 use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::memory::{self, Allocation};
+use super::parts;
 use super::pipelines::Access;
 use super::reduce::reduce;
 use super::rows::{self, Axis, Parameters, WORKGROUP};
@@ -36,27 +37,71 @@ struct Call<'a, 'b> {
     smoothing: f64,
 }
 
+/// What is the same for all samples.
+struct Given<'a> {
+    weight: Option<&'a View<'a>>,
+    ignore: u64,
+    smoothing: f64,
+}
+
+impl Given<'_> {
+    fn call<'c>(&'c self, scores: &'c View<'c>, target: &'c View<'c>) -> Call<'c, 'c> {
+        Call { scores, target, weight: self.weight, ignore: self.ignore, smoothing: self.smoothing }
+    }
+}
+
 pub fn execute(gpu: &Arc<Gpu>, kind: Loss, weighted: bool, ins: &[View], numbers: &[u64], outs: &[View]) -> Result<()> {
     let smoothing = numbers.get(1).map_or(0.0, |&b| f64::from_bits(b));
     let weight_at = |k: usize| if weighted { ins.get(k) } else { None };
-    let call = |scores, target, weight| Call { scores, target, weight, ignore: numbers[0], smoothing };
+    let weight = weight_at(if kind == Loss::CrossEntropyGrad { 3 } else { 2 });
+    let given = Given { weight, ignore: numbers[0], smoothing };
+    let malformed = || Error::Internal("a loss without its inputs or outputs".into());
+    // Samples lie along the first dim, in the statistics along the second.
     match (kind, ins, outs) {
-        (Loss::CrossEntropy, [x, target, ..], [loss, stats, total]) => {
-            let counted = memory::allocate(gpu, loss.numel() * 4)?;
-            call(x, target, weight_at(2)).cross_entropy(gpu, loss, stats, &counted)?;
-            sum(gpu, &counted, loss.numel(), total)
+        (Loss::CrossEntropy | Loss::Nll, [x, target, ..], [loss, others @ .., total]) => {
+            let memory = memory::allocate(gpu, loss.numel() * 4)?;
+            let counted = View { memory: &memory, dtype: DType::F32, ..*loss };
+            let mut outs: SmallVec<[View; 3]> = SmallVec::from_slice(&[*loss, counted]);
+            outs.extend(others.iter().copied());
+            by_samples(gpu, (&[*x, *target], &[0, 0]), (&outs, &[0, 0, 1][..outs.len()]), |ins, outs| {
+                let call = given.call(&ins[0], &ins[1]);
+                match outs {
+                    [loss, counted, stats] => call.cross_entropy(gpu, loss, stats, counted.memory),
+                    [loss, counted] => call.nll(gpu, loss, counted.memory),
+                    _ => Err(malformed()),
+                }
+            })?;
+            sum(gpu, &memory, loss.numel(), total)
         }
-        (Loss::CrossEntropyGrad, [g, x, target, .., stats], [dx]) => {
-            call(x, target, weight_at(3)).cross_entropy_grad(gpu, g, stats, dx)
+        (Loss::CrossEntropyGrad, [g, x, target, .., stats], [_]) => {
+            by_samples(gpu, (&[*g, *x, *target, *stats], &[0, 0, 0, 1]), (outs, &[0]), |ins, outs| match ins {
+                [g, x, target, stats] => given.call(x, target).cross_entropy_grad(gpu, g, stats, &outs[0]),
+                _ => Err(malformed()),
+            })
         }
-        (Loss::Nll, [x, target, ..], [loss, total]) => {
-            let counted = memory::allocate(gpu, loss.numel() * 4)?;
-            call(x, target, weight_at(2)).nll(gpu, loss, &counted)?;
-            sum(gpu, &counted, loss.numel(), total)
+        (Loss::NllGrad, [g, target, ..], [_]) => {
+            by_samples(gpu, (&[*g, *target], &[0, 0]), (outs, &[0]), |ins, outs| {
+                given.call(&outs[0], &ins[1]).nll_grad(gpu, &ins[0])
+            })
         }
-        (Loss::NllGrad, [g, target, ..], [dx]) => call(dx, target, weight_at(2)).nll_grad(gpu, g),
-        _ => Err(Error::Internal("a loss without its inputs or outputs".into())),
+        _ => Err(malformed()),
     }
+}
+
+/// Runs `whole`, on one part of the samples after another where a shader cannot see all of some tensor. The dims of samples are
+/// given; an input with one element is one for all.
+fn by_samples(
+    gpu: &Arc<Gpu>,
+    (ins, dims): (&[View], &[usize]),
+    (outs, out_dims): (&[View], &[usize]),
+    whole: impl Fn(&[View], &[View]) -> Result<()>,
+) -> Result<()> {
+    if !gpu.too_large(ins.iter().chain(outs).map(|v| v.memory)) || outs[0].shape.is_empty() {
+        return whole(ins, outs);
+    }
+    let dims: SmallVec<[Option<usize>; 4]> =
+        ins.iter().zip(dims).map(|(v, &d)| (v.numel() != 1 && d < v.shape.len()).then_some(d)).collect();
+    parts::along(gpu, (ins, &dims), (outs, out_dims), &whole).unwrap_or_else(|| whole(ins, outs))
 }
 
 /// The sum of `n` float32 numbers.

@@ -1,5 +1,5 @@
-//! Every shader is valid WGSL without any extension but subgroups, which not every device gets, and can be written for Vulkan, Metal and DX12 — on a machine that has none
-//! of them.
+//! Every shader is valid WGSL without any extension but those of features that not every device has, and can be written for
+//! Vulkan, Metal and DX12 — on a machine that has none of them.
 //!
 //! The elementwise operators' shaders are made here, from every row of the table. Those of structured operators are
 //! collected: [`SHADERS_VARIABLE`] names a folder, the suites run and leave in it what they compiled, and then these tests
@@ -25,17 +25,35 @@ fn policies(checks: bool) -> BoundsCheckPolicies {
     BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: policy }
 }
 
-/// Whether a shader asks for more than any device has: those for devices without subgroups are not to mention them.
-fn uses_subgroups(module: &naga::Module) -> bool {
-    let of_subgroup = |a: &naga::FunctionArgument| {
-        matches!(a.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::SubgroupSize | naga::BuiltIn::SubgroupId)))
-    };
-    module.entry_points.iter().any(|e| e.function.arguments.iter().any(of_subgroup))
+/// What a shader asks for that not every device has. Those for devices without a feature are not to mention it.
+#[derive(Clone, Copy)]
+struct Needs {
+    subgroups: bool,
+    immediates: bool,
+    f16: bool,
+}
+
+impl Needs {
+    fn of(module: &naga::Module) -> Needs {
+        let of_subgroup = |a: &naga::FunctionArgument| {
+            matches!(a.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::SubgroupSize | naga::BuiltIn::SubgroupId)))
+        };
+        let half = |t: &naga::Type| t.inner.scalar() == Some(naga::Scalar::F16);
+        Needs {
+            subgroups: module.entry_points.iter().any(|e| e.function.arguments.iter().any(of_subgroup)),
+            immediates: module.global_variables.iter().any(|(_, g)| g.space == naga::AddressSpace::Immediate),
+            f16: module.types.iter().any(|(_, t)| half(t)),
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    let capabilities = if uses_subgroups(&module) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let needs = Needs::of(&module);
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, needs.subgroups);
+    capabilities.set(Capabilities::IMMEDIATES, needs.immediates);
+    capabilities.set(Capabilities::SHADER_FLOAT16, needs.f16);
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::SHUFFLE);
     let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
@@ -45,11 +63,15 @@ fn parse(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
 fn spirv((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<Vec<u32>, String> {
     // What any Vulkan device has; more would have to be asked of it, as subgroups are.
     let mut capabilities = vec![spv::Capability::Shader, spv::Capability::Matrix];
-    if uses_subgroups(module) {
+    let needs = Needs::of(module);
+    if needs.subgroups {
         capabilities.extend([spv::Capability::GroupNonUniform, spv::Capability::GroupNonUniformShuffle]);
     }
+    if needs.f16 {
+        capabilities.extend([spv::Capability::Float16, spv::Capability::StorageBuffer16BitAccess]);
+    }
     let options = spv::Options {
-        lang_version: if uses_subgroups(module) { (1, 3) } else { (1, 0) },
+        lang_version: if needs.subgroups { (1, 3) } else { (1, 0) },
         flags: spv::WriterFlags::empty(),
         capabilities: Some(capabilities.into_iter().collect()),
         bounds_check_policies: policies(checks),
@@ -75,9 +97,19 @@ fn metal((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<St
 }
 
 fn direct((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<String, String> {
-    let shader_model = if uses_subgroups(module) { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
-    let options =
-        hlsl::Options { shader_model, restrict_indexing: checks, force_loop_bounding: checks, ..Default::default() };
+    let needs = Needs::of(module);
+    let shader_model = match needs {
+        Needs { f16: true, .. } => hlsl::ShaderModel::V6_2,
+        Needs { subgroups: true, .. } => hlsl::ShaderModel::V6_0,
+        _ => hlsl::ShaderModel::V5_1,
+    };
+    let options = hlsl::Options {
+        shader_model,
+        immediates_target: needs.immediates.then(hlsl::BindTarget::default),
+        restrict_indexing: checks,
+        force_loop_bounding: checks,
+        ..Default::default()
+    };
     let pipeline = hlsl::PipelineOptions::default();
     let mut text = String::new();
     let made = hlsl::Writer::new(&mut text, &options, &pipeline)

@@ -25,6 +25,7 @@ const AVERAGE_SHARED: &str = include_str!("../../../../shaders/window/average_sh
 const EACH: &str = include_str!("../../../../shaders/window/each.wgsl");
 const SHARED: &str = include_str!("../../../../shaders/window/shared.wgsl");
 const SPREAD: &str = include_str!("../../../../shaders/window/spread.wgsl");
+const READERS_SUM: &str = include_str!("../../../../shaders/window/readers_sum.wgsl");
 const TAKE: &str = include_str!("../../../../shaders/window/take.wgsl");
 const PAD: &str = include_str!("../../../../shaders/window/pad.wgsl");
 const BLOCKS: &str = include_str!("../../../../shaders/blocks.wgsl");
@@ -199,7 +200,11 @@ impl Planes<'_> {
         // Products of two sizes have to fit a word, or are computed in two.
         let wide = (0..3).any(|a| (self.input[a] + 1) * (self.output[a] + 1) > u32::MAX as usize);
         let Some(p) = p else {
-            return Finder { body: ADAPTIVE, constants: format!("const WIDE = {wide};"), variant: u32::from(wide) };
+            return Finder {
+                body: ADAPTIVE,
+                constants: format!("const WIDE = {wide};\nconst TILING = false;"),
+                variant: u32::from(wide),
+            };
         };
         let dilated = p.dilation.iter().any(|&d| d != 1);
         let tiling = !dilated && p.kernel == p.stride;
@@ -273,7 +278,13 @@ fn spread(gpu: &Gpu, spatial: usize, p: Option<&PoolParams>, ins: &[View], y: &V
         let t = t.input("x", x.dtype, compute).input("z", DType::I64, DType::I64).output("y", y.dtype, compute);
         looking(t, compute, &finder)
     };
-    planes.launch(gpu, "max_pool_backward", vec![finder.variant], text, &format!("{}{SPREAD}", finder.body))
+    planes.launch(
+        gpu,
+        "max_pool_backward",
+        vec![finder.variant],
+        text,
+        &format!("{}{SPREAD}{READERS_SUM}", finder.body),
+    )
 }
 
 fn take(gpu: &Gpu, spatial: usize, ins: &[View], y: &View) -> Result<()> {
@@ -305,7 +316,7 @@ fn average(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &V
 fn average_grad(gpu: &Gpu, spatial: usize, p: Option<&AvgPoolParams>, x: &View, y: &View) -> Result<()> {
     let mut planes = Planes::backward(spatial, x, y);
     averages(&mut planes, p);
-    averaging(gpu, &planes, p, "avg_pool_backward", AVERAGE_GRAD, false)
+    averaging(gpu, &planes, p, "avg_pool_backward", &[AVERAGE_GRAD, READERS_SUM].concat(), false)
 }
 
 fn averaging(
