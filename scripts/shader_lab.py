@@ -164,7 +164,7 @@ def grid(workgroups: int) -> tuple[int, int]:
 
 def spread(workgroups: int) -> tuple[int, int]:
     """A grid of two dims for so many workgroups, in which some are left over."""
-    across = math.isqrt(workgroups) + 1
+    across = math.isqrt(workgroups) + 2
     return across, workgroups // across + 1
 
 

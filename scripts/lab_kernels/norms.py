@@ -160,7 +160,7 @@ def saved(k: Kernel, sums: list[np.ndarray], tolerance: float) -> None:
 
 def moments(parts: list[np.ndarray]) -> list[np.ndarray]:
     """Count, mean and squared deviations of every channel in each part."""
-    return [np.stack([np.full(6, p.shape[1]), p.mean(1), p.var(1) * p.shape[1]], 1) for p in parts]
+    return [np.stack([np.full(len(p), p.shape[1]), p.mean(1), p.var(1) * p.shape[1]], 1) for p in parts]
 
 
 @row_kernel("channel_sums", name="channel_sums of moments", parts=[1, 3], dtype=FLOATS)
@@ -200,18 +200,17 @@ def channel_sums(k: Kernel, size: int, lanes: int, grouped: bool, parts: int, dt
 
 @kernel("channel_merge", of_moments=[False, True])
 def channel_merge(k: Kernel, size: int, of_moments: bool) -> None:
-    planes = Planes(k, size, np.float32)
-    k.words(6, planes.count, 5, [0] * 11, EPS)
-    split = planes.split(planes.x, -(-planes.count // 5))
-    parts = moments(split) if of_moments else [np.stack([p.sum(1)] * 3, 1) for p in split]
-    k.scratch("partial", "vec4<f32>", np.pad(np.stack(parts), ((0, 0), (0, 0), (0, 1))).astype(np.float32))
-    whole = planes.split(planes.x, planes.count)
-    want = moments(whole)[0] if of_moments else np.stack([whole[0].sum(1)] * 3, 1)
+    channels = 10 * size
+    x = k.values(np.float32, channels, 25).astype(np.float64) + 3
+    split = [x[:, i : i + 6] for i in range(0, 25, 6)]
+    of = moments if of_moments else lambda parts: [np.stack([p.sum(1), p.sum(1), -p.sum(1)], 1) for p in parts]
+    k.words(channels, 25, len(split), [0] * 11, EPS)
+    k.scratch("partial", "vec4<f32>", np.pad(np.stack(of(split)), ((0, 0), (0, 0), (0, 1))).astype(np.float32))
     k.constants(MOMENTS=of_moments)
-    k.output("total", want.astype(np.float32), tolerance=1e-5)
+    k.output("total", of([x])[0].astype(np.float32), tolerance=1e-5)
     puts = (f"total_put(3u * channel + {i}u, total.{lane});" for i, lane in enumerate("xyz"))
     k.line(f"fn emit(channel: u32, total: vec3<f32>) {{ {' '.join(puts)} }}")
-    k.launch(1)
+    k.launch(-(-channels // WORKGROUP))
 
 
 class Batch:

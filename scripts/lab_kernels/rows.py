@@ -77,10 +77,10 @@ COUNTS = "label.y == 0u && label.x < P(1u) && any(label != vec2<u32>(P(3u), P(4u
 class Loss:
     """Scores (samples, classes, points) and their targets, some of which are to be ignored; the first nine words."""
 
-    def __init__(self, k: Kernel, size: int, dtype, weighted: bool, smooth: bool = False) -> None:
-        self.k, self.smooth = k, smooth
-        self.x = k.strided(k.values(dtype, 5, size, 3))
-        self.labels = k.strided(k.random.integers(0, size, (5, 3)))
+    def __init__(self, k: Kernel, size: int, dtype, weighted: bool, smooth: bool = False, samples: int = 5) -> None:
+        self.k, self.smooth, self.samples = k, smooth, samples
+        self.x = k.strided(k.values(dtype, samples, size, 3))
+        self.labels = k.strided(k.random.integers(0, size, (samples, 3)))
         self.labels[2, 1] = IGNORED
         self.counts = self.labels != IGNORED
         self.weight = k.strided(k.random.random(size, np.float32) + np.float32(0.5)) if weighted else None
@@ -96,7 +96,14 @@ class Loss:
         k.input("labels", self.labels)
         k.function("counts(label: I64) -> bool", COUNTS)
         k.constants(SMOOTH=self.smooth)
-        head = [15, scores.shape[1], strides_of(scores)[1], IGNORED, -1, SMOOTHING if self.smooth else 0.0]
+        head = [
+            3 * self.samples,
+            scores.shape[1],
+            strides_of(scores)[1],
+            IGNORED,
+            -1,
+            SMOOTHING if self.smooth else 0.0,
+        ]
         k.words(head, [0] * 9)
         k.place(6, scores, [0, 2])
         k.place(7, self.labels)
@@ -119,11 +126,11 @@ LOSSES = dict(weighted=[False, True], dtype=FLOATS)
 
 @kernel("nll", **LOSSES)
 def nll(k: Kernel, size: int, weighted: bool, dtype) -> None:
-    loss = Loss(k, size, dtype, weighted)
+    loss = Loss(k, size, dtype, weighted, samples=101)
     loss.begin(loss.x)
     k.input("x", loss.x, float32)
     loss.written(-loss.at_target(loss.x).astype(np.float64) * loss.of_sample)
-    k.launch(1)
+    k.launch(2)
 
 
 @kernel("nll_grad", shared=[False, True], **LOSSES)

@@ -16,6 +16,8 @@ from .products import sum_dtype
 
 SPATIAL = 3
 EACH = ("window", "window/each")
+# Adds up what the bodies of gradients find.
+SUM = "window/readers_sum"
 
 
 @dataclass
@@ -58,7 +60,7 @@ def windows_of(way: str, size: int) -> tuple[tuple, Windows]:
     if way in ADAPTIVE:
         axes = zip(sizes, ADAPTIVE[way])
         taps = [[list(range(o * n // m, -(-(o + 1) * n // m))) for o in range(m)] for n, m in axes]
-        return sizes, Windows(taps, [], [], dict(WIDE="flat" in way))
+        return sizes, Windows(taps, [], [], dict(WIDE="flat" in way, TILING=False))
     kernel_, stride, padding, dilation = SLIDING[way]
     taps, padded = [], []
     for n, q, s, p, d in zip(sizes, kernel_, stride, padding, dilation):
@@ -74,8 +76,8 @@ def over_windows(*bodies: str, ways: list[str] = WAYS, **variants: Iterable) -> 
 
     def add(fill: Callable[..., None]) -> Callable[..., None]:
         for way in ways:
-            name = f"{bodies[-1]} {way}"
-            kernel(finder(way), *bodies, *EACH, name=name, **variants)(partial(fill, way=way))
+            own = [body for body in bodies if body != SUM]
+            kernel(finder(way), *bodies, *EACH, name=f"{own[-1]} {way}", **variants)(partial(fill, way=way))
         return fill
 
     return add
@@ -147,7 +149,7 @@ def max_(k: Kernel, size: int, dtype, way: str) -> None:
     each(k, *maxima(k, size, dtype, way))
 
 
-@over_windows("window/spread")
+@over_windows("window/spread", SUM)
 def spread(k: Kernel, size: int, way: str) -> None:
     sizes, windows = windows_of(way, size)
     places = k.strided(greatest(k.values(np.float32, 2, 3, *sizes), windows)[1])
@@ -232,9 +234,11 @@ def average_grad(k: Kernel, size: int, dtype, kind: str, way: str) -> None:
 
 
 DTYPES = [np.float16, np.float32, np.int64]
-for body, fill in (("window/average", average), ("window/average_grad", average_grad)):
-    over_windows("window/divisor", body, ways=["overlapping", "tiling", "flat"], dtype=DTYPES, kind=list(KINDS))(fill)
-    over_windows("window/divisor", body, ways=list(ADAPTIVE), dtype=DTYPES, kind=["inputs"])(fill)
+for bodies, fill in ((("window/average",), average), (("window/average_grad", SUM), average_grad)):
+    over_windows("window/divisor", *bodies, ways=["overlapping", "tiling", "flat"], dtype=DTYPES, kind=list(KINDS))(
+        fill
+    )
+    over_windows("window/divisor", *bodies, ways=list(ADAPTIVE), dtype=DTYPES, kind=["inputs"])(fill)
 
 SHARED = {"tree": [256], "subgroups": [256]}
 
