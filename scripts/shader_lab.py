@@ -163,8 +163,8 @@ def grid(workgroups: int) -> tuple[int, int]:
 
 
 def spread(workgroups: int) -> tuple[int, int]:
-    """A grid of two dims for so many workgroups, in which some are left over."""
-    across = math.isqrt(workgroups) + 2
+    """A grid of two different dims for so many workgroups, in which some are left over."""
+    across = max(math.isqrt(workgroups), 1)
     return across, workgroups // across + 1
 
 

@@ -198,6 +198,8 @@ def strides_of(a: np.ndarray) -> list[int]:
 
 def window(a: np.ndarray, fill: int, before: int, behind: int) -> np.ndarray:
     """The array in a larger memory whose dims lie in reverse order, amid other elements."""
+    if a.ndim == 1:
+        return window(a[None], fill, before, behind)[0]
     root = np.full([before + n + behind for n in reversed(a.shape)], fill, a.dtype)
     inside = root.T[tuple(slice(before, before + n) for n in a.shape)]
     inside[...] = a

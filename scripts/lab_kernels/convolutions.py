@@ -9,7 +9,7 @@ import numpy as np
 
 from shader_text import WORKGROUP, Kernel, kernel, offset_of, strides_of
 
-from .products import TILES, sum_dtype
+from .products import HELD, TILES, sum_dtype
 
 AXES = range(3)
 
@@ -47,7 +47,8 @@ PLAIN = Case()
 DEEP = Case(groups=2, kernel=(2, 3, 2), stride=(2, 1, 3), padding=(1, 2, 0), dilation=(1, 2, 2), size=(4, 7, 9))
 BROAD = Case(channels=4, rows=33, kernel=(1, 3, 3), stride=(1, 2, 2), size=(1, 9, 8))
 UNPADDED = Case(channels=2, rows=12, kernel=(1, 2, 2), padding=(0, 0, 0), size=(1, 9, 9))
-CASES = {"plain": PLAIN, "deep": DEEP, "broad": BROAD, "unpadded": UNPADDED}
+HALVES = Case(channels=8, rows=12, kernel=(1, 2, 2), padding=(0, 0, 0), size=(1, 9, 9))
+CASES = {"halves": HALVES, "plain": PLAIN, "deep": DEEP, "broad": BROAD, "unpadded": UNPADDED}
 
 
 def reference(c: Case, x: np.ndarray, w: np.ndarray, y: np.ndarray, wanted: str) -> np.ndarray:
@@ -230,15 +231,38 @@ WANTED = ["y", "x", "w"]
 )
 def staged(k: Kernel, size: int, case: str, wanted: str, layout: str) -> None:
     problem = begin(k, size, case, wanted, np.float32, layout)
-    k.line("alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }")
+    k.line(HELD)
     tiled(k, problem, TILES["small"], [False, False])
 
 
 @kernel(*STAGED, name="conv/staged in fours", dtype=[np.float16, np.float32, np.int64], size=0)
 def staged_in_fours(k: Kernel, size: int, dtype) -> None:
     problem = begin(k, size, "unpadded", "y", dtype, "dense", [True, True])
-    k.line("alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }")
+    k.line(HELD)
     tiled(k, problem, TILES["small"], [True, True])
+
+
+@kernel(*STAGED, name="conv/staged in splits", size=0)
+def staged_in_splits(k: Kernel, size: int) -> None:
+    """The channels of the input in two halves, whose results are to be added; the bias belongs to the first."""
+    problem = begin(k, size, "halves", "y", np.float32, "dense")
+    steps = math.prod(problem.steps)
+    k.set(3, 2)
+    k.set(4, steps // 2)
+    whole = k.buffers[-1]
+    x, w = problem.b, problem.a
+    c = CASES["halves"]
+    c = replace(c, size=(*c.size[:2], size)) if size else c
+    half = c.channels // 2
+    halves = replace(c, channels=half)
+    zeros = np.zeros(problem.y.shape, np.float32)
+    parts = [reference(halves, x[:, s], w[:, s], zeros, "y") for s in (slice(half), slice(half, None))]
+    parts[0] += problem.y - reference(c, x, w, zeros, "y")
+    whole.want = np.stack(parts)
+    whole.start = np.zeros_like(whole.want)
+    k.line(HELD)
+    tiled(k, problem, TILES["small"], [False, False])
+    k.launch(2 * k.workgroups)
 
 
 STEPPED = ("conv/terms", "conv/job", "conv/stepped", "product/direct")

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from shader_text import WORKGROUP, Kernel, boolean, int32, kernel, offset_of, register, root_of, strides_of, walk
+from shader_text import (
+    WORKGROUP,
+    Kernel,
+    boolean,
+    int32,
+    kernel,
+    offset_of,
+    register,
+    root_of,
+    strides_of,
+    walk,
+    words_of,
+)
 
 MOVED = [np.bool_, np.float16, np.float32, np.int64]
 
@@ -135,15 +147,15 @@ def take(k: Kernel, size: int, dtype) -> None:
     k.each(want.size, x.size, 3 + len(to), to, walk(x.shape, x))
 
 
-@kernel("each", "index/guard", broken=[False, True])
-def guard(k: Kernel, size: int, broken: bool) -> None:
+@kernel("each", "index/guard", broken=[None, 5, -6])
+def guard(k: Kernel, size: int, broken: int | None) -> None:
     index = k.random.integers(-5, 5, (3, size))
     index[1, 4] = -100
-    index[2, 2] = 5 if broken else 4
+    index[2, 2] = 4 if broken is None else broken
     index = k.strided(index)
     k.input("index", index)
     want = np.zeros(9, np.uint32)
-    want[3:6] = [1, 5, 0] if broken else 0
+    want[3:6] = 0 if broken is None else words_of([1, broken, -(broken < 0)])
     k.result("flags", "atomic<u32>", want)
     k.each(index.size, -5, -1, 5, 0, -100, -1, 1, 0, walk(index.shape, index))
 

@@ -8,6 +8,8 @@ from shader_text import Kernel, float32, kernel, offset_of, strides_of
 
 # Rows, columns and steps of a tile, and rows and columns of an invocation.
 TILES = {"wide": (32, 64, 8, 8, 4), "small": (32, 32, 32, 4, 4)}
+# Workgroup memory holds operands as they are computed with.
+HELD = "alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }"
 DTYPES = [np.float16, np.float32, np.int32, np.int64]
 
 
@@ -62,7 +64,7 @@ MATRIX = ("product/matrix", "product/matrix_staged", "product/staged")
 @kernel(*MATRIX, dtype=DTYPES, turned=[False, True], wide=[False, True])
 def staged(k: Kernel, size: int, dtype, turned: bool, wide: bool) -> None:
     begin(k, TILES["small" if wide else "wide"], size, dtype, turned, wide)
-    k.line("alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }")
+    k.line(HELD)
 
 
 @kernel(*MATRIX, name="product/staged in halves", turned=[False, True])
@@ -73,27 +75,39 @@ def staged_in_halves(k: Kernel, size: int, turned: bool) -> None:
     k.line("fn value_of(h: Held) -> V { return V(h); }")
 
 
-@kernel(*MATRIX, name="product/staged in splits", size=50)
-def staged_in_splits(k: Kernel, size: int) -> None:
+def in_splits(k: Kernel, size: int) -> None:
+    """Partial sums of 32 steps each."""
     a, b, whole = operands(k, size, np.float32, False, False)
-    per_split, (rows, columns, depth, r, c) = 16, TILES["small"]
+    per_split, (rows, columns, depth, r, c) = 32, TILES["small"]
     cuts = range(0, a.shape[-1], per_split)
     parts = np.stack([a[..., i : i + per_split] @ b[..., i : i + per_split, :] for i in cuts])
     k.arithmetic(float32)
     k.fours("a", a, False)
     k.fours("b", b, False)
     k.stores("y", parts, False, tolerance=1e-4)
-    k.line("alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }")
     k.constants(ROWS=rows, COLUMNS=columns, DEPTH=depth, R=r, C=c, A_ALONG=True, B_ALONG=True)
     splits = product_words(k, a, b, np.ascontiguousarray(whole), per_split)
     k.launch(6 * splits * -(-whole.shape[-2] // rows) * -(-whole.shape[-1] // columns))
 
 
-@kernel(
-    "product/matrix", "product/matrix_direct", "product/direct", dtype=DTYPES, turned=[False, True], wide=[False, True]
-)
+@kernel(*MATRIX, name="product/staged in splits", size=50)
+def staged_in_splits(k: Kernel, size: int) -> None:
+    in_splits(k, size)
+    k.line(HELD)
+
+
+DIRECT = ("product/matrix", "product/matrix_direct", "product/direct")
+
+
+@kernel(*DIRECT, dtype=DTYPES, turned=[False, True], wide=[False, True])
 def direct(k: Kernel, size: int, dtype, turned: bool, wide: bool) -> None:
     begin(k, (16, 32, 4, 4, 4) if wide else (32, 128, 4, 8, 8), size, dtype, turned, wide, direct=True)
+
+
+@kernel(*DIRECT, name="product/direct in splits", size=50)
+def direct_in_splits(k: Kernel, size: int) -> None:
+    in_splits(k, size)
+    k.line("const STEPS = 1u;")
 
 
 @kernel("product/matrix", "product/dot", dtype=DTYPES, sharing=[4, 64], along=[False, True])

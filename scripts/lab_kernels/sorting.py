@@ -33,11 +33,12 @@ def keys_of(x: np.ndarray) -> np.ndarray:
 
 
 def values(k: Kernel, dtype, *shape: int) -> np.ndarray:
-    """Values with ties, both zeros and NaN."""
+    """Values with ties, both zeros, infinities and NaN."""
     x = k.values(dtype, *shape)
     if x.dtype.kind == "f":
         x = (2 * x).round()
-        x[k.random.random(shape) < 0.1] = np.nan
+        for special in (np.nan, np.inf, -np.inf):
+            x[k.random.random(shape) < 0.1] = special
     return x
 
 
@@ -264,7 +265,7 @@ def search(k: Kernel, size: int, right: bool, dtype, shared: bool) -> None:
 
 @kernel("each", "count/histogram", "count/histogram_bin", name="count/histogram_bin")
 def histogram(k: Kernel, size: int) -> None:
-    x, bins, low, high = k.strided(values(k, np.float32, 3, size)), 7, -3.0, 4.0
+    x, bins, low, high = k.strided(values(k, np.float32, 3, size)), 7, -2.0, 3.0
     k.input("x", x)
     k.result("counts", "atomic<u32>", np.histogram(x[~np.isnan(x)], bins, (low, high))[0].astype(np.uint32))
     k.line("const NOWHERE = 0xffffffffu;")

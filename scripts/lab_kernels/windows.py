@@ -43,7 +43,7 @@ class Windows:
 SLIDING = {
     "dilated": ((2, 3, 2), (1, 2, 3), (1, 1, 0), (1, 2, 1)),
     "overlapping": ((2, 3, 3), (1, 2, 2), (1, 1, 0), (1, 1, 1)),
-    "tiling": ((2, 2, 3), (2, 2, 3), (0, 1, 1), (1, 1, 1)),
+    "tiling": ((2, 2, 3), (2, 2, 3), (0, 0, 0), (1, 1, 1)),
     "flat": ((1, 3, 2), (1, 2, 3), (0, 1, 0), (1, 1, 1)),
 }
 ADAPTIVE = {"adaptive": (3, 4, 5), "adaptive flat": (1, 4, 5)}
@@ -64,7 +64,8 @@ def windows_of(way: str, size: int) -> tuple[tuple, Windows]:
     kernel_, stride, padding, dilation = SLIDING[way]
     taps, padded = [], []
     for n, q, s, p, d in zip(sizes, kernel_, stride, padding, dilation):
-        starts = range(0, n + 2 * p - d * (q - 1), s)
+        # Overlapping windows may hang over the far edge.
+        starts = range(0, n + p if way == "overlapping" else n + 2 * p - d * (q - 1), s)
         taps.append([[i - p for i in range(f, f + q * d, d) if 0 <= i - p < n] for f in starts])
         padded.append([min(f + q, n + 2 * p) - f for f in starts])
     constants = dict(DILATED=way == "dilated", TILING=way == "tiling")
@@ -131,7 +132,7 @@ def maxima(k: Kernel, size: int, dtype, way: str) -> tuple:
     x = k.strided(k.values(dtype, 2, 3, *sizes))
     if x.dtype.kind == "f":
         x[0, 1, 0, 3:5, 4:6] = np.nan
-        x[1, 1] = 0.5
+        x[1, 1], x[1, 2] = 0.5, -np.inf
     values, places = (k.room_for(a) for a in greatest(x, windows))
     compute = sum_dtype(x.dtype)
     k.input("x", x, compute)
@@ -373,9 +374,12 @@ class Axis:
 
 
 def resizing(mode: str, size: tuple, corners: bool = False) -> tuple[list[Axis], list]:
-    """The depth stays as it is, the height grows and the width shrinks."""
-    depth = Axis("nearest", size[0], size[0])
-    axes = [depth, Axis(mode, size[1], size[1] * 2 - 3, corners), Axis(mode, size[2], size[2] // 3 * 2, corners)]
+    """Depth and height grow and the width shrinks."""
+    axes = [
+        Axis(mode, size[0], 2 * size[0], corners),
+        Axis(mode, size[1], size[1] * 2 - 3, corners),
+        Axis(mode, size[2], size[2] // 3 * 2, corners),
+    ]
     own = [corners, [a.kind for a in axes], 0, [float(a.scale) for a in axes]]
     return axes, [*own, 0, [float(a.support) for a in axes], 0, [1 / a.stretch for a in axes]]
 
