@@ -361,23 +361,27 @@ def main(arguments: list[str] | None = None) -> int:
     kernel = commands.add_parser("kernel")
     kernel.add_argument("name", nargs="?", default="", help="a part of the name; without, all are listed")
     kernel.add_argument("--size", type=int)
+    kernel.add_argument("--show", action="store_true", help="the text instead, with what it needs of the library")
     chosen = parser.parse_args(arguments)
     run = {"list": list_items, "show": show, "call": call_function, "time": time_expression, "kernel": run_kernels}
     return run[chosen.command](chosen) or 0
 
 
 def run_kernels(chosen: argparse.Namespace) -> int:
-    if not chosen.name:
+    entries = [entry for entry in TABLE if chosen.name in str(entry)]
+    if not chosen.name or not entries:
         print("\n".join(map(str, TABLE)))
+        return 1 if chosen.name else 0
+    if chosen.show:
+        print(*(assemble(entry.build(chosen.size).text(entry.bodies)) for entry in entries), sep="\n")
         return 0
     lab, wrong = Lab(), 0
     print(lab.name)
-    for entry in TABLE:
-        if chosen.name in str(entry):
-            outcome = lab.kernel(entry, chosen.size, repeat=5)
-            errors = ", ".join(f"{name} {error:.2g}" for name, (error, _) in outcome.errors.items())
-            wrong += not outcome.right
-            print(f"{'ok   ' if outcome.right else 'WRONG'} {entry}: {outcome.seconds * 1e3:.3f} ms, error of {errors}")
+    for entry in entries:
+        outcome = lab.kernel(entry, chosen.size, repeat=5)
+        errors = ", ".join(f"{name} {error:.2g}" for name, (error, _) in outcome.errors.items())
+        wrong += not outcome.right
+        print(f"{'ok   ' if outcome.right else 'WRONG'} {entry}: {outcome.seconds * 1e3:.3f} ms, error of {errors}")
     return 1 if wrong else 0
 
 

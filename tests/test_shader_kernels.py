@@ -91,3 +91,6 @@ def test_a_wrong_result_is_reported(lab, capsys, monkeypatch):
     assert main(["kernel", "wrong", "--size", "3"]) == 0
     assert main(["kernel", "wrong"]) == 1
     assert "WRONG wrong" in capsys.readouterr().out
+    assert main(["kernel", "wrong", "--show"]) == 0
+    assert "fn each(i: u32) {" in capsys.readouterr().out
+    assert main(["kernel", "missing"]) == 1
