@@ -93,7 +93,7 @@ fn spirv((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<Ve
 
 fn metal((module, info): &(naga::Module, ModuleInfo), checks: bool) -> Result<String, String> {
     let options = msl::Options {
-        lang_version: (2, 1),
+        lang_version: if Needs::of(module).matrices { (2, 3) } else { (2, 1) },
         bounds_check_policies: policies(checks),
         force_loop_bounding: checks,
         emit_int_div_checks: checks,
