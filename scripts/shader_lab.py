@@ -8,11 +8,14 @@ of the library that the text mentions are put behind it. From the command line:
     python scripts/shader_lab.py show KERNEL.wgsl               the text with what it needs of the library
     python scripts/shader_lab.py call f_exp 1.0 2.5             a function of the library on numbers
     python scripts/shader_lab.py time 'f_exp(x)' --size 1000000 elementwise, beside a plain copy
+    python scripts/shader_lab.py kernel softmax --size 1000     bodies of shaders/, compared with numpy and timed
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import re
 import struct
 import sys
@@ -23,13 +26,24 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lab_kernels import TABLE
+from shader_text import Entry
+
 INCLUDE = Path(__file__).resolve().parent.parent / "shaders" / "include"
 ITEM = re.compile(r"^(fn|const|struct|alias)\s+(\w+)", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w*")
 PARAMETER_BYTES = 4096
+# What stands behind arrays that are read, NaN as floats, and behind those that may be written.
+GUARD_BYTES = 1024
+READ_GUARD, WRITE_GUARD = b"\xff", b"\xa5"
+MOST_ACROSS = 32768
 # The element types of storage buffers; int64 travels as two words.
 ELEMENT = {"f4": "f32", "i4": "i32", "u4": "u32", "i8": "I64", "u8": "I64"}
 WORKGROUP = 64
+# What some kernels need beyond WebGPU's defaults.
+FEATURES = ("shader-f16", "subgroup")
+STORAGE = re.compile(r"@group\(1\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(\w+))?>")
 UNIFORM = "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 256>;\n"
 
 
@@ -118,6 +132,58 @@ class Result:
     seconds: float
 
 
+@dataclass
+class Outcome:
+    """By result of a kernel its worst error and what is allowed; and the seconds of a run."""
+
+    errors: dict[str, tuple[float, float]]
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        return all(error <= allowed for error, allowed in self.errors.values())
+
+
+def accesses(text: str) -> list[str]:
+    """How a kernel's storage buffers are accessed, in the order of their bindings."""
+    found = {int(k): access or "read" for k, access in STORAGE.findall(without_comments(text))}
+    return [found[k] for k in sorted(found)]
+
+
+def in_words(a: np.ndarray, guard: bytes) -> bytes:
+    """An array's bytes, filled up to whole vectors of words, and some of a guard."""
+    whole = -(-max(a.nbytes, 1) // 16) * 16
+    return a.tobytes().ljust(whole + GUARD_BYTES, guard) if guard else a.tobytes().ljust(whole, b"\0")
+
+
+def grid(workgroups: int) -> tuple[int, int]:
+    """A grid for so many workgroups, a line if that is possible."""
+    across = max(min(workgroups, MOST_ACROSS), 1)
+    return across, -(-workgroups // across)
+
+
+def spread(workgroups: int) -> tuple[int, int]:
+    """A grid of two dims for so many workgroups, in which some are left over."""
+    across = math.isqrt(workgroups) + 2
+    return across, workgroups // across + 1
+
+
+def worst_error(got: np.ndarray, want: np.ndarray) -> float:
+    """The largest difference: of floats relative to what is wanted, or where that is small to its root mean square.
+
+    NaN equals NaN.
+    """
+    if want.dtype.kind != "f":
+        wrong = got != want
+        return float(max((abs(int(a) - int(b)) for a, b in zip(got[wrong], want[wrong])), default=0))
+    a, b = (x.astype(np.float64) for x in (got, want))
+    finite = b[np.isfinite(b)]
+    typical = float(np.sqrt((finite**2).mean())) if finite.any() else 1.0
+    with np.errstate(invalid="ignore"):
+        differ = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b) / np.maximum(typical, np.abs(b)))
+    return float(np.where(np.isnan(differ), np.inf, differ).max(initial=0))
+
+
 class Lab:
     """A device on which kernels run one at a time."""
 
@@ -133,44 +199,54 @@ class Lab:
         if self.adapter is None:
             raise NoAdapterError("no GPU adapter")
         limits = ("max-buffer-size", "max-storage-buffer-binding-size")
-        self.device = self.adapter.request_device_sync(required_limits={k: self.adapter.limits[k] for k in limits})
-        self.usage = wgpu.BufferUsage
-        self._pipelines: dict[str, object] = {}
+        self.device = self.adapter.request_device_sync(
+            required_features=[f for f in FEATURES if f in self.adapter.features],
+            required_limits={k: self.adapter.limits[k] for k in limits},
+        )
+        self.usage, self.stage = wgpu.BufferUsage, wgpu.ShaderStage.COMPUTE
+        self._pipelines: dict[str, tuple] = {}
 
     @property
     def name(self) -> str:
         return f"{self.adapter.info['device']}, {self.adapter.info['description']}"
 
     def pipeline(self, text: str):
-        """The compiled kernel; the same text compiles once."""
+        """The compiled kernel and the layouts of its two groups; the same text compiles once."""
         if text not in self._pipelines:
             module = self.device.create_shader_module(code=assemble(text))
+            storage = ["storage" if access == "read_write" else "read-only-storage" for access in accesses(text)]
+            layouts = [self._layout(kinds) for kinds in (["uniform"], storage)]
+            whole = self.device.create_pipeline_layout(bind_group_layouts=layouts)
             compute = {"module": module, "entry_point": "main"}
-            self._pipelines[text] = self.device.create_compute_pipeline(layout="auto", compute=compute)
+            self._pipelines[text] = self.device.create_compute_pipeline(layout=whole, compute=compute), layouts
         return self._pipelines[text]
 
-    def _group(self, pipeline, index: int, buffers: list):
+    def _layout(self, kinds: list[str]):
+        entries = [{"binding": k, "visibility": self.stage, "buffer": {"type": kind}} for k, kind in enumerate(kinds)]
+        return self.device.create_bind_group_layout(entries=entries)
+
+    def _group(self, layout, buffers: list):
         entries = [
             {"binding": k, "resource": {"buffer": b, "offset": 0, "size": b.size}} for k, b in enumerate(buffers)
         ]
-        return self.device.create_bind_group(layout=pipeline.get_bind_group_layout(index), entries=entries)
+        return self.device.create_bind_group(layout=layout, entries=entries)
 
-    def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
-        """Runs a kernel: `outputs` are (shape, dtype) pairs, `workgroups` one to three numbers, `parameters` u32 words.
+    def dispatch(
+        self, text: str, arrays: list[np.ndarray], workgroups, parameters=(), repeat: int = 1, guard: bool = False
+    ) -> Result:
+        """Runs a kernel on buffers that begin as these arrays; the outputs are those of buffers that it may write.
 
-        The outputs start as zeros and are not reset between repetitions.
+        With a guard there is more behind each array; a kernel that writes there raises `RuntimeError`.
         """
-        pipeline = self.pipeline(text)
+        pipeline, layouts = self.pipeline(text)
         words = struct.pack(f"<{len(parameters)}I", *parameters).ljust(PARAMETER_BYTES, b"\0")
         usage = self.usage.STORAGE | self.usage.COPY_SRC | self.usage.COPY_DST
-        arrays = [np.ascontiguousarray(a) for a in inputs] + [np.zeros(shape, dtype) for shape, dtype in outputs]
-        buffers = [self.device.create_buffer_with_data(data=a.tobytes() or bytes(8), usage=usage) for a in arrays]
-        groups = [(1, self._group(pipeline, 1, buffers))]
-        name = re.search(r"@group\(0\)\s*@binding\(0\)\s*var<uniform>\s*(\w+)", text)
-        # The automatic layout lacks a binding that is declared but not read.
-        if name and len(re.findall(rf"\b{name[1]}\b", without_comments(text))) > 1:
-            uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
-            groups.append((0, self._group(pipeline, 0, [uniform])))
+        writes = [access == "read_write" for access in accesses(text)]
+        guards = [(WRITE_GUARD if write else READ_GUARD) if guard else b"" for write in writes]
+        data = (in_words(a, g) for a, g in zip(arrays, guards))
+        buffers = [self.device.create_buffer_with_data(data=d, usage=usage) for d in data]
+        uniform = self.device.create_buffer_with_data(data=words, usage=self.usage.UNIFORM)
+        groups = [self._group(layout, held) for layout, held in zip(layouts, ([uniform], buffers))]
         counts = (workgroups,) if isinstance(workgroups, int) else tuple(workgroups)
         best = float("inf")
         for _ in range(repeat):
@@ -178,7 +254,7 @@ class Lab:
             encoder = self.device.create_command_encoder()
             work = encoder.begin_compute_pass()
             work.set_pipeline(pipeline)
-            for index, group in groups:
+            for index, group in enumerate(groups):
                 work.set_bind_group(index, group)
             work.dispatch_workgroups(*counts)
             work.end()
@@ -187,10 +263,31 @@ class Lab:
             self.device.queue.read_buffer(buffers[-1], size=4)
             best = min(best, time.perf_counter() - start)
         results = []
-        for (shape, dtype), buffer in zip(outputs, buffers[len(inputs) :]):
-            data = np.frombuffer(self.device.queue.read_buffer(buffer), dtype=dtype)
-            results.append(data[: int(np.prod(shape))].reshape(shape))
+        for array, buffer in itertools.compress(zip(arrays, buffers), writes):
+            held = bytes(self.device.queue.read_buffer(buffer))
+            if guard and held[array.nbytes :].strip(WRITE_GUARD):
+                raise RuntimeError(f"output {len(results)} is written behind its end")
+            results.append(np.frombuffer(held[: array.nbytes], dtype=array.dtype).reshape(array.shape))
         return Result(results, best)
+
+    def run(self, text: str, inputs, outputs, workgroups, parameters=(), repeat: int = 1) -> Result:
+        """Runs a kernel: `outputs` are (shape, dtype) pairs, `workgroups` one to three numbers, `parameters` u32 words.
+
+        The outputs start as zeros and are not reset between repetitions.
+        """
+        arrays = [*map(np.ascontiguousarray, inputs), *(np.zeros(shape, dtype) for shape, dtype in outputs)]
+        return self.dispatch(text, arrays, workgroups, parameters, repeat)
+
+    def kernel(self, entry: Entry, size: int | None = None, repeat: int = 0) -> Outcome:
+        """Runs a kernel of the table once and compares; with `repeat`, the time is the best of further runs."""
+        built = entry.build(size)
+        text, arrays = built.text(entry.bodies), [b.start for b in built.buffers]
+        run = self.dispatch(text, arrays, spread(built.workgroups), built.parameters, guard=True)
+        written = [b for b in built.buffers if b.write]
+        errors = {b.name: (worst_error(got, b.want), b.tolerance) for b, got in zip(written, run.outputs)}
+        if repeat:
+            run = self.dispatch(text, arrays, grid(built.workgroups), built.parameters, repeat)
+        return Outcome(errors, run.seconds)
 
     def map(
         self, expressions: list[str], arrays: dict[str, np.ndarray], results: str | list[str], repeat: int = 1
@@ -203,11 +300,9 @@ class Lab:
         arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
         n = len(next(iter(arrays.values())))
         text = elementwise_kernel(expressions, kinds, {name: wgsl_type(a.dtype) for name, a in arrays.items()})
-        groups = -(-n // WORKGROUP)
-        grid = (min(groups, 32768), -(-groups // 32768))
         words = np.dtype(np.uint32)
         sizes = [((len(expressions), n, 2) if "I64" in kinds else (len(expressions), n), words)]
-        run = self.run(text, list(arrays.values()), sizes, grid, [n], repeat)
+        run = self.run(text, list(arrays.values()), sizes, grid(-(-n // WORKGROUP)), [n], repeat)
         run.outputs = [decode(block, kind) for block, kind in zip(run.outputs[0], kinds)]
         return run
 
@@ -263,9 +358,27 @@ def main(arguments: list[str] | None = None) -> int:
     timed = commands.add_parser("time")
     timed.add_argument("expression")
     timed.add_argument("--size", type=int, default=1 << 20)
+    kernel = commands.add_parser("kernel")
+    kernel.add_argument("name", nargs="?", default="", help="a part of the name; without, all are listed")
+    kernel.add_argument("--size", type=int)
     chosen = parser.parse_args(arguments)
-    {"list": list_items, "show": show, "call": call_function, "time": time_expression}[chosen.command](chosen)
-    return 0
+    run = {"list": list_items, "show": show, "call": call_function, "time": time_expression, "kernel": run_kernels}
+    return run[chosen.command](chosen) or 0
+
+
+def run_kernels(chosen: argparse.Namespace) -> int:
+    if not chosen.name:
+        print("\n".join(map(str, TABLE)))
+        return 0
+    lab, wrong = Lab(), 0
+    print(lab.name)
+    for entry in TABLE:
+        if chosen.name in str(entry):
+            outcome = lab.kernel(entry, chosen.size, repeat=5)
+            errors = ", ".join(f"{name} {error:.2g}" for name, (error, _) in outcome.errors.items())
+            wrong += not outcome.right
+            print(f"{'ok   ' if outcome.right else 'WRONG'} {entry}: {outcome.seconds * 1e3:.3f} ms, error of {errors}")
+    return 1 if wrong else 0
 
 
 def list_items(chosen: argparse.Namespace) -> None:

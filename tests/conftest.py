@@ -24,7 +24,7 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 OWN_DEVICES = [
     "accelerator", "benchmarks", "completeness", "data", "examples", "gpu", "gpu_kernel", "gpu_limits", "gpu_memory",
     "gpu_products", "gpu_random", "house", "import", "interchange", "interop", "profiler", "random_programs",
-    "shader_library", "simd", "threads", "vision",
+    "shader_kernels", "shader_library", "simd", "threads", "vision",
 ]  # fmt: skip
 
 

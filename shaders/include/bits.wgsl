@@ -50,7 +50,8 @@ fn f_neg(x: f32) -> f32 {
 }
 
 fn f_copysign(x: f32, y: f32) -> f32 {
-    // Not by joining masked bits: Mesa 26.2's software driver takes that for a selection with its operands in a wrong order.
+    // Not by joining masked bits: Mesa 26.2's software driver takes that for a selection with its operands in a wrong
+    // order.
     let size = f_abs(x);
     return select(size, f_neg(size), (bitcast<u32>(y) >> 31u) != 0u);
 }

@@ -14,8 +14,8 @@ fn moments_merge(a: vec3<f32>, b: vec3<f32>) -> vec3<f32> {
     return vec3<f32>(n, a.y + d * share, a.z + b.z + d * d * (a.x * share));
 }
 
-// Those of `count` numbers, of whose distances to one of them these are the sum and the sum of squares. That loses little, for
-// this one's distance to the mean is among the deviations.
+// Those of `count` numbers, of whose distances to one of them these are the sum and the sum of squares. That loses
+// little, for this one's distance to the mean is among the deviations.
 fn moments_near(near: f32, count: u32, sum: f32, squares: f32) -> vec3<f32> {
     if (count == 0u) {
         return vec3<f32>(0.0, 0.0, 0.0);

@@ -1,0 +1,15 @@
+"""The table of kernels that the shader lab runs: what each body of shaders/ needs, and what it computes in numpy."""
+
+from __future__ import annotations
+
+from shader_text import TABLE
+
+from . import attention, convolutions, matrices, moving, norms, products, reductions, rows, sorting, windows, writing
+
+FAMILIES = [moving, products, convolutions, windows, writing, sorting, attention, rows, reductions, norms, matrices]
+# Bodies that are not run, and why.
+NOT_RUN = {
+    "product/cooperative": "wgpu-py has no feature of cooperative matrices to ask a device for",
+}
+
+__all__ = ["FAMILIES", "NOT_RUN", "TABLE"]
