@@ -112,15 +112,7 @@ impl Fuser<'_> {
             candidates.clear();
         }
         let home = self.find_home(candidates, &mut after, &mut windowed, operands, &reads);
-        let unit = match home {
-            Some(h) => h,
-            None => {
-                let core = (self.epilogues && node.op.joins()).then_some(i);
-                self.units.push(Unit { elementwise, core, ..Default::default() });
-                self.seen.push(0);
-                (self.units.len() - 1) as u32
-            }
-        };
+        let unit = home.unwrap_or_else(|| self.found(i, elementwise));
         let u = &mut self.units[unit as usize];
         u.nodes.push(i);
         u.operands += operands;
@@ -132,6 +124,14 @@ impl Fuser<'_> {
         self.unit_of.push(unit);
         self.forget_own_values(unit);
         self.note_reader(i);
+    }
+
+    /// A new unit for this node.
+    fn found(&mut self, i: u32, elementwise: bool) -> u32 {
+        let core = (self.epilogues && self.nodes[i as usize].op.joins()).then_some(i);
+        self.units.push(Unit { elementwise, core, ..Default::default() });
+        self.seen.push(0);
+        (self.units.len() - 1) as u32
     }
 
     fn note_reader(&mut self, i: u32) {

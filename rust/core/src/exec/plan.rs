@@ -288,76 +288,85 @@ fn schedule(units: &[Unit]) -> Vec<u32> {
     order
 }
 
-/// Turns a unit into a program. Loads of one value through one layout are shared by the run-time binding, not here: the
-/// program depends on structure only.
-/// In a unit with a structured operator the second result is the load of that operator's value.
-fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<(Fused, Option<u16>)> {
-    let mut program = Program::default();
-    let mut register_of: HashMap<u32, u16> = HashMap::new();
-    let (mut loads, mut scalars, mut stores) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut own, elementwise) = (None, || unit.nodes.iter().copied().filter(|&n| unit.core != Some(n)));
-    for n in elementwise() {
-        let node = &nodes[n as usize];
+/// A unit's program while it is put together.
+#[derive(Default)]
+struct Assembly {
+    program: Program,
+    register_of: HashMap<u32, u16>,
+    loads: Vec<(u32, u8)>,
+    scalars: Vec<(u32, u8)>,
+    stores: Vec<(u32, Option<u16>)>,
+    /// The unit's structured operator, and the load that is its value.
+    core: Option<u32>,
+    own: Option<u16>,
+}
+
+impl Assembly {
+    /// The register with input `k` of node `n`, and the input's dtype.
+    fn read(&mut self, n: u32, k: u8, input: &Input) -> (u16, crate::dtype::DType) {
+        let e = match input {
+            Input::Scalar(_, dtype) => {
+                self.scalars.push((n, k));
+                self.program.scalars.push(*dtype);
+                let index = self.program.scalars.len() as u16 - 1;
+                return (self.program.emit(Code::Scalar(index), *dtype, Default::default()), *dtype);
+            }
+            Input::Tensor(e) => e,
+        };
+        let local = e.node.is_pending().then(|| e.node.slot.load(Relaxed));
+        if let Some(&reg) = local.and_then(|p| self.register_of.get(&p)) {
+            return (reg, e.dtype);
+        }
+        self.loads.push((n, k));
+        self.program.loads.push(e.dtype);
+        let index = self.program.loads.len() as u16 - 1;
+        let reg = self.program.emit(Code::Load(index), e.dtype, Default::default());
+        if let Some(core) = self.core.filter(|&c| local == Some(c)) {
+            self.own = Some(index);
+            self.register_of.insert(core, reg);
+        }
+        (reg, e.dtype)
+    }
+
+    fn add(&mut self, n: u32, node: &Node, stored: bool) {
         let mut src = smallvec::SmallVec::new();
         let mut source_dtype = node.outs[0].dtype;
         for (k, input) in node.inputs().iter().enumerate() {
-            let reg = match input {
-                Input::Scalar(_, dtype) => {
-                    scalars.push((n, k as u8));
-                    program.scalars.push(*dtype);
-                    program.emit(Code::Scalar(program.scalars.len() as u16 - 1), *dtype, Default::default())
-                }
-                Input::Tensor(e) => {
-                    let local = e.node.is_pending().then(|| e.node.slot.load(Relaxed));
-                    match local.and_then(|p| register_of.get(&p)) {
-                        Some(&reg) => reg,
-                        None => {
-                            loads.push((n, k as u8));
-                            program.loads.push(e.dtype);
-                            let index = program.loads.len() as u16 - 1;
-                            let reg = program.emit(Code::Load(index), e.dtype, Default::default());
-                            if let Some(core) = unit.core.filter(|&c| local == Some(c)) {
-                                own = Some(index);
-                                register_of.insert(core, reg);
-                            }
-                            reg
-                        }
-                    }
-                }
-            };
-            let dtype = match input {
-                Input::Scalar(_, d) => *d,
-                Input::Tensor(e) => e.dtype,
-            };
+            let (reg, dtype) = self.read(n, k as u8, input);
             // The condition of `where` is bool; the compute dtype is that of the values.
             if k == 0 || (k == 1 && matches!(node.op, Op::Ew(Ew::Where))) {
                 source_dtype = dtype;
             }
             src.push(reg);
         }
-        let reg = program.emit_node(node, source_dtype, src);
-        register_of.insert(n, reg);
-        if stored[n as usize] {
-            program.stores.push((reg, node.outs[0].dtype));
-            let copied = match program.instrs[reg as usize].code {
+        let reg = self.program.emit_node(node, source_dtype, src);
+        self.register_of.insert(n, reg);
+        if stored {
+            self.program.stores.push((reg, node.outs[0].dtype));
+            let copied = match self.program.instrs[reg as usize].code {
                 Code::Load(k) => Some(k),
                 _ => None,
             };
-            stores.push((n, copied));
+            self.stores.push((n, copied));
         }
     }
+}
+
+/// Turns a unit into a program. Loads of one value through one layout are shared by the run-time binding, not here: the
+/// program depends on structure only. In a unit with a structured operator the second result is the load of its value.
+fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<(Fused, Option<u16>)> {
+    let mut made = Assembly { core: unit.core, ..Default::default() };
+    let elementwise: Vec<u32> = unit.nodes.iter().copied().filter(|&n| unit.core != Some(n)).collect();
+    for &n in &elementwise {
+        made.add(n, &nodes[n as usize], stored[n as usize]);
+    }
+    let Assembly { mut program, loads, scalars, stores, own, .. } = made;
     program.allocate_registers();
-    let fused = Fused {
-        nodes: elementwise().collect(),
-        kernel: match nodes[unit.nodes[0] as usize].device {
-            Device::Cpu => Kernel::Cpu(crate::cpu::elementwise::Kernel::new(program)?),
-            Device::Gpu(_) => Kernel::Gpu(crate::gpu::elementwise::Kernel::new(program)),
-        },
-        loads,
-        scalars,
-        stores,
+    let kernel = match nodes[unit.nodes[0] as usize].device {
+        Device::Cpu => Kernel::Cpu(crate::cpu::elementwise::Kernel::new(program)?),
+        Device::Gpu(_) => Kernel::Gpu(crate::gpu::elementwise::Kernel::new(program)),
     };
-    Ok((fused, own))
+    Ok((Fused { nodes: elementwise, kernel, loads, scalars, stores }, own))
 }
 
 impl Program {

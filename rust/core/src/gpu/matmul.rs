@@ -90,7 +90,7 @@ impl<'a> Product<'a> {
         let whole = |n: &usize| n.is_multiple_of(4);
         v.inline.is_none_or(|i| i.given_dtype().is_some())
             && along == 1
-            && [v.offset, size, other].iter().all(|n| whole(n))
+            && [v.offset, size, other].iter().all(whole)
             && v.strides[..self.rank].iter().all(whole)
     }
 
@@ -198,4 +198,19 @@ impl Form {
         }
         tile.finish(text, &format!("{MATRIX}{}", if tile.staged() { STAGED } else { DIRECT }), wide[0])
     }
+}
+
+/// Texts for matrix units, which few devices have, for tests.
+#[cfg(test)]
+pub fn samples_of_matrices() -> Vec<String> {
+    let load = |name: &str| format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{ return vzero(); }}");
+    let text = |size: usize, along: bool| {
+        let text = with_arithmetic(Text::new(), DType::F32)
+            .line(&load("a"))
+            .line(&load("b"))
+            .line("fn y_store(at: u32, step: u32, count: u32, v: V) {}")
+            .line(&format!("const A_ALONG = {along};\nconst B_ALONG = {along};"));
+        Tile::matrices(size, 32, 128).finish(text, &format!("{MATRIX}{STAGED}"), false).0
+    };
+    [8, 16].iter().flat_map(|&size| [text(size, false), text(size, true)]).collect()
 }

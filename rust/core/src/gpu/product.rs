@@ -104,7 +104,10 @@ impl Tile {
     pub fn of_matrices(gpu: &Gpu, size: usize) -> Tile {
         let depth = if size == 8 || gpu.limits.max_compute_workgroup_storage_size >= MUCH_MEMORY { 32 } else { 16 };
         // A workgroup of four subgroups of the smallest kind.
-        let lanes = 4 * (gpu.info.subgroup_min_size as usize).clamp(8, 64);
+        Tile::matrices(size, depth, 4 * (gpu.info.subgroup_min_size as usize).clamp(8, 64))
+    }
+
+    pub const fn matrices(size: usize, depth: usize, lanes: usize) -> Tile {
         Tile { rows: 8 * size, columns: 4 * size, depth, way: Way::Matrices { size, lanes } }
     }
 
