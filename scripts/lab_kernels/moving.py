@@ -23,7 +23,7 @@ MOVED = [np.bool_, np.float16, np.float32, np.int64]
 
 @kernel("copy", dtype=[np.float32, np.int64], number=[False, True])
 def copy(k: Kernel, size: int, dtype, number: bool) -> None:
-    x = k.strided(k.values(dtype, 3, size))
+    x = k.strided(k.values(dtype, 31, size))
     want = k.strided(np.full_like(x, 7) if number else x, fill=0)
     long = want.itemsize == 8
     k.scratch("x", "u32", root_of(x))

@@ -350,6 +350,7 @@ def unique_groups(k: Kernel, size: int) -> None:
 @kernel("each", "count/unique_counts")
 def unique_counts(k: Kernel, size: int) -> None:
     groups = np.sort(k.random.integers(1, 9, size))
+    groups[-1] = 9
     groups = np.unique(groups, return_inverse=True)[1] + 1
     counts = np.bincount(groups - 1)
     k.scratch("groups", "u32", groups.astype(np.uint32))
