@@ -9,7 +9,7 @@ from . import attention, convolutions, matrices, moving, norms, products, reduct
 FAMILIES = [moving, products, convolutions, windows, writing, sorting, attention, rows, reductions, norms, matrices]
 # Bodies that are not run, and why.
 NOT_RUN = {
-    "product/cooperative": "wgpu-py has no feature of cooperative matrices to ask a device for",
+    "product/cooperative": "its matrices are an experimental feature, which no software adapter has",
 }
 
 __all__ = ["FAMILIES", "NOT_RUN", "TABLE"]
