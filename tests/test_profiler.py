@@ -33,6 +33,11 @@ def work(device: str = "cpu") -> corten.Tensor:
     return ((a @ b) * 2 + 1).sum()
 
 
+def product_of(device: str) -> str:
+    """The kernel with the product of `work`: on a GPU the work after it is part of it."""
+    return "matmul + fused(mul, add)" if device == "gpu" else "matmul"
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_kernels_are_listed_with_what_they_move_and_compute(device: str) -> None:
     a, b = corten.ones(16, 32, device=device), corten.ones(32, 8, device=device)
@@ -40,13 +45,14 @@ def test_kernels_are_listed_with_what_they_move_and_compute(device: str) -> None
         total = ((a @ b) * 2 + 1).sum()
     assert total.item() == 16 * 8 * 65
     found = rows(p)
-    assert {"matmul", "fused(mul, add)", "sum"} <= set(found)
-    product = found["matmul"]
-    assert product.count == 1 and product.flops == 2 * 16 * 32 * 8
+    assert "sum" in found
+    product, joined = found[product_of(device)], device == "gpu"
+    assert product.count == 1 and product.flops == 2 * 16 * 32 * 8 + (2 * 128 if joined else 0)
     assert product.bytes_read == 4 * (16 * 32 + 32 * 8) and product.bytes_written == 4 * 16 * 8
-    pair = found["fused(mul, add)"]
-    assert pair.flops == 2 * 128 and pair.bytes == 2 * 4 * 128
-    shapes = [e.input_shapes for e in p.events() if e.name == "matmul" and e.device_type.name == "CPU"]
+    if not joined:
+        pair = found["fused(mul, add)"]
+        assert pair.flops == 2 * 128 and pair.bytes == 2 * 4 * 128
+    shapes = [e.input_shapes for e in p.events() if e.name == product_of(device) and e.device_type.name == "CPU"]
     assert shapes == [[[16, 32], [32, 8]]]
     seconds = product.self_device_time_total if device == "gpu" else product.self_cpu_time_total
     assert seconds > 0 and product.flops_per_second == pytest.approx(product.flops / (seconds * 1e-6))
@@ -93,7 +99,7 @@ def test_gpu_time_comes_from_the_gpu() -> None:
 def test_without_the_gpu_activity_launches_are_not_timed() -> None:
     with profile(activities=[ProfilerActivity.CPU]) as p:
         work("gpu").item()
-    assert rows(p)["matmul"].device_time_total == 0
+    assert rows(p)[product_of("gpu")].device_time_total == 0
     assert all(e.device_type is profiler.DeviceType.CPU for e in p.events())
 
 
@@ -154,7 +160,7 @@ def test_ranges_hold_the_kernels_that_were_asked_for_in_them(device: str) -> Non
                 z = y.exp()
         z.sin().item()
     events = {e.name: e for e in p.events() if e.device_type.name == "CPU"}
-    assert events["matmul"].cpu_parent is events["outer"] and events["exp"].cpu_parent is events["inner(7)"]
+    assert events[product_of(device)].cpu_parent is events["outer"] and events["exp"].cpu_parent is events["inner(7)"]
     assert events["inner(7)"].cpu_parent is events["outer"] and events["sin"].cpu_parent is None
     outer = events["outer"]
     assert outer.is_user_annotation and outer.cpu_time_total >= outer.self_cpu_time_total > 0
@@ -258,7 +264,7 @@ def test_traces_are_in_chromes_format(device: str, tmp_path) -> None:
         assert {"name", "cat", "pid", "tid", "ts", "dur", "args"} <= set(event) and event["dur"] >= 0
     categories = {e["cat"] for e in complete}
     assert categories == {"cpu_op", "user_annotation"} | ({"kernel"} if device == "gpu" else set())
-    product = next(e for e in complete if e["name"] == "matmul" and e["cat"] == "cpu_op")
+    product = next(e for e in complete if e["name"] == product_of(device) and e["cat"] == "cpu_op")
     span = next(e for e in complete if e["name"] == "range")
     assert product["args"]["Input Dims"] == [[16, 32], [32, 8]]
     assert span["ts"] <= product["ts"] and product["ts"] + product["dur"] <= span["ts"] + span["dur"]
@@ -383,15 +389,16 @@ def test_debug_levels_tell_more_and_more(device: str) -> None:
     silent = debug_lines(0, device)
     assert "corten:" not in silent
     where = "gpu:0" if device == "gpu" else "cpu"
+    joined = device == "gpu"
+    kernels = 2 if joined else 3
     one = debug_lines(1, device)
-    assert f"corten: flush of 4 nodes in 3 kernels on {where}, new plan\n" in one
-    assert f"corten: flush of 4 nodes in 3 kernels on {where}, known plan\n" in one
+    assert f"corten: flush of 4 nodes in {kernels} kernels on {where}, new plan\n" in one
+    assert f"corten: flush of 4 nodes in {kernels} kernels on {where}, known plan\n" in one
     assert "matmul" not in one
     two = debug_lines(2, device)
-    assert (
-        len(re.findall(r"corten:   matmul \[64, 32\] \[32, 64\]  [\d.]+ us  [\d.]+ GB/s  [\d.]+ GFLOP/s\n", two)) == 2
-    )
-    assert "corten:   fused(mul, add) [64, 64]  " in two and "corten: shader" not in two
+    times = r" \[64, 32\] \[32, 64\]  [\d.]+ us  [\d.]+ GB/s  [\d.]+ GFLOP/s\n"
+    assert len(re.findall("corten:   " + re.escape(product_of(device)) + times, two)) == 2
+    assert ("corten:   fused(mul, add) [64, 64]  " in two) == (not joined) and "corten: shader" not in two
     three = debug_lines(3, device)
     assert ("corten: shader matmul" in three and "@compute" in three) == (device == "gpu")
     four = debug_lines(4, device)
@@ -399,4 +406,5 @@ def test_debug_levels_tell_more_and_more(device: str) -> None:
         r"  %0 = matmul\(float32 \[64, 32\], float32 \[32, 64\]\) -> float32 \[64, 64\]\n  %1 = mul\(%0, float32\) -> "
     )
     assert len(re.findall(graph, four)) == 1
-    assert "corten: kernels\n  matmul %0\n  fused(mul, add) %1 %2\n  sum %3\n" in four
+    made = "matmul + fused(mul, add) %0 %1 %2\n" if joined else "matmul %0\n  fused(mul, add) %1 %2\n"
+    assert f"corten: kernels\n  {made}  sum %3\n" in four
