@@ -227,12 +227,17 @@ fn absorbed(
         for p in pending_inputs(&nodes[core as usize]).take(2) {
             let maker = &units[unit_of[p] as usize];
             let only = |&n: &u32| n as usize == p || (!live[n as usize] && readers[n as usize].is_empty());
+            // A write into what the unit reads waits for the unit, not for where it would be computed.
+            let others_wait = || {
+                let waits = |(v, other): (usize, &Unit)| v != u && other.after.contains(&unit_of[p]);
+                units.iter().enumerate().any(waits)
+            };
             let joins = maker.elementwise
                 && !live[p]
                 && readers[p].iter().all(|&r| r == core)
                 && maker.nodes.iter().all(only)
                 && !found.get(&(u as u32)).is_some_and(|f| f.contains(&unit_of[p]));
-            if joins && (!product || is_cheap(nodes, maker)) {
+            if joins && (!product || is_cheap(nodes, maker)) && !others_wait() {
                 found.entry(u as u32).or_default().push(unit_of[p]);
             }
         }
