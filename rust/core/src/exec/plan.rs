@@ -3,7 +3,7 @@
 
 use super::fuse::{self, Unit};
 use super::program::{Code, Instr, Program};
-use super::segment::{Key, hash_key, same_layout};
+use super::segment::{Key, hash_key, pending_inputs, same_layout};
 use super::{COUNTERS, count};
 use crate::device::Device;
 use crate::error::Result;
@@ -162,7 +162,7 @@ fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     // A value must reach memory when something outside its unit reads it.
     let mut readers: Vec<Vec<u32>> = vec![Vec::new(); nodes.len()];
     for (i, node) in nodes.iter().enumerate() {
-        for p in pending_inputs(node) {
+        for p in pending_inputs(node).map(|p| p as usize) {
             if unit_of[p] != unit_of[i] {
                 readers[p].push(i as u32);
             }
@@ -198,19 +198,6 @@ fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     Ok(Plan { steps })
 }
 
-/// The positions of the nodes that this one reads.
-fn pending_inputs(node: &Node) -> impl Iterator<Item = usize> {
-    let inputs = node.inputs();
-    let slots: smallvec::SmallVec<[usize; 4]> = inputs
-        .iter()
-        .filter_map(|input| match input {
-            Input::Tensor(e) if e.node.is_pending() => Some(e.node.slot.load(Relaxed) as usize),
-            _ => None,
-        })
-        .collect();
-    slots.into_iter()
-}
-
 /// Elementwise units whose one value a single structured operator reads, by the unit of that operator: they are computed where
 /// they are read. Products read an element many times, so only what is cheap to compute again is part of them.
 fn absorbed(
@@ -224,7 +211,7 @@ fn absorbed(
     for (u, unit) in units.iter().enumerate() {
         let Some(core) = unit.core else { continue };
         let product = !matches!(nodes[core as usize].op, Op::Reduce(..));
-        for p in pending_inputs(&nodes[core as usize]).take(2) {
+        for p in pending_inputs(&nodes[core as usize]).take(2).map(|p| p as usize) {
             let maker = &units[unit_of[p] as usize];
             let only = |&n: &u32| n as usize == p || (!live[n as usize] && readers[n as usize].is_empty());
             // A write into what the unit reads waits for the unit, not for where it would be computed.

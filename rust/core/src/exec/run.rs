@@ -97,7 +97,7 @@ fn sort_out(pending: &mut Pending, mut slots: Slots, failures: Vec<Failure>) -> 
         for i in 0..slots.len() {
             let Some(node) = &slots[i] else { continue };
             if causes[i].is_none() {
-                causes[i] = pending_inputs(node).find_map(|slot| causes[slot as usize].clone());
+                causes[i] = segment::pending_inputs(node).find_map(|slot| causes[slot as usize].clone());
             }
         }
         for (slot, cause) in slots.iter_mut().zip(causes) {
@@ -109,19 +109,6 @@ fn sort_out(pending: &mut Pending, mut slots: Slots, failures: Vec<Failure>) -> 
         }
     }
     slots.into_iter().flatten().collect()
-}
-
-/// The positions of a node's inputs that are not computed yet.
-fn pending_inputs(node: &Node) -> impl Iterator<Item = u32> {
-    let found: SmallVec<[u32; 4]> = node
-        .inputs()
-        .iter()
-        .filter_map(|input| match input {
-            Input::Tensor(e) if e.node.is_pending() => Some(e.node.slot.load(Relaxed)),
-            _ => None,
-        })
-        .collect();
-    found.into_iter()
 }
 
 /// Plans and executes one stretch of nodes. What was not computed is left in its slot.
@@ -238,7 +225,7 @@ fn attempt(slots: &mut Slots, step: &Step, device: Device, spoils: &mut bool) ->
 fn waits(slots: &Slots, step: &Step) -> bool {
     let nodes = step.nodes();
     let mut found = nodes.iter().filter_map(|&n| slots[n as usize].as_ref());
-    found.any(|node| pending_inputs(node).any(|slot| !nodes.contains(&slot)))
+    found.any(|node| segment::pending_inputs(node).any(|slot| !nodes.contains(&slot)))
 }
 
 /// The failure of a step: its error names the operators. No later try can do better where the step overwrote what it read

@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::graph::{Input, Node};
 use crate::op::Op;
 use crate::shape::Layout;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::Ordering::Relaxed;
@@ -68,6 +69,19 @@ pub fn same_layout(a: &Arc<Layout>, b: &Arc<Layout>) -> bool {
 /// Takes the place of a node that was dropped.
 static DEAD: LazyLock<Arc<Node>> =
     LazyLock::new(|| Arc::new(Node::pending(Op::Data, Default::default(), Default::default(), Device::Cpu, 0)));
+
+/// The positions of a node's inputs that are not computed yet.
+pub fn pending_inputs(node: &Node) -> impl Iterator<Item = u32> {
+    let found: SmallVec<[u32; 4]> = node
+        .inputs()
+        .iter()
+        .filter_map(|input| match input {
+            Input::Tensor(e) if e.node.is_pending() => Some(e.node.slot.load(Relaxed)),
+            _ => None,
+        })
+        .collect();
+    found.into_iter()
+}
 
 /// Removes nodes that nobody can read any more, latest first, so that whole dead chains go.
 pub fn drop_dead(nodes: &mut Vec<Arc<Node>>) {

@@ -8,7 +8,7 @@ use super::device::Gpu;
 use super::matmul::matmul;
 use super::memory;
 use super::pipelines::Access;
-use super::product::{Launch, Tile, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::product::{Launch, Tile, bits, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
 use super::text::Text;
 use super::view::{View, inline_key};
 use crate::dtype::DType;
@@ -538,7 +538,7 @@ impl Form {
     fn key(&self, from: DType, to: DType) -> Vec<u32> {
         let Form { way, bias, phases, checked, planar, along, wide } = *self;
         let flags = [bias, phases, checked, planar, along[0], along[1], wide[0], wide[1]];
-        let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
+        let flags = bits(&flags);
         let (way, tile) = match way {
             Way::Serial => (0, [0; 2]),
             Way::Shared => (1, [0; 2]),

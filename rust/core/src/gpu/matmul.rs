@@ -2,7 +2,7 @@
 
 use super::device::Gpu;
 use super::pipelines::Access;
-use super::product::{Launch, Tile, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
+use super::product::{Launch, Tile, bits, in_place_of, partial_sums, splits, sum_dtype, sum_up, with_arithmetic};
 use super::text::Text;
 use super::view::{View, inline_key};
 use crate::dtype::DType;
@@ -176,7 +176,7 @@ impl<'a> Product<'a> {
 impl Form {
     fn key(&self, to: DType) -> Vec<u32> {
         let flags = [self.a_along, self.b_along, self.wide[0], self.wide[1], self.wide[2]];
-        let flags = flags.iter().enumerate().fold(0, |f, (i, &on)| f | u32::from(on) << i);
+        let flags = bits(&flags);
         let dtypes = self.from[0] as u32 | (self.from[1] as u32) << 8 | (to as u32) << 16;
         let mut key = self.tile.key().to_vec();
         key.extend([self.sharing as u32, dtypes, flags]);

@@ -170,14 +170,10 @@ fn part(
     whole(&input_views, &output_views)?;
     for (k, made) in output_views.iter().enumerate().filter(|(_, made)| made.memory.part.is_none()) {
         let target = output(k);
-        copy::copy(gpu, &View { offset: target.offset, strides: &target.strides, ..target_of(&outs[k], made) }, made)?;
+        let target = View { offset: target.offset, strides: &target.strides, shape: made.shape, ..outs[k] };
+        copy::copy(gpu, &target, made)?;
     }
     Ok(())
-}
-
-/// An output's memory in the shape of what was made of a part of it.
-fn target_of<'a>(out: &View<'a>, made: &View<'a>) -> View<'a> {
-    View { shape: made.shape, ..*out }
 }
 
 /// The dim whose parts are stretches of memory.

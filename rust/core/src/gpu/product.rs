@@ -171,6 +171,11 @@ impl Tile {
     }
 }
 
+/// Conditions as the bits of a word, for the key of a pipeline.
+pub fn bits(conditions: &[bool]) -> u32 {
+    conditions.iter().enumerate().fold(0, |word, (i, &on)| word | u32::from(on) << i)
+}
+
 /// The dtype in which products are summed.
 pub fn sum_dtype(dtype: DType) -> DType {
     match dtype {
