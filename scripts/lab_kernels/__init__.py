@@ -9,6 +9,7 @@ from . import attention, convolutions, matrices, moving, norms, products, reduct
 FAMILIES = [moving, products, convolutions, windows, writing, sorting, attention, rows, reductions, norms, matrices]
 # Bodies that are not run, and why.
 NOT_RUN = {
+    "hardware": "its functions take the place of the library's inside of other kernels",
     "product/cooperative": "its matrices are an experimental feature, which no software adapter has",
 }
 

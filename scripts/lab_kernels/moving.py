@@ -219,3 +219,10 @@ def triangle(k: Kernel, size: int, dtype, upper: bool) -> None:
     k.function("empty() -> T", "zero()")
     k.constants(UPPER=upper)
     k.each(x.size, size, 7, -2, walk(x.shape, x, want))
+
+
+@kernel("halves", size=1 << 16)
+def halves(k: Kernel, size: int) -> None:
+    """No float16 is converted otherwise than by the library: on software Vulkan the processor does it."""
+    k.result("wrong", "atomic<u32>", np.zeros(1, np.uint32))
+    k.launch((1 << 16) // 256)

@@ -8,8 +8,20 @@ from shader_text import Kernel, float32, kernel, offset_of, strides_of
 
 # Rows, columns and steps of a tile, and rows and columns of an invocation.
 TILES = {"wide": (32, 64, 8, 8, 4), "small": (32, 32, 32, 4, 4)}
+STEPS = """fn multiply_tile(sums: ptr<function, Sums>, across: u32, down: u32) {
+    for (var k = 0u; k < DEPTH; k++) { multiply(sums, k, across, down); }
+}
+"""
 # Workgroup memory holds operands as they are computed with.
-HELD = "alias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }"
+HELD = f"""{STEPS}alias E = T;
+alias Held = V;
+fn hold(v: V) -> Held {{ return v; }}
+fn value_of(h: Held) -> V {{ return h; }}"""
+# It holds them as float16.
+HELD_HALVES = f"""{STEPS}alias E = f16;
+alias Held = vec4<f16>;
+fn hold(v: V) -> Held {{ return Held(v); }}
+fn value_of(h: Held) -> V {{ return V(h); }}"""
 DTYPES = [np.float16, np.float32, np.int32, np.int64]
 
 
@@ -42,15 +54,17 @@ def product_words(k: Kernel, a: np.ndarray, b: np.ndarray, y: np.ndarray, per_sp
     return splits
 
 
-def begin(k: Kernel, tile: tuple, size: int, dtype, turned: bool, wide: bool, direct: bool = False) -> None:
+def begin(
+    k: Kernel, tile: tuple, size: int, dtype, turned: bool, wide: bool, direct: bool = False, names: str = "ab"
+) -> None:
     """A product in tiles: constants, accessors, parameters and launch."""
     rows, columns, depth, r, c = tile
     a, b, y = operands(k, size, dtype, turned, wide)
     compute = sum_dtype(dtype)
     k.arithmetic(compute)
     fours = wide and not (direct and turned)
-    k.fours("a", a, fours, compute)
-    k.fours("b", b, fours, compute)
+    k.fours(names[0], a, fours, compute)
+    k.fours(names[1], b, fours, compute)
     k.stores("y", y, wide, compute, tolerance=2e-3 if y.dtype == np.float16 else 1e-4)
     k.constants(ROWS=rows, COLUMNS=columns, DEPTH=depth, R=r, C=c, A_ALONG=not turned, B_ALONG=not turned)
     k.line(f"const STEPS = {4 if fours else 1}u;")
@@ -70,9 +84,10 @@ def staged(k: Kernel, size: int, dtype, turned: bool, wide: bool) -> None:
 @kernel(*MATRIX, name="product/staged in halves", turned=[False, True])
 def staged_in_halves(k: Kernel, size: int, turned: bool) -> None:
     k.enables.append("enable f16;\n")
-    begin(k, TILES["small"], size, np.float16, turned, True)
-    k.line("alias Held = vec4<f16>;\nfn hold(v: V) -> Held { return vec4<f16>(v); }")
-    k.line("fn value_of(h: Held) -> V { return V(h); }")
+    begin(k, TILES["small"], size, np.float16, turned, True, names="pq")
+    k.line(HELD_HALVES)
+    for name, full in zip("ab", "pq"):
+        k.function(f"{name}_load(at: u32, step: u32, count: u32) -> Held", f"hold({full}_load(at, step, count))")
 
 
 def in_splits(k: Kernel, size: int) -> None:

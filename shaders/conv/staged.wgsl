@@ -1,7 +1,7 @@
 // The tiles of a convolution's operands for product/staged.wgsl. What a step and a column contribute to a place in b is worked
 // out once a tile.
 //
-// Needs: conv/job.wgsl; DEPTH, LANES; a_load, b_at; A_ALONG, B_ALONG; A_WIDE, whether four neighbouring steps lie next to each other in a.
+// Needs: conv/job.wgsl; DEPTH, LANES; Held, fn hold(v: V) -> Held; a_load, which returns it, b_at; A_ALONG, B_ALONG; A_WIDE, whether four neighbouring steps lie next to each other in a.
 
 var<workgroup> step_a: array<u32, DEPTH>;
 var<workgroup> step_b: array<vec4<u32>, DEPTH>;
@@ -23,11 +23,11 @@ fn plan(job: Job, k0: u32, lane: u32) {
     }
 }
 
-fn a_one(at: u32, slot: u32, ok: bool) -> T {
+fn a_one(at: u32, slot: u32, ok: bool) -> E {
     return a_load(at + step_a[slot], 1u, u32(ok)).x;
 }
 
-fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> V {
+fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> Held {
     let at = job.a + row * parameters[2].x;
     if (!A_ALONG) {
         return a_load(at + step_a[slot], parameters[2].x, select(0u, left(row, job.rows), k < job.end));
@@ -36,7 +36,7 @@ fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> V {
     if (A_WIDE) {
         return a_load(at + step_a[slot], 1u, count);
     }
-    return V(
+    return Held(
         a_one(at, slot, count > 0u),
         a_one(at, slot + 1u, count > 1u),
         a_one(at, slot + 2u, count > 2u),
@@ -55,21 +55,21 @@ fn b_one(job: Job, column: u32, slot: u32, ok: bool) -> T {
     return b_at(job.b + at.x);
 }
 
-fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> V {
+fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> Held {
     if (B_ALONG) {
         let count = select(0u, left(column, job.columns), k < job.end);
-        return V(
+        return hold(V(
             b_one(job, column, slot, count > 0u),
             b_one(job, column + 1u, slot, count > 1u),
             b_one(job, column + 2u, slot, count > 2u),
             b_one(job, column + 3u, slot, count > 3u),
-        );
+        ));
     }
     let count = select(0u, left(k, job.end), column < job.columns);
-    return V(
+    return hold(V(
         b_one(job, column, slot, count > 0u),
         b_one(job, column, slot + 1u, count > 1u),
         b_one(job, column, slot + 2u, count > 2u),
         b_one(job, column, slot + 3u, count > 3u),
-    );
+    ));
 }

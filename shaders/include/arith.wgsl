@@ -69,7 +69,8 @@ fn f_scale(v: f32, n: i32) -> f32 {
 
 // x / y for y in the middle of the range of f32.
 fn f_div_middle(x: f32, y: f32) -> f32 {
-    let q = x / y;
+    // Many devices divide by multiplying with the reciprocal.
+    let q = f_rounded(x / y);
     let qh = f_top(q);
     let ql = q - qh;
     let yh = f_top(y);
@@ -104,7 +105,7 @@ fn f_div(x: f32, y: f32) -> f32 {
 
 // The root of 1 <= m < 4.
 fn f_sqrt_middle(m: f32) -> f32 {
-    let s = sqrt(m);
+    let s = f_rounded(sqrt(m));
     let sh = f_top(s);
     let sl = s - sh;
     let residual = ((m - sh * sh) - 2.0 * sh * sl) - sl * sl;

@@ -1,39 +1,32 @@
 // A tile of a product a workgroup, as in product/staged.wgsl, from float16 operands on the device's matrix units: the matrices
-// of M × M elements that a subgroup holds together. A subgroup computes a block of 4 × 2 of them, and the workgroup four blocks;
-// with fewer than four subgroups the workgroup makes several rounds.
+// of M × M elements that a subgroup holds together. A subgroup computes a block of DOWN × ACROSS of them, and the workgroup two
+// blocks by two; with fewer than four subgroups the workgroup makes several rounds.
 //
-// Needs: the definitions of product/staged.wgsl but R and C, with ROWS = 8 M and COLUMNS = 4 M; MatA, MatB and MatC, the types
-// of matrices; M; LANES, the size of the workgroup.
+// Needs: the definitions of product/staged.wgsl but R and C, with ROWS = 2 DOWN M and COLUMNS = 2 ACROSS M; Held is a vec4<f16>;
+// MatA, MatB and MatC, the types of matrices; M, DOWN and ACROSS; LANES, the size of the workgroup. No array holds matrices, so
+// there are three texts for each of the block's: SUMS declares them as zeros, PRODUCTS adds the products of M steps from k, and
+// RESULTS emits them.
 
-const BLOCK_ROWS = 4u * M;
-const BLOCK_COLUMNS = 2u * M;
-// Rows of the tiles begin in different banks of the workgroup's memory.
-const A_ROW = DEPTH + 8u;
-const B_ROW = COLUMNS + 8u;
+const BLOCK_ROWS = DOWN * M;
+const BLOCK_COLUMNS = ACROSS * M;
+// The tiles lie as they are read: lines of steps, or lines of rows or columns. In fours; lines begin in different banks of the
+// workgroup's memory.
+const A_LINE = select(ROWS, DEPTH, A_ALONG) / 4u + 2u;
+const B_LINE = select(DEPTH, COLUMNS, B_ALONG) / 4u + 2u;
 
-var<workgroup> tile_a: array<f16, ROWS * A_ROW>;
-var<workgroup> tile_b: array<f16, DEPTH * B_ROW>;
+var<workgroup> tile_a: array<Held, select(DEPTH, ROWS, A_ALONG) * A_LINE>;
+var<workgroup> tile_b: array<Held, select(COLUMNS, DEPTH, B_ALONG) * B_LINE>;
 var<workgroup> patches: array<f32, 4u * M * M>;
 
 fn stage_a(job: Job, k0: u32, four: u32) {
     if (A_ALONG) {
         let slot = 4u * (four % (DEPTH / 4u));
         let row = four / (DEPTH / 4u);
-        let v = a_tile(job, job.row0 + row, k0 + slot, slot);
-        let at = row * A_ROW + slot;
-        tile_a[at] = f16(v.x);
-        tile_a[at + 1u] = f16(v.y);
-        tile_a[at + 2u] = f16(v.z);
-        tile_a[at + 3u] = f16(v.w);
+        tile_a[row * A_LINE + slot / 4u] = a_tile(job, job.row0 + row, k0 + slot, slot);
     } else {
         let row = 4u * (four % (ROWS / 4u));
         let slot = four / (ROWS / 4u);
-        let v = a_tile(job, job.row0 + row, k0 + slot, slot);
-        let at = row * A_ROW + slot;
-        tile_a[at] = f16(v.x);
-        tile_a[at + A_ROW] = f16(v.y);
-        tile_a[at + 2u * A_ROW] = f16(v.z);
-        tile_a[at + 3u * A_ROW] = f16(v.w);
+        tile_a[slot * A_LINE + row / 4u] = a_tile(job, job.row0 + row, k0 + slot, slot);
     }
 }
 
@@ -41,22 +34,27 @@ fn stage_b(job: Job, k0: u32, four: u32) {
     if (B_ALONG) {
         let column = 4u * (four % (COLUMNS / 4u));
         let slot = four / (COLUMNS / 4u);
-        let v = b_tile(job, k0 + slot, job.column0 + column, slot);
-        let at = slot * B_ROW + column;
-        tile_b[at] = f16(v.x);
-        tile_b[at + 1u] = f16(v.y);
-        tile_b[at + 2u] = f16(v.z);
-        tile_b[at + 3u] = f16(v.w);
+        tile_b[slot * B_LINE + column / 4u] = b_tile(job, k0 + slot, job.column0 + column, slot);
     } else {
         let slot = 4u * (four % (DEPTH / 4u));
         let column = four / (DEPTH / 4u);
-        let v = b_tile(job, k0 + slot, job.column0 + column, slot);
-        let at = slot * B_ROW + column;
-        tile_b[at] = f16(v.x);
-        tile_b[at + B_ROW] = f16(v.y);
-        tile_b[at + 2u * B_ROW] = f16(v.z);
-        tile_b[at + 3u * B_ROW] = f16(v.w);
+        tile_b[column * B_LINE + slot / 4u] = b_tile(job, k0 + slot, job.column0 + column, slot);
     }
+}
+
+// The matrix of a whose first element is that of this row and step, and the one of b of this step and column.
+fn a_matrix(row: u32, k: u32) -> MatA {
+    if (A_ALONG) {
+        return coopLoadT<MatA>(&tile_a[row * A_LINE + k / 4u], A_LINE);
+    }
+    return coopLoad<MatA>(&tile_a[k * A_LINE + row / 4u], A_LINE);
+}
+
+fn b_matrix(k: u32, column: u32) -> MatB {
+    if (B_ALONG) {
+        return coopLoadT<MatB>(&tile_b[k * B_LINE + column / 4u], B_LINE);
+    }
+    return coopLoad<MatB>(&tile_b[column * B_LINE + k / 4u], B_LINE);
 }
 
 // The place of an invocation among those of its workgroup.
@@ -100,14 +98,7 @@ fn main(
         let place = Place(block, !job.idle && round * subgroups + subgroup < 4u, own, size);
         let row = block / 2u * BLOCK_ROWS;
         let column = block % 2u * BLOCK_COLUMNS;
-        var c00 = MatC();
-        var c01 = MatC();
-        var c10 = MatC();
-        var c11 = MatC();
-        var c20 = MatC();
-        var c21 = MatC();
-        var c30 = MatC();
-        var c31 = MatC();
+        SUMS;
         plan(job, job.first, lane);
         workgroupBarrier();
         for (var k0 = job.first; k0 < job.end; k0 += DEPTH) {
@@ -121,32 +112,12 @@ fn main(
             workgroupBarrier();
             plan(job, k0 + DEPTH, lane);
             for (var k = 0u; k < DEPTH; k += M) {
-                let b0 = coopLoadT<MatB>(&tile_b[k * B_ROW + column], B_ROW);
-                let b1 = coopLoadT<MatB>(&tile_b[k * B_ROW + column + M], B_ROW);
-                let a0 = coopLoadT<MatA>(&tile_a[row * A_ROW + k], A_ROW);
-                c00 = coopMultiplyAdd(a0, b0, c00);
-                c01 = coopMultiplyAdd(a0, b1, c01);
-                let a1 = coopLoadT<MatA>(&tile_a[(row + M) * A_ROW + k], A_ROW);
-                c10 = coopMultiplyAdd(a1, b0, c10);
-                c11 = coopMultiplyAdd(a1, b1, c11);
-                let a2 = coopLoadT<MatA>(&tile_a[(row + 2u * M) * A_ROW + k], A_ROW);
-                c20 = coopMultiplyAdd(a2, b0, c20);
-                c21 = coopMultiplyAdd(a2, b1, c21);
-                let a3 = coopLoadT<MatA>(&tile_a[(row + 3u * M) * A_ROW + k], A_ROW);
-                c30 = coopMultiplyAdd(a3, b0, c30);
-                c31 = coopMultiplyAdd(a3, b1, c31);
+                PRODUCTS;
             }
             workgroupBarrier();
         }
         let row0 = job.row0 + row;
         let column0 = job.column0 + column;
-        emit(job, place, row0, column0, c00);
-        emit(job, place, row0, column0 + M, c01);
-        emit(job, place, row0 + M, column0, c10);
-        emit(job, place, row0 + M, column0 + M, c11);
-        emit(job, place, row0 + 2u * M, column0, c20);
-        emit(job, place, row0 + 2u * M, column0 + M, c21);
-        emit(job, place, row0 + 3u * M, column0, c30);
-        emit(job, place, row0 + 3u * M, column0 + M, c31);
+        RESULTS;
     }
 }

@@ -37,8 +37,14 @@ pub struct Options {
 
 /// Nodes that may be pending before a flush; also the longest program a plan is made for.
 pub const NODE_BUDGET: usize = 2048;
-/// Bytes of pending results before a flush.
-pub const BYTE_BUDGET: usize = 512 << 20;
+/// Bytes of pending results before a flush. Those that fusion leaves out count as well, and a flush between them costs a pass
+/// over memory: tensors on a GPU tend to be larger.
+pub const fn byte_budget(device: Device) -> usize {
+    match device {
+        Device::Cpu => 512 << 20,
+        Device::Gpu(_) => 2 << 30,
+    }
+}
 
 pub static OPTIONS: Options = Options {
     fusion: AtomicBool::new(true),

@@ -1,7 +1,7 @@
 //! Recording: one recorder per thread and device collects pending nodes in program order and flushes them by budget.
 
 use super::failures::Failures;
-use super::{BYTE_BUDGET, COUNTERS, HOOKS, OPTIONS, count, run};
+use super::{COUNTERS, HOOKS, OPTIONS, byte_budget, count, run};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Edge, Input, Inputs, Node, OutSpec, lock};
@@ -37,10 +37,10 @@ pub enum Wanted<'a> {
 }
 
 impl Pending {
-    /// Whether what is pending must run before a node with results of `bytes` joins it.
-    fn is_full(&self, bytes: usize) -> bool {
+    /// Whether what is pending must run before a node on the same device with results of `bytes` joins it.
+    fn is_full(&self, bytes: usize, device: Device) -> bool {
         self.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed)
-            || (!self.nodes.is_empty() && self.bytes.saturating_add(bytes) > BYTE_BUDGET)
+            || (!self.nodes.is_empty() && self.bytes.saturating_add(bytes) > byte_budget(device))
     }
 }
 
@@ -194,7 +194,7 @@ fn join(
     }
     let node = Arc::new(Node::pending(op, inputs, outs, recorder.device, recorder.id));
     let mut pending = lock(&recorder.pending);
-    if pending.is_full(bytes) {
+    if pending.is_full(bytes, recorder.device) {
         drop(pending);
         // Before this node joins: its caller has yet to repoint the cell it writes to, and would be seen as a reader
         // of the old value.

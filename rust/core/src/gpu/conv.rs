@@ -551,7 +551,8 @@ impl Form {
         let Form { way, along, wide, .. } = *self;
         let compute = sum_dtype(operands[0].dtype);
         let mut t = with_arithmetic(Text::new(), compute);
-        t = t.fours("a", operands[0], compute, wide[0]).operand("b", operands[1], compute);
+        let halves = matches!(way, Way::Tiled(tile) if tile.halves());
+        t = t.held("a", operands[0], compute, wide[0], halves).operand("b", operands[1], compute);
         let mut bias = "zero()";
         if self.bias {
             t = t.operand("bias", operands[2], compute);

@@ -9,7 +9,7 @@ use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 /// Comma-separated features that may be used; `core` uses none and keeps to WebGPU's default limits.
 pub const FEATURES_VARIABLE: &str = "CORTEN_GPU_FEATURES";
@@ -33,6 +33,8 @@ pub struct Features {
     pub pipeline_cache: bool,
     /// Matrix units, which multiply float16 matrices of 8 × 8 or 16 × 16.
     pub matrices: bool,
+    /// Whether the device's conversions between float16 and float32 are tried, see `halves`.
+    pub halves: bool,
     /// Whether limits beyond WebGPU's defaults are asked for.
     pub limits: bool,
     /// Whether workgroup memory is faster than other memory.
@@ -41,7 +43,7 @@ pub struct Features {
 
 impl Features {
     /// By the name that [`FEATURES_VARIABLE`] uses.
-    fn named(&mut self) -> [(&'static str, &mut bool, wgpu::Features); 7] {
+    fn named(&mut self) -> [(&'static str, &mut bool, wgpu::Features); 8] {
         use wgpu::Features as F;
         [
             ("immediates", &mut self.immediates, F::IMMEDIATES),
@@ -51,6 +53,8 @@ impl Features {
             ("timestamps", &mut self.timestamps, F::TIMESTAMP_QUERY),
             ("pipeline_cache", &mut self.pipeline_cache, F::PIPELINE_CACHE),
             ("matrices", &mut self.matrices, F::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            // Every device has them.
+            ("halves", &mut self.halves, F::empty()),
         ]
     }
 
@@ -119,6 +123,10 @@ pub struct Gpu {
     /// Rows of the matrices of its matrix units, and whether these have computed a product right.
     pub(super) matrix_size: Option<usize>,
     pub(super) matrices_hold: Mutex<Option<bool>>,
+    /// Whether it has converted float16 right.
+    pub(super) halves_hold: Mutex<Option<bool>>,
+    /// Itself, for checks at the first use of something.
+    pub(super) shared: Weak<Gpu>,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -138,7 +146,11 @@ pub fn gpu(index: u16) -> Result<Arc<Gpu>> {
             return Ok(g.clone());
         }
     }
-    let opened = Arc::new(Gpu::open(index)?);
+    let mut opened = Gpu::open(index)?;
+    let opened = Arc::new_cyclic(|shared| {
+        opened.shared = shared.clone();
+        opened
+    });
     if open.len() <= index as usize {
         open.resize(index as usize + 1, None);
     }
@@ -213,6 +225,8 @@ impl Gpu {
             process,
             matrix_size,
             matrices_hold: Mutex::default(),
+            halves_hold: Mutex::default(),
+            shared: Weak::new(),
         })
     }
 

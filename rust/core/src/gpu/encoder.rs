@@ -304,13 +304,14 @@ impl Gpu {
         }
         let count: u64 = groups.iter().map(|&g| u64::from(g)).product();
         let rows = count.div_ceil(u64::from(limit));
+        let columns = count.div_ceil(rows.max(1));
         if rows > u64::from(limit) || !kernel.own {
             return Err(Error::Runtime(format!(
                 "{}: {groups:?} workgroups are more than gpu:{} ({}) takes in one launch, {limit} a dimension",
                 kernel.name, self.index, self.info.name
             )));
         }
-        Ok([limit, rows as u32, 1])
+        Ok([columns as u32, rows as u32, 1])
     }
 
     /// Sends everything that is encoded; waits only while too much is on its way.
@@ -427,7 +428,12 @@ impl Gpu {
     }
 
     /// Copies the start of a buffer to host memory, and the flags; the error of one that is set.
-    fn read_back(&self, source: &Allocation, data: &mut [u8], flags: Option<&Allocation>) -> Result<Option<Error>> {
+    pub(super) fn read_back(
+        &self,
+        source: &Allocation,
+        data: &mut [u8],
+        flags: Option<&Allocation>,
+    ) -> Result<Option<Error>> {
         let own = (data.len() as u64).next_multiple_of(4);
         let bytes = own + flags.map_or(0, |_| FLAG_BYTES as u64);
         let (staging, number) = {
@@ -480,9 +486,10 @@ impl Gpu {
         lock(&self.work).counters
     }
 
-    /// A grid of at least `count` workgroups within the limit of a dimension. The shader drops those beyond the count.
+    /// A grid of at least `count` workgroups within the limit of a dimension, and few more. The shader drops those beyond the
+    /// count.
     pub fn grid(count: usize) -> [u32; 3] {
-        let x = count.min(MAX_GROUPS as usize);
-        [x as u32, count.div_ceil(x.max(1)) as u32, 1]
+        let rows = count.div_ceil(MAX_GROUPS as usize).max(1);
+        [count.div_ceil(rows) as u32, rows as u32, 1]
     }
 }

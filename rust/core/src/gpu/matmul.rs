@@ -186,9 +186,10 @@ impl Form {
     fn text(&self, product: &Product, y: &View) -> (String, Vec<Access>) {
         let Form { tile, sharing, a_along, b_along, wide, .. } = self;
         let compute = sum_dtype(y.dtype);
+        let halves = *sharing == 0 && tile.halves();
         let text = with_arithmetic(Text::new(), compute)
-            .fours("a", product.a, compute, wide[0])
-            .fours("b", product.b, compute, wide[1])
+            .held("a", product.a, compute, wide[0], halves)
+            .held("b", product.b, compute, wide[1], halves)
             .stores("y", y, compute, wide[2])
             .line(&format!("const A_ALONG = {a_along};\nconst B_ALONG = {b_along};"));
         if *sharing > 0 {
@@ -203,14 +204,15 @@ impl Form {
 /// Texts for matrix units, which few devices have, for tests.
 #[cfg(test)]
 pub fn samples_of_matrices() -> Vec<String> {
-    let load = |name: &str| format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{ return vzero(); }}");
-    let text = |size: usize, along: bool| {
+    let load = |name: &str| format!("fn {name}_load(at: u32, step: u32, count: u32) -> Held {{ return Held(); }}");
+    let text = |size: usize, block: usize, along: bool| {
         let text = with_arithmetic(Text::new(), DType::F32)
             .line(&load("a"))
             .line(&load("b"))
             .line("fn y_store(at: u32, step: u32, count: u32, v: V) {}")
             .line(&format!("const A_ALONG = {along};\nconst B_ALONG = {along};"));
-        Tile::matrices(size, 32, 128).finish(text, &format!("{MATRIX}{STAGED}"), false).0
+        Tile::matrices(size, block, 32, 128).finish(text, &format!("{MATRIX}{STAGED}"), false).0
     };
-    [8, 16].iter().flat_map(|&size| [text(size, false), text(size, true)]).collect()
+    let both = |size, block| [text(size, block, false), text(size, block, true)];
+    [(8, 2), (8, 4), (16, 2), (16, 4)].iter().flat_map(|&(size, block)| both(size, block)).collect()
 }

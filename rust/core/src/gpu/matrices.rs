@@ -75,13 +75,19 @@ fn check(gpu: &Arc<Gpu>, size: usize) -> Result<bool> {
     let (at, bt, yt) = (upload(&a)?, upload(&b)?, memory::allocate(gpu, M * N * 4)?);
     let view = |memory, dtype, shape, strides| View { memory, offset: 0, dtype, shape, strides, inline: None };
     let (x, w) = (view(&at, DType::F16, &[M, K], &[K, 1]), view(&bt, DType::F16, &[K, N], &[N, 1]));
-    matmul_in(gpu, Tile::of_matrices(gpu, size), &x, &w, &view(&yt, DType::F32, &[M, N], &[N, 1]))?;
     let mut bytes = vec![0; M * N * 4];
-    gpu.download(&yt, &mut bytes)?;
-    let right = bytes.chunks_exact(4).enumerate().all(|(i, word)| {
-        let (row, column) = (i / N, i % N);
-        let sum: i32 = (0..K).map(|s| a[row * K + s] * b[s * N + column]).sum();
-        f32::from_le_bytes([word[0], word[1], word[2], word[3]]) == sum as f32
-    });
-    Ok(right)
+    for block in [2, 4] {
+        let tile = Tile::of_matrices(gpu, size, block);
+        matmul_in(gpu, tile, &x, &w, &view(&yt, DType::F32, &[M, N], &[N, 1]))?;
+        gpu.download(&yt, &mut bytes)?;
+        let right = bytes.chunks_exact(4).enumerate().all(|(i, word)| {
+            let (row, column) = (i / N, i % N);
+            let sum: i32 = (0..K).map(|s| a[row * K + s] * b[s * N + column]).sum();
+            f32::from_le_bytes([word[0], word[1], word[2], word[3]]) == sum as f32
+        });
+        if !right {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

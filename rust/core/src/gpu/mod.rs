@@ -16,6 +16,7 @@ pub mod elementwise;
 pub mod encoder;
 pub mod fused;
 pub mod guards;
+pub mod halves;
 pub mod indexing;
 pub mod inline;
 pub mod instructions;

@@ -1,10 +1,12 @@
 //! Compiled shaders, found by the kernel's variant; and the layouts of what they bind.
 
 use super::device::{Features, Gpu};
-use super::wgsl::{IMMEDIATES, PARAMETERS};
+use super::halves;
+use super::wgsl::{IMMEDIATES, PARAMETERS, with_hardware};
 use crate::error::{Error, Result};
 use crate::exec::OPTIONS;
 use crate::sync::lock;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -141,6 +143,21 @@ impl Gpu {
     /// The pipeline of a kernel variant; `text` writes its WGSL and says how its buffers are bound when it is new.
     pub fn pipeline(&self, variant: Variant, text: impl FnOnce() -> (String, Vec<Access>)) -> Result<Arc<Pipeline>> {
         let name = variant.0;
+        if let Some(found) = self.known_pipeline(&variant) {
+            return Ok(found);
+        }
+        let (source, accesses) = text();
+        let source = self.suited(source)?;
+        self.find_pipeline(variant, name, true, || (source, accesses))
+    }
+
+    /// As [`Gpu::pipeline`], for a kernel that takes the library's functions as they are.
+    pub(super) fn library_pipeline(
+        &self,
+        variant: Variant,
+        text: impl FnOnce() -> (String, Vec<Access>),
+    ) -> Result<Arc<Pipeline>> {
+        let name = variant.0;
         self.find_pipeline(variant, name, true, text)
     }
 
@@ -152,7 +169,32 @@ impl Gpu {
         name: &str,
         text: impl FnOnce() -> (String, Vec<Access>),
     ) -> Result<Arc<Pipeline>> {
-        self.find_pipeline(variant, name, false, text)
+        if let Some(found) = self.known_pipeline(&variant) {
+            return Ok(found);
+        }
+        let (source, accesses) = text();
+        let source = self.suited(source)?;
+        self.find_pipeline(variant, name, false, || (source, accesses))
+    }
+
+    fn known_pipeline(&self, variant: &Variant) -> Option<Arc<Pipeline>> {
+        lock(&self.pipelines).by_variant.get(variant).cloned()
+    }
+
+    /// A kernel's text with the device's instructions in place of what the library computes without them.
+    fn suited(&self, source: String) -> Result<String> {
+        let mut own: SmallVec<[&str; 3]> = SmallVec::new();
+        if self.features.int64 {
+            own.push("u32_mul_wide");
+        }
+        let converts = ["f16_to_f32(", "f32_to_f16("].iter().any(|name| source.contains(name));
+        if converts
+            && let Some(gpu) = self.shared.upgrade()
+            && halves::usable(&gpu)?
+        {
+            own.extend(["f16_to_f32", "f32_to_f16"]);
+        }
+        Ok(with_hardware(source, &own))
     }
 
     fn find_pipeline(

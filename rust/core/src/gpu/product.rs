@@ -12,6 +12,7 @@ use super::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Reduction;
+use std::fmt::Write;
 use std::sync::Arc;
 
 const STAGED: &str = include_str!("../../../../shaders/product/staged.wgsl");
@@ -42,14 +43,15 @@ pub struct Tile {
 enum Way {
     /// Straight from the operands; an invocation takes r rows of c columns.
     Direct { r: usize, c: usize },
-    /// From workgroup memory, which holds float16 operands as they are where the device computes with them (`half`).
-    Staged { r: usize, c: usize, half: bool },
-    /// By the matrix units, from matrices of `size` rows; so many invocations.
+    /// From workgroup memory, which holds float16 operands as they are where the device computes with them (`half`). `spelled`
+    /// says that the steps of a tile are written out one by one.
+    Staged { r: usize, c: usize, half: bool, spelled: bool },
+    /// By the matrix units, from matrices of `size` rows, of which a subgroup has a block; so many invocations.
     Matrices { size: usize, lanes: usize },
 }
 
 const fn staged(rows: usize, columns: usize, depth: usize, r: usize, c: usize) -> Tile {
-    Tile { rows, columns, depth, way: Way::Staged { r, c, half: false } }
+    Tile { rows, columns, depth, way: Way::Staged { r, c, half: false, spelled: false } }
 }
 
 /// From the largest, with the least number of tiles that keeps a large device busy.
@@ -64,7 +66,9 @@ const DIRECTS: [(Tile, usize); 2] = [
     (Tile { rows: 32, columns: 128, depth: 4, way: Way::Direct { r: 8, c: 8 } }, 16),
     (Tile { rows: 16, columns: 32, depth: 4, way: Way::Direct { r: 4, c: 4 } }, 0),
 ];
-/// Workgroup memory with which the matrix units get deep tiles.
+/// With fewer large tiles than this, matrix units get small ones.
+const MATRIX_TILES: usize = 96;
+/// Workgroup memory with which the largest tiles are deep.
 const MUCH_MEMORY: u32 = 24 << 10;
 
 impl Tile {
@@ -82,7 +86,9 @@ impl Tile {
             && rows.min(columns).min(steps) >= 32
             && let Some(size) = matrices::usable(gpu)?
         {
-            return Ok(Tile::of_matrices(gpu, size));
+            let blocks =
+                if Tile::of_matrices(gpu, size, 4).count(rows, columns) * products >= MATRIX_TILES { 4 } else { 2 };
+            return Ok(Tile::of_matrices(gpu, size, blocks));
         }
         let enough = |(t, least): &&(Tile, usize)| t.count(rows, columns) * products >= *least;
         let first = |tiles: &[(Tile, usize)]| tiles.iter().find(enough).unwrap_or(&tiles[tiles.len() - 1]).0;
@@ -94,21 +100,27 @@ impl Tile {
             _ if rows <= FLAT.rows => FLAT,
             _ => first(&TILES),
         };
-        if let Way::Staged { half, .. } = &mut tile.way {
+        if tile == TILES[0].0 && gpu.limits.max_compute_workgroup_storage_size >= MUCH_MEMORY {
+            tile.depth = 16;
+        }
+        if let Way::Staged { half, spelled, .. } = &mut tile.way {
             *half = halves && gpu.features.f16;
+            // A software driver takes a second to compile what is long.
+            *spelled = gpu.info.device_type != wgpu::DeviceType::Cpu;
         }
         Ok(tile)
     }
 
-    /// The tile for matrix units: four blocks of four by two matrices.
-    pub fn of_matrices(gpu: &Gpu, size: usize) -> Tile {
+    /// The tile for matrix units: two by two blocks of so many matrices a side.
+    pub fn of_matrices(gpu: &Gpu, size: usize, block: usize) -> Tile {
         let depth = if size == 8 || gpu.limits.max_compute_workgroup_storage_size >= MUCH_MEMORY { 32 } else { 16 };
         // A workgroup of four subgroups of the smallest kind.
-        Tile::matrices(size, depth, 4 * (gpu.info.subgroup_min_size as usize).clamp(8, 64))
+        Tile::matrices(size, block, depth, 4 * (gpu.info.subgroup_min_size as usize).clamp(8, 64))
     }
 
-    pub const fn matrices(size: usize, depth: usize, lanes: usize) -> Tile {
-        Tile { rows: 8 * size, columns: 4 * size, depth, way: Way::Matrices { size, lanes } }
+    pub const fn matrices(size: usize, block: usize, depth: usize, lanes: usize) -> Tile {
+        let side = 2 * block * size;
+        Tile { rows: side, columns: side, depth, way: Way::Matrices { size, lanes } }
     }
 
     /// For products of few columns: so many rows, whose steps so many invocations share.
@@ -130,10 +142,30 @@ impl Tile {
         let small = |n: usize| n.trailing_zeros();
         let way = match self.way {
             Way::Direct { r, c } => small(r) << 4 | small(c) << 8,
-            Way::Staged { r, c, half } => 1 | u32::from(half) << 2 | small(r) << 4 | small(c) << 8,
+            Way::Staged { r, c, half, spelled } => {
+                1 | u32::from(half) << 2 | u32::from(spelled) << 3 | small(r) << 4 | small(c) << 8
+            }
             Way::Matrices { size, lanes } => 2 | small(size) << 4 | small(lanes) << 8,
         };
         [small(self.rows) | small(self.columns) << 4 | small(self.depth) << 8, way]
+    }
+
+    /// Whether workgroup memory holds operands as float16.
+    pub fn halves(&self) -> bool {
+        matches!(self.way, Way::Staged { half: true, .. } | Way::Matrices { .. })
+    }
+
+    /// What workgroup memory holds of four elements, and of one.
+    fn held(&self) -> &'static str {
+        match self.halves() {
+            true => {
+                "enable f16;\nalias E = f16;\nalias Held = vec4<f16>;\nfn hold(v: V) -> Held { return Held(v); }\n\
+                 fn value_of(h: Held) -> V { return V(h); }"
+            }
+            false => {
+                "alias E = T;\nalias Held = V;\nfn hold(v: V) -> Held { return v; }\nfn value_of(h: Held) -> V { return h; }"
+            }
+        }
     }
 
     /// The text of a kernel of such tiles: `access` holds the definitions of how operands and results are found.
@@ -141,34 +173,57 @@ impl Tile {
     pub fn finish(&self, text: Text, access: &str, fours: bool) -> (String, Vec<Access>) {
         let Tile { rows, columns, depth, way } = *self;
         let sizes = format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\nconst DEPTH = {depth}u;");
-        let text = text.line(&sizes);
+        let text = text.line(&sizes).line(self.held());
         match way {
             Way::Direct { r, c } => {
                 let steps = if fours { 4 } else { 1 };
                 text.line(&format!("const R = {r}u;\nconst C = {c}u;\nconst STEPS = {steps}u;"))
                     .finish(&format!("{access}{DIRECT}"))
             }
-            Way::Staged { r, c, half } => {
-                let (enable, held, hold, value) =
-                    if half { ("enable f16;\n", "vec4<f16>", "vec4<f16>(v)", "V(h)") } else { ("", "V", "v", "h") };
-                text.line(&format!("{enable}const R = {r}u;\nconst C = {c}u;\nalias Held = {held};"))
-                    .line(&format!("fn hold(v: V) -> Held {{ return {hold}; }}"))
-                    .line(&format!("fn value_of(h: Held) -> V {{ return {value}; }}"))
+            Way::Staged { r, c, spelled, .. } => {
+                // Compilers leave a loop over workgroup memory as it is, which costs a quarter of the speed.
+                let steps = match spelled {
+                    true => (0..depth).map(|k| format!("    multiply(sums, {k}u, across, down);\n")).collect(),
+                    false => "    for (var k = 0u; k < DEPTH; k++) { multiply(sums, k, across, down); }\n".to_string(),
+                };
+                let whole =
+                    format!("fn multiply_tile(sums: ptr<function, Sums>, across: u32, down: u32) {{\n{steps}}}");
+                text.line(&format!("const R = {r}u;\nconst C = {c}u;"))
+                    .line(&whole)
                     .finish(&format!("{access}{STAGED}"))
             }
             Way::Matrices { size, lanes } => {
                 let matrix = |name: &str, element: &str, role: &str| {
                     format!("alias {name} = coop_mat{size}x{size}<{element}, {role}>;")
                 };
-                text.line("enable f16;\nenable wgpu_cooperative_matrix;")
+                let block = rows / (2 * size);
+                text.line("enable wgpu_cooperative_matrix;")
                     .line(&format!("const M = {size}u;\nconst LANES = {lanes}u;"))
+                    .line(&format!("const DOWN = {block}u;\nconst ACROSS = {block}u;"))
                     .line(&matrix("MatA", "f16", "A"))
                     .line(&matrix("MatB", "f16", "B"))
                     .line(&matrix("MatC", "f32", "C"))
-                    .finish(&format!("{access}{COOPERATIVE}"))
+                    .finish(&format!("{access}{}", cooperative(block)))
             }
         }
     }
+}
+
+/// The text for blocks of so many matrices a side.
+fn cooperative(block: usize) -> String {
+    let (mut sums, mut products, mut results) = (String::new(), String::new(), String::new());
+    for j in 0..block {
+        let _ = writeln!(products, "let b{j} = b_matrix(k, column + {j}u * M);");
+    }
+    for i in 0..block {
+        let _ = writeln!(products, "let a{i} = a_matrix(row + {i}u * M, k);");
+        for j in 0..block {
+            let _ = writeln!(sums, "var c{i}{j} = MatC();");
+            let _ = writeln!(products, "c{i}{j} = coopMultiplyAdd(a{i}, b{j}, c{i}{j});");
+            let _ = writeln!(results, "emit(job, place, row0 + {i}u * M, column0 + {j}u * M, c{i}{j});");
+        }
+    }
+    COOPERATIVE.replace("SUMS;", &sums).replace("PRODUCTS;", &products).replace("RESULTS;", &results)
 }
 
 /// Conditions as the bits of a word, for the key of a pipeline.

@@ -149,6 +149,22 @@ impl Text {
         ))
     }
 
+    /// As [`Text::fours`], but `NAME_load` returns a `Held`. With `halves` that is a `vec4<f16>`, which float16 in memory is without
+    /// any arithmetic.
+    pub fn held(self, name: &str, view: &View, to: DType, wide: bool, halves: bool) -> Text {
+        let signature = format!("fn {name}_load(at: u32, step: u32, count: u32) -> Held {{");
+        if halves && wide && view.inline.is_none() && view.dtype == DType::F16 {
+            return self.scratch(name, "vec4<f16>", Access::Read).line(&format!(
+                "{signature}\n    if (count == 0u) {{ return Held(); }}\n    return {name}[at >> 2u];\n}}"
+            ));
+        }
+        if !halves {
+            return self.fours(name, view, to, wide);
+        }
+        let inner = format!("{name}_full");
+        self.fours(&inner, view, to, wide).line(&format!("{signature} return hold({inner}_load(at, step, count)); }}"))
+    }
+
     /// A buffer that is written by `NAME_store(at, step, count, v)`, the elements `at`, `at + step`, … up to four, each once.
     /// `wide` as in `fours`.
     pub fn stores(mut self, name: &str, view: &View, from: DType, wide: bool) -> Text {

@@ -48,6 +48,9 @@ struct Item {
 static LIBRARY: LazyLock<BTreeMap<&'static str, Item>> =
     LazyLock::new(|| FILES.iter().flat_map(|f| items(f)).collect());
 
+static HARDWARE: LazyLock<BTreeMap<&'static str, Item>> =
+    LazyLock::new(|| items(include_str!("../../../../shaders/hardware.wgsl")).into_iter().collect());
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
@@ -109,6 +112,18 @@ pub fn assemble(text: &str) -> String {
         all.push_str(&LIBRARY[name].text);
     }
     all
+}
+
+/// A kernel's text with these functions of the library in the form of `shaders/hardware.wgsl`.
+pub fn with_hardware(mut source: String, names: &[&str]) -> String {
+    for name in names {
+        if let (Some(from), Some(to)) = (LIBRARY.get(name), HARDWARE.get(name))
+            && source.contains(&from.text)
+        {
+            source = source.replace(&from.text, &to.text);
+        }
+    }
+    source
 }
 
 /// The type in which values of a dtype travel.
