@@ -44,15 +44,11 @@ fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> Held {
     );
 }
 
+// Without a branch, so that reads that follow each other overlap.
 fn b_one(job: Job, column: u32, slot: u32, ok: bool) -> T {
-    if (!ok) {
-        return zero();
-    }
     let at = column_b[column - job.column0] + step_b[slot];
-    if (!inside(at.yzw)) {
-        return zero();
-    }
-    return b_at(job.b + at.x);
+    let there = ok & inside(at.yzw);
+    return select(zero(), b_at(select(0u, job.b + at.x, there)), there);
 }
 
 fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> Held {

@@ -3,9 +3,10 @@
 // blocks by two; with fewer than four subgroups the workgroup makes several rounds.
 //
 // Needs: the definitions of product/staged.wgsl but R and C, with ROWS = 2 DOWN M and COLUMNS = 2 ACROSS M; Held is a vec4<f16>;
-// MatA, MatB and MatC, the types of matrices; M, DOWN and ACROSS; LANES, the size of the workgroup. No array holds matrices, so
-// there are three texts for each of the block's: SUMS declares them as zeros, PRODUCTS adds the products of M steps from k, and
-// RESULTS emits them.
+// MatA, MatB and MatC, the types of matrices; M, DOWN and ACROSS; LANES, the size of the workgroup. What follows is spelled out,
+// since no array holds matrices and since reads only overlap where no loop is between them: TILES reads an invocation's fours of
+// both tiles and keeps them; for each of the block's matrices, SUMS declares it as zero, PRODUCTS adds a tile's products, and
+// RESULTS emits it.
 
 const BLOCK_ROWS = DOWN * M;
 const BLOCK_COLUMNS = ACROSS * M;
@@ -18,28 +19,33 @@ var<workgroup> tile_a: array<Held, select(DEPTH, ROWS, A_ALONG) * A_LINE>;
 var<workgroup> tile_b: array<Held, select(COLUMNS, DEPTH, B_ALONG) * B_LINE>;
 var<workgroup> patches: array<f32, 4u * M * M>;
 
-fn stage_a(job: Job, k0: u32, four: u32) {
+// The fours of the tiles in the order in which invocations read them: the elements of one, and where it is kept.
+fn a_four(job: Job, k0: u32, four: u32) -> Held {
     if (A_ALONG) {
         let slot = 4u * (four % (DEPTH / 4u));
-        let row = four / (DEPTH / 4u);
-        tile_a[row * A_LINE + slot / 4u] = a_tile(job, job.row0 + row, k0 + slot, slot);
-    } else {
-        let row = 4u * (four % (ROWS / 4u));
-        let slot = four / (ROWS / 4u);
-        tile_a[slot * A_LINE + row / 4u] = a_tile(job, job.row0 + row, k0 + slot, slot);
+        return a_tile(job, job.row0 + four / (DEPTH / 4u), k0 + slot, slot);
     }
+    let slot = four / (ROWS / 4u);
+    return a_tile(job, job.row0 + 4u * (four % (ROWS / 4u)), k0 + slot, slot);
 }
 
-fn stage_b(job: Job, k0: u32, four: u32) {
+fn a_place(four: u32) -> u32 {
+    let line = select(ROWS, DEPTH, A_ALONG) / 4u;
+    return four / line * A_LINE + four % line;
+}
+
+fn b_four(job: Job, k0: u32, four: u32) -> Held {
     if (B_ALONG) {
-        let column = 4u * (four % (COLUMNS / 4u));
         let slot = four / (COLUMNS / 4u);
-        tile_b[slot * B_LINE + column / 4u] = b_tile(job, k0 + slot, job.column0 + column, slot);
-    } else {
-        let slot = 4u * (four % (DEPTH / 4u));
-        let column = four / (DEPTH / 4u);
-        tile_b[column * B_LINE + slot / 4u] = b_tile(job, k0 + slot, job.column0 + column, slot);
+        return b_tile(job, k0 + slot, job.column0 + 4u * (four % (COLUMNS / 4u)), slot);
     }
+    let slot = 4u * (four % (DEPTH / 4u));
+    return b_tile(job, k0 + slot, job.column0 + four / (DEPTH / 4u), slot);
+}
+
+fn b_place(four: u32) -> u32 {
+    let line = select(DEPTH, COLUMNS, B_ALONG) / 4u;
+    return four / line * B_LINE + four % line;
 }
 
 // The matrix of a whose first element is that of this row and step, and the one of b of this step and column.
@@ -102,18 +108,10 @@ fn main(
         plan(job, job.first, lane);
         workgroupBarrier();
         for (var k0 = job.first; k0 < job.end; k0 += DEPTH) {
-            for (var four = lane; four < (ROWS + COLUMNS) * DEPTH / 4u; four += LANES) {
-                if (four < ROWS * DEPTH / 4u) {
-                    stage_a(job, k0, four);
-                } else {
-                    stage_b(job, k0, four - ROWS * DEPTH / 4u);
-                }
-            }
+            TILES;
             workgroupBarrier();
             plan(job, k0 + DEPTH, lane);
-            for (var k = 0u; k < DEPTH; k += M) {
-                PRODUCTS;
-            }
+            PRODUCTS;
             workgroupBarrier();
         }
         let row0 = job.row0 + row;

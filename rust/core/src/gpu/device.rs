@@ -7,6 +7,7 @@ use super::matrices;
 use super::memory::Pool;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
+use crate::exec::OPTIONS;
 use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
@@ -187,6 +188,9 @@ impl Gpu {
         let mut opened = adapters::ready(adapter.request_device(&descriptor))?;
         if opened.is_err() && features.matrices {
             // Some drivers advertise matrix units that they do not have.
+            if let (Err(e), true) = (&opened, OPTIONS.debug.load(Ordering::Relaxed) > 0) {
+                eprintln!("corten: gpu:{index} ({}) could not be opened with matrix units: {e}", info.name);
+            }
             features.matrices = false;
             let plain = wgpu::DeviceDescriptor { required_features: features.flags(), ..descriptor.clone() };
             opened = adapters::ready(adapter.request_device(&plain))?;

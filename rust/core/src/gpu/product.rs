@@ -203,27 +203,46 @@ impl Tile {
                     .line(&matrix("MatA", "f16", "A"))
                     .line(&matrix("MatB", "f16", "B"))
                     .line(&matrix("MatC", "f32", "C"))
-                    .finish(&format!("{access}{}", cooperative(block)))
+                    .finish(&format!("{access}{}", self.cooperative(size, lanes)))
             }
         }
     }
 }
 
-/// The text for blocks of so many matrices a side.
-fn cooperative(block: usize) -> String {
-    let (mut sums, mut products, mut results) = (String::new(), String::new(), String::new());
-    for j in 0..block {
-        let _ = writeln!(products, "let b{j} = b_matrix(k, column + {j}u * M);");
-    }
-    for i in 0..block {
-        let _ = writeln!(products, "let a{i} = a_matrix(row + {i}u * M, k);");
-        for j in 0..block {
+impl Tile {
+    /// The text of the kernel for matrix units.
+    fn cooperative(&self, size: usize, lanes: usize) -> String {
+        let block = self.rows / (2 * size);
+        let [mut tiles, mut sums, mut products, mut results] = [const { String::new() }; 4];
+        let shares = [("a", self.rows), ("b", self.columns)].map(|(name, side)| (name, side * self.depth / 4 / lanes));
+        for (name, share) in shares {
+            for i in 0..share {
+                let _ = writeln!(tiles, "let {name}{i} = {name}_four(job, k0, lane + {i}u * LANES);");
+            }
+        }
+        for (name, share) in shares {
+            for i in 0..share {
+                let _ = writeln!(tiles, "tile_{name}[{name}_place(lane + {i}u * LANES)] = {name}{i};");
+            }
+        }
+        for k in (0..self.depth).step_by(size) {
+            for j in 0..block {
+                let _ = writeln!(products, "let b{k}_{j} = b_matrix({k}u, column + {j}u * M);");
+            }
+            for i in 0..block {
+                let _ = writeln!(products, "let a{k}_{i} = a_matrix(row + {i}u * M, {k}u);");
+                for j in 0..block {
+                    let _ = writeln!(products, "c{i}{j} = coopMultiplyAdd(a{k}_{i}, b{k}_{j}, c{i}{j});");
+                }
+            }
+        }
+        for (i, j) in (0..block).flat_map(|i| (0..block).map(move |j| (i, j))) {
             let _ = writeln!(sums, "var c{i}{j} = MatC();");
-            let _ = writeln!(products, "c{i}{j} = coopMultiplyAdd(a{i}, b{j}, c{i}{j});");
             let _ = writeln!(results, "emit(job, place, row0 + {i}u * M, column0 + {j}u * M, c{i}{j});");
         }
+        let texts = [("TILES;", tiles), ("SUMS;", sums), ("PRODUCTS;", products), ("RESULTS;", results)];
+        texts.iter().fold(COOPERATIVE.to_string(), |text, (name, lines)| text.replace(name, lines))
     }
-    COOPERATIVE.replace("SUMS;", &sums).replace("PRODUCTS;", &products).replace("RESULTS;", &results)
 }
 
 /// Conditions as the bits of a word, for the key of a pipeline.

@@ -143,9 +143,16 @@ impl Text {
             _ => format!("let w = {name}[at >> 2u];"),
         };
         let parts = [0, 1, 2, 3].map(|j| convert(dtype, to, &format!("({})", element_of(dtype, "w", "x", j))));
+        let parts = parts.join(", ");
+        if register(to) == "I64" {
+            return self.line(&format!(
+                "{signature}\n    if (count == 0u) {{ return vzero(); }}\n    {read}\n    return V({parts});\n}}"
+            ));
+        }
+        // Without a branch, so that reads that follow each other overlap.
+        let read = read.replace("at >>", "from >>");
         self.line(&format!(
-            "{signature}\n    if (count == 0u) {{ return vzero(); }}\n    {read}\n    return V({});\n}}",
-            parts.join(", ")
+            "{signature}\n    let from = select(0u, at, count > 0u);\n    {read}\n    return select(vzero(), V({parts}), count > 0u);\n}}"
         ))
     }
 
@@ -155,7 +162,7 @@ impl Text {
         let signature = format!("fn {name}_load(at: u32, step: u32, count: u32) -> Held {{");
         if halves && wide && view.inline.is_none() && view.dtype == DType::F16 {
             return self.scratch(name, "vec4<f16>", Access::Read).line(&format!(
-                "{signature}\n    if (count == 0u) {{ return Held(); }}\n    return {name}[at >> 2u];\n}}"
+                "{signature}\n    return select(Held(), {name}[select(0u, at, count > 0u) >> 2u], count > 0u);\n}}"
             ));
         }
         if !halves {
