@@ -79,6 +79,31 @@ static MOVES: LazyLock<[Kernel; 4]> = LazyLock::new(|| {
     })
 });
 
+/// Whether a copy between distinct memories is work for [`move_all`]: into all of a dense tensor, from elements whose
+/// neighbours lie along another dim.
+pub fn moves_faster(gpu: &Gpu, target: &View, source: &View) -> bool {
+    let (n, size) = (target.numel(), target.dtype.size());
+    let operand = Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) };
+    let own = Operand { memory: target.memory, offset: 0, strides: Dims::from_slice(target.strides) };
+    let (dims, joined) = shape::join_dims(target.shape, target.strides, &[own, operand]);
+    // Whole vectors are written.
+    let fits = n.is_multiple_of(GROUP) || (n * size) as u64 == target.memory.used;
+    let turned = joined[1].last() != Some(&1) && joined[1][..dims.len() - 1].contains(&1);
+    n > 0
+        && target.offset == 0
+        && fits
+        && turned
+        && joined[0] == dims.contiguous_strides()
+        && !gpu.too_large([target.memory, source.memory].into_iter())
+}
+
+/// Copies all elements of a dense tensor.
+pub fn move_all(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
+    let kernel = &MOVES[target.dtype.size().trailing_zeros() as usize];
+    let operand = Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) };
+    kernel.launch(gpu, target.shape, target.strides, &[operand], &[], &[target.memory])
+}
+
 impl Kernel {
     pub fn new(program: Program) -> Kernel {
         Kernel { program, id: NEXT.fetch_add(1, Ordering::Relaxed) }
