@@ -1,5 +1,5 @@
-"""Operands of the GPU whose neighbours lie along another dim than the result's, read in blocks of 4 × 4 elements, beside
-those that are read one by one; and copies and fills of windows, in elements of up to 16 bytes.
+"""Operands of the GPU whose neighbours lie along another dim than the result's, read in blocks of 4 × 4 elements,
+beside operands read one by one; and copies and fills of windows, in elements of up to 16 bytes.
 """
 
 from __future__ import annotations
