@@ -1,7 +1,8 @@
 // Writes through a strided window. An invocation moves one element.
 //
-// Needs: fn fetch(i: u32) -> vec2<u32>, the element at position i of the source or a number for every i; fn store(i: u32, v:
-// vec2<u32>), which stores at position i of the target; fn places(i: u32) -> vec2<u32>, the i-th positions of both.
+// Needs, with V = vec2<u32>, or vec4<u32> for elements of 16 bytes: fn fetch(i: u32) -> V, the element at position i of the
+// source or a number for every i; fn store(i: u32, v: V), which stores at position i of the target; fn places(i: u32) ->
+// vec2<u32>, the i-th positions of both.
 //
 // P: 0 elements, 1 2 a number, then the walk of target and source.
 

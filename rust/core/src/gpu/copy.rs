@@ -1,12 +1,14 @@
-//! Writes through strided windows: a number everywhere, or the elements of another window of the same shape.
+//! Writes through strided windows: a number everywhere, or the elements of another window of the same shape. Neighbours are
+//! moved as one element of up to 16 bytes where they are neighbours in both windows.
 
 use super::device::Gpu;
+use super::elementwise;
 use super::encoder::{Dispatch, WINDOW_ALIGNMENT, Window};
 use super::memory;
 use super::pipelines::Access;
 use super::view::View;
 use super::walk::{Walk, Words};
-use super::wgsl::{assemble, number};
+use super::wgsl::{assemble, declare, number};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::Dims;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../../shaders/copy.wgsl");
 const WORKGROUP: usize = 256;
+/// Bytes that an invocation moves at most.
+const WIDEST: usize = 16;
 
 /// Every element of the window becomes the number with these bits.
 pub fn fill(gpu: &Gpu, target: &View, bits: u64, dtype: DType) -> Result<()> {
@@ -24,12 +28,21 @@ pub fn fill(gpu: &Gpu, target: &View, bits: u64, dtype: DType) -> Result<()> {
         DType::BF16 => u32::from(half::bf16::from_f64(f64::from_bits(bits)).to_bits()),
         _ => words[0],
     };
-    launch(gpu, target, None, [word, words[1]])
+    let pair = match dtype.size() {
+        1 => [(word & 0xff) * 0x0101_0101; 2],
+        2 => [(word & 0xffff) * 0x0001_0001; 2],
+        4 => [word; 2],
+        _ => words,
+    };
+    launch(gpu, target, None, pair)
 }
 
 /// The window becomes the source's elements, which may lie in the same memory.
 pub fn copy(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
     if target.memory.id != source.memory.id {
+        if elementwise::moves_faster(gpu, target, source) {
+            return elementwise::move_all(gpu, target, source);
+        }
         return launch(gpu, target, Some(source), [0; 2]);
     }
     let aside = memory::allocate(gpu, target.numel() * target.dtype.size())?;
@@ -83,10 +96,13 @@ pub fn touched(offset: usize, shape: &[usize], strides: &[usize], size: usize) -
 }
 
 fn encode(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2], windows: &[Window]) -> Result<()> {
-    let (n, size) = (target.numel(), target.dtype.size());
+    let size = target.dtype.size();
     let offset = |v: &View, k: usize| v.offset - windows.get(k).map_or(0, |w| w.0 as usize / size);
     let from = source.map_or(0, |s| offset(s, 1));
-    let walk = Walk::new(target.shape, [target.strides, source.unwrap_or(target).strides], [offset(target, 0), from]);
+    let strides = [target.strides, source.unwrap_or(target).strides];
+    let mut walk = Walk::new(target.shape, strides, [offset(target, 0), from]);
+    let size = size * walk.widen::<2>(WIDEST / size);
+    let n = walk.count();
     let mut p = Words::from_slice(&[n as u32, number[0], number[1]]);
     let places = walk.unrolled("places", p.len());
     walk.write(&mut p);
@@ -100,33 +116,43 @@ fn encode(gpu: &Gpu, target: &View, source: Option<&View>, number: [u32; 2], win
 
 fn text(size: usize, tensor: bool, places: &str) -> (String, Vec<Access>) {
     // Elements smaller than a word share it with neighbours that another invocation writes.
-    let word = if size < 4 { "atomic<u32>" } else { "u32" };
-    let mut t = format!("@group(1) @binding(0) var<storage, read_write> target_words: array<{word}>;\n");
+    let (word, read_word) = match size {
+        1..4 => ("atomic<u32>", "u32"),
+        WIDEST => ("vec4<u32>", "vec4<u32>"),
+        _ => ("u32", "u32"),
+    };
+    let mut t = String::new();
+    declare(&mut t, 0, "target_words", word, true);
     let mut accesses = vec![Access::Write];
     let read = if tensor {
-        t.push_str("@group(1) @binding(1) var<storage, read> source_words: array<u32>;\n");
+        declare(&mut t, 1, "source_words", read_word, false);
         accesses.push(Access::Read);
         match size {
             1 => "vec2<u32>((source_words[i >> 2u] >> (8u * (i & 3u))) & 0xffu, 0u)",
             2 => "vec2<u32>((source_words[i >> 1u] >> (16u * (i & 1u))) & 0xffffu, 0u)",
             4 => "vec2<u32>(source_words[i], 0u)",
-            _ => "vec2<u32>(source_words[2u * i], source_words[2u * i + 1u])",
+            8 => "vec2<u32>(source_words[2u * i], source_words[2u * i + 1u])",
+            _ => "source_words[i]",
         }
-    } else if size == 8 {
-        "vec2<u32>(P(1u), P(2u))"
     } else {
-        "vec2<u32>(P(1u) & (0xffffffffu >> (32u - BITS)), 0u)"
+        match size {
+            1..=4 => "vec2<u32>(P(1u) & (0xffffffffu >> (32u - BITS)), 0u)",
+            8 => "vec2<u32>(P(1u), P(2u))",
+            _ => "vec4<u32>(P(1u), P(2u), P(1u), P(2u))",
+        }
     };
     let write = match size {
         1 | 2 => {
             "    let shift = (i * BITS) & 31u;\n    let at = (i * BITS) >> 5u;\n    atomicAnd(&target_words[at], ~((0xffffffffu >> (32u - BITS)) << shift));\n    atomicOr(&target_words[at], v.x << shift);"
         }
         4 => "    target_words[i] = v.x;",
+        16 => "    target_words[i] = v;",
         _ => "    target_words[2u * i] = v.x;\n    target_words[2u * i + 1u] = v.y;",
     };
+    let value = if size == WIDEST { "vec4<u32>" } else { "vec2<u32>" };
     t.push_str(&format!("const BITS = {}u;\n", size * 8));
     t.push_str(&format!(
-        "fn fetch(i: u32) -> vec2<u32> {{ return {read}; }}\nfn store(i: u32, v: vec2<u32>) {{\n{write}\n}}\n"
+        "fn fetch(i: u32) -> {value} {{ return {read}; }}\nfn store(i: u32, v: {value}) {{\n{write}\n}}\n"
     ));
     t.push_str(places);
     t.push_str(TEXT);

@@ -44,6 +44,30 @@ impl Walk {
         Walk::new(x.shape, [x.strides], [x.offset])
     }
 
+    /// Takes so many neighbours as one element, at most `most` (a power of two) and only where that is so in every window;
+    /// says how many.
+    pub fn widen<const K: usize>(&mut self, most: usize) -> usize {
+        let Some(((size, _), outer)) = self.dims.split_last_mut().filter(|(d, _)| d.1[..K] == [1; K]) else {
+            return 1;
+        };
+        let mut steps: SmallVec<[usize; 16]> = SmallVec::from_slice(&self.offsets[..K]);
+        steps.push(*size);
+        steps.extend(outer.iter().flat_map(|d| d.1[..K].iter().copied()));
+        // The largest power of two that divides all.
+        let shared = steps.iter().fold(most, |all, step| all | step);
+        let by = 1 << shared.trailing_zeros();
+        let narrow = |stride: &mut usize| *stride = (*stride as isize / by as isize) as usize;
+        self.offsets[..K].iter_mut().for_each(narrow);
+        outer.iter_mut().for_each(|d| d.1[..K].iter_mut().for_each(narrow));
+        *size /= by;
+        by
+    }
+
+    /// Elements, as they are taken.
+    pub fn count(&self) -> usize {
+        self.dims.iter().map(|d| d.0).product()
+    }
+
     pub fn write(&self, p: &mut Words) {
         p.push(self.dims.len() as u32);
         p.extend(self.offsets.iter().map(|&o| o as u32));

@@ -1,0 +1,285 @@
+//! Fused elementwise programs as WGSL. An invocation computes four neighbouring elements of the outputs, so that it owns
+//! whole words of every dtype; where an operand's neighbours lie along another dim, a block of four times four ([`blocks`]).
+//!
+//! Sizes, strides, offsets and numbers are parameters. The text depends on the program, on how each operand is walked, on
+//! which operands share memory, and on the number of dims left after joining.
+
+mod blocks;
+mod shape;
+mod text;
+
+pub(super) use shape::Shape;
+use shape::Walk;
+#[cfg(test)]
+pub use text::samples;
+
+use super::copy;
+use super::device::Gpu;
+use super::encoder::{Dispatch, WINDOW_ALIGNMENT};
+use super::memory::{self, Allocation};
+use super::pipelines::Pipeline;
+use super::view::View;
+use super::wgsl::assemble;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::exec::program::{Code, Instr, Program};
+use crate::shape::Dims;
+use crate::sync::lock;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+
+const WORKGROUP: usize = 256;
+/// Elements an invocation computes.
+const GROUP: usize = 4;
+/// Bytes of a word.
+const WORD: usize = 4;
+/// What the elements of a stretch are a multiple of, so that its results begin where a window may.
+const STRETCH: usize = 256;
+
+/// A program with a name for the cache of pipelines.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(super) program: Program,
+    pub(super) id: u32,
+}
+
+/// An input: memory, the position of its first element and its strides in the output's index space.
+pub struct Operand<'a> {
+    pub memory: &'a Allocation,
+    pub offset: usize,
+    pub strides: Dims,
+}
+
+impl<'a> Operand<'a> {
+    fn again(&self) -> Operand<'a> {
+        Operand { memory: self.memory, offset: self.offset, strides: self.strides.clone() }
+    }
+
+    fn view<'b>(&'b self, dtype: DType, shape: &'b [usize]) -> View<'b> {
+        View { memory: self.memory, offset: self.offset, dtype, shape, strides: &self.strides, inline: None }
+    }
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+static PARTS: LazyLock<Mutex<HashMap<(u32, u16, u16), u32>>> = LazyLock::new(Mutex::default);
+
+/// Programs that move elements of 1, 2, 4 and 8 bytes.
+static MOVES: LazyLock<[Kernel; 4]> = LazyLock::new(|| {
+    [DType::U8, DType::I16, DType::I32, DType::I64].map(|dtype| {
+        let load = Instr { code: Code::Load(0), dtype, dst: 0, src: SmallVec::new() };
+        Kernel::new(Program {
+            instrs: vec![load],
+            loads: vec![dtype],
+            stores: vec![(0, dtype)],
+            registers: 1,
+            ..Default::default()
+        })
+    })
+});
+
+/// Whether a copy between distinct memories is work for [`move_all`]: into all of a dense tensor, from elements whose
+/// neighbours lie along another dim.
+pub fn moves_faster(gpu: &Gpu, target: &View, source: &View) -> bool {
+    let (n, size) = (target.numel(), target.dtype.size());
+    let operand = Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) };
+    let own = Operand { memory: target.memory, offset: 0, strides: Dims::from_slice(target.strides) };
+    let (dims, joined) = shape::join_dims(target.shape, target.strides, &[own, operand]);
+    // Whole vectors are written.
+    let fits = n.is_multiple_of(GROUP) || (n * size) as u64 == target.memory.used;
+    let turned = joined[1].last() != Some(&1) && joined[1][..dims.len() - 1].contains(&1);
+    n > 0
+        && target.offset == 0
+        && fits
+        && turned
+        && joined[0] == dims.contiguous_strides()
+        && !gpu.too_large([target.memory, source.memory].into_iter())
+}
+
+/// Copies all elements of a dense tensor.
+pub fn move_all(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
+    let kernel = &MOVES[target.dtype.size().trailing_zeros() as usize];
+    let operand = Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) };
+    kernel.launch(gpu, target.shape, target.strides, &[operand], &[], &[target.memory])
+}
+
+impl Kernel {
+    pub fn new(program: Program) -> Kernel {
+        Kernel { program, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Computes every element of an index space of this shape; targets are dense with the given strides.
+    pub fn run(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let n: usize = shape.iter().product();
+        if n == 0 {
+            return Ok(());
+        }
+        if let Some(dtype) = self.moves() {
+            let kernel = &MOVES[dtype.size().trailing_zeros() as usize];
+            return kernel.move_elements(gpu, shape, strides, &operands[0], targets);
+        }
+        self.launch(gpu, shape, strides, operands, numbers, targets)
+    }
+
+    /// The dtype of elements that the program only moves.
+    fn moves(&self) -> Option<DType> {
+        match (&self.program.loads[..], &self.program.stores[..], &self.program.instrs[..]) {
+            ([from], [(_, to)], [_]) if from == to => Some(*from),
+            _ => None,
+        }
+    }
+
+    /// Runs a program that moves the raw elements of its dtype: as words where they lie alike.
+    fn move_elements(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operand: &Operand,
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let (dims, own) = shape::join_dims(shape, strides, std::slice::from_ref(operand));
+        let size = self.program.loads[0].size();
+        let (first, bytes) = (operand.offset * size, dims.numel() * size);
+        let whole_words = first.is_multiple_of(WORD) && bytes.is_multiple_of(WORD);
+        if own[0] == dims.contiguous_strides() && whole_words && u32::try_from((first + bytes) / WORD).is_ok() {
+            let words = Operand { memory: operand.memory, offset: first / WORD, strides: Dims::from_slice(&[1]) };
+            return MOVES[WORD.ilog2() as usize].launch(gpu, &[bytes / WORD], &[1], &[words], &[], targets);
+        }
+        self.launch(gpu, shape, strides, std::slice::from_ref(operand), &[], targets)
+    }
+
+    fn launch(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let n: usize = shape.iter().product();
+        if u32::try_from(n).is_err() {
+            return Err(Error::Runtime(format!("a tensor of {n} elements is beyond what gpu:{} can index", gpu.index)));
+        }
+        if gpu.too_large(operands.iter().map(|o| o.memory).chain(targets.iter().copied())) {
+            return self.run_in_windows(gpu, shape, strides, operands, numbers, targets);
+        }
+        let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
+        let mut s = Shape::new(&self.program, shape, strides, operands, targets, false);
+        if let Some(blocks) = s.in_blocks(&self.program, operands, targets) {
+            s = blocks;
+        }
+        if s.bindings.len() > limit {
+            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+        }
+        let buffers = s.buffers(operands, targets);
+        let pipeline = self.pipeline(gpu, &s)?;
+        let parameters = s.parameters(&self.program, operands, numbers, 0..n, &[]);
+        let grid = Gpu::grid(s.workgroups(n));
+        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups: grid })
+    }
+
+    fn pipeline(&self, gpu: &Gpu, s: &Shape) -> Result<Arc<Pipeline>> {
+        gpu.pipeline(("elementwise", s.key(self.id)), || (assemble(&self.text(s)), s.accesses()))
+    }
+
+    /// A shader cannot see all of some operand or result at once: the index space is cut into stretches, and each launch
+    /// binds what its stretch touches.
+    fn run_in_windows(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let n: usize = shape.iter().product();
+        let widest = self.program.loads.iter().chain(self.program.stores.iter().map(|s| &s.1)).map(|d| d.size()).max();
+        // One alignment for where a stretch begins inside a window, one for whole vectors at its end.
+        let room = gpu.window_bytes().saturating_sub(2 * WINDOW_ALIGNMENT) as usize / widest.unwrap_or(8);
+        let length = room / STRETCH * STRETCH;
+        if length == 0 {
+            return Err(Error::Runtime(format!(
+                "gpu:{} binds {} bytes at most, which is too little for any kernel",
+                gpu.index,
+                gpu.window_bytes()
+            )));
+        }
+        let s = Shape::new(&self.program, shape, strides, operands, targets, true);
+        let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
+        if s.bindings.len() > limit {
+            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+        }
+        // An operand that is walked across its memory is first brought into the results' order.
+        let scattered = |k: usize| {
+            s.walks[k] == Walk::Strided
+                && (0..n).step_by(length).any(|first| {
+                    let (from, to) = s.touched(k, operands[k].offset, first..(first + length).min(n));
+                    to - from > room
+                })
+        };
+        if let Some(k) = (0..operands.len()).find(|&k| scattered(k)) {
+            let dtype = self.program.loads[k];
+            let dense = memory::allocate(gpu, n * dtype.size())?;
+            let whole = Operand { memory: &dense, offset: 0, strides: Dims::from_slice(strides) };
+            copy::copy(gpu, &whole.view(dtype, shape), &operands[k].view(dtype, shape))?;
+            let mut operands: SmallVec<[Operand; 8]> = operands.iter().map(Operand::again).collect();
+            operands[k] = whole;
+            return self.run_in_windows(gpu, shape, strides, &operands, numbers, targets);
+        }
+        let (buffers, pipeline) = (s.buffers(operands, targets), self.pipeline(gpu, &s)?);
+        for first in (0..n).step_by(length) {
+            let stretch = first..(first + length).min(n);
+            let windows = s.windows(&self.program, operands, &buffers, stretch.clone());
+            let parameters = s.parameters(&self.program, operands, numbers, stretch.clone(), &windows);
+            let groups = Gpu::grid(s.workgroups(stretch.len()));
+            let launch = Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups };
+            gpu.dispatch_windows(&launch, &windows)?;
+        }
+        Ok(())
+    }
+}
+
+impl Kernel {
+    /// Too many results for one launch: each part computes some of them. What they share is computed again, so no result may
+    /// lie where a later part still reads.
+    fn run_in_parts(
+        &self,
+        gpu: &Arc<Gpu>,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        numbers: &[u64],
+        targets: &[&Allocation],
+    ) -> Result<()> {
+        let taken = |t: &&Allocation| operands.iter().any(|o| o.memory.id == t.id);
+        if targets.len() < 2 || targets.iter().any(taken) {
+            return Err(Error::Internal("a fused kernel binds more buffers than the device allows".into()));
+        }
+        let half = targets.len() / 2;
+        for (stores, targets) in [(0..half, &targets[..half]), (half..targets.len(), &targets[half..])] {
+            let mut program = self.program.clone();
+            program.stores = program.stores[stores.clone()].to_vec();
+            let part = Kernel { program, id: self.part(stores.start, stores.end) };
+            part.run(gpu, shape, strides, operands, numbers, targets)?;
+        }
+        Ok(())
+    }
+
+    /// The name of the part with these results.
+    fn part(&self, from: usize, to: usize) -> u32 {
+        let mut parts = lock(&PARTS);
+        *parts.entry((self.id, from as u16, to as u16)).or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
