@@ -99,9 +99,9 @@ fn column_term(column: vec4<u32>, part: Part) -> vec4<u32> {
 
 fn inside(position: vec3<u32>) -> bool {
     if (PLANAR) {
-        return !CHECKED || (position.y < parameters[10].z && position.z < parameters[10].w);
+        return !CHECKED | ((position.y < parameters[10].z) & (position.z < parameters[10].w));
     }
-    return !CHECKED || all(position < parameters[10].yzw);
+    return !CHECKED | all(position < parameters[10].yzw);
 }
 
 // Whether a column of a phase exists: the later phases are shorter.

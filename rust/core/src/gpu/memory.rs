@@ -1,4 +1,5 @@
-//! Device memory: buffers by size class, reused last-in first-out.
+//! Device memory: buffers by size class, of which the oldest free one is reused first. So a program that repeats itself finds
+//! the same buffers in the same places each time, and the bind groups that were made for them.
 //!
 //! Commands run in the order in which they are encoded, so a buffer may be handed out again as soon as its last user is
 //! encoded: what comes later overwrites it later.
@@ -7,7 +8,7 @@ use super::device::{Gpu, MEMORY_VARIABLE};
 use super::encoder::Window;
 use crate::error::{Error, Result};
 use crate::sync::lock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +53,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Free buffers and the sums of what is held.
 #[derive(Default)]
 pub struct Pool {
-    free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
+    free: HashMap<u64, BTreeMap<u64, wgpu::Buffer>>,
     pub stats: Stats,
 }
 
@@ -153,7 +154,7 @@ pub fn empty_cache(gpu: &Arc<Gpu>) -> Result<()> {
 
 impl Pool {
     fn take(&mut self, size: u64) -> Option<(u64, wgpu::Buffer)> {
-        self.free.get_mut(&size)?.pop()
+        self.free.get_mut(&size)?.pop_first()
     }
 }
 
@@ -164,7 +165,7 @@ impl Drop for Allocation {
         }
         let mut pool = lock(&self.gpu.pool);
         pool.stats.allocated -= self.bytes;
-        pool.free.entry(self.bytes).or_default().push((self.id, self.buffer.clone()));
+        pool.free.entry(self.bytes).or_default().insert(self.id, self.buffer.clone());
     }
 }
 

@@ -126,11 +126,10 @@ impl Text {
         let dtype = view.dtype;
         let signature = format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{");
         if !wide {
+            // Without a branch, so that reads that follow each other overlap.
             let part = |j: u32| {
-                format!(
-                    "    if (count > {j}u) {{ v.{} = {name}_at(at + {j}u * step); }}",
-                    ["x", "y", "z", "w"][j as usize]
-                )
+                let element = format!("{name}_at(select(0u, at + {j}u * step, count > {j}u))");
+                format!("    v.{} = select(zero(), {element}, count > {j}u);", ["x", "y", "z", "w"][j as usize])
             };
             let parts = [0, 1, 2, 3].map(part).join("\n");
             return self
@@ -150,9 +149,9 @@ impl Text {
             ));
         }
         // Without a branch, so that reads that follow each other overlap.
-        let read = read.replace("at >>", "from >>");
+        let read = read.replace("at >>", "start >>");
         self.line(&format!(
-            "{signature}\n    let from = select(0u, at, count > 0u);\n    {read}\n    return select(vzero(), V({parts}), count > 0u);\n}}"
+            "{signature}\n    let start = select(0u, at, count > 0u);\n    {read}\n    return select(vzero(), V({parts}), count > 0u);\n}}"
         ))
     }
 
