@@ -9,7 +9,8 @@ fn fours_exp(x: vec4<f32>) -> vec4<f32> {
     let a = clamp(x, vec4<f32>(-104.0), vec4<f32>(89.0));
     let n = round(a * 1.442695);
     let r = (a - n * 0.6933594) - n * -0.00021219444;
-    let tail = 0.5 + r * (0.16666636 + r * (0.04166651 + r * (0.008341509 + r * (0.0013930544 + r * 0.00015017281))));
+    let high = 0.008341509 + r * (0.0013930544 + r * 0.00015017281);
+    let tail = 0.5 + r * (0.16666636 + r * (0.04166651 + r * high));
     let e = 1.0 + (r + r * r * tail);
     // Two factors, since 2^n may be denormal or infinite.
     let k = vec4<i32>(n);
