@@ -1,10 +1,10 @@
-// The gradient of softmax, y·(g - Σ g·y), and of log-softmax, g - exp(y)·Σ g; the work of rows/.
+// The gradient of softmax, y·(g - Σ g·y), and of log-softmax, g - exp(y)·Σ g; the work of rows/, in pieces of rows/.
 //
-// Needs: LOG; g_at, y_at, dx_put.
+// Needs: LOG; g_load, y_load, dx_store.
 //
-// P: 0 rows, 1 elements a row, 2 3 4 strides of g, y and dx along a row, 5 6 7 their rows.
+// P: 0 rows, or ROWS of them at a time, 1 elements a row, 2 3 4 strides of g, y and dx along a row, 5 6 7 their rows.
 
-alias Acc = f32;
+alias Acc = S;
 
 fn merge(a: Acc, b: Acc) -> Acc {
     return a + b;
@@ -12,28 +12,28 @@ fn merge(a: Acc, b: Acc) -> Acc {
 
 fn work(row: u32, lane: u32) {
     let n = select(0u, P(1u), row < P(0u));
-    let from_g = place5(row);
-    let from_y = place6(row);
-    let to = place7(row);
-    var sum = 0.0;
-    for (var i = lane; i < n; i += LANES) {
-        let g = g_at(from_g + i * P(2u));
+    let from_g = place5(row * ROWS);
+    let from_y = place6(row * ROWS);
+    let to = place7(row * ROWS);
+    var sums = V(0.0);
+    for (var i = lane * RUN; i < n; i += LANES * RUN) {
+        let g = g_load(from_g + i * P(2u), P(2u), RUN * ROWS);
         if (LOG) {
-            sum += g;
+            sums += g;
         } else {
-            sum += g * y_at(from_y + i * P(3u));
+            sums += g * y_load(from_y + i * P(3u), P(3u), RUN * ROWS);
         }
     }
-    sum = row_merge(sum);
-    for (var i = lane; i < n; i += LANES) {
-        let g = g_at(from_g + i * P(2u));
-        let y = y_at(from_y + i * P(3u));
-        var d = 0.0;
+    let sum = row_merge(sum_of(sums));
+    for (var i = lane * RUN; i < n; i += LANES * RUN) {
+        let g = g_load(from_g + i * P(2u), P(2u), RUN * ROWS);
+        let y = y_load(from_y + i * P(3u), P(3u), RUN * ROWS);
+        var d: V;
         if (LOG) {
-            d = g - f_exp(y) * sum;
+            d = g - exp_of(y) * sum;
         } else {
             d = y * (g - sum);
         }
-        dx_put(to + i * P(4u), d);
+        dx_store(to + i * P(4u), P(4u), RUN * ROWS, d);
     }
 }

@@ -237,7 +237,7 @@ CASTS = [
 HALF = ["f16_to_f32(x)", "bf16_to_f32(x)", "f32_to_f16(x)", "f32_to_bf16(x)", "round_f16(x)"]
 WRAPS = {"wrap_u8(x)": np.uint8, "wrap_i8(x)": np.int8, "wrap_i16(x)": np.int16}
 # Parts of kernels, which test_shader_kernels.py runs in them.
-PARTS = {"exp_sum.wgsl", "moments.wgsl", "walk.wgsl"}
+PARTS = {"exp_sum.wgsl", "fours.wgsl", "moments.wgsl", "walk.wgsl"}
 OTHERS = [
     "f_ldexp(x, y)",
     "f_nan_to_num(x, 1.0, 2.0, 3.0)",

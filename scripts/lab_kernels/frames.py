@@ -1,19 +1,56 @@
-"""The two frames of kernels over rows: how the invocations of a row merge what they found."""
+"""Two frames of kernels over rows, how the invocations of a row merge what they found; and what they take at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from shader_text import WORKGROUP, Kernel, kernel
+import numpy as np
+
+from shader_text import WORKGROUP, Kernel, float32, kernel
 
 # The smallest subgroup that WGSL admits: right on every device.
 LEAST = 4
 LANES = {"tree": [1, 16, 256], "subgroups": [4, 64, 256]}
 
 
-def launch_rows(k: Kernel, rows: int, lanes: int) -> None:
-    k.constants(LANES=lanes)
+# What an invocation takes at a time, and whether inputs are read as vectors.
+PIECES = {
+    "elements": ("single", False),
+    "fours": ("fours", False),
+    "vectors": ("fours", True),
+    "columns": ("columns", True),
+}
+
+
+def launch_rows(k: Kernel, rows: int, lanes: int, across: bool = False) -> None:
+    k.constants(LANES=lanes, ACROSS=across)
     k.launch(-(-rows * lanes // WORKGROUP))
+
+
+def neighbours(a: np.ndarray, dim: int, fill: int = 77) -> np.ndarray:
+    """The array in a larger memory, the elements of a dim next to each other and rows of it at multiples of four."""
+    last = np.moveaxis(a, dim, -1)
+    root = np.full((*last.shape[:-1], last.shape[-1] + 8), fill, a.dtype)
+    inside = root[..., 4:-4]
+    inside[...] = last
+    return np.moveaxis(inside, -1, dim)
+
+
+def read_pieces(k: Kernel, name: str, a: np.ndarray, by: str) -> None:
+    """A buffer that is read as `NAME_load(at, step, count)`, a piece at a time."""
+    piece, wide = PIECES[by]
+    if piece != "single":
+        return k.fours(name, a, wide, float32)
+    k.input(name, a, float32)
+    return k.function(f"{name}_load(at: u32, step: u32, count: u32) -> V", f"{name}_at(at)")
+
+
+def write_pieces(k: Kernel, name: str, want: np.ndarray, by: str, tolerance: float) -> None:
+    """A buffer that is written by `NAME_store(at, step, count, v)`, a piece at a time."""
+    if PIECES[by][0] != "single":
+        return k.stores(name, want, True, float32, tolerance)
+    k.output(name, want, float32, tolerance=tolerance)
+    return k.line(f"fn {name}_store(at: u32, step: u32, count: u32, v: V) {{ {name}_put(at, v); }}")
 
 
 def shuffled(k: Kernel, fields: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from shader_text import WORKGROUP, Kernel, float32, kernel, offset_of, strides_of
 
-from .frames import launch_rows, row_kernel
+from .frames import PIECES, launch_rows, read_pieces, row_kernel, write_pieces
 from .rows import rounding
 
 EPS = 1e-3
@@ -25,15 +25,18 @@ def given(k: Kernel, name: str, a: np.ndarray | None, signature: str, with_: str
 class Rows:
     """What layer, RMS and group normalisation see as rows of x (5, 6, 4, size): planes, or pairs of channels."""
 
-    def __init__(self, k: Kernel, size: int, kind: str, dtype) -> None:
-        self.k, self.kind, self.dtype = k, kind, dtype
-        self.x = k.strided(k.values(dtype, 5, 6, 4, size) * dtype(2) + dtype(3))
-        self.g = k.strided(k.values(dtype, *self.x.shape))
+    def __init__(self, k: Kernel, size: int, kind: str, dtype, by: str) -> None:
+        self.k, self.kind, self.dtype, self.by = k, kind, dtype, by
+        piece, wide = PIECES[by]
+        size = size if piece == "single" else 4 * size
+        place = np.ascontiguousarray if wide else k.strided
+        self.x = place(k.values(dtype, 5, 6, 4, size) * dtype(2) + dtype(3))
+        self.g = place(k.values(dtype, *self.x.shape))
         group = kind == "group"
         self.count, self.n = (15, 2 * 4 * size) if group else (30, 4 * size)
         self.period, self.channels, self.spatial = (3, 2, 4 * size) if group else (1, self.n, 1)
         of_weight = (6,) if group else (4, size)
-        self.weight, self.bias = (k.strided(k.values(dtype, *of_weight)) for _ in range(2))
+        self.weight, self.bias = (place(k.values(dtype, *of_weight)) for _ in range(2))
         x = self.of_rows(self.x)
         self.mean = x.mean(1) if kind != "rms" else np.zeros(self.count)
         self.rstd = 1 / np.sqrt(((x - self.mean[:, None]) ** 2).mean(1) + EPS)
@@ -54,7 +57,6 @@ class Rows:
     def begin(self, header: list) -> None:
         k = self.k
         k.constants(RMS=self.kind == "rms")
-        k.function("channel_of(i: u32) -> u32", "i" if self.spatial == 1 else "i / P(4u)")
         k.words(self.count, self.n, self.period, self.channels, self.spatial, header)
 
     def place(self, rows: int, elements: int, a: np.ndarray) -> None:
@@ -67,37 +69,49 @@ class Rows:
             k.place(rows, a, slice(2))
             k.place(elements, a, slice(2, 4), offset=0)
 
+    def apply(self, name: str, slot: int, a: np.ndarray | None, function: str, operator: str) -> None:
+        """The function that applies a weight to a piece."""
+        k, (piece, wide) = self.k, PIECES[self.by]
+        signature = f"{function}(v: V, channel: u32, i: u32) -> V"
+        if a is None:
+            return k.function(signature, "v")
+        k.place(slot, a)
+        if wide and self.spatial == 1:
+            k.fours(name, a, True, float32)
+            return k.function(signature, f"v {operator} {name}_load(place{slot}(channel + i), 1u, RUN)")
+        k.input(name, a, float32)
+        each = piece == "fours" and self.spatial == 1
+        channels = [f"i + {j}u" for j in range(4)] if each else ["i" if self.spatial == 1 else "i / P(4u)"]
+        values = (f"{name}_at(place{slot}(channel + {c}))" for c in channels)
+        return k.function(signature, f"v {operator} V({', '.join(values)})")
+
 
 KINDS = dict(kind=["layer", "rms", "group"], dtype=FLOATS)
 
 
-@row_kernel("norm", affine=[False, True], **KINDS)
-def norm(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype) -> None:
-    rows = Rows(k, size, kind, dtype)
-    rows.begin([EPS, 0, 0, 0, 0])
+def norm(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype, by: str) -> None:
+    rows = Rows(k, size, kind, dtype, by)
+    rows.begin([EPS, 0, 0, 0, 0, strides_of(rows.x)[-1]])
     rows.place(6, 7, rows.x)
     want = rows.normal
     if affine:
         want = want * rows.by_element(rows.weight) + rows.by_element(rows.bias)
-        k.place(8, rows.weight)
-        k.place(9, rows.bias)
-    k.input("x", rows.x, float32)
-    k.output("y", want.astype(dtype), float32, tolerance=rounding(dtype))
+    read_pieces(k, "x", rows.x, by)
+    write_pieces(k, "y", want.astype(dtype), by, rounding(dtype))
     if kind != "rms":
         k.output("mean", rows.mean.astype(np.float32), tolerance=1e-5)
     k.output("rstd", rows.rstd.astype(np.float32), tolerance=1e-5)
     saved = "" if kind == "rms" else "mean_put(row, mean); "
     k.line(f"fn save(row: u32, mean: f32, rstd: f32) {{ {saved}rstd_put(row, rstd); }}")
     weight, bias = (rows.weight, rows.bias) if affine else (None, None)
-    given(k, "weight", weight, "weighted(v: f32, channel: u32)", "v * weight_at(place8(channel))", "v")
-    given(k, "bias", bias, "shifted(v: f32, channel: u32)", "v + bias_at(place9(channel))", "v")
+    rows.apply("weight", 8, weight, "weighted", "*")
+    rows.apply("bias", 9, bias, "shifted", "+")
     launch_rows(k, rows.count, lanes)
 
 
-@row_kernel("norm_grad", affine=[False, True], **KINDS)
-def norm_grad(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype) -> None:
-    rows = Rows(k, size, kind, dtype)
-    rows.begin([0] * 7)
+def norm_grad(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype, by: str) -> None:
+    rows = Rows(k, size, kind, dtype, by)
+    rows.begin([0] * 7 + [strides_of(a)[-1] for a in (rows.g, rows.x)])
     rows.place(5, 7, rows.g)
     rows.place(6, 8, rows.x)
     weight = rows.weight if affine else None
@@ -108,15 +122,19 @@ def norm_grad(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype) 
     mean, rstd = (a.astype(np.float32) for a in (rows.mean, rows.rstd))
     k.place(9, mean)
     k.place(10, rstd)
-    if affine:
-        k.place(11, weight)
-    k.input("g", rows.g, float32)
-    k.input("x", rows.x, float32)
-    k.output("dx", want.astype(dtype), float32, tolerance=rounding(dtype))
+    read_pieces(k, "g", rows.g, by)
+    read_pieces(k, "x", rows.x, by)
+    write_pieces(k, "dx", want.astype(dtype), by, rounding(dtype))
     given(k, "mean", None if kind == "rms" else mean, "mean_of(row: u32)", "mean_at(place9(row))", "0.0")
     given(k, "rstd", rstd, "rstd_of(row: u32)", "rstd_at(place10(row))", "1.0")
-    given(k, "weight", weight, "weighted(g: f32, channel: u32)", "g * weight_at(place11(channel))", "g")
+    rows.apply("weight", 11, weight, "weighted", "*")
     launch_rows(k, rows.count, lanes)
+
+
+for body, fill in (("norm", norm), ("norm_grad", norm_grad)):
+    for way in ("elements", "fours", "vectors"):
+        bodies = (f"rows/{PIECES[way][0]}", body)
+        row_kernel(*bodies, name=f"{body} by {way}", affine=[False, True], **KINDS)(partial(fill, by=way))
 
 
 class Planes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy import special
 
 from shader_text import WORKGROUP, Kernel, float32, kernel, strides_of
 
-from .frames import launch_rows, row_kernel
+from .frames import PIECES, launch_rows, neighbours, read_pieces, row_kernel, write_pieces
 
 FLOATS = [np.float32, np.float16]
 WHOLE = slice(None)
@@ -17,41 +19,70 @@ def rounding(dtype) -> float:
     return 2e-3 if np.dtype(dtype).itemsize == 2 else 2e-5
 
 
-def softmax_words(k: Kernel, lanes: int, *arrays: np.ndarray) -> None:
-    """Rows of three dims, along the middle one: the words of all arrays' strides, then their places."""
-    rows = arrays[0].shape[0] * arrays[0].shape[2]
-    k.words(rows, arrays[0].shape[1], [strides_of(a)[1] for a in arrays], [0] * len(arrays))
-    for slot, a in enumerate(arrays, 2 + len(arrays)):
-        k.place(slot, a, [0, 2])
-    launch_rows(k, rows, lanes)
+class Lines:
+    """Arrays (5, size, 3), or 4 for columns, of rows along the middle dim."""
+
+    def __init__(self, k: Kernel, size: int, by: str) -> None:
+        self.k, self.by, self.columns = k, by, by == "columns"
+        self.shape = (5, size if by in ("elements", "columns") else 4 * size, 4 if self.columns else 3)
+
+    def place(self, a: np.ndarray) -> np.ndarray:
+        """An input where its pieces can be read."""
+        return neighbours(a, 2 if self.columns else 1) if PIECES[self.by][1] else self.k.strided(a)
+
+    def room(self, want: np.ndarray) -> np.ndarray:
+        if self.by == "elements":
+            return self.k.strided(want, fill=0)
+        return neighbours(want, 2 if self.columns else 1, fill=0)
+
+    def finish(self, lanes: int, log: bool, *arrays: np.ndarray) -> None:
+        """The words of all arrays' strides, then their places; the launch."""
+        k, rows = self.k, 5 if self.columns else 15
+        k.constants(LOG=log)
+        k.words(rows, self.shape[1], [strides_of(a)[1] for a in arrays], [0] * len(arrays))
+        for slot, a in enumerate(arrays, 2 + len(arrays)):
+            k.place(slot, a, [0, 2])
+        launch_rows(k, rows, lanes, across=self.columns)
 
 
-@row_kernel("softmax", fields=["top", "sum"], size=300, log=[False, True], dtype=FLOATS)
-def softmax(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
-    x = k.strided(k.values(dtype, 5, size, 3) * dtype(4))
+def softmax(k: Kernel, size: int, lanes: int, log: bool, dtype, by: str) -> None:
+    lines = Lines(k, size, by)
+    x = lines.place(k.values(dtype, *lines.shape) * dtype(4))
     x[0, 3, 1] = -np.inf
     x[1, 4, 0] = np.nan
+    x[2, :6, 1] = -np.inf
+    x[3, 5, 2], x[4, :, 1] = np.inf, -np.inf
     wide = x.astype(np.float64)
-    want = special.log_softmax(wide, 1) if log else special.softmax(wide, 1)
-    want = k.strided(want.astype(dtype), fill=0)
-    k.input("x", x, float32)
-    k.output("y", want, float32, tolerance=rounding(dtype))
-    k.constants(LOG=log)
-    softmax_words(k, lanes, x, want)
+    with np.errstate(invalid="ignore"):
+        want = special.log_softmax(wide, 1) if log else special.softmax(wide, 1)
+    # As PyTorch, which scipy's log_softmax is not, where the maximum is infinite.
+    want[3, :, 2] = want[4, :, 1] = np.nan
+    want = lines.room(want.astype(dtype))
+    read_pieces(k, "x", x, by)
+    write_pieces(k, "y", want, by, rounding(dtype))
+    lines.finish(lanes, log, x, want)
 
 
-@row_kernel("softmax_grad", size=300, log=[False, True], dtype=FLOATS)
-def softmax_grad(k: Kernel, size: int, lanes: int, log: bool, dtype) -> None:
-    g, x = k.strided(k.values(dtype, 5, size, 3)), k.values(np.float32, 5, size, 3)
-    y = k.strided((special.log_softmax(x, 1) if log else special.softmax(x, 1)).astype(dtype))
+def softmax_grad(k: Kernel, size: int, lanes: int, log: bool, dtype, by: str) -> None:
+    lines = Lines(k, size, by)
+    g, x = lines.place(k.values(dtype, *lines.shape)), k.values(np.float32, *lines.shape)
+    y = lines.place((special.log_softmax(x, 1) if log else special.softmax(x, 1)).astype(dtype))
     g_, y_ = g.astype(np.float64), y.astype(np.float64)
     want = g_ - np.exp(y_) * g_.sum(1, keepdims=True) if log else y_ * (g_ - (g_ * y_).sum(1, keepdims=True))
-    want = k.strided(want.astype(dtype), fill=0)
-    k.input("g", g, float32)
-    k.input("y", y, float32)
-    k.output("dx", want, float32, tolerance=rounding(dtype))
-    k.constants(LOG=log)
-    softmax_words(k, lanes, g, y, want)
+    want = lines.room(want.astype(dtype))
+    read_pieces(k, "g", g, by)
+    read_pieces(k, "y", y, by)
+    write_pieces(k, "dx", want, by, rounding(dtype))
+    lines.finish(lanes, log, g, y, want)
+
+
+for way, (piece, _) in PIECES.items():
+    sums = [f"softmax/{piece}", *(["softmax/sums"] if piece != "columns" else [])]
+    options = dict(size=300 if piece == "single" else 75, log=[False, True], dtype=FLOATS)
+    bodies = (f"rows/{piece}", *sums, "softmax")
+    row_kernel(*bodies, name=f"softmax by {way}", fields=["top", "sum"], **options)(partial(softmax, by=way))
+    bodies = (f"rows/{piece}", "softmax_grad")
+    row_kernel(*bodies, name=f"softmax_grad by {way}", **options)(partial(softmax_grad, by=way))
 
 
 @row_kernel("attention_dot", size=70, dtype=FLOATS)

@@ -1,7 +1,8 @@
-// Rows of work, each shared by LANES neighbouring invocations of a workgroup, which merge what they found in workgroup memory.
+// Rows of work, each shared by LANES invocations of a workgroup, which merge what they found in workgroup memory.
 //
-// Needs: LANES, a power of two up to 256; type Acc; fn merge(a: Acc, b: Acc) -> Acc; fn work(row: u32, lane: u32), the work of
-// one of a row's invocations. Rows past the last have no elements, but take the same way.
+// Needs: LANES, a power of two up to 256; ACROSS, whether neighbouring invocations take neighbouring rows, not neighbouring
+// elements; type Acc; fn merge(a: Acc, b: Acc) -> Acc; fn work(row: u32, lane: u32), the work of one of a row's invocations. Rows
+// past the last have no elements, but take the same way.
 
 var<workgroup> held: array<Acc, 256>;
 var<private> invocation: u32;
@@ -29,6 +30,11 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    let rows = 256u / LANES;
+    // Counted row by row.
     invocation = index;
-    work((group.x + group.y * grid.x) * (256u / LANES) + index / LANES, index % LANES);
+    if (ACROSS) {
+        invocation = index % rows * LANES + index / rows;
+    }
+    work((group.x + group.y * grid.x) * rows + invocation / LANES, invocation % LANES);
 }

@@ -147,6 +147,84 @@ fn softmax_along_any_dim() {
     }
 }
 
+/// Columns `first` to `first + n` of a matrix.
+fn columns(t: &Tensor, first: usize, n: usize) -> Tensor {
+    view::slice(t, 1, first, n, 1).expect("columns")
+}
+
+/// Rows of fours that begin at multiples of four are read and written as vectors, and no others.
+#[test]
+fn softmax_and_norms_of_rows_that_begin_anywhere() {
+    if missing() {
+        return;
+    }
+    for (width, first, n) in [(24, 0, 24), (24, 4, 16), (24, 1, 16), (24, 4, 15), (26, 4, 16), (1032, 4, 1028)] {
+        for d in HALVES {
+            let what = format!("columns {first} to {} of {width}, {d}", first + n);
+            let x = with_dtype(&noise(1, &[5, width]), d);
+            for (log, dim) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+                agree(&what, &[(x.clone(), true)], tolerance(d), &|t| {
+                    softmax::softmax(log, &columns(&t[0], first, n), dim, None).expect("softmax")
+                });
+                // The gradient comes in another layout than the result.
+                agree(&what, &[(x.clone(), true)], tolerance(d), &|t| {
+                    let y = softmax::softmax(log, &columns(&t[0], first, n), dim, None).expect("softmax");
+                    view::transpose(&y, 0, 1).expect("t")
+                });
+            }
+            let weights = [3, 4].map(|seed| (with_dtype(&noise(seed, &[width]), d), true));
+            let inputs = [(x, true), weights[0].clone(), weights[1].clone()];
+            agree(&what, &inputs, 2.0 * tolerance(d), &|t| {
+                let weight = |k: usize, first| view::slice(&t[k], 0, first, n, 1).expect("weight");
+                let (w, b) = (weight(1, first), weight(2, 0));
+                norm::layer_norm(&columns(&t[0], first, n), &[n as i64], Some(&w), Some(&b), 1e-5).expect("layer_norm")
+            });
+        }
+    }
+}
+
+/// Where rows are neighbours, an invocation takes four of them.
+#[test]
+fn softmax_of_neighbouring_rows() {
+    if missing() {
+        return;
+    }
+    let shapes: [&[usize]; 5] = [&[9, 4], &[300, 8], &[40, 1028], &[3, 70, 12], &[2, 5, 6]];
+    for shape in shapes {
+        for (d, log) in [(DType::F32, false), (DType::F16, true), (DType::BF16, false)] {
+            let x = with_dtype(&noise(1, shape), d);
+            let dim = shape.len() as i64 - 2;
+            agree(&format!("{shape:?} {d}"), &[(x, true)], tolerance(d), &|t| {
+                softmax::softmax(log, &t[0], dim, None).expect("softmax")
+            });
+        }
+    }
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let of = |k: usize, i: usize| match (k, i % 3) {
+        (0, _) => -inf,
+        (1, 0) => nan,
+        (2, 1) => inf,
+        (3, 0) | (4, 1 | 2) => -inf,
+        (5, 1) => 3e38,
+        (5, 0) => -3e38,
+        (6, 0) => -inf,
+        (6, 1) => nan,
+        _ => (k * 7 + i * 5) as f32 / 9.0,
+    };
+    for n in [3, 12, 40] {
+        let values: Vec<f32> = (0..8 * n).map(|at| of(at / n, at % n)).collect();
+        let x = view::reshape(&from_slice(&values).expect("x"), &[8, n]).expect("shape");
+        let turned = view::transpose(&x, 0, 1).and_then(|t| corten_core::ops::contiguous(&t)).expect("t");
+        for log in [false, true] {
+            for (x, dim) in [(&x, 1), (&turned, 0)] {
+                agree(&format!("infinities along {n}"), &[(x.clone(), false)], 1e-6, &|t| {
+                    softmax::softmax(log, &t[0], dim, None).expect("softmax")
+                });
+            }
+        }
+    }
+}
+
 #[test]
 fn layer_and_rms_norm() {
     if missing() {
@@ -186,7 +264,7 @@ fn group_and_batch_norm() {
     if missing() {
         return;
     }
-    for shape in [&[3, 6][..], &[2, 6, 5], &[2, 6, 7, 11], &[2, 6, 130, 2]] {
+    for shape in [&[3, 6][..], &[2, 6, 5], &[2, 6, 7, 11], &[2, 6, 130, 2], &[2, 6, 3, 2], &[2, 6, 4, 5]] {
         let inputs = [(noise(1, shape), true), (noise(2, &[6]), true), (noise(3, &[6]), true)];
         agree("group_norm", &inputs, 2e-5, &|t| {
             norm::group_norm(&t[0], 3, Some(&t[1]), Some(&t[2]), 1e-5).expect("group_norm")

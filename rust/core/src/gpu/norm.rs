@@ -4,7 +4,7 @@ use super::channels::{self, Channels, Operands, Statistic, Targets, define};
 use super::device::Gpu;
 use super::encoder::Dispatch;
 use super::memory::Allocation;
-use super::rows::{self, Parameters};
+use super::rows::{self, Axis, Parameters, Piece};
 use super::text::Text;
 use super::view::View;
 use crate::dtype::DType;
@@ -63,20 +63,86 @@ impl Rows {
         [SmallVec::from_slice(&outer), inner]
     }
 
-    fn lanes(&self, gpu: &Gpu, [outer, inner]: &[SmallVec<[rows::Axis; 6]>; 2]) -> usize {
-        rows::lanes(gpu, self.count, self.n, rows::dense_inside(outer) && !rows::dense_inside(inner))
+    /// What an invocation takes of the rows of these windows at a time, and which of them are read as vectors. Results are dense.
+    fn piece<const N: usize>(&self, windows: [(&View, &[SmallVec<[Axis; 6]>; 2]); N]) -> (Piece, [bool; N]) {
+        if self.n == 0 || rows::run(windows.map(|(_, axes)| &axes[1][..])) == 1 {
+            return (Piece::Single, [false; N]);
+        }
+        let wide = windows.map(|(x, [outer, inner])| rows::vectors(x.offset, &[&outer[..], &inner[..]].concat()));
+        if wide.contains(&true) { (Piece::Fours, wide) } else { (Piece::Single, wide) }
     }
 
-    /// The function that finds the channel of an element, and what tells its forms apart.
-    fn channel_of(&self) -> (String, u32) {
-        let (value, form) = if self.spatial == 1 { ("i", 0) } else { ("i / P(4u)", 1) };
-        (format!("fn channel_of(i: u32) -> u32 {{ return {value}; }}"), form)
+    fn lanes(&self, gpu: &Gpu, piece: Piece, [outer, inner]: &[SmallVec<[Axis; 6]>; 2]) -> usize {
+        piece.lanes(gpu, self.count, self.n, rows::dense_inside(outer) && !rows::dense_inside(inner))
     }
 
     fn header(&self, length: usize) -> Parameters {
-        let mut words = [0; 12];
+        let mut words = [0; 14];
         words[..5].copy_from_slice(&[self.count, self.n, self.period, self.channels, self.spatial.max(1)]);
         Parameters::new(&words[..length])
+    }
+
+    /// How the weights of a piece are found.
+    fn affine(&self, piece: Piece, weight: Option<&View>) -> Affine {
+        let Some(w) = weight else { return Affine::None };
+        let axes = rows::axes(w, 0..w.shape.len());
+        match (piece, self.spatial) {
+            (Piece::Fours, 1) if rows::run([&axes]) == 4 && rows::vectors(w.offset, &axes) => Affine::Vector,
+            (Piece::Fours, 1) => Affine::Each,
+            (Piece::Fours, s) if s.is_multiple_of(4) => Affine::Shared,
+            (Piece::Fours, _) => Affine::EachOfChannels,
+            (_, 1) => Affine::Each,
+            _ => Affine::Shared,
+        }
+    }
+}
+
+/// How the weights of a piece are found: as a vector; one by one, for elements that are channels or lie in channels; one for
+/// all elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Affine {
+    None,
+    Vector,
+    Each,
+    EachOfChannels,
+    Shared,
+}
+
+impl Affine {
+    fn key(self, weight: Option<&View>) -> u32 {
+        weight.map_or(u32::MAX, |w| w.dtype as u32 | (self as u32) << 8)
+    }
+
+    /// Declares an optional weight and the function that applies it to a piece, `value` of `v` and `w`.
+    fn write(
+        self,
+        t: Text,
+        piece: Piece,
+        (name, slot): (&str, usize),
+        weight: Option<&View>,
+        value: [&str; 2],
+    ) -> Text {
+        let [function, value] = value;
+        let one = |channel: &str| format!("{name}_at(place{slot}(channel + {channel}))");
+        let four =
+            |channel: &dyn Fn(usize) -> String| format!("V({})", [0, 1, 2, 3].map(|j| one(&channel(j))).join(", "));
+        let (t, w) = match weight {
+            None => (t, String::new()),
+            Some(x) if self == Affine::Vector => {
+                (t.fours(name, x, DType::F32, true), format!("{name}_load(place{slot}(channel + i), 1u, RUN)"))
+            }
+            Some(x) => {
+                let w = match self {
+                    Affine::Each if piece == Piece::Fours => four(&|j| format!("i + {j}u")),
+                    Affine::EachOfChannels => four(&|j| format!("(i + {j}u) / P(4u)")),
+                    Affine::Each => one("i"),
+                    _ => one("i / P(4u)"),
+                };
+                (t.input(name, x.dtype, DType::F32), w)
+            }
+        };
+        let body = if weight.is_some() { format!("let w = {w};\n    return {value};") } else { "return v;".into() };
+        t.line(&format!("fn {function}(v: V, channel: u32, i: u32) -> V {{\n    {body}\n}}"))
     }
 }
 
@@ -88,32 +154,30 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
     }
     let (rms, y) = (kind == Norm::Rms, &outs[0]);
     let axes = r.axes(kind, x);
-    let lanes = r.lanes(gpu, &axes);
-    let mut p = r.header(10);
+    let (piece, [wide]) = r.piece([(x, &axes)]);
+    let lanes = r.lanes(gpu, piece, &axes);
+    let mut p = r.header(11);
     p.set_float(5, eps);
+    p.set(10, rows::inner_stride(&axes[1]));
     p.point(6, x.offset, &axes[0]);
     p.point(7, 0, &axes[1]);
     let affine = [(8, given.weight), (9, given.bias)];
     affine.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let (channel_of, form) = r.channel_of();
-    let mut key = vec![lanes as u32, form, u32::from(rms), x.dtype as u32, y.dtype as u32];
-    key.extend([given.weight, given.bias].map(|w| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
+    let [weight, bias] = [given.weight, given.bias].map(|w| r.affine(piece, w));
+    let mut key = vec![lanes as u32, piece as u32, u32::from(wide), u32::from(rms), x.dtype as u32, y.dtype as u32];
+    key.extend([weight.key(given.weight), bias.key(given.bias)].into_iter().chain(p.key()));
     let build = || {
-        let mut t = Text::new()
-            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
-            .input("x", x.dtype, DType::F32)
-            .output("y", y.dtype, DType::F32);
+        let t = Text::new().line(&format!("const RMS = {rms};\n{}", p.text()));
+        let mut t = piece.output(piece.input(t, "x", x, wide), "y", y);
         if !rms {
             t = t.output("mean", DType::F32, DType::F32);
         }
         t = t.output("rstd", DType::F32, DType::F32);
         let saved = if rms { "" } else { "mean_put(row, mean); " };
         t = t.line(&format!("fn save(row: u32, mean: f32, rstd: f32) {{ {saved}rstd_put(row, rstd); }}"));
-        let weighted = "v * weight_at(place8(channel))";
-        let t = define(t, "weight", given.weight, "weighted(v: f32, channel: u32)", weighted, "v");
-        let shifted = "v + bias_at(place9(channel))";
-        define(t, "bias", given.bias, "shifted(v: f32, channel: u32)", shifted, "v")
-            .finish(&format!("{}{FORWARD}", rows::frame(gpu, lanes, &[])))
+        let t = weight.write(t, piece, ("weight", 8), given.weight, ["weighted", "v * w"]);
+        bias.write(t, piece, ("bias", 9), given.bias, ["shifted", "v + w"])
+            .finish(&format!("{}{FORWARD}", piece.frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([x.memory]);
@@ -163,28 +227,30 @@ fn input_gradient(gpu: &Gpu, kind: Norm, r: &Rows, [g, x]: [&View; 2], given: Op
     }
     let rms = kind == Norm::Rms;
     let (of_g, of_x) = (r.axes(kind, g), r.axes(kind, x));
-    let lanes = r.lanes(gpu, &of_x);
-    let mut p = r.header(12);
+    let (piece, [wide_g, wide_x]) = r.piece([(g, &of_g), (x, &of_x)]);
+    let lanes = r.lanes(gpu, piece, &of_x);
+    let mut p = r.header(14);
+    p.set(12, rows::inner_stride(&of_g[1]));
+    p.set(13, rows::inner_stride(&of_x[1]));
     p.point(5, g.offset, &of_g[0]);
     p.point(6, x.offset, &of_x[0]);
     p.point(7, 0, &of_g[1]);
     p.point(8, 0, &of_x[1]);
     let others = [(9, given.mean.filter(|_| !rms)), (10, given.rstd), (11, given.weight)];
     others.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
-    let (channel_of, form) = r.channel_of();
-    let mut key = vec![lanes as u32, form, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
-    key.extend(others.map(|(_, w)| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
+    let weight = r.affine(piece, given.weight);
+    let mut key = vec![lanes as u32, piece as u32, u32::from(rms), g.dtype as u32, x.dtype as u32, dx.dtype as u32];
+    key.extend([u32::from(wide_g), u32::from(wide_x), weight.key(given.weight)]);
+    key.extend([others[0].1, given.rstd].map(|w| w.map_or(u32::MAX, |w| w.dtype as u32)).into_iter().chain(p.key()));
     let build = || {
-        let t = Text::new()
-            .line(&format!("const RMS = {rms};\n{channel_of}\n{}", p.text()))
-            .input("g", g.dtype, DType::F32)
-            .input("x", x.dtype, DType::F32)
-            .output("dx", dx.dtype, DType::F32);
+        let t = Text::new().line(&format!("const RMS = {rms};\n{}", p.text()));
+        let t = piece.input(piece.input(t, "g", g, wide_g), "x", x, wide_x);
+        let t = piece.output(t, "dx", dx);
         let t = define(t, "mean", others[0].1, "mean_of(row: u32)", "mean_at(place9(row))", "0.0");
         let t = define(t, "rstd", given.rstd, "rstd_of(row: u32)", "rstd_at(place10(row))", "1.0");
-        let weighted = "g * weight_at(place11(channel))";
-        let t = define(t, "weight", given.weight, "weighted(g: f32, channel: u32)", weighted, "g");
-        t.finish(&format!("{}{GRADIENT}", rows::frame(gpu, lanes, &[])))
+        weight
+            .write(t, piece, ("weight", 11), given.weight, ["weighted", "v * w"])
+            .finish(&format!("{}{GRADIENT}", piece.frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm_backward", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([g.memory, x.memory, dx.memory]);

@@ -2,16 +2,24 @@
 //! of strided windows.
 
 use super::device::Gpu;
+use super::text::Text;
 use super::view::View;
+use crate::dtype::DType;
 use smallvec::SmallVec;
 use std::fmt::Write;
 
 /// How the invocations of a row merge: in workgroup memory, or within subgroups first.
 const TREE: &str = include_str!("../../../../shaders/rows/tree.wgsl");
 const SUBGROUPS: &str = include_str!("../../../../shaders/rows/subgroups.wgsl");
+/// What an invocation takes at a time, see [`Piece`].
+const SINGLE: &str = include_str!("../../../../shaders/rows/single.wgsl");
+const FOURS: &str = include_str!("../../../../shaders/rows/fours.wgsl");
+const COLUMNS: &str = include_str!("../../../../shaders/rows/columns.wgsl");
 pub const WORKGROUP: usize = 256;
 /// Elements that an invocation adds up one after the other at most, which bounds rounding errors.
 const SERIAL: usize = 256;
+/// Invocations that keep a GPU's memory busy.
+const MANY: usize = 1 << 17;
 
 /// Invocations that share a row of `n` elements. `across` says that neighbouring rows are neighbours in memory and the
 /// elements of a row are not: then few share a row, so that neighbouring invocations still read neighbours.
@@ -43,10 +51,10 @@ fn least_subgroup(gpu: &Gpu) -> u32 {
 /// The text in front of a kernel over rows, of which each has so many invocations: `main`, which calls the kernel's `work`, and
 /// `row_merge`. `fields` are those of the accumulator if it is a struct.
 pub fn frame(gpu: &Gpu, lanes: usize, fields: &[&str]) -> String {
-    let mut text = format!("const LANES = {lanes}u;\n");
     if !gpu.features.subgroups || lanes == 1 {
-        return text + TREE;
+        return tree(lanes, false);
     }
+    let mut text = format!("const LANES = {lanes}u;\n");
     let value = match fields {
         [] => "subgroupShuffleXor(a, mask)".into(),
         _ => {
@@ -57,6 +65,76 @@ pub fn frame(gpu: &Gpu, lanes: usize, fields: &[&str]) -> String {
     let _ = writeln!(text, "const LEAST = {}u;", least_subgroup(gpu));
     let _ = writeln!(text, "fn shuffled(a: Acc, mask: u32) -> Acc {{ return {value}; }}");
     text + SUBGROUPS
+}
+
+fn tree(lanes: usize, across: bool) -> String {
+    format!("const LANES = {lanes}u;\nconst ACROSS = {across};\n{TREE}")
+}
+
+/// What an invocation takes of rows at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// An element.
+    Single,
+    /// Four neighbours of a row.
+    Fours,
+    /// An element each of four rows that lie next to each other.
+    Columns,
+}
+
+impl Piece {
+    /// Elements of a row.
+    pub fn along(self) -> usize {
+        if self == Piece::Fours { 4 } else { 1 }
+    }
+    pub fn rows(self) -> usize {
+        if self == Piece::Columns { 4 } else { 1 }
+    }
+
+    /// Invocations that share `count` rows, or four of them, whose elements are `n`; `across` as in [`lanes`].
+    pub fn lanes(self, gpu: &Gpu, count: usize, n: usize, across: bool) -> usize {
+        if self != Piece::Columns {
+            return lanes(gpu, count, n / self.along(), across);
+        }
+        if !gpu.features.workgroup_memory {
+            return lanes(gpu, count, n, true);
+        }
+        let mut lanes = 1;
+        while lanes < 64 && count * lanes < MANY && 16 * lanes <= n {
+            lanes *= 4;
+        }
+        lanes
+    }
+
+    /// As [`frame`], with what the piece is.
+    pub fn frame(self, gpu: &Gpu, lanes: usize, fields: &[&str]) -> String {
+        match self {
+            Piece::Single => frame(gpu, lanes, fields) + SINGLE,
+            Piece::Fours => frame(gpu, lanes, fields) + FOURS,
+            Piece::Columns if gpu.features.workgroup_memory => tree(lanes, true) + COLUMNS,
+            Piece::Columns => frame(gpu, lanes, fields) + COLUMNS,
+        }
+    }
+
+    /// A buffer that is read as `NAME_load(at, step, count)`, see [`Text::fours`]; `count` is that of a piece.
+    pub fn input(self, t: Text, name: &str, view: &View, wide: bool) -> Text {
+        match self {
+            Piece::Single => t
+                .input(name, view.dtype, DType::F32)
+                .line(&format!("fn {name}_load(at: u32, step: u32, count: u32) -> V {{ return {name}_at(at); }}")),
+            _ => t.fours(name, view, DType::F32, wide),
+        }
+    }
+
+    /// A buffer that is written by `NAME_store(at, step, count, v)`; all but single elements as vectors.
+    pub fn output(self, t: Text, name: &str, view: &View) -> Text {
+        match self {
+            Piece::Single => t
+                .output(name, view.dtype, DType::F32)
+                .line(&format!("fn {name}_store(at: u32, step: u32, count: u32, v: V) {{ {name}_put(at, v); }}")),
+            _ => t.stores(name, view, DType::F32, true),
+        }
+    }
 }
 
 /// The grid for rows of so many invocations.

@@ -24,6 +24,7 @@ const FILES: &[&str] = &[
     include_str!("../../../../shaders/include/sampling.wgsl"),
     include_str!("../../../../shaders/include/walk.wgsl"),
     include_str!("../../../../shaders/include/exp_sum.wgsl"),
+    include_str!("../../../../shaders/include/fours.wgsl"),
     include_str!("../../../../shaders/include/moments.wgsl"),
 ];
 

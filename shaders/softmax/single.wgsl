@@ -1,0 +1,5 @@
+// Folds one number at a time into the sum of exponentials of a row, see sums.wgsl.
+
+fn fold(a: Acc, v: f32) -> Acc {
+    return exp_sum_fold(a, v);
+}
