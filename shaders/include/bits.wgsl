@@ -50,12 +50,13 @@ fn f_neg(x: f32) -> f32 {
 }
 
 fn f_copysign(x: f32, y: f32) -> f32 {
-    // Added: Mesa 26.2's software driver takes joined masked bits for a selection with its operands in a wrong order, and
-    // drivers that take 0 and -0 for equal choose either of them.
+    // Added: Mesa 26.2's software driver takes joined masked bits for a selection with its operands in a wrong
+    // order, and drivers that take 0 and -0 for equal choose either of them.
     return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) + ((bitcast<u32>(y) >> 31u) << 31u));
 }
 
-// x, of which no compiler knows how it was computed: drivers join a product and a sum into one operation, which rounds once.
+// x, of which no compiler knows how it was computed: drivers join a product and a sum into one operation, which
+// rounds once.
 fn f_rounded(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) + u32(bitcast<u32>(x) == 0x7fc55aa5u));
 }

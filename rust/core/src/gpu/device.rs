@@ -98,6 +98,21 @@ struct Trouble {
 }
 
 impl Trouble {
+    /// What will go wrong on this device.
+    fn of(device: &wgpu::Device) -> Arc<Trouble> {
+        let trouble = Arc::new(Trouble::default());
+        let seen = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| seen.report(e.to_string())));
+        let seen = trouble.clone();
+        device.set_device_lost_callback(move |reason, text| {
+            let text = if text.is_empty() { format!("{reason:?}") } else { text };
+            let reason = format!("the device was lost: {text}");
+            lock(&seen.reason).get_or_insert(reason);
+            seen.lost.store(true, Ordering::Release);
+        });
+        trouble
+    }
+
     fn report(&self, message: String) {
         lock(&self.message).get_or_insert(message);
     }
@@ -198,16 +213,7 @@ impl Gpu {
         let (device, queue) =
             opened.map_err(|e| Error::Runtime(format!("gpu:{index} ({}) could not be opened: {e}", info.name)))?;
         let matrix_size = if features.matrices { matrices::size(adapter) } else { None };
-        let trouble = Arc::new(Trouble::default());
-        let seen = trouble.clone();
-        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| seen.report(e.to_string())));
-        let seen = trouble.clone();
-        device.set_device_lost_callback(move |reason, text| {
-            let text = if text.is_empty() { format!("{reason:?}") } else { text };
-            let reason = format!("the device was lost: {text}");
-            lock(&seen.reason).get_or_insert(reason);
-            seen.lost.store(true, Ordering::Release);
-        });
+        let trouble = Trouble::of(&device);
         let work = Mutex::new(Work::new(&limits));
         let pipelines = Mutex::new(Pipelines::new(&device, &info, features));
         let process = std::process::id();

@@ -129,7 +129,7 @@ impl Text {
             // Without a branch, so that reads that follow each other overlap.
             let part = |j: u32| {
                 let element = format!("{name}_at(select(0u, at + {j}u * step, count > {j}u))");
-                format!("    v.{} = select(zero(), {element}, count > {j}u);", ["x", "y", "z", "w"][j as usize])
+                format!("    v.{} = select(vzero().x, {element}, count > {j}u);", ["x", "y", "z", "w"][j as usize])
             };
             let parts = [0, 1, 2, 3].map(part).join("\n");
             return self
