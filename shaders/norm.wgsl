@@ -17,6 +17,10 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return moments_merge(a, b);
 }
 
+fn finish(first: u32, channel: u32, i: u32, normal: V) {
+    y_store(first + i, 1u, RUN, shifted(weighted(normal, channel, i), channel, i));
+}
+
 fn work(row: u32, lane: u32) {
     let n = select(0u, P(1u), row < P(0u));
     let start = place6(row);
@@ -32,7 +36,21 @@ fn work(row: u32, lane: u32) {
     var sums = V(0.0);
     var squares = V(0.0);
     var at = first;
-    for (var i = begin; i < n; i += step) {
+    var i = begin;
+    // Four reads at a time, which overlap.
+    for (; i + 3u * step < n; i += 4u * step) {
+        let at1 = move7(at, by);
+        let at2 = move7(at1, by);
+        let at3 = move7(at2, by);
+        let p = x_load(start + found7(at), P(10u), RUN) - near;
+        let q = x_load(start + found7(at1), P(10u), RUN) - near;
+        let r = x_load(start + found7(at2), P(10u), RUN) - near;
+        let s = x_load(start + found7(at3), P(10u), RUN) - near;
+        sums += (p + q) + (r + s);
+        squares += (p * p + q * q) + (r * r + s * s);
+        at = move7(at3, by);
+    }
+    for (; i < n; i += step) {
         let d = x_load(start + found7(at), P(10u), RUN) - near;
         sums += d;
         squares += d * d;
@@ -52,9 +70,23 @@ fn work(row: u32, lane: u32) {
     }
     let channel = (row % P(2u)) * P(3u);
     at = first;
-    for (var i = begin; i < n; i += step) {
-        let normal = (x_load(start + found7(at), P(10u), RUN) - mean) * rstd;
-        y_store(row * n + i, 1u, RUN, shifted(weighted(normal, channel, i), channel, i));
+    i = begin;
+    for (; i + 3u * step < n; i += 4u * step) {
+        let at1 = move7(at, by);
+        let at2 = move7(at1, by);
+        let at3 = move7(at2, by);
+        let p = x_load(start + found7(at), P(10u), RUN);
+        let q = x_load(start + found7(at1), P(10u), RUN);
+        let r = x_load(start + found7(at2), P(10u), RUN);
+        let s = x_load(start + found7(at3), P(10u), RUN);
+        finish(row * n, channel, i, (p - mean) * rstd);
+        finish(row * n, channel, i + step, (q - mean) * rstd);
+        finish(row * n, channel, i + 2u * step, (r - mean) * rstd);
+        finish(row * n, channel, i + 3u * step, (s - mean) * rstd);
+        at = move7(at3, by);
+    }
+    for (; i < n; i += step) {
+        finish(row * n, channel, i, (x_load(start + found7(at), P(10u), RUN) - mean) * rstd);
         at = move7(at, by);
     }
     if (row < P(0u) && lane == 0u) {

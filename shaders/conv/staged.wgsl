@@ -27,12 +27,13 @@ fn a_one(at: u32, slot: u32, ok: bool) -> E {
     return a_load(at + step_a[slot], 1u, u32(ok)).x;
 }
 
-fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> Held {
+fn a_tile(job: Job, row: u32, k: u32, slot: u32, whole: bool) -> Held {
     let at = job.a + row * parameters[2].x;
     if (!A_ALONG) {
-        return a_load(at + step_a[slot], parameters[2].x, select(0u, left(row, job.rows), k < job.end));
+        let rows = select(select(0u, left(row, job.rows), k < job.end), 4u, whole);
+        return a_load(at + step_a[slot], parameters[2].x, rows);
     }
-    let count = select(0u, left(k, job.end), row < job.rows);
+    let count = select(select(0u, left(k, job.end), row < job.rows), 4u, whole);
     if (A_WIDE) {
         return a_load(at + step_a[slot], 1u, count);
     }
@@ -51,9 +52,9 @@ fn b_one(job: Job, column: u32, slot: u32, ok: bool) -> T {
     return select(zero(), b_at(select(0u, job.b + at.x, there)), there);
 }
 
-fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> Held {
+fn b_tile(job: Job, k: u32, column: u32, slot: u32, whole: bool) -> Held {
     if (B_ALONG) {
-        let count = select(0u, left(column, job.columns), k < job.end);
+        let count = select(select(0u, left(column, job.columns), k < job.end), 4u, whole);
         return hold(V(
             b_one(job, column, slot, count > 0u),
             b_one(job, column + 1u, slot, count > 1u),
@@ -61,7 +62,7 @@ fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> Held {
             b_one(job, column + 3u, slot, count > 3u),
         ));
     }
-    let count = select(0u, left(k, job.end), column < job.columns);
+    let count = select(select(0u, left(k, job.end), column < job.columns), 4u, whole);
     return hold(V(
         b_one(job, column, slot, count > 0u),
         b_one(job, column, slot + 1u, count > 1u),

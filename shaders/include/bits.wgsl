@@ -68,24 +68,25 @@ fn f_order(x: f32) -> i32 {
     return select(magnitude, 0 - magnitude, (bits >> 31u) == 1u);
 }
 
+// Without branches: `&&` and `||` are some.
 fn f_unordered(x: f32, y: f32) -> bool {
-    return f_isnan(x) || f_isnan(y);
+    return f_isnan(x) | f_isnan(y);
 }
 
 fn f_eq(x: f32, y: f32) -> bool {
-    return f_order(x) == f_order(y) && !f_unordered(x, y);
+    return (f_order(x) == f_order(y)) & !f_unordered(x, y);
 }
 
 fn f_ne(x: f32, y: f32) -> bool {
-    return f_order(x) != f_order(y) || f_unordered(x, y);
+    return (f_order(x) != f_order(y)) | f_unordered(x, y);
 }
 
 fn f_lt(x: f32, y: f32) -> bool {
-    return f_order(x) < f_order(y) && !f_unordered(x, y);
+    return (f_order(x) < f_order(y)) & !f_unordered(x, y);
 }
 
 fn f_le(x: f32, y: f32) -> bool {
-    return f_order(x) <= f_order(y) && !f_unordered(x, y);
+    return (f_order(x) <= f_order(y)) & !f_unordered(x, y);
 }
 
 fn f_gt(x: f32, y: f32) -> bool {
@@ -98,20 +99,20 @@ fn f_ge(x: f32, y: f32) -> bool {
 
 // NaN wins.
 fn f_maximum(x: f32, y: f32) -> f32 {
-    return select(y, x, f_isnan(x) || (!f_isnan(y) && f_order(x) > f_order(y)));
+    return select(y, x, f_isnan(x) | (!f_isnan(y) & (f_order(x) > f_order(y))));
 }
 
 fn f_minimum(x: f32, y: f32) -> f32 {
-    return select(y, x, f_isnan(x) || (!f_isnan(y) && f_order(x) < f_order(y)));
+    return select(y, x, f_isnan(x) | (!f_isnan(y) & (f_order(x) < f_order(y))));
 }
 
 // NaN gives the other.
 fn f_fmax(x: f32, y: f32) -> f32 {
-    return select(y, x, f_isnan(y) || (!f_isnan(x) && f_order(x) >= f_order(y)));
+    return select(y, x, f_isnan(y) | (!f_isnan(x) & (f_order(x) >= f_order(y))));
 }
 
 fn f_fmin(x: f32, y: f32) -> f32 {
-    return select(y, x, f_isnan(y) || (!f_isnan(x) && f_order(x) <= f_order(y)));
+    return select(y, x, f_isnan(y) | (!f_isnan(x) & (f_order(x) <= f_order(y))));
 }
 
 fn f_clamp(x: f32, low: f32, high: f32) -> f32 {
@@ -151,7 +152,8 @@ fn f_nextafter(x: f32, y: f32) -> f32 {
 
 // The conditions of where, threshold and the shrinking activations: comparisons with NaN are false.
 fn f_relu(x: f32) -> f32 {
-    return select(x, 0.0, f_lt(x, 0.0));
+    // The numbers from the one below -0 to -infinity are neighbours as bits.
+    return select(x, 0.0, bitcast<u32>(x) - 0x80000001u < 0x7f800000u);
 }
 
 fn f_threshold(x: f32, t: f32, v: f32) -> f32 {

@@ -5,7 +5,7 @@
 // Needs: the definitions of product/staged.wgsl but R and C, with ROWS = 2 DOWN M and COLUMNS = 2 ACROSS M; Held is a vec4<f16>;
 // MatA, MatB and MatC, the types of matrices; M, DOWN and ACROSS; LANES, the size of the workgroup. What follows is spelled out,
 // since no array holds matrices and since reads only overlap where no loop is between them: TILES reads an invocation's fours of
-// both tiles and keeps them; for each of the block's matrices, SUMS declares it as zero, PRODUCTS adds a tile's products, and
+// both tiles and keeps them, and so does WHOLE where no edge is in them; for each of the block's matrices, SUMS declares it as zero, PRODUCTS adds a tile's products, and
 // RESULTS emits it.
 
 const BLOCK_ROWS = DOWN * M;
@@ -19,14 +19,18 @@ var<workgroup> tile_a: array<Held, select(DEPTH, ROWS, A_ALONG) * A_LINE>;
 var<workgroup> tile_b: array<Held, select(COLUMNS, DEPTH, B_ALONG) * B_LINE>;
 var<workgroup> patches: array<f32, 4u * M * M>;
 
+fn whole_tiles(job: Job, k0: u32) -> bool {
+    return job.row0 + ROWS <= job.rows && job.column0 + COLUMNS <= job.columns && k0 + DEPTH <= job.end;
+}
+
 // The fours of the tiles in the order in which invocations read them: the elements of one, and where it is kept.
-fn a_four(job: Job, k0: u32, four: u32) -> Held {
+fn a_four(job: Job, k0: u32, four: u32, whole: bool) -> Held {
     if (A_ALONG) {
         let slot = 4u * (four % (DEPTH / 4u));
-        return a_tile(job, job.row0 + four / (DEPTH / 4u), k0 + slot, slot);
+        return a_tile(job, job.row0 + four / (DEPTH / 4u), k0 + slot, slot, whole);
     }
     let slot = four / (ROWS / 4u);
-    return a_tile(job, job.row0 + 4u * (four % (ROWS / 4u)), k0 + slot, slot);
+    return a_tile(job, job.row0 + 4u * (four % (ROWS / 4u)), k0 + slot, slot, whole);
 }
 
 fn a_place(four: u32) -> u32 {
@@ -34,13 +38,13 @@ fn a_place(four: u32) -> u32 {
     return four / line * A_LINE + four % line;
 }
 
-fn b_four(job: Job, k0: u32, four: u32) -> Held {
+fn b_four(job: Job, k0: u32, four: u32, whole: bool) -> Held {
     if (B_ALONG) {
         let slot = four / (COLUMNS / 4u);
-        return b_tile(job, k0 + slot, job.column0 + 4u * (four % (COLUMNS / 4u)), slot);
+        return b_tile(job, k0 + slot, job.column0 + 4u * (four % (COLUMNS / 4u)), slot, whole);
     }
     let slot = 4u * (four % (DEPTH / 4u));
-    return b_tile(job, k0 + slot, job.column0 + four / (DEPTH / 4u), slot);
+    return b_tile(job, k0 + slot, job.column0 + four / (DEPTH / 4u), slot, whole);
 }
 
 fn b_place(four: u32) -> u32 {
@@ -108,7 +112,11 @@ fn main(
         plan(job, job.first, lane);
         workgroupBarrier();
         for (var k0 = job.first; k0 < job.end; k0 += DEPTH) {
-            TILES;
+            if (whole_tiles(job, k0)) {
+                WHOLE;
+            } else {
+                TILES;
+            }
             workgroupBarrier();
             plan(job, k0 + DEPTH, lane);
             PRODUCTS;

@@ -7,8 +7,9 @@
 // struct Job with row0, column0, first, end and idle, whether there is nothing to do; fn job_of(workgroup: u32) -> Job;
 // fn prepare(job: Job, lane: u32) and fn plan(job: Job, k0: u32, lane: u32), before the first tile and before each;
 // Held, what workgroup memory holds of a V, and fn value_of(h: Held) -> V;
-// fn a_tile(job: Job, row: u32, k: u32, slot: u32) -> Held, four steps of a row or, not A_ALONG, four rows of a step, k being
-// step `slot` of its tile; fn b_tile(job: Job, k: u32, column: u32, slot: u32) -> Held; both zero outside of the matrices;
+// fn a_tile(job: Job, row: u32, k: u32, slot: u32, whole: bool) -> Held, four steps of a row or, not A_ALONG, four rows of a
+// step, k being step `slot` of its tile; fn b_tile(job: Job, k: u32, column: u32, slot: u32, whole: bool) -> Held; both zero
+// outside of the matrices, where nothing is if the tile is `whole`;
 // fn multiply_tile(sums: ptr<function, Sums>, across: u32, down: u32), which calls multiply for every step of a tile;
 // fn finish(job: Job, row: u32, column: u32, v: V), which keeps four columns of a row.
 
@@ -35,25 +36,30 @@ struct Block {
 var<workgroup> tile_a: array<Held, DEPTH * A_FOURS>;
 var<workgroup> tile_b: array<Held, DEPTH * B_FOURS>;
 
+// Whether no edge of the matrices is in the tile of a or b that begins at step k0.
+fn whole_tiles(job: Job, k0: u32) -> bool {
+    return job.row0 + ROWS <= job.rows && job.column0 + COLUMNS <= job.columns && k0 + DEPTH <= job.end;
+}
+
 // A block of four rows and four steps, or of four steps and four columns, as it is read.
-fn fetch(job: Job, k0: u32, number: u32) -> Block {
+fn fetch(job: Job, k0: u32, number: u32, whole: bool) -> Block {
     if (number < A_BLOCKS) {
         let row = job.row0 + 4u * select(number % A_FOURS, number / D_FOURS, A_ALONG);
         let slot = 4u * select(number / A_FOURS, number % D_FOURS, A_ALONG);
         let k = k0 + slot;
         if (A_ALONG) {
             return Block(
-                a_tile(job, row, k, slot),
-                a_tile(job, row + 1u, k, slot),
-                a_tile(job, row + 2u, k, slot),
-                a_tile(job, row + 3u, k, slot),
+                a_tile(job, row, k, slot, whole),
+                a_tile(job, row + 1u, k, slot, whole),
+                a_tile(job, row + 2u, k, slot, whole),
+                a_tile(job, row + 3u, k, slot, whole),
             );
         }
         return Block(
-            a_tile(job, row, k, slot),
-            a_tile(job, row, k + 1u, slot + 1u),
-            a_tile(job, row, k + 2u, slot + 2u),
-            a_tile(job, row, k + 3u, slot + 3u),
+            a_tile(job, row, k, slot, whole),
+            a_tile(job, row, k + 1u, slot + 1u, whole),
+            a_tile(job, row, k + 2u, slot + 2u, whole),
+            a_tile(job, row, k + 3u, slot + 3u, whole),
         );
     }
     let other = number - A_BLOCKS;
@@ -62,17 +68,17 @@ fn fetch(job: Job, k0: u32, number: u32) -> Block {
     let k = k0 + slot;
     if (B_ALONG) {
         return Block(
-            b_tile(job, k, column, slot),
-            b_tile(job, k + 1u, column, slot + 1u),
-            b_tile(job, k + 2u, column, slot + 2u),
-            b_tile(job, k + 3u, column, slot + 3u),
+            b_tile(job, k, column, slot, whole),
+            b_tile(job, k + 1u, column, slot + 1u, whole),
+            b_tile(job, k + 2u, column, slot + 2u, whole),
+            b_tile(job, k + 3u, column, slot + 3u, whole),
         );
     }
     return Block(
-        b_tile(job, k, column, slot),
-        b_tile(job, k, column + 1u, slot),
-        b_tile(job, k, column + 2u, slot),
-        b_tile(job, k, column + 3u, slot),
+        b_tile(job, k, column, slot, whole),
+        b_tile(job, k, column + 1u, slot, whole),
+        b_tile(job, k, column + 2u, slot, whole),
+        b_tile(job, k, column + 3u, slot, whole),
     );
 }
 
@@ -152,7 +158,7 @@ fn main(
     plan(job, job.first, lane);
     workgroupBarrier();
     for (var i = 0u; i < SHARE; i++) {
-        next[i] = fetch(job, job.first, min(lane + i * LANES, BLOCKS - 1u));
+        next[i] = fetch(job, job.first, min(lane + i * LANES, BLOCKS - 1u), false);
     }
     workgroupBarrier();
     for (var k0 = job.first; k0 < job.end; k0 += DEPTH) {
@@ -161,9 +167,13 @@ fn main(
         }
         plan(job, k0 + DEPTH, lane);
         workgroupBarrier();
-        if (k0 + DEPTH < job.end) {
+        if (whole_tiles(job, k0 + DEPTH)) {
             for (var i = 0u; i < SHARE; i++) {
-                next[i] = fetch(job, k0 + DEPTH, min(lane + i * LANES, BLOCKS - 1u));
+                next[i] = fetch(job, k0 + DEPTH, min(lane + i * LANES, BLOCKS - 1u), true);
+            }
+        } else if (k0 + DEPTH < job.end) {
+            for (var i = 0u; i < SHARE; i++) {
+                next[i] = fetch(job, k0 + DEPTH, min(lane + i * LANES, BLOCKS - 1u), false);
             }
         }
         multiply_tile(&sums, across, down);

@@ -42,3 +42,7 @@ fn log_of(s: vec4<f32>) -> vec4<f32> {
 fn inverse_of(s: vec4<f32>) -> vec4<f32> {
     return fours_inverse(s);
 }
+
+fn fold_four(a: Acc, p: V, q: V, r: V, s: V) -> Acc {
+    return fold(fold(fold(fold(a, p), q), r), s);
+}

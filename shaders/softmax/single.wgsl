@@ -3,3 +3,7 @@
 fn fold(a: Acc, v: f32) -> Acc {
     return exp_sum_fold(a, v);
 }
+
+fn fold_four(a: Acc, p: V, q: V, r: V, s: V) -> Acc {
+    return fold(fold(fold(fold(a, p), q), r), s);
+}

@@ -210,21 +210,24 @@ impl Tile {
 }
 
 impl Tile {
+    /// The reads of an invocation's share of both tiles, and then the writes.
+    fn tiles(&self, lanes: usize, whole: bool) -> String {
+        let shares = [("a", self.rows), ("b", self.columns)].map(|(name, side)| (name, side * self.depth / 4 / lanes));
+        let all = || shares.iter().flat_map(|&(name, share)| (0..share).map(move |i| (name, i)));
+        let mut text = String::new();
+        for (name, i) in all() {
+            let _ = writeln!(text, "let {name}{i} = {name}_four(job, k0, lane + {i}u * LANES, {whole});");
+        }
+        for (name, i) in all() {
+            let _ = writeln!(text, "tile_{name}[{name}_place(lane + {i}u * LANES)] = {name}{i};");
+        }
+        text
+    }
+
     /// The text of the kernel for matrix units.
     fn cooperative(&self, size: usize, lanes: usize) -> String {
         let block = self.rows / (2 * size);
-        let [mut tiles, mut sums, mut products, mut results] = [const { String::new() }; 4];
-        let shares = [("a", self.rows), ("b", self.columns)].map(|(name, side)| (name, side * self.depth / 4 / lanes));
-        for (name, share) in shares {
-            for i in 0..share {
-                let _ = writeln!(tiles, "let {name}{i} = {name}_four(job, k0, lane + {i}u * LANES);");
-            }
-        }
-        for (name, share) in shares {
-            for i in 0..share {
-                let _ = writeln!(tiles, "tile_{name}[{name}_place(lane + {i}u * LANES)] = {name}{i};");
-            }
-        }
+        let [mut sums, mut products, mut results] = [const { String::new() }; 3];
         for k in (0..self.depth).step_by(size) {
             for j in 0..block {
                 let _ = writeln!(products, "let b{k}_{j} = b_matrix({k}u, column + {j}u * M);");
@@ -240,8 +243,10 @@ impl Tile {
             let _ = writeln!(sums, "var c{i}{j} = MatC();");
             let _ = writeln!(results, "emit(job, place, row0 + {i}u * M, column0 + {j}u * M, c{i}{j});");
         }
-        let texts = [("TILES;", tiles), ("SUMS;", sums), ("PRODUCTS;", products), ("RESULTS;", results)];
-        texts.iter().fold(COOPERATIVE.to_string(), |text, (name, lines)| text.replace(name, lines))
+        let [tiles, whole] = [false, true].map(|whole| self.tiles(lanes, whole));
+        let blocks = [("SUMS;", sums), ("PRODUCTS;", products), ("RESULTS;", results)];
+        let texts = [("TILES;", tiles), ("WHOLE;", whole)];
+        texts.iter().chain(&blocks).fold(COOPERATIVE.to_string(), |text, (name, lines)| text.replace(name, lines))
     }
 }
 
