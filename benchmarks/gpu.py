@@ -220,6 +220,7 @@ def parse_arguments(arguments=None):
     add("--scale", choices=SCALES, default="full", help="tiny sizes show that all runs, in software too (%(default)s)")
     add("--list", action="store_true", help="name the cases and stop")
     add("--json", metavar="FILE", help="write every measured time there")
+    add("--from", dest="files", default="", help="tables of these comma-separated files of --json, without measuring")
     add("--write", action="store_true", help="write the tables into docs/benchmarks.md")
     options = parser.parse_args(arguments)
     wanted = [text for text in options.cases.split(",") if text]
@@ -241,10 +242,38 @@ def save(path: str, results: list[Result], about: list[str], best: dict[str, flo
         json.dump({"about": about, "peaks": best, "cases": found}, file, indent=1)
 
 
+def saved(files: list[str]) -> tuple[list[Result], dict[str, float], list[str]]:
+    """What `save` wrote to some files; a case that several have is that of the last."""
+    found: dict[tuple[str, str], Result] = {}
+    known = {(case.group, case.name): case for case in cases()}
+    best: dict[str, float] = {}
+    about: list[str] = []
+    for path in files:
+        with open(path) as file:
+            content = json.load(file)
+        about += [line for line in content["about"] if line not in about]
+        best = {unit: max(rate, best.get(unit, 0.0)) for unit, rate in content["peaks"].items()}
+        for row in content["cases"]:
+            name = row["group"], row["case"]
+            if name in known:
+                found[name] = Result(known[name], row["seconds"], row["errors"])
+    missing = [name for name in known if name not in found]
+    if missing:
+        raise SystemExit(f"no file has {missing}")
+    return [found[name] for name in known], best, about
+
+
 def main() -> None:
     options = parse_arguments()
     if options.list:
         print("\n".join(f"{case.group}: {case.name}" for case in options.chosen))
+        return
+    if options.files:
+        results, best, about = saved(options.files.split(","))
+        tables = report(results, best)
+        print("\n".join([*about, "", tables]))
+        if options.write:
+            write_between_markers("gpu", "\n".join([*about, "", tables]))
         return
     refuse_debug_build()
     gpu = gpu_properties()

@@ -305,7 +305,7 @@ pub(super) fn fused(slots: &mut Slots, f: &Fused, device: Device, spoils: &mut b
     let mut results: SmallVec<[Arc<Buffer>; 4]> = SmallVec::new();
     let mut donated = false;
     // Many results may need several launches on the GPU, which must not overwrite what the next one reads.
-    let may_donate = device == Device::Cpu || edges.len() + f.stores.len() <= GPU_BINDINGS;
+    let may_donate = device == Device::Cpu || distinct(&edges) + f.stores.len() <= GPU_BINDINGS;
     for (k, &(n, _)) in f.stores.iter().enumerate() {
         let spec = &node_at(slots, n)?.outs[0];
         let buffer = match may_donate.then(|| donate(f, k, spec, &edges, &taken)).flatten() {
@@ -365,6 +365,12 @@ fn on_gpu(
     }
     let targets: SmallVec<[_; 4]> = results.iter().map(|b| transfer::memory(b)).collect::<Result<_>>()?;
     kernel.run(&gpu::gpu(index)?, &layout.shape, &layout.strides, &operands, numbers, &targets)
+}
+
+/// How many values a kernel reads, each counted once.
+fn distinct(edges: &[Edge]) -> usize {
+    let again = |k: usize| edges[..k].iter().any(|e| Arc::ptr_eq(&e.node, &edges[k].node));
+    (0..edges.len()).filter(|&k| !again(k)).count()
 }
 
 /// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where

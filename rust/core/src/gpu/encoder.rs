@@ -27,8 +27,9 @@ const GROUPS: usize = 16384;
 pub const MAX_GROUPS: u32 = 65535;
 /// What the first byte of a stretch of a buffer is a multiple of, on any device.
 pub const WINDOW_ALIGNMENT: u64 = 256;
-/// How long to look for the end of a submission without a pause, and the longest pause.
-const AWAKE: Duration = Duration::from_micros(100);
+/// How long to look for the end of a submission without a pause, on a GPU and where the processor computes; and the longest
+/// pause. A pause may take many times as long as it should, and the GPU must not run out of work meanwhile.
+const AWAKE: [Duration; 2] = [Duration::from_millis(2), Duration::from_micros(100)];
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// One kernel launch.
@@ -346,6 +347,7 @@ impl Gpu {
     /// The runtime's own wait cannot be interrupted, and with a time limit it is not safe beside other threads' waits.
     fn wait(&self, number: u64, yielding: bool) -> Result<()> {
         let begin = Instant::now();
+        let awake = AWAKE[usize::from(self.info.device_type == wgpu::DeviceType::Cpu)];
         while self.done.load(Ordering::Acquire) < number {
             let polled = self.device.poll(wgpu::PollType::Poll);
             if self.done.load(Ordering::Acquire) >= number {
@@ -362,7 +364,7 @@ impl Gpu {
                 return Err(Error::Interrupted);
             }
             let waited = begin.elapsed();
-            if waited < AWAKE {
+            if waited < awake {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep((waited / 32).min(PAUSE));
