@@ -137,13 +137,23 @@ def random_chain(seed: int, device: str) -> list[np.ndarray]:
     return [to_numpy(t) for t in pool]
 
 
+def joins_products_with_sums(device: str) -> bool:
+    """Whether the driver may compute a·b + c with one rounding where it sees both operators, as WGSL allows it to.
+    The drivers that compute on the processor do not."""
+    return device == "gpu" and corten.gpu.get_device_properties().type != "Cpu"
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_chains_fused_equal_unfused(seed: int, device: str, option: Callable) -> None:
     fused = random_chain(seed, device)
     option("fusion", False)
     unfused = random_chain(seed, device)
     for place, (left, right) in enumerate(zip(fused, unfused, strict=True)):
-        assert same_bits(left, right), f"value {place} of the chain"
+        tolerance = {"float32": 1e-5, "float16": 2e-3}.get(str(left.dtype))
+        if tolerance and joins_products_with_sums(device):
+            np.testing.assert_allclose(left, right, tolerance, tolerance, err_msg=f"value {place} of the chain")
+        else:
+            assert same_bits(left, right), f"value {place} of the chain"
 
 
 @pytest.mark.parametrize("name, start, expected", [("float16", 60000.0, np.inf), ("bfloat16", 257.0, 256.0)])

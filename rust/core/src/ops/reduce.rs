@@ -94,6 +94,10 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let lead = t.rank().saturating_sub(shape.len());
     let dims: SmallVec<[i64; 6]> =
         (0..t.rank()).filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1)).map(|d| d as i64).collect();
+    // Only leading dims: the result is the sum itself and no view of it.
+    if lead > 0 && dims.len() == lead {
+        return sum(t, Some(&dims), false, None);
+    }
     let s = if dims.is_empty() { t.clone() } else { sum(t, Some(&dims), true, None)? };
     view::reshape(&s, shape)
 }
