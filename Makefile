@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick test-rust test-simd test-gpu test-full tools lint fmt fmt-check stubs stubs-check bench bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick test-rust test-simd test-gpu test-full tools lint fmt fmt-check stubs stubs-check bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ bench-rust: ## time the engine's parts: recording, plans, kernels
 
 bench: dev ## run the benchmarks
 	for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+
+bench-cpu: dev ## compare with PyTorch on the CPU; PyTorch must be in .venv
+	$(BIN)/python benchmarks/compare.py
 
 bench-gpu: dev ## measure a GPU, and compare with PyTorch where it has CUDA
 	$(BIN)/python benchmarks/gpu.py

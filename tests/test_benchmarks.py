@@ -17,7 +17,7 @@ os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
-PROGRAMS = ["bench_overhead", "compare_burn", "gpu"]
+PROGRAMS = ["bench_overhead", "compare", "compare_burn", "gpu"]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def debug_build(monkeypatch):
 
 
 def test_every_program_is_known():
-    shared = {"harness", "gpu_cases"}
+    shared = {"harness", "cpu_cases", "gpu_cases"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
 
 
@@ -201,3 +201,28 @@ def test_every_gpu_case_runs(tmp_path, program):
     assert measured == [case.name for case in program("gpu_cases").cases("tiny")]
     assert all(len(case["seconds"]["corten"]) == 2 and not case["errors"] for case in found["cases"])
     assert found["peaks"]["byte"] > 0 and found["peaks"]["flop"] > 0
+
+
+def test_every_case_of_the_comparison_runs(program):
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--child", "corten", "--scale", "tiny", "--seconds", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    measured = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["case"] for line in measured] == [case.name for case in program("cpu_cases").cases("tiny")]
+    assert all(line["seconds"] > 0 for line in measured)
+
+
+def test_the_comparison_tells_means_of_all_cases_and_of_products(program):
+    compare = program("compare")
+    case = program("cpu_cases").Case
+    listed = [case("matmul", "64", None), case("rows", "softmax", None)]
+    text = compare.report({"matmul: 64": 1.0, "rows: softmax": 1.0}, {"matmul: 64": 2.0, "rows: softmax": 8.0}, listed)
+    assert "Geometric mean of 2 cases: 4.00; of products, convolutions and attention: 2.00." in text
+
+
+def test_the_comparison_refuses_a_busy_machine(program, monkeypatch):
+    compare = program("compare")
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    monkeypatch.setattr(sys, "argv", ["compare"])
+    with pytest.raises(SystemExit, match="busy"):
+        compare.main()
