@@ -10,7 +10,6 @@ import argparse
 import importlib
 import importlib.util
 import json
-import math
 import statistics
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ from harness import (
     rounds,
     seconds_within,
     shown,
-    table,
+    tables,
     write_between_markers,
 )
 
@@ -62,23 +61,19 @@ def chosen(options: argparse.Namespace) -> list[Case]:
     return [c for c in cases(options.scale) if not wanted or any(text in f"{c.group} {c.name}" for text in wanted)]
 
 
-def mean(ratios: list[float]) -> float:
-    return math.exp(statistics.fmean(map(math.log, ratios)))
-
-
 def report(ours: dict[str, float], theirs: dict[str, float], listed: list[Case]) -> str:
-    parts = []
-    for group in dict.fromkeys(case.group for case in listed):
-        names = [case.name for case in listed if case.group == group]
-        keys = [f"{group}: {name}" for name in names]
-        rows = [[n, shown(ours[k]), shown(theirs[k]), f"{theirs[k] / ours[k]:.2f}"] for n, k in zip(names, keys)]
-        parts.append(f"**{group}**\n\n{table(HEAD, rows)}")
-    ratios = {key: theirs[key] / ours[key] for key in ours}
-    means = [f"Geometric mean of {len(ratios)} cases: {mean(list(ratios.values())):.2f}"]
-    products = [ratio for key, ratio in ratios.items() if key.split(":")[0] in PRODUCTS]
+    rows, ratios, products = [], [], []
+    for case in listed:
+        key = f"{case.group}: {case.name}"
+        ratio = theirs[key] / ours[key]
+        rows.append((case.group, [case.name, shown(ours[key]), shown(theirs[key]), f"{ratio:.2f}"]))
+        ratios.append(ratio)
+        if case.group in PRODUCTS:
+            products.append(ratio)
+    means = f"Geometric mean of {len(ratios)} cases: {statistics.geometric_mean(ratios):.2f}"
     if products:
-        means.append(f"of products, convolutions and attention: {mean(products):.2f}")
-    return "\n\n".join([*parts, "; ".join(means) + "."])
+        means += f"; of products, convolutions and attention: {statistics.geometric_mean(products):.2f}"
+    return f"{tables(HEAD, rows)}\n\n{means}."
 
 
 def about(options: argparse.Namespace) -> str:

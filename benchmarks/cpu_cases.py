@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
+
+from shared_cases import attend, convolution, convolutional, deep, product, training_step, two_layers
 
 SCALES = ("full", "tiny")
 # The group whose geometric mean is shown by itself.
@@ -18,6 +21,10 @@ class Case:
     group: str
     name: str
     build: Callable[[ModuleType], Callable[[], object]]
+
+
+def normal(m: ModuleType, *shape: int, grad: bool = False):
+    return m.randn(*shape).requires_grad_(grad)
 
 
 def cases(scale: str = "full") -> list[Case]:
@@ -37,15 +44,7 @@ def products(tiny: bool) -> Iterator[Case]:
         shapes["64 of 128 x 64 x 128"] = ((64, 128, 64), (64, 64, 128))
         shapes["matrix by vector, 4096"] = ((4096, 4096), (4096,))
     for name, (left, right) in shapes.items():
-        yield Case("matmul", name, product(left, right))
-
-
-def product(left: tuple[int, ...], right: tuple[int, ...]):
-    def build(m):
-        a, b = m.randn(*left), m.randn(*right)
-        return lambda: a @ b
-
-    return build
+        yield Case("matmul", name, product(normal, left, right))
 
 
 def convolutions(tiny: bool) -> Iterator[Case]:
@@ -61,26 +60,8 @@ def convolutions(tiny: bool) -> Iterator[Case]:
     }
     small_ones = {"3x3": (1, 4, (8, 8), 4, 3, 1, 1), "1-d": (1, 4, (16,), 4, 3, 1, 1)}
     for name, sizes in (small_ones if tiny else full).items():
-        yield Case("convolution", f"{name}, forward", convolution(*sizes, backward=False))
-        yield Case("convolution", f"{name}, backward", convolution(*sizes, backward=True))
-
-
-def convolution(n, channels, size, out, kernel, stride, groups, backward: bool):
-    def build(m):
-        x = m.randn(n, channels, *size).requires_grad_(backward)
-        w = m.randn(out, channels // groups, *([kernel] * len(size))).requires_grad_(backward)
-        operator = getattr(m.nn.functional, f"conv{len(size)}d")
-
-        def forward():
-            return operator(x, w, stride=stride, padding=kernel // 2, groups=groups)
-
-        if not backward:
-            return forward
-        y = forward()
-        gradient = m.randn(*y.shape)
-        return lambda: m.autograd.grad(y, (x, w), gradient, retain_graph=True)
-
-    return build
+        yield Case("convolution", f"{name}, forward", convolution(normal, *sizes, backward=False))
+        yield Case("convolution", f"{name}, backward", convolution(normal, *sizes, backward=True))
 
 
 def attention(tiny: bool) -> Iterator[Case]:
@@ -88,20 +69,7 @@ def attention(tiny: bool) -> Iterator[Case]:
     for causal in (False, True):
         for backward in (False, True):
             name = f"{'causal, ' if causal else ''}{'forward and backward' if backward else 'forward'}"
-            yield Case("attention", name, attend(shape, causal, backward))
-
-
-def attend(shape: tuple[int, ...], causal: bool, backward: bool):
-    def build(m):
-        q, k, v = (m.randn(*shape).requires_grad_(backward) for _ in range(3))
-        gradient = m.randn(*shape)
-
-        def forward():
-            return m.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
-
-        return (lambda: m.autograd.grad(forward(), (q, k, v), gradient)) if backward else forward
-
-    return build
+            yield Case("attention", name, attend(normal, shape, causal, backward))
 
 
 def rows(tiny: bool) -> Iterator[Case]:
@@ -205,51 +173,12 @@ def summed(m, x):
 def training(tiny: bool) -> Iterator[Case]:
     width = 8 if tiny else 64
 
-    def two_layers(m):
-        nn = m.nn
-        return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-
-    def deep(m):
-        nn = m.nn
-        blocks = []
-        for _ in range(12):
-            blocks += [nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(0.1)]
-        return nn.Sequential(*blocks, nn.Linear(width, 10))
-
-    def convolutional(m):
-        nn = m.nn
-        return nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(32 * 7 * 7, 10),
-        )
-
     images = 2 if tiny else 64
-    yield Case("training step", "784-128-10, batch 32, Adam", training_step(two_layers, "Adam", (32, 784)))
+
+    def step(name: str, network, optimizer: str, shape: tuple[int, ...]) -> Case:
+        return Case("training step", name, training_step(normal, network, optimizer, shape, lambda loss: loss.item()))
+
+    yield step("784-128-10, batch 32, Adam", partial(two_layers, hidden=128), "Adam", (32, 784))
     name = "12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW"
-    yield Case("training step", name, training_step(deep, "AdamW", (16, width)))
-    name = f"CNN on 28 x 28, batch {images}, Adam"
-    yield Case("training step", name, training_step(convolutional, "Adam", (images, 1, 28, 28)))
-
-
-def training_step(network, optimizer: str, shape: tuple[int, ...]):
-    def build(m):
-        model = network(m)
-        updates = getattr(m.optim, optimizer)(model.parameters(), lr=1e-3)
-        x, labels = m.randn(*shape), m.arange(shape[0]) % 10
-
-        def step():
-            loss = m.nn.functional.cross_entropy(model(x), labels)
-            updates.zero_grad()
-            loss.backward()
-            updates.step()
-            return loss.item()
-
-        return step
-
-    return build
+    yield step(name, partial(deep, depth=12, width=width), "AdamW", (16, width))
+    yield step(f"CNN on 28 x 28, batch {images}, Adam", convolutional, "Adam", (images, 1, 28, 28))

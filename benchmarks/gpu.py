@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from gpu_cases import SCALES, Case, cases, peak_cases
-from harness import ROUNDS, conditions, gpu_properties, refuse_debug_build, shown, table, write_between_markers
+from harness import ROUNDS, conditions, gpu_properties, refuse_debug_build, shown, tables, write_between_markers
 
 SLICE = 0.1  # seconds of one row of calls, at most
 MOST_CALLS = 10_000  # of a row
@@ -187,11 +187,7 @@ def row_of(result: Result, best: dict[str, float]) -> list[str]:
 
 
 def report(results: list[Result], best: dict[str, float]) -> str:
-    parts = []
-    for group in dict.fromkeys(result.case.group for result in results):
-        rows = [row_of(result, best) for result in results if result.case.group == group]
-        parts.append(f"**{group}**\n\n{table(HEAD, rows)}")
-    return "\n\n".join(parts)
+    return tables(HEAD, [(result.case.group, row_of(result, best)) for result in results])
 
 
 def find_sides() -> tuple[list[Side], str]:
@@ -270,10 +266,10 @@ def main() -> None:
         return
     if options.files:
         results, best, about = saved(options.files.split(","))
-        tables = report(results, best)
-        print("\n".join([*about, "", tables]))
+        text = "\n".join([*about, "", report(results, best)])
+        print(text)
         if options.write:
-            write_between_markers("gpu", "\n".join([*about, "", tables]))
+            write_between_markers("gpu", text)
         return
     refuse_debug_build()
     gpu = gpu_properties()
@@ -293,15 +289,15 @@ def main() -> None:
     for case in options.chosen:
         results.append(measure(case, sides, options.rounds, clock))
         print("  ".join(cell for cell in row_of(results[-1], best) if cell), file=sys.stderr)
-    tables = report([result for result in results if result.case.group != "peak"], best)
-    print(f"\n{tables}")
+    text = report([result for result in results if result.case.group != "peak"], best)
+    print(f"\n{text}")
     if options.json:
         save(options.json, results, about + lines, best)
     failed = sum(bool(result.errors) for result in results)
     if failed:
         raise SystemExit(f"{failed} of {len(results)} cases failed")
     if options.write:
-        write_between_markers("gpu", "\n".join([*about, "", *lines, "", tables]))
+        write_between_markers("gpu", "\n".join([*about, "", *lines, "", text]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from functools import partial
 from math import prod
 from types import ModuleType
 
+from shared_cases import attend, convolution, convolutional, deep, product, training_step, two_layers
+
 DEVICE = "cuda"  # the GPU's name in PyTorch, and an alias in corten
 SCALES = ("full", "tiny")
 HALVES = ("float32", "float16")
@@ -42,6 +44,10 @@ class Case:
 
 def uniform(m: ModuleType, *shape: int, dtype: str = "float32", grad: bool = False):
     return m.rand(*shape, device=DEVICE, dtype=getattr(m, dtype)).requires_grad_(grad)
+
+
+def of(dtype: str):
+    return partial(uniform, dtype=dtype)
 
 
 def cases(scale: str = "full") -> list[Case]:
@@ -87,21 +93,13 @@ def products(tiny: bool) -> Iterator[Case]:
     for dtype in HALVES:
         for name, left, right in shapes:
             yield Case(
-                "matmul", f"{name}, {dtype}", product(left, right, dtype), 2 * prod(left) * right[-1], dtype=dtype
+                "matmul", f"{name}, {dtype}", product(of(dtype), left, right), 2 * prod(left) * right[-1], dtype=dtype
             )
         size = 4 if dtype == "float32" else 2
         name = f"matrix {vector} x {vector} by vector, {dtype}"
-        build = product((vector, vector), (vector,), dtype)
+        build = product(of(dtype), (vector, vector), (vector,))
         # Every element of the matrix is read once: memory is the bound.
         yield Case("matmul", name, build, size * vector * (vector + 2), "byte", dtype)
-
-
-def product(left: tuple[int, ...], right: tuple[int, ...], dtype: str):
-    def build(m):
-        a, b = uniform(m, *left, dtype=dtype), uniform(m, *right, dtype=dtype)
-        return lambda: a @ b
-
-    return build
 
 
 def convolutions(tiny: bool) -> Iterator[Case]:
@@ -122,27 +120,11 @@ def convolutions(tiny: bool) -> Iterator[Case]:
     }
     for name, sizes in (small if tiny else full).items():
         n, channels, side, out, kernel, stride, groups = sizes
+        shape = (n, channels, (side, side), out, kernel, stride, groups)
         case = f"{name}, {n}x{channels}x{side}x{side} to {out}"
         work = 2 * n * out * (-(-side // stride)) ** 2 * (channels // groups) * kernel**2
-        yield Case("convolution", f"{case}, forward", convolution(*sizes, backward=False), work)
-        yield Case("convolution", f"{case}, backward", convolution(*sizes, backward=True), 2 * work)
-
-
-def convolution(n, channels, side, out, kernel, stride, groups, backward: bool):
-    def build(m):
-        x = uniform(m, n, channels, side, side, grad=backward)
-        w = uniform(m, out, channels // groups, kernel, kernel, grad=backward)
-
-        def forward():
-            return m.nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2, groups=groups)
-
-        if not backward:
-            return forward
-        y = forward()
-        gradient = uniform(m, *y.shape)
-        return lambda: m.autograd.grad(y, (x, w), gradient, retain_graph=True)
-
-    return build
+        yield Case("convolution", f"{case}, forward", convolution(uniform, *shape, backward=False), work)
+        yield Case("convolution", f"{case}, backward", convolution(uniform, *shape, backward=True), 2 * work)
 
 
 def attention(tiny: bool) -> Iterator[Case]:
@@ -152,23 +134,10 @@ def attention(tiny: bool) -> Iterator[Case]:
             # A causal mask halves what is needed; a backward pass costs two and a half forward passes.
             work = 4 * n * heads * length**2 * width * (0.5 if causal else 1.0)
             name = f"{'x'.join(map(str, shape))}{', causal' if causal else ''}, {dtype}"
-            build = attend(shape, dtype, causal, backward=False)
+            build = attend(of(dtype), shape, causal, backward=False)
             yield Case("attention", f"{name}, forward", build, work, dtype=dtype)
-            build = attend(shape, dtype, causal, backward=True)
+            build = attend(of(dtype), shape, causal, backward=True)
             yield Case("attention", f"{name}, forward and backward", build, 3.5 * work, dtype=dtype)
-
-
-def attend(shape: tuple[int, ...], dtype: str, causal: bool, backward: bool):
-    def build(m):
-        q, k, v = (uniform(m, *shape, dtype=dtype, grad=backward) for _ in range(3))
-        gradient = uniform(m, *shape, dtype=dtype)
-
-        def forward():
-            return m.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
-
-        return (lambda: m.autograd.grad(forward(), (q, k, v), gradient)) if backward else forward
-
-    return build
 
 
 def passes(tiny: bool) -> Iterator[Case]:
@@ -200,52 +169,21 @@ def one_pass(n: int, operator):
 def training(tiny: bool) -> Iterator[Case]:
     hidden, depth, width, batch, images = (16, 3, 16, 4, 4) if tiny else (128, 12, 64, 16, 64)
 
-    def two_layers(m):
-        nn = m.nn
-        return nn.Sequential(nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
-
-    def deep(m):
-        nn = m.nn
-        blocks = []
-        for _ in range(depth):
-            blocks += [nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(0.1)]
-        return nn.Sequential(*blocks, nn.Linear(width, 10))
-
-    def convolutional(m):
-        nn = m.nn
-        return nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(32 * 7 * 7, 10),
-        )
-
     steps = [
-        (f"784-{hidden}-10, batch 32, Adam", two_layers, "Adam", (32, 784)),
-        (f"{depth} layers of {width}, LayerNorm, GELU, Dropout, batch {batch}, AdamW", deep, "AdamW", (batch, width)),
+        (f"784-{hidden}-10, batch 32, Adam", partial(two_layers, hidden=hidden), "Adam", (32, 784)),
+        (
+            f"{depth} layers of {width}, LayerNorm, GELU, Dropout, batch {batch}, AdamW",
+            partial(deep, depth=depth, width=width),
+            "AdamW",
+            (batch, width),
+        ),
         (f"CNN on 28 x 28, batch {images}, Adam", convolutional, "Adam", (images, 1, 28, 28)),
     ]
     for name, network, optimizer, shape in steps:
-        yield Case("training step", name, training_step(network, optimizer, shape), 1, "step")
-
-
-def training_step(network, optimizer: str, shape: tuple[int, ...]):
-    def build(m):
-        model = network(m).to(DEVICE)
-        updates = getattr(m.optim, optimizer)(model.parameters(), lr=1e-3)
-        x, labels = uniform(m, *shape), m.arange(shape[0], device=DEVICE) % 10
-
-        def step():
-            loss = m.nn.functional.cross_entropy(model(x), labels)
-            updates.zero_grad()
-            loss.backward()
-            updates.step()
-            return loss.detach()
-
-        return step
-
-    return build
+        yield Case(
+            "training step",
+            name,
+            training_step(uniform, network, optimizer, shape, lambda loss: loss.detach()),
+            1,
+            "step",
+        )

@@ -102,6 +102,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def tables(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table for each group of rows, which come as pairs of their group and their cells."""
+    groups = dict.fromkeys(group for group, _ in rows)
+    return "\n\n".join(f"**{g}**\n\n{table(head, [cells for group, cells in rows if group == g])}" for g in groups)
+
+
 def write_between_markers(name: str, text: str, page: Path = PAGE) -> None:
     """Replaces what stands in `page` between the comments `<!-- name -->` and `<!-- /name -->`."""
     before, start, rest = page.read_text().partition(f"<!-- {name} -->\n")

@@ -33,7 +33,7 @@ def debug_build(monkeypatch):
 
 
 def test_every_program_is_known():
-    shared = {"harness", "cpu_cases", "gpu_cases"}
+    shared = {"harness", "cpu_cases", "gpu_cases", "shared_cases"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
 
 

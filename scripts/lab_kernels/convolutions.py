@@ -217,7 +217,7 @@ def tiled(k: Kernel, problem: Problem, tile: tuple, wide: list[bool]) -> None:
     k.launch(tiles * problem.groups * problem.phase_count)
 
 
-STAGED = ("conv/terms", "conv/job", "conv/staged", "product/staged")
+STAGED = ("conv/terms", "conv/job", "conv/staged", "product/edges", "product/staged")
 WANTED = ["y", "x", "w"]
 
 

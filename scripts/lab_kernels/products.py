@@ -72,7 +72,7 @@ def begin(
     k.launch(6 * -(-y.shape[-2] // rows) * -(-y.shape[-1] // columns))
 
 
-MATRIX = ("product/matrix", "product/matrix_staged", "product/staged")
+MATRIX = ("product/matrix", "product/matrix_staged", "product/edges", "product/staged")
 
 
 @kernel(*MATRIX, dtype=DTYPES, turned=[False, True], wide=[False, True])

@@ -1,7 +1,8 @@
 // The tiles of a convolution's operands for product/staged.wgsl. What a step and a column contribute to a place in b is worked
 // out once a tile.
 //
-// Needs: conv/job.wgsl; DEPTH, LANES; Held, fn hold(v: V) -> Held; a_load, which returns it, b_at; A_ALONG, B_ALONG; A_WIDE, whether four neighbouring steps lie next to each other in a.
+// Needs: conv/job.wgsl; product/edges.wgsl; DEPTH, LANES; Held, fn hold(v: V) -> Held; a_load, which returns it, b_at; A_ALONG,
+// B_ALONG; A_WIDE, whether four neighbouring steps lie next to each other in a.
 
 var<workgroup> step_a: array<u32, DEPTH>;
 var<workgroup> step_b: array<vec4<u32>, DEPTH>;
@@ -30,10 +31,10 @@ fn a_one(at: u32, slot: u32, ok: bool) -> E {
 fn a_tile(job: Job, row: u32, k: u32, slot: u32, whole: bool) -> Held {
     let at = job.a + row * parameters[2].x;
     if (!A_ALONG) {
-        let rows = select(select(0u, left(row, job.rows), k < job.end), 4u, whole);
+        let rows = there(row, job.rows, k < job.end, whole);
         return a_load(at + step_a[slot], parameters[2].x, rows);
     }
-    let count = select(select(0u, left(k, job.end), row < job.rows), 4u, whole);
+    let count = there(k, job.end, row < job.rows, whole);
     if (A_WIDE) {
         return a_load(at + step_a[slot], 1u, count);
     }
@@ -54,7 +55,7 @@ fn b_one(job: Job, column: u32, slot: u32, ok: bool) -> T {
 
 fn b_tile(job: Job, k: u32, column: u32, slot: u32, whole: bool) -> Held {
     if (B_ALONG) {
-        let count = select(select(0u, left(column, job.columns), k < job.end), 4u, whole);
+        let count = there(column, job.columns, k < job.end, whole);
         return hold(V(
             b_one(job, column, slot, count > 0u),
             b_one(job, column + 1u, slot, count > 1u),
@@ -62,7 +63,7 @@ fn b_tile(job: Job, k: u32, column: u32, slot: u32, whole: bool) -> Held {
             b_one(job, column + 3u, slot, count > 3u),
         ));
     }
-    let count = select(select(0u, left(k, job.end), column < job.columns), 4u, whole);
+    let count = there(k, job.end, column < job.columns, whole);
     return hold(V(
         b_one(job, column, slot, count > 0u),
         b_one(job, column, slot + 1u, count > 1u),

@@ -19,10 +19,6 @@ var<workgroup> tile_a: array<Held, select(DEPTH, ROWS, A_ALONG) * A_LINE>;
 var<workgroup> tile_b: array<Held, select(COLUMNS, DEPTH, B_ALONG) * B_LINE>;
 var<workgroup> patches: array<f32, 4u * M * M>;
 
-fn whole_tiles(job: Job, k0: u32) -> bool {
-    return job.row0 + ROWS <= job.rows && job.column0 + COLUMNS <= job.columns && k0 + DEPTH <= job.end;
-}
-
 // The fours of the tiles in the order in which invocations read them: the elements of one, and where it is kept.
 fn a_four(job: Job, k0: u32, four: u32, whole: bool) -> Held {
     if (A_ALONG) {

@@ -11,7 +11,7 @@
 // step, k being step `slot` of its tile; fn b_tile(job: Job, k: u32, column: u32, slot: u32, whole: bool) -> Held; both zero
 // outside of the matrices, where nothing is if the tile is `whole`;
 // fn multiply_tile(sums: ptr<function, Sums>, across: u32, down: u32), which calls multiply for every step of a tile;
-// fn finish(job: Job, row: u32, column: u32, v: V), which keeps four columns of a row.
+// fn finish(job: Job, row: u32, column: u32, v: V), which keeps four columns of a row; product/edges.wgsl.
 
 const ACROSS = COLUMNS / C;
 const DOWN = ROWS / R;
@@ -35,11 +35,6 @@ struct Block {
 
 var<workgroup> tile_a: array<Held, DEPTH * A_FOURS>;
 var<workgroup> tile_b: array<Held, DEPTH * B_FOURS>;
-
-// Whether no edge of the matrices is in the tile of a or b that begins at step k0.
-fn whole_tiles(job: Job, k0: u32) -> bool {
-    return job.row0 + ROWS <= job.rows && job.column0 + COLUMNS <= job.columns && k0 + DEPTH <= job.end;
-}
 
 // A block of four rows and four steps, or of four steps and four columns, as it is read.
 fn fetch(job: Job, k0: u32, number: u32, whole: bool) -> Block {

@@ -356,7 +356,7 @@ fn on_gpu(
     numbers: &[u64],
     results: &[Arc<Buffer>],
 ) -> Result<()> {
-    use gpu::elementwise::Operand;
+    use gpu::elementwise::{Job, Operand};
     let Device::Gpu(index) = device else { return Err(Error::Internal("a kernel of the GPU on the CPU".into())) };
     let mut operands: SmallVec<[Operand; 8]> = SmallVec::new();
     for e in edges {
@@ -364,7 +364,8 @@ fn on_gpu(
         operands.push(Operand { memory, offset: layout.offset, strides: layout.strides.clone() });
     }
     let targets: SmallVec<[_; 4]> = results.iter().map(|b| transfer::memory(b)).collect::<Result<_>>()?;
-    kernel.run(&gpu::gpu(index)?, &layout.shape, &layout.strides, &operands, numbers, &targets)
+    let Layout { shape, strides, .. } = layout;
+    kernel.run(&gpu::gpu(index)?, Job { shape, strides, operands: &operands, numbers, targets: &targets })
 }
 
 /// How many values a kernel reads, each counted once.

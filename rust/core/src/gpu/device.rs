@@ -118,6 +118,28 @@ impl Trouble {
     }
 }
 
+/// Whether a device does what it says it can, which is tried once. One whose driver does not take the shader does not.
+/// `failed` is called when the try fails.
+pub(super) fn proven(
+    known: &Mutex<Option<bool>>,
+    check: impl FnOnce() -> Result<bool>,
+    failed: impl FnOnce(),
+) -> Result<bool> {
+    let mut known = lock(known);
+    if let Some(hold) = *known {
+        return Ok(hold);
+    }
+    let hold = match check() {
+        Err(Error::Internal(_)) => false,
+        checked => checked?,
+    };
+    if !hold {
+        failed();
+    }
+    *known = Some(hold);
+    Ok(hold)
+}
+
 /// An opened GPU.
 pub struct Gpu {
     pub index: u16,

@@ -76,6 +76,12 @@ pub struct Counters {
     pub waits: u64,
 }
 
+/// Columns up to a limit, and as many rows, of at least `count` workgroups and few more.
+fn balanced(count: u64, limit: u32) -> [u64; 2] {
+    let rows = count.div_ceil(u64::from(limit)).max(1);
+    [count.div_ceil(rows), rows]
+}
+
 impl Work {
     pub fn new(limits: &wgpu::Limits) -> Work {
         Work {
@@ -304,8 +310,7 @@ impl Gpu {
             return Ok(groups);
         }
         let count: u64 = groups.iter().map(|&g| u64::from(g)).product();
-        let rows = count.div_ceil(u64::from(limit));
-        let columns = count.div_ceil(rows.max(1));
+        let [columns, rows] = balanced(count, limit);
         if rows > u64::from(limit) || !kernel.own {
             return Err(Error::Runtime(format!(
                 "{}: {groups:?} workgroups are more than gpu:{} ({}) takes in one launch, {limit} a dimension",
@@ -491,7 +496,7 @@ impl Gpu {
     /// A grid of at least `count` workgroups within the limit of a dimension, and few more. The shader drops those beyond the
     /// count.
     pub fn grid(count: usize) -> [u32; 3] {
-        let rows = count.div_ceil(MAX_GROUPS as usize).max(1);
-        [count.div_ceil(rows) as u32, rows as u32, 1]
+        let [columns, rows] = balanced(count as u64, MAX_GROUPS);
+        [columns as u32, rows as u32, 1]
     }
 }

@@ -4,13 +4,12 @@
 //! on bits. That is several times the work of the rest of many kernels. A device that converts every float16, and what lies
 //! halfway between them, as it should is used for it.
 
-use super::device::Gpu;
+use super::device::{Gpu, proven};
 use super::encoder::Dispatch;
 use super::memory;
 use super::pipelines::Access;
 use super::wgsl::{assemble, declare};
-use crate::error::{Error, Result};
-use crate::sync::lock;
+use crate::error::Result;
 use std::sync::Arc;
 
 const CHECK: &str = include_str!("../../../../shaders/halves.wgsl");
@@ -18,20 +17,7 @@ const WORKGROUP: usize = 256;
 
 /// Whether kernels may convert with the device's instructions.
 pub fn usable(gpu: &Arc<Gpu>) -> Result<bool> {
-    if !gpu.features.halves {
-        return Ok(false);
-    }
-    let mut known = lock(&gpu.halves_hold);
-    if let Some(hold) = *known {
-        return Ok(hold);
-    }
-    let hold = match check(gpu) {
-        // The driver does not take the shader.
-        Err(Error::Internal(_)) => false,
-        checked => checked?,
-    };
-    *known = Some(hold);
-    Ok(hold)
+    Ok(gpu.features.halves && proven(&gpu.halves_hold, || check(gpu), || {})?)
 }
 
 fn check(gpu: &Arc<Gpu>) -> Result<bool> {

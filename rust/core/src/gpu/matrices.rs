@@ -3,14 +3,13 @@
 //! Drivers advertise units that are emulated or wrong, and the way to them is experimental in the shader translator as well. So
 //! the first product that would use them is preceded by one whose result is known; a device that fails computes without.
 
-use super::device::Gpu;
+use super::device::{Gpu, proven};
 use super::matmul::matmul_in;
 use super::memory::{self, Allocation};
 use super::product::Tile;
 use super::view::View;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::sync::lock;
+use crate::error::Result;
 use std::sync::Arc;
 
 const INTEL: u32 = 0x8086;
@@ -41,20 +40,9 @@ fn slow_or_broken(info: &wgpu::AdapterInfo) -> bool {
 /// The rows of the matrices that products of float16 may use.
 pub fn usable(gpu: &Arc<Gpu>) -> Result<Option<usize>> {
     let Some(size) = gpu.matrix_size else { return Ok(None) };
-    let mut known = lock(&gpu.matrices_hold);
-    let hold = match *known {
-        Some(hold) => hold,
-        None => match check(gpu, size) {
-            // The driver does not take the shader.
-            Err(Error::Internal(_)) => false,
-            checked => checked?,
-        },
-    };
-    if known.is_none() && !hold {
-        eprintln!("corten: the matrix units of {} do not compute what they should and are not used", gpu.info.name);
-    }
-    *known = Some(hold);
-    Ok(hold.then_some(size))
+    let say =
+        || eprintln!("corten: the matrix units of {} do not compute what they should and are not used", gpu.info.name);
+    Ok(proven(&gpu.matrices_hold, || check(gpu, size), say)?.then_some(size))
 }
 
 /// Rows, columns and steps of the product whose result is known.
@@ -75,17 +63,15 @@ fn check(gpu: &Arc<Gpu>, size: usize) -> Result<bool> {
     let (at, bt, yt) = (upload(&a)?, upload(&b)?, memory::allocate(gpu, M * N * 4)?);
     let view = |memory, dtype, shape, strides| View { memory, offset: 0, dtype, shape, strides, inline: None };
     let (x, w) = (view(&at, DType::F16, &[M, K], &[K, 1]), view(&bt, DType::F16, &[K, N], &[N, 1]));
+    let sum = |i: usize| (0..K).map(|s| a[i / N * K + s] * b[s * N + i % N]).sum::<i32>() as f32;
+    let expected: Vec<f32> = (0..M * N).map(sum).collect();
     let mut bytes = vec![0; M * N * 4];
     for block in [2, 4] {
         let tile = Tile::of_matrices(gpu, size, block);
         matmul_in(gpu, tile, &x, &w, &view(&yt, DType::F32, &[M, N], &[N, 1]))?;
         gpu.download(&yt, &mut bytes)?;
-        let right = bytes.chunks_exact(4).enumerate().all(|(i, word)| {
-            let (row, column) = (i / N, i % N);
-            let sum: i32 = (0..K).map(|s| a[row * K + s] * b[s * N + column]).sum();
-            f32::from_le_bytes([word[0], word[1], word[2], word[3]]) == sum as f32
-        });
-        if !right {
+        let found = bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        if !found.eq(expected.iter().copied()) {
             return Ok(false);
         }
     }

@@ -143,12 +143,7 @@ impl Gpu {
     /// The pipeline of a kernel variant; `text` writes its WGSL and says how its buffers are bound when it is new.
     pub fn pipeline(&self, variant: Variant, text: impl FnOnce() -> (String, Vec<Access>)) -> Result<Arc<Pipeline>> {
         let name = variant.0;
-        if let Some(found) = self.known_pipeline(&variant) {
-            return Ok(found);
-        }
-        let (source, accesses) = text();
-        let source = self.suited(source)?;
-        self.find_pipeline(variant, name, true, || (source, accesses))
+        self.find_pipeline(variant, name, true, || self.suited(text()))
     }
 
     /// As [`Gpu::pipeline`], for a kernel that takes the library's functions as they are.
@@ -158,7 +153,7 @@ impl Gpu {
         text: impl FnOnce() -> (String, Vec<Access>),
     ) -> Result<Arc<Pipeline>> {
         let name = variant.0;
-        self.find_pipeline(variant, name, true, text)
+        self.find_pipeline(variant, name, true, || Ok(text()))
     }
 
     /// The pipeline of a kernel from outside, which is compiled with the runtime's checks and with workgroup memory that
@@ -169,20 +164,11 @@ impl Gpu {
         name: &str,
         text: impl FnOnce() -> (String, Vec<Access>),
     ) -> Result<Arc<Pipeline>> {
-        if let Some(found) = self.known_pipeline(&variant) {
-            return Ok(found);
-        }
-        let (source, accesses) = text();
-        let source = self.suited(source)?;
-        self.find_pipeline(variant, name, false, || (source, accesses))
-    }
-
-    fn known_pipeline(&self, variant: &Variant) -> Option<Arc<Pipeline>> {
-        lock(&self.pipelines).by_variant.get(variant).cloned()
+        self.find_pipeline(variant, name, false, || self.suited(text()))
     }
 
     /// A kernel's text with the device's instructions in place of what the library computes without them.
-    fn suited(&self, source: String) -> Result<String> {
+    fn suited(&self, (source, accesses): (String, Vec<Access>)) -> Result<(String, Vec<Access>)> {
         let mut own: SmallVec<[&str; 3]> = SmallVec::new();
         if self.features.int64 {
             own.push("u32_mul_wide");
@@ -194,21 +180,23 @@ impl Gpu {
         {
             own.extend(["f16_to_f32", "f32_to_f16"]);
         }
-        Ok(with_hardware(source, &own))
+        Ok((with_hardware(source, &own), accesses))
     }
 
+    /// `text` is called without the lock: it may run kernels of its own, which find out what the device can do.
     fn find_pipeline(
         &self,
         variant: Variant,
         name: &str,
         own: bool,
-        text: impl FnOnce() -> (String, Vec<Access>),
+        text: impl FnOnce() -> Result<(String, Vec<Access>)>,
     ) -> Result<Arc<Pipeline>> {
-        let mut all = lock(&self.pipelines);
-        if let Some(found) = all.by_variant.get(&variant) {
-            return Ok(found.clone());
+        let known = lock(&self.pipelines).by_variant.get(&variant).cloned();
+        if let Some(found) = known {
+            return Ok(found);
         }
-        let (source, accesses) = text();
+        let (source, accesses) = text()?;
+        let mut all = lock(&self.pipelines);
         let pipeline = match all.by_text.get(&source) {
             Some(found) => found.clone(),
             None => {

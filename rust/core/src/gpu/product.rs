@@ -15,6 +15,7 @@ use crate::op::Reduction;
 use std::fmt::Write;
 use std::sync::Arc;
 
+const EDGES: &str = include_str!("../../../../shaders/product/edges.wgsl");
 const STAGED: &str = include_str!("../../../../shaders/product/staged.wgsl");
 const DIRECT: &str = include_str!("../../../../shaders/product/direct.wgsl");
 const COOPERATIVE: &str = include_str!("../../../../shaders/product/cooperative.wgsl");
@@ -190,7 +191,7 @@ impl Tile {
                     format!("fn multiply_tile(sums: ptr<function, Sums>, across: u32, down: u32) {{\n{steps}}}");
                 text.line(&format!("const R = {r}u;\nconst C = {c}u;"))
                     .line(&whole)
-                    .finish(&format!("{access}{STAGED}"))
+                    .finish(&format!("{access}{EDGES}{STAGED}"))
             }
             Way::Matrices { size, lanes } => {
                 let matrix = |name: &str, element: &str, role: &str| {
@@ -203,7 +204,7 @@ impl Tile {
                     .line(&matrix("MatA", "f16", "A"))
                     .line(&matrix("MatB", "f16", "B"))
                     .line(&matrix("MatC", "f32", "C"))
-                    .finish(&format!("{access}{}", self.cooperative(size, lanes)))
+                    .finish(&format!("{access}{EDGES}{}", self.cooperative(size, lanes)))
             }
         }
     }

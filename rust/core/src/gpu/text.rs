@@ -138,21 +138,17 @@ impl Text {
         }
         self.bind(name, vector(dtype.size()), Access::Read);
         let read = match dtype.size() {
-            8 => format!("let w = {name}[at >> 1u];\n    let x = {name}[(at >> 1u) + 1u];"),
-            _ => format!("let w = {name}[at >> 2u];"),
+            8 => format!("let w = {name}[start >> 1u];\n    let x = {name}[(start >> 1u) + 1u];"),
+            _ => format!("let w = {name}[start >> 2u];"),
         };
         let parts = [0, 1, 2, 3].map(|j| convert(dtype, to, &format!("({})", element_of(dtype, "w", "x", j))));
-        let parts = parts.join(", ");
-        if register(to) == "I64" {
-            return self.line(&format!(
-                "{signature}\n    if (count == 0u) {{ return vzero(); }}\n    {read}\n    return V({parts});\n}}"
-            ));
-        }
-        // Without a branch, so that reads that follow each other overlap.
-        let read = read.replace("at >>", "start >>");
-        self.line(&format!(
-            "{signature}\n    let start = select(0u, at, count > 0u);\n    {read}\n    return select(vzero(), V({parts}), count > 0u);\n}}"
-        ))
+        let value = format!("V({})", parts.join(", "));
+        // Without a branch where V is a vector, so that reads that follow each other overlap.
+        let [start, value] = match register(to) {
+            "I64" => ["if (count == 0u) { return vzero(); }\n    let start = at;".into(), value],
+            _ => ["let start = select(0u, at, count > 0u);".into(), format!("select(vzero(), {value}, count > 0u)")],
+        };
+        self.line(&format!("{signature}\n    {start}\n    {read}\n    return {value};\n}}"))
     }
 
     /// As [`Text::fours`], but `NAME_load` returns a `Held`. With `halves` that is a `vec4<f16>`, which float16 in memory is without

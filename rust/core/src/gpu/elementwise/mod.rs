@@ -62,6 +62,16 @@ impl<'a> Operand<'a> {
     }
 }
 
+/// What a program is run on: an index space with its operands, numbers and targets, which are dense with the given strides.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub shape: &'a [usize],
+    pub strides: &'a [usize],
+    pub operands: &'a [Operand<'a>],
+    pub numbers: &'a [u64],
+    pub targets: &'a [&'a Allocation],
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static PARTS: LazyLock<Mutex<HashMap<(u32, u16, u16), u32>>> = LazyLock::new(Mutex::default);
 
@@ -78,6 +88,11 @@ static MOVES: LazyLock<[Kernel; 4]> = LazyLock::new(|| {
         })
     })
 });
+
+/// The program that moves elements of so many bytes.
+fn mover(size: usize) -> &'static Kernel {
+    &MOVES[size.trailing_zeros() as usize]
+}
 
 /// Whether a copy between distinct memories is work for [`move_all`]: into all of a dense tensor, from elements whose
 /// neighbours lie along another dim.
@@ -99,9 +114,11 @@ pub fn moves_faster(gpu: &Gpu, target: &View, source: &View) -> bool {
 
 /// Copies all elements of a dense tensor.
 pub fn move_all(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
-    let kernel = &MOVES[target.dtype.size().trailing_zeros() as usize];
-    let operand = Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) };
-    kernel.launch(gpu, target.shape, target.strides, &[operand], &[], &[target.memory])
+    let operands =
+        [Operand { memory: source.memory, offset: source.offset, strides: Dims::from_slice(source.strides) }];
+    let View { shape, strides, .. } = *target;
+    let job = Job { shape, strides, operands: &operands, numbers: &[], targets: &[target.memory] };
+    mover(target.dtype.size()).launch(gpu, job)
 }
 
 impl Kernel {
@@ -109,25 +126,15 @@ impl Kernel {
         Kernel { program, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Computes every element of an index space of this shape; targets are dense with the given strides.
-    pub fn run(
-        &self,
-        gpu: &Arc<Gpu>,
-        shape: &[usize],
-        strides: &[usize],
-        operands: &[Operand],
-        numbers: &[u64],
-        targets: &[&Allocation],
-    ) -> Result<()> {
-        let n: usize = shape.iter().product();
-        if n == 0 {
+    /// Computes every element of the index space.
+    pub fn run(&self, gpu: &Arc<Gpu>, job: Job) -> Result<()> {
+        if job.shape.contains(&0) {
             return Ok(());
         }
-        if let Some(dtype) = self.moves() {
-            let kernel = &MOVES[dtype.size().trailing_zeros() as usize];
-            return kernel.move_elements(gpu, shape, strides, &operands[0], targets);
+        match self.moves() {
+            Some(dtype) => mover(dtype.size()).move_elements(gpu, job),
+            None => self.launch(gpu, job),
         }
-        self.launch(gpu, shape, strides, operands, numbers, targets)
     }
 
     /// The dtype of elements that the program only moves.
@@ -139,40 +146,28 @@ impl Kernel {
     }
 
     /// Runs a program that moves the raw elements of its dtype: as words where they lie alike.
-    fn move_elements(
-        &self,
-        gpu: &Arc<Gpu>,
-        shape: &[usize],
-        strides: &[usize],
-        operand: &Operand,
-        targets: &[&Allocation],
-    ) -> Result<()> {
-        let (dims, own) = shape::join_dims(shape, strides, std::slice::from_ref(operand));
+    fn move_elements(&self, gpu: &Arc<Gpu>, job: Job) -> Result<()> {
+        let operand = &job.operands[0];
+        let (dims, own) = shape::join_dims(job.shape, job.strides, job.operands);
         let size = self.program.loads[0].size();
         let (first, bytes) = (operand.offset * size, dims.numel() * size);
         let whole_words = first.is_multiple_of(WORD) && bytes.is_multiple_of(WORD);
         if own[0] == dims.contiguous_strides() && whole_words && u32::try_from((first + bytes) / WORD).is_ok() {
-            let words = Operand { memory: operand.memory, offset: first / WORD, strides: Dims::from_slice(&[1]) };
-            return MOVES[WORD.ilog2() as usize].launch(gpu, &[bytes / WORD], &[1], &[words], &[], targets);
+            let words = [Operand { memory: operand.memory, offset: first / WORD, strides: Dims::from_slice(&[1]) }];
+            let job = Job { shape: &[bytes / WORD], strides: &[1], operands: &words, ..job };
+            return mover(WORD).launch(gpu, job);
         }
-        self.launch(gpu, shape, strides, std::slice::from_ref(operand), &[], targets)
+        self.launch(gpu, job)
     }
 
-    fn launch(
-        &self,
-        gpu: &Arc<Gpu>,
-        shape: &[usize],
-        strides: &[usize],
-        operands: &[Operand],
-        numbers: &[u64],
-        targets: &[&Allocation],
-    ) -> Result<()> {
+    fn launch(&self, gpu: &Arc<Gpu>, job: Job) -> Result<()> {
+        let Job { shape, strides, operands, numbers, targets } = job;
         let n: usize = shape.iter().product();
         if u32::try_from(n).is_err() {
             return Err(Error::Runtime(format!("a tensor of {n} elements is beyond what gpu:{} can index", gpu.index)));
         }
         if gpu.too_large(operands.iter().map(|o| o.memory).chain(targets.iter().copied())) {
-            return self.run_in_windows(gpu, shape, strides, operands, numbers, targets);
+            return self.run_in_windows(gpu, job);
         }
         let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
         let mut s = Shape::new(&self.program, shape, strides, operands, targets, false);
@@ -180,7 +175,7 @@ impl Kernel {
             s = blocks;
         }
         if s.bindings.len() > limit {
-            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+            return self.run_in_parts(gpu, job);
         }
         let buffers = s.buffers(operands, targets);
         let pipeline = self.pipeline(gpu, &s)?;
@@ -195,15 +190,8 @@ impl Kernel {
 
     /// A shader cannot see all of some operand or result at once: the index space is cut into stretches, and each launch
     /// binds what its stretch touches.
-    fn run_in_windows(
-        &self,
-        gpu: &Arc<Gpu>,
-        shape: &[usize],
-        strides: &[usize],
-        operands: &[Operand],
-        numbers: &[u64],
-        targets: &[&Allocation],
-    ) -> Result<()> {
+    fn run_in_windows(&self, gpu: &Arc<Gpu>, job: Job) -> Result<()> {
+        let Job { shape, strides, operands, numbers, targets } = job;
         let n: usize = shape.iter().product();
         let widest = self.program.loads.iter().chain(self.program.stores.iter().map(|s| &s.1)).map(|d| d.size()).max();
         // One alignment for where a stretch begins inside a window, one for whole vectors at its end.
@@ -219,7 +207,7 @@ impl Kernel {
         let s = Shape::new(&self.program, shape, strides, operands, targets, true);
         let limit = gpu.limits.max_storage_buffers_per_shader_stage as usize;
         if s.bindings.len() > limit {
-            return self.run_in_parts(gpu, shape, strides, operands, numbers, targets);
+            return self.run_in_parts(gpu, job);
         }
         // An operand that is walked across its memory is first brought into the results' order.
         let scattered = |k: usize| {
@@ -236,7 +224,7 @@ impl Kernel {
             copy::copy(gpu, &whole.view(dtype, shape), &operands[k].view(dtype, shape))?;
             let mut operands: SmallVec<[Operand; 8]> = operands.iter().map(Operand::again).collect();
             operands[k] = whole;
-            return self.run_in_windows(gpu, shape, strides, &operands, numbers, targets);
+            return self.run_in_windows(gpu, Job { operands: &operands, ..job });
         }
         let (buffers, pipeline) = (s.buffers(operands, targets), self.pipeline(gpu, &s)?);
         for first in (0..n).step_by(length) {
@@ -254,15 +242,8 @@ impl Kernel {
 impl Kernel {
     /// Too many results for one launch: each part computes some of them. What they share is computed again, so no result may
     /// lie where a later part still reads.
-    fn run_in_parts(
-        &self,
-        gpu: &Arc<Gpu>,
-        shape: &[usize],
-        strides: &[usize],
-        operands: &[Operand],
-        numbers: &[u64],
-        targets: &[&Allocation],
-    ) -> Result<()> {
+    fn run_in_parts(&self, gpu: &Arc<Gpu>, job: Job) -> Result<()> {
+        let Job { operands, targets, .. } = job;
         let taken = |t: &&Allocation| operands.iter().any(|o| o.memory.id == t.id);
         if targets.len() < 2 || targets.iter().any(taken) {
             return Err(Error::Internal("a fused kernel binds more buffers than the device allows".into()));
@@ -272,7 +253,7 @@ impl Kernel {
             let mut program = self.program.clone();
             program.stores = program.stores[stores.clone()].to_vec();
             let part = Kernel { program, id: self.part(stores.start, stores.end) };
-            part.run(gpu, shape, strides, operands, numbers, targets)?;
+            part.run(gpu, Job { targets, ..job })?;
         }
         Ok(())
     }
