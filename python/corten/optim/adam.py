@@ -104,16 +104,27 @@ class Adam(GroupOptimizer):
         check_fused(fused, foreach, differentiable)
 
     def _update(self, group):
+        if group["capturable"] or group["differentiable"]:
+            return self._update_in_graph(group)
+        beta1, beta2 = (self._mirror.read(beta) if isinstance(beta, corten.Tensor) else beta for beta in group["betas"])
+        corten._core.adam_step(
+            group["params"],
+            self.state,
+            lambda param: self._start(param, self.state[param], group),
+            lr=self._option(group, "lr"),
+            betas=(beta1, beta2),
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            amsgrad=group["amsgrad"],
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+        )
+
+    def _update_in_graph(self, group):
+        """The update with bias corrections that are tensors, so that the step can be replayed or differentiated."""
         beta1, beta2 = group["betas"]
-        in_graph = group["capturable"] or group["differentiable"]
-        if not in_graph:
-            beta1, beta2 = (
-                self._mirror.read(beta) if isinstance(beta, corten.Tensor) else beta for beta in (beta1, beta2)
-            )
         lr = self._option(group, "lr")
         weight_decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
-        maximize = group["maximize"]
-        finish = self._finish_in_graph if in_graph else self._finish
         for param in group["params"]:
             grad = param.grad
             if grad is None:
@@ -121,7 +132,7 @@ class Adam(GroupOptimizer):
             state = self.state[param]
             if not state:
                 self._start(param, state, group)
-            if maximize:
+            if group["maximize"]:
                 grad = -grad
             if weight_decay != 0:
                 if decoupled:
@@ -134,7 +145,7 @@ class Adam(GroupOptimizer):
                 exp_avg_sq.lerp_(grad.square(), 1 - beta2)
             else:
                 exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            finish(param, state, group, lr, beta1, beta2)
+            self._finish_in_graph(param, state, group, lr, beta1, beta2)
 
     def _start(self, param, state, group):
         """Fills an empty state; both means keep the parameter's memory format."""
@@ -143,21 +154,10 @@ class Adam(GroupOptimizer):
         state["exp_avg_sq"] = zeros_like(param)
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = zeros_like(param)
-
-    def _finish(self, param, state, group, lr, beta1, beta2):
-        """Moves the parameter; bias corrections are Python numbers."""
-        count = self._mirror.advance(state["step"])
-        step_size = lr / (1 - beta1**count)
-        correction2_sqrt = (1 - beta2**count) ** 0.5
-        square = state["exp_avg_sq"]
-        if group["amsgrad"]:
-            largest = state["max_exp_avg_sq"]
-            square = corten.maximum(largest, square, out=largest)
-        denominator = (square.sqrt() / correction2_sqrt).add_(group["eps"])
-        param.addcdiv_(state["exp_avg"], denominator, value=-step_size)
+        return state
 
     def _finish_in_graph(self, param, state, group, lr, beta1, beta2):
-        """Moves the parameter; bias corrections are tensors, so that the step can be replayed or differentiated."""
+        """Moves the parameter."""
         step = state["step"]
         if group["differentiable"] and step.requires_grad:
             raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")

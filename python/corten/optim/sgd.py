@@ -70,8 +70,23 @@ class SGD(GroupOptimizer):
         check_fused(fused, foreach, differentiable)
 
     def _update(self, group):
-        lr = self._option(group, "lr")
-        weight_decay = self._option(group, "weight_decay")
+        lr, weight_decay = self._option(group, "lr"), self._option(group, "weight_decay")
+        if isinstance(lr, corten.Tensor) or isinstance(weight_decay, corten.Tensor):
+            return self._update_in_graph(group, lr, weight_decay)
+        corten._core.sgd_step(
+            group["params"],
+            self.state,
+            self.state.__getitem__,
+            lr=lr,
+            momentum=group["momentum"],
+            dampening=group["dampening"],
+            weight_decay=weight_decay,
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
+
+    def _update_in_graph(self, group, lr, weight_decay):
+        """The update with options that are tensors."""
         momentum, nesterov, maximize = group["momentum"], group["nesterov"], group["maximize"]
         undamped = 1 - group["dampening"]
         for param in group["params"]:

@@ -14,6 +14,7 @@ mod kernel;
 mod memory;
 mod nodes;
 mod ops;
+mod optim;
 mod profile;
 mod random;
 mod shared;
@@ -62,6 +63,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::nodes::PyNode;
+    #[pymodule_export]
+    use crate::optim::{adam_step, sgd_step};
     #[pymodule_export]
     use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]

@@ -19,6 +19,7 @@ pub mod linalg;
 pub mod loss;
 pub mod matmul;
 pub mod norm;
+pub mod optim;
 pub mod parametric;
 pub mod philox;
 pub mod random;
