@@ -40,6 +40,7 @@ FORBIDDEN = {
     "graph": {"ops", "transform", "exec"} | BACKENDS,
     "grad": {"ops", "transform", "exec"} | BACKENDS,
     "tensor": {"ops", "transform", "exec"} | BACKENDS,
+    "capture": {"ops", "transform", "exec"} | BACKENDS,
     "exec": {"ops", "transform"},
     "ops": {"transform"} | BACKENDS,
     "transform": BACKENDS,

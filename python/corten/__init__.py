@@ -130,6 +130,7 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 _LAZY = dict.fromkeys(
     [
         "accelerator",
+        "compiler",
         "cuda",
         "gpu",
         "interop",
@@ -146,7 +147,7 @@ _LAZY = dict.fromkeys(
     ],
     "",
 )
-_LAZY.update(load="serialization", save="serialization", Event="_streams", Stream="_streams")
+_LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))
 

@@ -10,7 +10,6 @@ _HINTS = {
     "corten.cuda.FloatTensor": "use corten.tensor(..., device='cuda')",
     "corten.cuda.LongTensor": "use corten.tensor(..., dtype=corten.int64, device='cuda')",
     "corten.backends": "there are no backends to configure; corten.set_num_threads sets the CPU's threads",
-    "corten.compile": "no call is needed: programs are fused while they run",
     "corten.jit": "no call is needed: programs are fused while they run; corten.save keeps weights",
     "corten.fx": "no call is needed: programs are fused while they run",
     "corten.export": "corten.save keeps weights",

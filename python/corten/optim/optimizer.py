@@ -121,6 +121,11 @@ def _hooked_step(step):
 
     @functools.wraps(step)
     def wrapper(self, *args, **kwargs):
+        if corten._core.capturing():
+            if args or kwargs:
+                corten._core.capture_refuse("an optimizer's step is given a closure")
+            # Options and counts may change from call to call, so a replay runs the step itself.
+            return corten._core.capture_host(functools.partial(wrapper, self, *args, **kwargs))
         if _global_step_pre_hooks or self._optimizer_step_pre_hooks:
             for hook in (*_global_step_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()):
                 # Hooks see the optimizer as the first positional argument, as the wrapped function does.
@@ -313,13 +318,13 @@ class Optimizer:
     def zero_grad(self, set_to_none=True):
         """Drops the gradients of all parameters, or sets them to zero in place where ``set_to_none`` is False."""
         for group in self.param_groups:
+            if set_to_none:
+                corten._core.drop_gradients(group["params"])
+                continue
             for param in group["params"]:
-                if param.grad is None:
-                    continue
-                if set_to_none:
-                    param.grad = None
-                    continue
                 grad = param.grad
+                if grad is None:
+                    continue
                 if grad.grad_fn is not None:
                     grad.detach_()
                 else:

@@ -1,6 +1,7 @@
 //! The gradient graph's data: what a tensor knows about its gradient, and the nodes that will compute it. The engine that
 //! walks it is `transform/autograd.rs`; the rules are beside the operators in `ops/`.
 
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
@@ -31,9 +32,10 @@ pub trait CustomRule: Send + Sync {
 }
 
 /// A rule as a closure over the payload it needs.
-pub type RuleFn = Box<dyn Fn(&Vjp) -> Result<Grads> + Send + Sync>;
+pub type RuleFn = Arc<dyn Fn(&Vjp) -> Result<Grads> + Send + Sync>;
 
 /// How a node turns output gradients into input gradients.
+#[derive(Clone)]
 pub enum Rule {
     /// An elementwise operator and the dtype it computed in.
     Ew(Ew, DType),
@@ -51,6 +53,7 @@ pub enum Rule {
 }
 
 /// A leaf without its strong gradient state, so that the graph does not keep itself alive.
+#[derive(Clone)]
 pub struct Leaf {
     pub meta: Weak<AutogradMeta>,
     pub tensor: crate::tensor::WeakTensor,
@@ -92,6 +95,8 @@ pub struct GradNode {
     pub hooks: Mutex<NodeHooks>,
     /// The forward line, kept when anomaly detection is on.
     pub trace: Option<String>,
+    /// For a step that was made again: what takes the place of the stretches of generators that its rule knows.
+    pub streams: OnceLock<Streams>,
     /// What the binding keeps with this node.
     pub binding: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
@@ -104,6 +109,36 @@ pub struct NodeHooks {
     pub retain: Vec<(u32, Weak<AutogradMeta>)>,
     pub pre: Vec<(u64, PreHook)>,
     pub post: Vec<(u64, NodeHook)>,
+}
+
+impl NodeHooks {
+    pub fn any(&self) -> bool {
+        !(self.tensor.is_empty() && self.retain.is_empty() && self.pre.is_empty() && self.post.is_empty())
+    }
+}
+
+/// Pairs of stretches of generators, each told by seed and offset: the second takes the place of the first.
+pub type Streams = Arc<Vec<[(u64, u64); 2]>>;
+
+thread_local! {
+    static STREAMS: RefCell<Option<Streams>> = const { RefCell::new(None) };
+}
+
+/// From now on the thread draws from the second stretches of the pairs instead of the first, until the result is dropped.
+pub fn use_streams(streams: Streams) -> impl Drop {
+    struct Before(Option<Streams>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            STREAMS.set(self.0.take());
+        }
+    }
+    Before(STREAMS.replace(Some(streams)))
+}
+
+/// The stretch that takes the place of this one now.
+pub fn stream_now(stream: (u64, u64)) -> (u64, u64) {
+    let other = |s: &Streams| s.iter().find(|[old, _]| *old == stream).map(|[_, new]| *new);
+    STREAMS.with_borrow(|s| s.as_ref().and_then(other)).unwrap_or(stream)
 }
 
 /// Packs the values that operators keep (`saved_tensors_hooks`).
@@ -139,12 +174,12 @@ pub fn has_saved_hooks() -> bool {
 /// A value kept for the backward pass. Outputs are kept without their own gradient node, which would be a cycle.
 #[derive(Clone)]
 pub struct Saved {
-    value: Held,
-    grad: SavedGrad,
+    pub(crate) value: Held,
+    pub(crate) grad: SavedGrad,
 }
 
 #[derive(Clone)]
-enum Held {
+pub(crate) enum Held {
     Here(Window),
     /// As hooks packed it: nobody can tell whether it was written since.
     Packed(Arc<dyn Packed>),
@@ -152,17 +187,17 @@ enum Held {
 
 /// A tensor's window on its storage, with the version it must still have.
 #[derive(Clone)]
-struct Window {
-    cell: Arc<Cell>,
-    layout: Arc<Layout>,
-    dtype: DType,
-    version: u64,
+pub(crate) struct Window {
+    pub cell: Arc<Cell>,
+    pub layout: Arc<Layout>,
+    pub dtype: DType,
+    pub version: u64,
     /// Counts in place of the cell, see [`Tensor::data`].
-    counter: Option<Arc<AtomicU64>>,
+    pub counter: Option<Arc<AtomicU64>>,
 }
 
 #[derive(Clone)]
-enum SavedGrad {
+pub(crate) enum SavedGrad {
     Input(Option<Arc<AutogradMeta>>, Option<Tensor>),
     Output(u32),
     /// A number or a placeholder: no hook sees it.
@@ -385,6 +420,7 @@ impl GradNode {
             saved: Mutex::new(Some(SmallVec::new())),
             hooks: Mutex::default(),
             trace,
+            streams: OnceLock::new(),
             binding: OnceLock::new(),
         }
     }
@@ -421,6 +457,16 @@ impl GradNode {
                 s.value = Saved::held(target);
             }
         }
+    }
+    /// Whether a backward pass has freed what the node kept.
+    pub(crate) fn is_released(&self) -> bool {
+        lock(&self.saved).is_none()
+    }
+    pub(crate) fn saved_values(&self) -> Option<SmallVec<[Saved; 3]>> {
+        lock(&self.saved).clone()
+    }
+    pub(crate) fn forget_saved(&self) {
+        *lock(&self.saved) = None;
     }
     /// Frees the saved values; the graph cannot run again, except nodes that never saved anything.
     pub fn release(&self) {
@@ -464,9 +510,22 @@ impl Drop for GradNode {
 }
 
 /// A tensor's gradient state, shared by every handle on that tensor.
-#[derive(Default)]
 pub struct AutogradMeta {
     state: Mutex<AutogradState>,
+    /// The capture in which it was made, or 0.
+    pub capture: u32,
+}
+
+impl Default for AutogradMeta {
+    fn default() -> Self {
+        AutogradMeta { state: Mutex::default(), capture: capture::current() }
+    }
+}
+
+impl std::fmt::Debug for AutogradMeta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AutogradMeta")
+    }
 }
 
 #[derive(Default)]
@@ -483,13 +542,28 @@ pub struct AutogradState {
 
 impl AutogradMeta {
     pub fn with_grad_fn(edge: GradEdge) -> AutogradMeta {
-        AutogradMeta { state: Mutex::new(AutogradState { grad_fn: Some(edge), ..Default::default() }) }
+        let state = Mutex::new(AutogradState { grad_fn: Some(edge), ..Default::default() });
+        AutogradMeta { state, capture: capture::current() }
+    }
+    /// The tensor's `.grad`.
+    pub fn grad(self: &Arc<Self>) -> Option<Tensor> {
+        let grad = self.state().grad.clone();
+        capture::grad_read(self, grad.as_ref());
+        grad
+    }
+    pub fn set_grad(self: &Arc<Self>, new: Option<Tensor>) {
+        capture::grad_set(self);
+        let old = std::mem::replace(&mut self.state().grad, new);
+        drop(old);
     }
     pub fn state(&self) -> MutexGuard<'_, AutogradState> {
         lock(&self.state)
     }
     /// Gives the tensor another node after an in-place operator. A gradient that is to be kept is the new value's.
     pub fn set_grad_fn(self: &Arc<Self>, edge: Option<GradEdge>) {
+        if self.capture != capture::current() {
+            capture::refuse(|| "it writes a value with a gradient history into a tensor from outside".into());
+        }
         let mut state = self.state();
         let old = std::mem::replace(&mut state.grad_fn, edge.clone());
         let moves = state.retains_grad;

@@ -3,6 +3,7 @@
 //! A `Node`'s value never changes. In-place operators make a new node and repoint the `Cell`, so a value that somebody
 //! still needs survives, and a value that nobody needs gives its buffer to the writer.
 
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -147,6 +148,8 @@ pub struct Cell {
     page_locked: AtomicBool,
     /// Made in inference mode: PyTorch lets nobody write it or save it for a gradient outside that mode.
     pub inference: bool,
+    /// The capture in which it was made, or 0.
+    pub capture: u32,
     pub device: Device,
 }
 
@@ -160,21 +163,34 @@ pub struct Value {
 impl Cell {
     #[inline]
     pub fn new(node: Arc<Node>, out: u8, device: Device) -> Cell {
+        let capture = capture::current();
+        if capture != 0 {
+            capture::count_cell(capture, true);
+        }
         Cell {
             current: Mutex::new(Value { node, out }),
             version: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
             page_locked: AtomicBool::new(false),
             inference: crate::grad::modes().inference,
+            capture,
             device,
         }
     }
     #[inline]
-    pub fn value(&self) -> Value {
+    pub fn value(self: &Arc<Self>) -> Value {
+        let value = self.peek();
+        capture::read(self, &value);
+        value
+    }
+    /// The value, unseen by a capture.
+    #[inline]
+    pub fn peek(&self) -> Value {
         lock(&self.current).clone()
     }
     /// Repoints the cell to a new value of the whole storage: every alias sees it.
-    pub fn set(&self, value: Value) {
+    pub fn set(self: &Arc<Self>, value: Value) {
+        capture::written(self, &value);
         let old = std::mem::replace(&mut *lock(&self.current), value);
         drop(old);
     }
@@ -200,6 +216,14 @@ impl Cell {
     /// From now on the memory is visible outside: readers run at once and writers keep the address.
     pub fn pin(&self) {
         self.pinned.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        if self.capture != 0 {
+            capture::count_cell(self.capture, false);
+        }
     }
 }
 

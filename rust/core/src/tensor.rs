@@ -1,5 +1,6 @@
 //! `Tensor`: the handle users hold, a strided view onto a cell, with a slot for its gradient state.
 
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
@@ -228,7 +229,7 @@ impl Tensor {
 
     /// Whether this handle covers its whole storage exactly as the current node lays it out.
     pub fn covers_storage(&self) -> bool {
-        let value = self.cell().value();
+        let value = self.cell().peek();
         let spec = &value.node.outs[value.out as usize];
         spec.dtype == self.dtype() && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
     }
@@ -384,6 +385,10 @@ impl Tensor {
         }
         if on && self.grad_fn().is_some() {
             return Ok(());
+        }
+        if on != self.requires_grad() && self.meta().is_none_or(|m| m.capture != capture::current()) {
+            let own = self.cell().capture == capture::current();
+            capture::refuse(|| if own { "it makes a new leaf" } else { "it changes requires_grad" }.into());
         }
         self.meta_or_init().state().requires_grad = on;
         Ok(())

@@ -2,6 +2,7 @@
 
 mod args;
 mod autograd;
+mod capture;
 mod checks;
 mod create;
 mod debug;
@@ -38,6 +39,10 @@ mod _core {
         snapshot,
     };
     #[pymodule_export]
+    use crate::capture::{
+        PyTrace, capture_abandon, capture_begin, capture_finish, capture_host, capture_refuse, capturing,
+    };
+    #[pymodule_export]
     use crate::create::tensor;
     #[pymodule_export]
     use crate::debug::{
@@ -64,7 +69,7 @@ mod _core {
     #[pymodule_export]
     use crate::nodes::PyNode;
     #[pymodule_export]
-    use crate::optim::{adam_step, sgd_step};
+    use crate::optim::{adam_step, drop_gradients, sgd_step};
     #[pymodule_export]
     use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]
@@ -75,7 +80,7 @@ mod _core {
     #[pymodule_export]
     use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
     #[pymodule_export]
-    use crate::tensor::{PyTensor, flush};
+    use crate::tensor::{PyTensor, bump_rebinds, flush, rebinds, tensor_identity};
     #[pymodule_export]
     use crate::types::{
         PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu,

@@ -7,17 +7,18 @@ use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 /// The parameters of a group that have a gradient, each with it and with its state, which `start(param)` makes where it is
 /// missing or empty.
 fn with_gradients<'py>(
-    params: &Bound<'py, PyList>,
+    params: &Bound<'py, PyAny>,
     state: &Bound<'py, PyDict>,
     start: &Bound<'py, PyAny>,
     mut update: impl FnMut(&Tensor, Tensor, &Bound<'py, PyDict>) -> PyResult<()>,
 ) -> PyResult<()> {
-    for object in params.iter() {
+    for object in params.try_iter()? {
+        let object = object?;
         let param = object.cast::<PyTensor>()?.get().tensor();
         let Some(grad) = param.meta().and_then(|m| m.state().grad.clone()) else { continue };
         let known = state.get_item(&object)?.filter(|s| s.len().is_ok_and(|n| n > 0));
@@ -38,13 +39,25 @@ fn tensor_of(state: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<T
     }
 }
 
+/// Takes the gradients of all parameters of a group away.
+#[pyfunction]
+pub fn drop_gradients(params: &Bound<'_, PyAny>) -> PyResult<()> {
+    for object in params.try_iter()? {
+        let object = object?;
+        if let Some(meta) = object.cast::<PyTensor>()?.get().tensor().meta() {
+            meta.set_grad(None);
+        }
+    }
+    Ok(())
+}
+
 /// An Adam step of all parameters of a group that have a gradient.
 #[pyfunction]
 #[pyo3(signature = (params, state, start, *, lr, betas, eps, weight_decay, amsgrad, decoupled, maximize))]
 #[expect(clippy::too_many_arguments, reason = "they are the options of the optimizer, given by name")]
 pub fn adam_step(
     py: Python<'_>,
-    params: &Bound<'_, PyList>,
+    params: &Bound<'_, PyAny>,
     state: &Bound<'_, PyDict>,
     start: &Bound<'_, PyAny>,
     lr: f64,
@@ -75,7 +88,7 @@ pub fn adam_step(
 #[expect(clippy::too_many_arguments, reason = "they are the options of the optimizer, given by name")]
 pub fn sgd_step(
     py: Python<'_>,
-    params: &Bound<'_, PyList>,
+    params: &Bound<'_, PyAny>,
     state: &Bound<'_, PyDict>,
     start: &Bound<'_, PyAny>,
     lr: f64,
@@ -88,7 +101,8 @@ pub fn sgd_step(
     let numbers = Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize };
     let key = intern!(py, "momentum_buffer");
     if momentum == 0.0 {
-        for object in params.iter() {
+        for object in params.try_iter()? {
+            let object = object?;
             let param = object.cast::<PyTensor>()?.get().tensor();
             let grad = param.meta().and_then(|m| m.state().grad.clone());
             grad.map_or(Ok(()), |g| optim::sgd(&param, &g, None, &numbers).map(|_| ())).py()?;

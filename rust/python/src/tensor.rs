@@ -20,13 +20,34 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use std::cell::UnsafeCell;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A multi-dimensional array of one dtype, with PyTorch's meaning.
 #[pyclass(frozen, subclass, weakref, dict, name = "Tensor", module = "corten")]
 pub struct PyTensor {
     /// Replaced by operators that change metadata in place (`t_`, `.data = …`).
     inner: UnsafeCell<Tensor>,
+}
+
+/// How often something changed that compiled functions take for granted while nothing changes: which tensor an object
+/// stands for, whether it requires grad, an attribute of a module.
+static REBINDS: AtomicU64 = AtomicU64::new(0);
+
+#[pyfunction]
+pub fn rebinds() -> u64 {
+    REBINDS.load(Ordering::Relaxed)
+}
+
+/// Which tensor an object stands for now: a number that no other tensor has while this one lives.
+#[pyfunction]
+pub fn tensor_identity(t: &PyTensor) -> usize {
+    t.get().id()
+}
+
+/// Counts a change that compiled functions have to look at.
+#[pyfunction]
+pub fn bump_rebinds() {
+    REBINDS.fetch_add(1, Ordering::Relaxed);
 }
 
 // SAFETY: `inner` is read and replaced with the interpreter's lock held; the engine's handle itself is thread-safe.
@@ -55,6 +76,7 @@ impl PyTensor {
         let this = slf.get();
         this.get_ref().wrapper().store(0, Ordering::Relaxed);
         t.wrapper().store(slf.as_ptr() as usize, Ordering::Relaxed);
+        REBINDS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: see `inner`.
         let old = unsafe { std::mem::replace(&mut *this.inner.get(), t) };
         drop(old);
@@ -260,6 +282,7 @@ impl PyTensor {
     #[setter]
     fn set_requires_grad(&self, on: &Bound<'_, PyAny>) -> PyResult<()> {
         let on = on.extract().map_err(|_| PyRuntimeError::new_err("requires_grad must be a bool"))?;
+        REBINDS.fetch_add(1, Ordering::Relaxed);
         self.get().set_requires_grad(on).py()
     }
     #[deleter]
@@ -270,10 +293,7 @@ impl PyTensor {
     #[getter]
     fn get_grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let this = self.get();
-        let (grad, kept) = this.meta().map_or((None, true), |m| {
-            let s = m.state();
-            (s.grad.clone(), s.retains_grad)
-        });
+        let (grad, kept) = this.meta().map_or((None, true), |m| (m.grad(), m.state().retains_grad));
         if grad.is_none() && !kept && !this.is_leaf() {
             let category = py.get_type::<pyo3::exceptions::PyUserWarning>();
             PyErr::warn(
@@ -291,8 +311,7 @@ impl PyTensor {
         if new.is_none() && self.get().meta().is_none() {
             return Ok(());
         }
-        let old = std::mem::replace(&mut self.get().meta_or_init().state().grad, new);
-        drop(old);
+        self.get().meta_or_init().set_grad(new);
         Ok(())
     }
     #[deleter]
@@ -477,6 +496,7 @@ impl PyTensor {
     /// Sets `requires_grad` of a leaf; returns the tensor.
     #[pyo3(signature = (requires_grad=true))]
     fn requires_grad_<'py>(slf: Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+        REBINDS.fetch_add(1, Ordering::Relaxed);
         slf.get().get().set_requires_grad(requires_grad).py()?;
         Ok(slf)
     }

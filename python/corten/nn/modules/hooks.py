@@ -21,6 +21,7 @@ class RemovableHandle:
     next_id = property(lambda self: self.id + 1)
 
     def __init__(self, hooks_dict, *, extra_dict=None):
+        corten._core.bump_rebinds()
         self.id = next(_handle_ids)
         self.hooks_dict_ref = weakref.ref(hooks_dict)
         if extra_dict is None:
@@ -31,6 +32,7 @@ class RemovableHandle:
 
     def remove(self):
         """Removes the hook; a second call does nothing."""
+        corten._core.bump_rebinds()
         for reference in (self.hooks_dict_ref, *self.extra_dict_ref):
             hooks = reference()
             if hooks is not None:

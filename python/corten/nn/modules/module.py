@@ -148,6 +148,7 @@ class Module:
         self.add_module(name, module)
 
     def _check_registration(self, kind, registry, name):
+        corten._core.bump_rebinds()
         if registry not in self.__dict__:
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
         if not isinstance(name, str):
@@ -172,6 +173,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name, value):
+        corten._core.bump_rebinds()
         attributes = self.__dict__
         parameters = attributes.get("_parameters")
         if isinstance(value, Parameter):
@@ -233,6 +235,7 @@ class Module:
         self._non_persistent_buffers_set.discard(name)
 
     def __delattr__(self, name):
+        corten._core.bump_rebinds()
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
                 del registry[name]
@@ -652,17 +655,18 @@ class Module:
 
     def zero_grad(self, set_to_none=True):
         """Drops the gradients of all parameters, or with ``set_to_none=False`` sets them to zero."""
+        if set_to_none:
+            corten._core.drop_gradients(self.parameters())
+            return
         for param in self.parameters():
-            if param.grad is None:
+            grad = param.grad
+            if grad is None:
                 continue
-            if set_to_none:
-                param.grad = None
+            if grad.grad_fn is not None:
+                grad.detach_()
             else:
-                if param.grad.grad_fn is not None:
-                    param.grad.detach_()
-                else:
-                    param.grad.requires_grad_(False)
-                param.grad.zero_()
+                grad.requires_grad_(False)
+            grad.zero_()
 
     # Conversions
 

@@ -107,6 +107,20 @@ def _watch_steps(optimizer):
     optimizer.step = step
 
 
+def _each_time(step):
+    """A schedule's ``step`` that a compiled function runs at every call: it changes Python numbers."""
+
+    @functools.wraps(step)
+    def run(self, *args, **kwargs):
+        if not corten._core.capturing():
+            return step(self, *args, **kwargs)
+        if args or kwargs:
+            corten._core.capture_refuse("the step of a schedule is given an argument")
+        return corten._core.capture_host(functools.partial(step, self, *args, **kwargs))
+
+    return run
+
+
 class LRScheduler:
     """Sets the learning rate of each parameter group once an epoch, or once a batch, from :meth:`get_lr`.
 
@@ -170,6 +184,12 @@ class LRScheduler:
         if not self._get_lr_called_within_step:
             warnings.warn(GET_LR_WARNING, UserWarning, stacklevel=3)
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _each_time(cls.step)
+
+    @_each_time
     def step(self, epoch=None):
         """Moves to the next epoch. ``epoch`` is deprecated; it uses the closed form where there is one."""
         if self._step_count == 1:

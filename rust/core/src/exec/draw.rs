@@ -67,6 +67,25 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// The same, where no element has a parameter of its own.
+    pub fn without_tensors(self) -> Option<Draw<'static>> {
+        Some(match self {
+            Draw::Uniform { from, to } => Draw::Uniform { from, to },
+            Draw::Normal { mean, std } => Draw::Normal { mean, std },
+            Draw::Range { from, to } => Draw::Range { from, to },
+            Draw::Full => Draw::Full,
+            Draw::Permutation => Draw::Permutation,
+            Draw::Bernoulli(p) => Draw::Bernoulli(p),
+            Draw::Exponential(lambda) => Draw::Exponential(lambda),
+            Draw::Geometric(p) => Draw::Geometric(p),
+            Draw::Cauchy { median, sigma } => Draw::Cauchy { median, sigma },
+            Draw::LogNormal { mean, std } => Draw::LogNormal { mean, std },
+            Draw::BernoulliOf(_) | Draw::Poisson(_) | Draw::Binomial(..) | Draw::Gamma(_) | Draw::Multinomial(..) => {
+                return None;
+            }
+        })
+    }
+
     /// The name in profiles.
     fn name(&self) -> &'static str {
         match self {

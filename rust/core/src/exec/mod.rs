@@ -16,6 +16,7 @@ pub mod run;
 pub mod segment;
 pub mod transfer;
 
+use crate::capture;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Buffer;
@@ -119,13 +120,19 @@ pub fn flush_quietly() -> Result<()> {
 
 /// The tensor's storage on the CPU, computed if it was pending. The window to read is the tensor's layout over it.
 pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
+    capture::refuse(|| "it reads the value of a tensor".into());
+    materialize_unseen(t)
+}
+
+/// [`materialize`] for what does not decide anything.
+pub(crate) fn materialize_unseen(t: &Tensor) -> Result<Arc<Buffer>> {
     if t.device() != Device::Cpu {
         return Err(Error::Type(format!(
             "can't convert {} device type tensor to numpy or read its memory. Use Tensor.cpu() to copy the tensor to host memory first.",
             t.device()
         )));
     }
-    let buffer = compute(t)?;
+    let buffer = compute_unseen(t)?;
     if buffer.device() != Device::Cpu {
         return Err(Error::Internal("a tensor of the CPU has its values elsewhere".into()));
     }
@@ -134,8 +141,13 @@ pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
 
 /// The tensor's storage wherever it lies, computed (or sent to the GPU) if it was pending.
 pub fn compute(t: &Tensor) -> Result<Arc<Buffer>> {
+    capture::refuse(|| "it moves the value of a tensor to another device".into());
+    compute_unseen(t)
+}
+
+fn compute_unseen(t: &Tensor) -> Result<Arc<Buffer>> {
     loop {
-        let value = t.cell().value();
+        let value = t.cell().peek();
         if let Some(b) = value.node.buffer(value.out) {
             return Ok(b.clone());
         }

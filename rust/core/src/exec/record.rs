@@ -2,6 +2,7 @@
 
 use super::failures::Failures;
 use super::{COUNTERS, HOOKS, OPTIONS, byte_budget, count, run};
+use crate::capture;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Edge, Input, Inputs, Node, OutSpec, lock};
@@ -125,6 +126,11 @@ pub fn record_on(op: Op, inputs: Inputs, out: OutSpec, device: Device) -> Result
     Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]), device)?, 0, device))
 }
 
+/// Records a node whose inputs are known to fit.
+pub fn record_again(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
+    add(op, inputs, outs, device)
+}
+
 /// The device of the inputs, which must be one. Tensors without dims on the CPU count as numbers and are brought along.
 fn device_of(op: &Op, inputs: &mut Inputs) -> Result<Device> {
     let mut devices = inputs.iter().filter_map(|i| match i {
@@ -193,6 +199,7 @@ fn join(
         }
     }
     let node = Arc::new(Node::pending(op, inputs, outs, recorder.device, recorder.id));
+    capture::recorded(&node);
     let mut pending = lock(&recorder.pending);
     if pending.is_full(bytes, recorder.device) {
         drop(pending);
@@ -225,7 +232,7 @@ pub fn settle<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
     loop {
         let mut ran = false;
         for t in &tensors {
-            let node = t.cell().value().node;
+            let node = t.cell().peek().node;
             if node.is_pending() && !mine.iter().any(|r| r.id == node.owner) {
                 flush_value(&node)?;
                 ran = true;

@@ -91,6 +91,7 @@ pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
 /// The element of a tensor without dims, on another device.
 pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
     check_dtype(e.dtype, device)?;
+    crate::capture::refuse(|| format!("it brings a number from {} to {device}", e.node.device));
     if e.node.is_pending() {
         record::flush_value(&e.node)?;
     }

@@ -191,7 +191,7 @@ fn index_known(t: &Tensor, at: &Indices) -> Result<Tensor> {
     let (all, kept) = with_indices(&[t], at);
     let (shape, dims) = (t.shape_dims().clone(), at.dims);
     attach("IndexBackward0", &all, std::slice::from_ref(&out), Keep { inputs: &kept, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             let zeros = create::zeros(shape.clone(), g.dtype(), g.device())?;
             Ok(one(put_known(&zeros, &Indices::of(dims, v.all_saved()), g, true)?))
@@ -235,7 +235,7 @@ fn put_known(t: &Tensor, at: &Indices, values: &Tensor, accumulate: bool) -> Res
     let (all, kept) = with_indices(&[t, values], at);
     let dims = at.dims;
     attach("IndexPutBackward0", &all, std::slice::from_ref(&out), Keep { inputs: &kept, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (g, at) = (v.grad()?, Indices::of(dims, v.all_saved()));
             let base = match (v.needs(0), accumulate) {
                 (false, _) => None,
@@ -320,7 +320,7 @@ fn take_known(t: &Tensor, index: &Tensor) -> Result<Tensor> {
     let out = record_one(Op::Indexing(Indexing::Take), SmallVec::from_iter([t.input(), index.input()]), spec)?;
     let shape = t.shape_dims().clone();
     attach("TakeBackward0", &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             Ok(one(flat_put(&create::zeros(shape.clone(), g.dtype(), g.device())?, v.saved(0), g, true)?))
         }))
@@ -358,7 +358,7 @@ fn flat_put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Re
         std::slice::from_ref(&out),
         Keep { inputs: &[2], outputs: &[] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 let (g, index) = (v.grad()?, v.saved(0));
                 let base = match (v.needs(0), accumulate) {
                     (false, _) => None,
@@ -441,7 +441,7 @@ fn select_masked(t: &Tensor, mask: &Tensor, n: usize) -> Result<Tensor> {
         std::slice::from_ref(&out),
         Keep { inputs: &[1], outputs: &[] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 let g = v.grad()?;
                 Ok(one(scatter_masked(&create::zeros(shape.clone(), g.dtype(), g.device())?, v.saved(0), g, n)?))
             }))
@@ -485,7 +485,7 @@ fn scatter_masked(t: &Tensor, mask: &Tensor, source: &Tensor, n: usize) -> Resul
     let out = record_one(Op::Indexing(Indexing::MaskedScatter), inputs, spec)?;
     let keep = Keep { inputs: &[2], outputs: &[] };
     attach("MaskedScatterBackward0", &[t, source, mask], std::slice::from_ref(&out), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (g, mask) = (v.grad()?, v.saved(0));
             let base = if v.needs(0) { Some(g.masked_zero(&mask.logical_not()?)?) } else { None };
             let source = if v.needs(1) { Some(select_masked(g, mask, n)?) } else { None };

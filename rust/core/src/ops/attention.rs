@@ -241,7 +241,7 @@ impl Call {
         let keep = Keep { inputs: kept, outputs: &[0] };
         let name = "ScaledDotProductAttentionBackward0";
         attach_with(name, &tensors, std::slice::from_ref(&out), keep, &[lse], || {
-            Rule::Fn(Box::new(move |v| if modes().grad { self.composed(v) } else { self.kernel(v) }))
+            Rule::Fn(Arc::new(move |v| if modes().grad { self.composed(v) } else { self.kernel(v) }))
         })?;
         Ok(out)
     }

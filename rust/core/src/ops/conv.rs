@@ -154,7 +154,7 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
         std::slice::from_ref(&out),
         Keep { inputs: &[0, 1], outputs: &[] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 let (g, x, w) = (v.grad()?, v.saved(0), v.saved(1));
                 let gx = if v.needs(0) { Some(input_grad(&p, g, w, &xs)?) } else { None };
                 let gw = if v.needs(1) { Some(weight_grad(&p, x, g, &ws)?) } else { None };
@@ -180,7 +180,7 @@ fn input_grad(p: &ConvParams, g: &Tensor, w: &Tensor, shape: &Dims) -> Result<Te
         std::slice::from_ref(&out),
         Keep { inputs: &[0, 1], outputs: &[] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 let (gg, g, w) = (v.grad()?, v.saved(0), v.saved(1));
                 let dg = if v.needs(0) { Some(convolution(gg, w, None, &p, gg.rank() - 2)?) } else { None };
                 let dw = if v.needs(1) { Some(weight_grad(&p, gg, g, &ws)?) } else { None };
@@ -201,7 +201,7 @@ fn weight_grad(p: &ConvParams, x: &Tensor, g: &Tensor, shape: &Dims) -> Result<T
         std::slice::from_ref(&out),
         Keep { inputs: &[0, 1], outputs: &[] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 let (gg, x, g) = (v.grad()?, v.saved(0), v.saved(1));
                 let dx = if v.needs(0) { Some(input_grad(&p, g, gg, &xs)?) } else { None };
                 let dg = if v.needs(1) { Some(convolution(x, gg, None, &p, x.rank() - 2)?) } else { None };

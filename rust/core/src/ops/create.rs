@@ -12,7 +12,7 @@ use crate::graph::{Buffer, Input, Node, OutSpec};
 use crate::op::{Ew, Op};
 use crate::shape::{Dims, Layout};
 use crate::tensor::{Keep, Tensor, attach};
-use crate::{bail, ensure};
+use crate::{bail, dispatch, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -35,6 +35,16 @@ pub fn zeros(shape: Dims, dtype: DType, device: Device) -> Result<Tensor> {
 /// A 0-d constant.
 pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     full(Dims::new(), value, dtype, device)
+}
+
+/// A finished 0-d tensor on the CPU: a kernel for one number costs more than the number.
+pub fn number_now(value: Scalar, dtype: DType) -> Result<Tensor> {
+    let buffer = Buffer::new(dtype.size())?;
+    dispatch!(dtype, T => {
+        // SAFETY: the buffer holds one element of the dtype, and memory is aligned to 64 bytes.
+        unsafe { *buffer.ptr().cast::<T>() = T::from_scalar(value) }
+    });
+    Ok(from_buffer(Arc::new(buffer), dtype, Layout::contiguous(Dims::new())))
 }
 
 /// Memory whose content is not promised; allocated at once.
@@ -190,7 +200,7 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
     let (shape, dtype, device) = (t.shape_dims().clone(), t.dtype(), t.device());
     let value_tensor = if let Operand::Tensor(v) = value { v } else { &number(Scalar::Int(0), dtype, device)? };
     attach("FillBackward0", &[t, value_tensor], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let old = if v.needs(0) { Some(zeros(shape.clone(), dtype, device)?) } else { None };
             let new = if v.needs(1) { Some(super::reduce::sum(v.grad()?, None, false, None)?) } else { None };
             Ok(SmallVec::from_iter([old, new]))

@@ -24,7 +24,7 @@ pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
     let moved = Tensor::from_node(Arc::new(node), 0, device);
     let home = t.device();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&moved), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(to_device(v.grad()?, home)?)]))))
+        Rule::Fn(Arc::new(move |v| Ok(SmallVec::from_iter([Some(to_device(v.grad()?, home)?)]))))
     })?;
     Ok(moved)
 }

@@ -301,7 +301,7 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     )?;
     let from = t.dtype();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
-        GradRule::Fn(Box::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
+        GradRule::Fn(Arc::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
     })?;
     Ok(out)
 }
@@ -610,7 +610,7 @@ impl Tensor {
 pub fn square(x: &Tensor) -> Result<Tensor> {
     let out = with_grad_mode(false, || x.mul(x))?;
     attach("PowBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        GradRule::Fn(Box::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.mul(&v.saved(0).mul(2.0)?)?)]))))
+        GradRule::Fn(Arc::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.mul(&v.saved(0).mul(2.0)?)?)]))))
     })?;
     Ok(out)
 }
@@ -625,7 +625,7 @@ pub fn div_rounded(op: Ew, a: Operand, b: Operand) -> Result<Tensor> {
     let layouts: SmallVec<[(Arc<Layout>, DType); 2]> =
         tensors.iter().map(|t| (t.layout().clone(), t.dtype())).collect();
     attach("DivBackward2", &tensors, std::slice::from_ref(&out), Keep::default(), || {
-        GradRule::Fn(Box::new(move |v| {
+        GradRule::Fn(Arc::new(move |v| {
             let zero = |(i, (layout, dtype)): (usize, &(Arc<Layout>, DType))| {
                 let layout = (*output_layout(layout)).clone();
                 v.needs(i).then(|| super::create::full_with(layout, Scalar::Int(0), *dtype, device)).transpose()

@@ -54,7 +54,7 @@ fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
     let rows = weight.shape()[0];
     let keep = Keep { inputs: &[1], outputs: &[] };
     attach("EmbeddingBackward0", &[weight, index], std::slice::from_ref(&out), keep, || {
-        Rule::Fn(Box::new(move |v| Ok(one(embedding_grad(v.grad()?, v.saved(0), rows, options)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(embedding_grad(v.grad()?, v.saved(0), rows, options)?))))
     })?;
     Ok(out)
 }
@@ -68,7 +68,7 @@ fn embedding_grad(g: &Tensor, index: &Tensor, rows: usize, options: Options) -> 
     let out = record_one(Op::Indexing(op), SmallVec::from_iter([g.input(), index.input(), padding]), spec)?;
     let keep = Keep { inputs: &[1], outputs: &[] };
     attach("EmbeddingDenseBackwardBackward0", &[g, index], std::slice::from_ref(&out), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (gg, index) = (v.grad()?, v.saved(0));
             ensure!(
                 !options.scale_grad_by_freq,

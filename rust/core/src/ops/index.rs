@@ -6,6 +6,7 @@ pub use super::rearrange::flip;
 
 use super::elementwise::{apply, cast, output_layout};
 use super::{create, view};
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Breach, Error, Result};
@@ -58,7 +59,8 @@ pub(super) fn check_within(index: &Tensor, low: i64, high: i64, breach: Breach) 
 /// [`check_within`] with one more value that is right.
 pub(super) fn check_within_or(index: &Tensor, low: i64, high: i64, other: i64, breach: Breach) -> Result<()> {
     if index.device() == Device::Cpu {
-        return first_outside_or(index, low, high, other)?.map_or(Ok(()), |i| Err(breach.of(i)));
+        let look = move |t: &Tensor| first_outside_or(t, low, high, other)?.map_or(Ok(()), |i| Err(breach.of(i)));
+        return capture::checked(index, || Arc::new(look), || look(index));
     }
     if index.numel() == 0 {
         return Ok(());
@@ -106,7 +108,7 @@ pub(super) fn gather_known(t: &Tensor, d: usize, index: &Tensor) -> Result<Tenso
     let out = record_one(Op::Indexing(Indexing::Gather(d as u8)), inputs, OutSpec { dtype: t.dtype(), layout })?;
     let shape = t.shape_dims().clone();
     attach("GatherBackward0", &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
     })?;
     Ok(out)
 }
@@ -165,7 +167,7 @@ fn into_zeros(mode: ScatterMode, g: &Tensor, index: &Tensor, dim: i64, shape: &D
         &[g, index],
         std::slice::from_ref(&out),
         Keep { inputs: &[1], outputs: &[] },
-        || Rule::Fn(Box::new(move |v| Ok(one(gather_known(v.grad()?, d, v.saved(0))?)))),
+        || Rule::Fn(Arc::new(move |v| Ok(one(gather_known(v.grad()?, d, v.saved(0))?)))),
     )?;
     Ok(out)
 }
@@ -174,7 +176,7 @@ fn into_zeros(mode: ScatterMode, g: &Tensor, index: &Tensor, dim: i64, shape: &D
 fn set_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let out = record_scatter(plain(ScatterMode::Set, d), t, index, source.input(), None)?;
     attach(name, &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (g, index) = (v.grad()?, v.saved(0));
             let base =
                 if v.needs(0) { Some(fill_known("ScatterBackward1", g, d, index, Scalar::Int(0))?) } else { None };
@@ -190,7 +192,7 @@ pub(super) fn fill_known(name: &'static str, t: &Tensor, d: usize, index: &Tenso
     let number = Input::Scalar(value.to_bits(t.dtype()), t.dtype());
     let out = record_scatter(plain(ScatterMode::Set, d), t, index, number, None)?;
     attach(name, &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(fill_known("ScatterBackward1", v.grad()?, d, v.saved(0), Scalar::Int(0))?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(fill_known("ScatterBackward1", v.grad()?, d, v.saved(0), Scalar::Int(0))?))))
     })?;
     Ok(out)
 }
@@ -207,7 +209,7 @@ fn add_known(
     let factor = if factor.to_f64() == 1.0 { None } else { Some(factor) };
     let out = record_scatter(plain(ScatterMode::Add, d), t, index, source.input(), factor)?;
     attach(name, &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             let source = match v.needs(1) {
                 true => Some(gather_known(g, d, v.saved(0))?),
@@ -378,7 +380,7 @@ fn reduce_known(
     let out = record_scatter(op, t, index, source.input(), None)?;
     let keep = Keep { inputs: &[0, 1, 2], outputs: &[0] };
     attach("ScatterReduceBackward0", &[t, source, index], std::slice::from_ref(&out), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let call = Reduced {
                 t: v.saved(0),
                 source: v.saved(1),
@@ -681,7 +683,7 @@ fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Ten
     let mut inputs: SmallVec<[&Tensor; 3]> = SmallVec::from_iter([t, index]);
     inputs.extend(tensor);
     attach("IndexFillBackward0", &inputs, std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             let rest = fill_lines(g, d, v.saved(0), Source::Number(Scalar::Int(0)))?;
             let value = if v.needs(2) { Some(super::reduce::sum(&g.sub(&rest)?, None, false, None)?) } else { None };

@@ -222,7 +222,7 @@ fn write_window(target: &Tensor, value: Input) -> Result<()> {
     target.bump_version();
     if pinned {
         drop(fresh);
-        exec::materialize(target)?;
+        exec::materialize_unseen(target)?;
     }
     Ok(())
 }
@@ -252,7 +252,7 @@ fn overwritten(name: &'static str, target: &Tensor, value: Option<&Tensor>) -> R
     }
     let edges = SmallVec::from_iter([target.gradient_edge(), value.and_then(Tensor::gradient_edge)]);
     let meta = GradMeta::of(target);
-    let rule = Rule::Fn(Box::new(|v| {
+    let rule = Rule::Fn(Arc::new(|v| {
         let g = v.grad()?;
         let old = if v.needs(0) { Some(create::zeros(g.shape_dims().clone(), g.dtype(), g.device())?) } else { None };
         Ok(SmallVec::from_iter([old, v.needs(1).then(|| g.clone())]))

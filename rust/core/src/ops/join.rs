@@ -48,7 +48,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let sizes: Vec<usize> = parts.iter().map(|t| t.shape()[d]).collect();
     let refs: Vec<&Tensor> = parts.iter().collect();
     attach("CatBackward0", &refs, std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let mut start = 0;
             let mut grads = Grads::new();
             for (i, &n) in sizes.iter().enumerate() {

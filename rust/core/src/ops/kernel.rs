@@ -66,7 +66,7 @@ pub fn call(
     let results = record_all_on(Op::Kernel(kernel.clone()), inputs, outs, device)?;
     let owned = name.to_string();
     attach_rule("GpuKernelBackward0", &tensors.iter().collect::<Vec<_>>(), &results, || {
-        Rule::Fn(Box::new(move |_| {
+        Rule::Fn(Arc::new(move |_| {
             bail!(
                 Runtime,
                 "gpu.kernel '{owned}' has no derivative: call it in the forward of a corten.autograd.Function, whose \

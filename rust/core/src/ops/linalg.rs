@@ -83,7 +83,7 @@ pub fn qr(a: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     };
     let outs = [q, r];
     attach("LinalgQrBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1] }, || {
-        Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(qr_grad(v, mode)?)]))))
+        Rule::Fn(Arc::new(move |v| Ok(Grads::from_iter([Some(qr_grad(v, mode)?)]))))
     })?;
     let [q, r] = outs;
     Ok((q, r))
@@ -166,7 +166,7 @@ pub fn svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
         bail!(Internal, "svd: three outputs expected")
     };
     attach("LinalgSvdBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1, 2] }, || {
-        Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(svd_grad(v)?)]))))
+        Rule::Fn(Arc::new(move |v| Ok(Grads::from_iter([Some(svd_grad(v)?)]))))
     })?;
     Ok(outs)
 }
@@ -279,7 +279,7 @@ pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: b
     let out = record_one(Op::Linalg(Linalg::SolveTriangular { upper, left, unit }), inputs, spec)?;
     let saved = Keep { inputs: &[0], outputs: &[0] };
     attach("LinalgSolveTriangularBackward0", &[a, b], std::slice::from_ref(&out), saved, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (a, x) = (v.saved(0), v.saved(1));
             let gb = solve_triangular(&t(a)?, v.grad()?, !upper, left, unit)?;
             let ga = if v.needs(0) {

@@ -82,7 +82,7 @@ fn elementwise(
     })?;
     let all: SmallVec<[usize; 4]> = (0..inputs.len()).collect();
     attach(name, inputs, std::slice::from_ref(&out), Keep { inputs: &all, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| slopes(v, &reduction.spread(v.grad()?, n)?, number)))
+        Rule::Fn(Arc::new(move |v| slopes(v, &reduction.spread(v.grad()?, n)?, number)))
     })?;
     Ok(out)
 }
@@ -424,7 +424,7 @@ pub fn nll_loss(
     let kept: &[usize] = if weight.is_some() { &[1, 2] } else { &[1] };
     let keep = Keep { inputs: kept, outputs: &[] };
     attach_with(class_loss_name(x), &tensors, std::slice::from_ref(&out), keep, &[total], || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let Some((total, given)) = v.all_saved().split_last() else { bail!(Internal, "nll_loss: nothing saved") };
             let g = if reduction == Reduce::Mean { v.grad()?.div(total)? } else { v.grad()?.clone() };
             let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(&g).chain(given).collect();
@@ -442,7 +442,7 @@ fn nll_samples(call: Classes, tensors: &[&Tensor], dtype: DType) -> Result<[Tens
     let (shape, dtype) = (x.shape_dims().clone(), x.dtype());
     let kept: &[usize] = if call.weighted { &[1, 2] } else { &[1] };
     attach(class_loss_name(x), tensors, &outs[..1], Keep { inputs: kept, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(v.grad()?).chain(v.all_saved()).collect();
             Ok(Grads::from_iter([Some(nll_gradient(call, &tensors, &shape, dtype)?)]))
         }))
@@ -456,7 +456,7 @@ fn nll_gradient(call: Classes, tensors: &[&Tensor], shape: &Dims, dtype: DType) 
     let kept: &[usize] = if call.weighted { &[1, 2] } else { &[1] };
     let from = tensors[0].dtype();
     attach("NllLossBackwardBackward0", tensors, &outs, Keep { inputs: kept, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(v.grad()?).chain(v.all_saved()).collect();
             let [losses, _] = nll_samples(call, &tensors, from)?;
             Ok(Grads::from_iter([Some(losses)]))
@@ -500,7 +500,7 @@ pub fn cross_entropy_loss(
     let kept: &[usize] = if weight.is_some() { &[0, 1, 2] } else { &[0, 1] };
     let keep = Keep { inputs: kept, outputs: &[] };
     attach_with(class_loss_name(x), &tensors, std::slice::from_ref(&out), keep, &outs[1..], || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let [x, target, weight @ .., stats, total] = v.all_saved() else {
                 bail!(Internal, "cross_entropy_loss: nothing saved")
             };

@@ -57,7 +57,7 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (turn_left, turn_right) = (is_transposed(a), is_transposed(b));
     let name = if out.rank() == 2 { "MmBackward0" } else { "BmmBackward0" };
     attach(name, &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
             let ga = match v.needs(0) {

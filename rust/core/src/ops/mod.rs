@@ -54,7 +54,7 @@ pub fn copy_as(t: &Tensor, layout: Layout) -> Result<Tensor> {
     let out = OutSpec { dtype: t.dtype(), layout: Arc::new(layout) };
     let copy = record_one(Op::Ew(Ew::Copy), SmallVec::from_iter([t.input()]), out)?;
     attach("CloneBackward0", &[t], std::slice::from_ref(&copy), Keep::default(), || {
-        crate::grad::Rule::Fn(Box::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.clone())]))))
+        crate::grad::Rule::Fn(Arc::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.clone())]))))
     })?;
     Ok(copy)
 }

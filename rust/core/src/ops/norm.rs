@@ -116,7 +116,7 @@ fn run(
     let keep: &[usize] = if weight.is_some() { &[0, 1] } else { &[0] };
     let first_stat = keep.len();
     attach_with(name, &tensors, &outs[..1], Keep { inputs: keep, outputs: &[] }, &stats, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let saved = &v.all_saved()[first_stat..];
             if modes().grad { composed(&call, v, saved, &shapes) } else { kernel(&call, v, saved, &shapes) }
         }))

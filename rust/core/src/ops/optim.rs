@@ -2,16 +2,14 @@
 //! fuse with each other and with the backward pass before them.
 
 use super::elementwise::apply;
-use super::{inplace, item};
+use super::{create, inplace, item};
 use crate::device::Device;
-use crate::dtype::{Element, Scalar};
+use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::exec::record::settle;
-use crate::graph::{Buffer, Node, Value};
 use crate::op::Ew;
 use crate::tensor::Tensor;
-use crate::{dispatch, ensure};
-use std::sync::Arc;
+use crate::ensure;
 
 /// A parameter with what an Adam step reads and writes of it.
 pub struct AdamState {
@@ -114,13 +112,7 @@ fn advance(step: &Tensor) -> Result<f64> {
     ensure!(step.numel() == 1 && step.dtype().is_float(), Runtime, "an optimizer's step count must be one float");
     let count = Scalar::Float(item(step)?.to_f64() + 1.0);
     if step.device() == Device::Cpu && step.covers_storage() && !step.cell().is_pinned() && step.rank() == 0 {
-        let buffer = Buffer::new(step.dtype().size())?;
-        dispatch!(step.dtype(), T => {
-            // SAFETY: the buffer holds one element of the dtype, and memory is aligned to 64 bytes.
-            unsafe { *buffer.ptr().cast::<T>() = Element::from_scalar(count) }
-        });
-        let node = Node::data(Arc::new(buffer), step.dtype(), step.layout().clone());
-        step.cell().set(Value { node: Arc::new(node), out: 0 });
+        step.cell().set(create::number_now(count, step.dtype())?.cell().value());
         step.bump_version();
     } else {
         inplace::copy_(step, count.into())?;

@@ -13,6 +13,7 @@ use super::device::to_device;
 use super::elementwise::{Operand, apply, cast};
 use super::random::{Shared, default_generator};
 use super::{create, item, laid_out, reduce, scan, sort, view};
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::exec::draw::Draw;
 use crate::exec::record::record_on;
 use crate::exec::transfer::check_dtype;
-use crate::grad::with_grad_mode;
+use crate::grad::{self, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec, lock};
 use crate::op::{Ew, Op};
 use crate::shape::Layout;
@@ -45,11 +46,16 @@ impl Stream {
 
     pub fn from(generator: &Shared, layout: Arc<Layout>, device: Device) -> Stream {
         let (seed, offset) = lock(generator).reserve_philox();
+        capture::reserved((seed, offset), || {
+            let generator = generator.clone();
+            Arc::new(move || lock(&generator).reserve_philox())
+        });
         Stream { seed, offset, layout, device }
     }
 
     fn record(&self, op: Ew, dtype: DType, parameters: &[Input]) -> Result<Tensor> {
-        let mut inputs: Inputs = [self.seed, self.offset].map(number).into_iter().collect();
+        let (seed, offset) = grad::stream_now((self.seed, self.offset));
+        let mut inputs: Inputs = [seed, offset].map(number).into_iter().collect();
         inputs.extend(parameters.iter().cloned());
         record_on(Op::Ew(op), inputs, OutSpec { dtype, layout: self.layout.clone() }, self.device)
     }

@@ -7,6 +7,7 @@ use super::device::to_device;
 use super::elementwise::{Operand, apply, cast, output_layout, preserved};
 use super::philox::{self, Stream};
 use super::{create, inplace, item, reduce, view};
+use crate::capture;
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
@@ -98,7 +99,18 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, devic
         return philox::draw(generator, what, dtype, layout, device);
     }
     let buffer = draw::draw(generator, what, dtype, &layout)?;
-    Ok(create::from_buffer(buffer, dtype, layout))
+    let drawn = create::from_buffer(buffer, dtype, layout.clone());
+    // A draw with parameters has read them, which no capture allows.
+    if let Some(what) = what.without_tensors() {
+        capture::made(&drawn, || {
+            let generator = generator.clone();
+            Arc::new(move || {
+                let buffer = draw::draw(&generator, what, dtype, &layout)?;
+                Ok(create::from_buffer(buffer, dtype, layout.clone()))
+            })
+        });
+    }
+    Ok(drawn)
 }
 
 /// Overwrites `target` with random numbers, in the order of its addresses.
@@ -118,7 +130,7 @@ fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor 
     let device = out.device();
     let shapes: SmallVec<[(Dims, DType); 2]> = inputs.iter().map(|t| (t.shape_dims().clone(), t.dtype())).collect();
     attach_rule(name, inputs, std::slice::from_ref(&out), || {
-        Rule::Fn(Box::new(move |_| {
+        Rule::Fn(Arc::new(move |_| {
             shapes.iter().map(|(s, d)| create::zeros(s.clone(), *d, device).map(Some)).collect()
         }))
     });
@@ -348,7 +360,7 @@ pub fn dropout(x: &Tensor, p: f64, train: bool, kind: Dropout) -> Result<Tensor>
     let out = with_grad_mode(false, || noise.apply(x))?;
     let name = if kind.alpha { "AlphaDropoutBackward0" } else { "DropoutBackward0" };
     attach(name, &[x], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&noise.factor()?)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(v.grad()?.mul(&noise.factor()?)?))))
     })?;
     Ok(out)
 }
@@ -376,7 +388,7 @@ pub fn native_dropout(x: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor
     let mask = stream.mask(1.0 - p)?;
     let out = with_grad_mode(false, || x.mul(&mask)?.mul(scale))?;
     attach("NativeDropoutBackward0", &[x], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&stream.mask(1.0 - p)?)?.mul(scale)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(v.grad()?.mul(&stream.mask(1.0 - p)?)?.mul(scale)?))))
     })?;
     Ok((out, mask))
 }
@@ -407,7 +419,7 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool, generator: Opti
     };
     let out = with_grad_mode(false, || x.mul(&factor(x)?))?;
     attach("RreluWithNoiseBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(v.grad()?.mul(&factor(&v.saved(0).detach())?)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(v.grad()?.mul(&factor(&v.saved(0).detach())?)?))))
     })?;
     Ok(out)
 }

@@ -31,7 +31,7 @@ pub fn flip(t: &Tensor, dims: &[i64]) -> Result<Tensor> {
     let out = record_one(Op::Indexing(Indexing::Flip(mask)), SmallVec::from_iter([t.input()]), spec)?;
     let dims: SmallVec<[i64; 6]> = dims.iter().map(|&d| d as i64).collect();
     attach("FlipBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(flip(v.grad()?, &dims)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(flip(v.grad()?, &dims)?))))
     })?;
     Ok(out)
 }
@@ -64,7 +64,7 @@ pub fn roll(t: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
     let back: Vec<i64> = by_dim.iter().map(|&s| -(s as i64)).collect();
     attach("RollBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         let dims: Vec<i64> = (0..back.len() as i64).collect();
-        Rule::Fn(Box::new(move |v| Ok(one(roll(v.grad()?, &back, &dims)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(roll(v.grad()?, &back, &dims)?))))
     })?;
     Ok(out)
 }
@@ -190,7 +190,7 @@ pub fn triangle(upper: bool, t: &Tensor, diagonal: i64) -> Result<Tensor> {
     let out = record_one(Op::Indexing(Indexing::Triangle { upper }), inputs, spec)?;
     let backward = if upper { "TriuBackward0" } else { "TrilBackward0" };
     attach(backward, &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(triangle(upper, v.grad()?, diagonal)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(triangle(upper, v.grad()?, diagonal)?))))
     })?;
     Ok(out)
 }
@@ -269,7 +269,7 @@ fn write_window(t: &Tensor, source: &Tensor, choose: Choice) -> Result<Tensor> {
     })?;
     let (shape, from) = (source.shape_dims().clone(), source.dtype());
     attach("ScatterViewBackward0", &[t, source], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = super::contiguous(v.grad()?)?;
             let kept =
                 |g: &Tensor| write_window(g, &create::zeros(shape.clone(), g.dtype(), g.device())?, choose.clone());

@@ -81,7 +81,7 @@ pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>
     let shape = t.shape_dims().clone();
     let name = if dims.is_none() { "SumBackward0" } else { "SumBackward1" };
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread(v.grad()?, &o, &shape)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(spread(v.grad()?, &o, &shape)?))))
     })?;
     Ok(out)
 }
@@ -116,7 +116,7 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let shape = t.shape_dims().clone();
     let name = if dims.is_none() { "MeanBackward0" } else { "MeanBackward1" };
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let n = o.count(&shape) as f64;
             Ok(one(spread(&v.grad()?.div(n)?, &o, &shape)?))
         }))
@@ -132,7 +132,7 @@ pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     let shape = t.shape_dims().clone();
     let name = if dims.is_none() { "ProdBackward0" } else { "ProdBackward1" };
     attach(name, &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             // The product of the others by exclusive scans from both sides: exact with zeros, differentiable again. Half
             // types take it in float32, so that it rounds once.
             let x = v.saved(0);
@@ -163,7 +163,7 @@ pub fn extremum(max: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> R
     let shape = t.shape_dims().clone();
     let backward = if max { "AmaxBackward0" } else { "AminBackward0" };
     attach(backward, &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (x, best) = (v.saved(0), spread(v.saved(1), &o, &shape)?);
             let hit = x.eq(&best)?.to_dtype(x.dtype())?;
             let count = spread(&reduce_like(&hit, &o)?, &o, &shape)?;
@@ -212,7 +212,7 @@ pub fn extremum_with_index(max: bool, t: &Tensor, dim: i64, keepdim: bool) -> Re
     let backward = if max { "MaxBackward0" } else { "MinBackward0" };
     let keep = Keep { inputs: &[1], outputs: &[] };
     attach(backward, &[t, &indices], std::slice::from_ref(&values), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let g = view::reshape(v.grad()?, &o.keepdim)?;
             let index = view::reshape(v.saved(0), &o.keepdim)?;
             Ok(one(super::index::put_along(&g, &index, dim, &from)?))
@@ -242,7 +242,7 @@ pub fn var(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
     let out = record_reduce(Reduction::Var, t, &o, keepdim, t.dtype(), Some(correction))?;
     let shape = t.shape_dims().clone();
     attach("VarBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(var_grad(v.grad()?, v.saved(0), &o, &shape, correction)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(var_grad(v.grad()?, v.saved(0), &o, &shape, correction)?))))
     })?;
     Ok(out)
 }
@@ -261,7 +261,7 @@ pub fn std(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
     let shape = t.shape_dims().clone();
     let keep = Keep { inputs: &[0], outputs: &[0] };
     attach("StdBackward0", &[t], std::slice::from_ref(&out), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (x, deviation) = (v.saved(0), v.saved(1));
             let varies = deviation.eq_zero()?.logical_not()?;
             let g = v.grad()?.div(&deviation.mul(2.0)?)?.masked_zero(&varies)?;
@@ -288,7 +288,7 @@ pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<T
         std::slice::from_ref(&out),
         Keep { inputs: &[0], outputs: &[0] },
         || {
-            Rule::Fn(Box::new(move |v| {
+            Rule::Fn(Arc::new(move |v| {
                 if p == 0.0 {
                     // A count: no gradient at all.
                     return Ok(SmallVec::from_iter([None]));
@@ -326,7 +326,7 @@ pub fn logsumexp(t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tens
     let out = record_reduce(Reduction::LogSumExp, t, &o, keepdim, t.dtype(), None)?;
     let shape = t.shape_dims().clone();
     attach("LogsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let weight = v.saved(0).sub(&spread(v.saved(1), &o, &shape)?)?.exp()?;
             Ok(one(spread(v.grad()?, &o, &shape)?.mul(&weight)?))
         }))

@@ -45,7 +45,7 @@ pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Resu
     let from = t.dtype();
     let out = record_scan(Scan::Sum { reverse }, &converted(t, dtype)?, d, dtype)?;
     attach("CumsumBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(cumsum(&cast(v.grad()?, from)?, d as i64, None, !reverse)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(cumsum(&cast(v.grad()?, from)?, d as i64, None, !reverse)?))))
     })?;
     Ok(out)
 }
@@ -60,7 +60,7 @@ pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     }
     let out = record_scan(Scan::Prod { reverse: false }, &converted(t, dtype)?, d, dtype)?;
     attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let x = v.saved(0);
             Ok(one(cumprod_grad(&cast(v.grad()?, x.dtype())?, x, d)?))
         }))
@@ -120,7 +120,7 @@ pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let out = record_scan(Scan::LogSumExp { reverse: false }, t, d, t.dtype())?;
     attach("LogcumsumexpBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| Ok(one(running_weights(v.grad()?, v.saved(0), v.saved(1), d, true)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(running_weights(v.grad()?, v.saved(0), v.saved(1), d, true)?))))
     })?;
     Ok(out)
 }
@@ -139,7 +139,7 @@ fn running_weights(g: &Tensor, x: &Tensor, out: &Tensor, d: usize, reverse: bool
     })?;
     let keep = Keep { inputs: &[0, 1, 2], outputs: &[0] };
     attach("RunningWeightsBackward0", &[g, x, out], std::slice::from_ref(&value), keep, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (u, g, x, out, value) = (v.grad()?, v.saved(0), v.saved(1), v.saved(2), v.saved(3));
             let other = running_weights(u, x, out, d, !reverse)?;
             // The exponent's two ends: x sits at the result with `reverse`, at g without.
@@ -169,7 +169,7 @@ pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, T
     let shape = t.shape_dims().clone();
     let name = if max { "CummaxBackward0" } else { "CumminBackward0" };
     attach_with(name, &[t], std::slice::from_ref(&values), Keep::default(), &pair[1..], || {
-        Rule::Fn(Box::new(move |v| Ok(one(super::index::add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(super::index::add_along(v.grad()?, v.saved(0), d as i64, &shape)?))))
     })?;
     Ok((values, indices))
 }
@@ -208,7 +208,7 @@ pub fn product_of_others(x: &Tensor, o: &Over) -> Result<Tensor> {
 fn reverse_cumprod(t: &Tensor, d: usize) -> Result<Tensor> {
     let out = record_scan(Scan::Prod { reverse: true }, t, d, t.dtype())?;
     attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             // The mirror image of the forward case.
             let flip = |t: &Tensor| super::index::flip(t, &[d as i64]);
             Ok(one(flip(&cumprod_grad(&flip(v.grad()?)?, &flip(v.saved(0))?, d)?)?))

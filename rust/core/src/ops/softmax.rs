@@ -37,7 +37,7 @@ pub fn softmax(log: bool, t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<
     let out = record_one(Op::Fused(Fused::Softmax { log, dim: d as u8 }), SmallVec::from_iter([t.input()]), out)?;
     let backward = if log { "LogSoftmaxBackward0" } else { "SoftmaxBackward0" };
     attach(backward, &[t], std::slice::from_ref(&out), Keep { inputs: &[], outputs: &[0] }, || {
-        Rule::Fn(Box::new(move |v| Ok(Grads::from_iter([Some(gradient(log, v.grad()?, v.saved(0), d)?)]))))
+        Rule::Fn(Arc::new(move |v| Ok(Grads::from_iter([Some(gradient(log, v.grad()?, v.saved(0), d)?)]))))
     })?;
     Ok(out)
 }
@@ -49,7 +49,7 @@ pub fn gradient(log: bool, g: &Tensor, y: &Tensor, d: usize) -> Result<Tensor> {
     let dx = record_one(op, SmallVec::from_iter([g.input(), y.input()]), out)?;
     let name = if log { "LogSoftmaxBackwardDataBackward0" } else { "SoftmaxBackwardDataBackward0" };
     attach(name, &[g, y], std::slice::from_ref(&dx), Keep { inputs: &[0, 1], outputs: &[] }, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let (u, g, y) = (v.grad()?, v.saved(0), v.saved(1));
             if log {
                 let p = y.exp()?;

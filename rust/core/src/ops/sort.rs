@@ -44,7 +44,7 @@ fn attach_picked(
     let shape = t.shape_dims().clone();
     let saved = Keep { inputs: &[1], outputs: &[] };
     attach(name, &[t, indices], std::slice::from_ref(values), saved, || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             if shape.is_empty() {
                 return Ok(one(view::reshape(v.grad()?, &[])?));
             }
@@ -138,7 +138,7 @@ pub fn median(t: &Tensor, ignore_nan: bool) -> Result<Tensor> {
     let out = record_one(op, SmallVec::from_iter([t.input()]), spec)?;
     let name = if ignore_nan { "NanmedianBackward0" } else { "MedianBackward0" };
     attach(name, &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[0] }, || {
-        Rule::Fn(Box::new(|v| {
+        Rule::Fn(Arc::new(|v| {
             // All elements equal to the median share the gradient.
             let (x, m) = (v.saved(0).detach(), v.saved(1).detach());
             let hit = x.eq(&m)?.logical_or(&x.isnan()?.logical_and(&m.isnan()?)?)?.to_dtype(x.dtype())?;
@@ -285,7 +285,7 @@ fn find_unique(t: &Tensor, dim: Option<usize>, consecutive: bool) -> Result<(Ten
 /// Distinct elements take part in a gradient's graph, but have no rule.
 fn attach_refusal(node: &'static str, name: &'static str, t: &Tensor, values: &Tensor) -> Result<()> {
     attach(node, &[t], std::slice::from_ref(values), Keep::default(), || {
-        Rule::Fn(Box::new(move |_| bail!(NotImplemented, "the derivative for '{name}' is not implemented.")))
+        Rule::Fn(Arc::new(move |_| bail!(NotImplemented, "the derivative for '{name}' is not implemented.")))
     })
 }
 

@@ -28,7 +28,7 @@ pub fn make_view(
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
     let out = unrecorded_view(t, layout);
-    attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Box::new(rule)));
+    attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Arc::new(rule)));
     out
 }
 
@@ -70,7 +70,7 @@ pub fn scatter_through(g: &Tensor, shape: &Dims, f: Window) -> Result<Tensor> {
         write(&zeros, target, g)?
     };
     attach("ScatterThroughBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(window(v.grad()?, "WindowBackward0", f.clone())?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(window(v.grad()?, "WindowBackward0", f.clone())?))))
     })?;
     Ok(out)
 }
@@ -173,7 +173,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     let flat = Flat::new(base.layout(), target.layout())?;
     let edges = [base.gradient_edge(), value.and_then(|v| v.gradient_edge())].into_iter().collect();
     let meta = GradMeta::of(base);
-    let rule = Rule::Once(Box::new(move |v: &Vjp| {
+    let rule = Rule::Once(Arc::new(move |v: &Vjp| {
         let g = flat.of_base(v.grad()?)?;
         let kept = if v.needs(0) { Some(flat.to_base(&zero_window(&g, &flat.window)?)?) } else { None };
         let part = if v.needs(1) { Some(look_through(&g, flat.window.clone())?) } else { None };
@@ -193,7 +193,7 @@ fn zero_window(g: &Tensor, rel: &Layout) -> Result<Tensor> {
     let out = write(&dense, rel.clone(), &zeros)?;
     let rel = rel.clone();
     attach("ZeroWindowBackward0", &[g], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(zero_window(v.grad()?, &rel)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(zero_window(v.grad()?, &rel)?))))
     })?;
     Ok(out)
 }
@@ -346,7 +346,7 @@ pub fn split(name: &'static str, t: &Tensor, dim: usize, lengths: &[usize]) -> R
     });
     let pieces = siblings(pieces.collect());
     attach_rule(name, &[t], &pieces, || {
-        Rule::Fn(Box::new(move |v| Ok(one(super::join::cat(&all_gradients(v)?, dim as i64)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(super::join::cat(&all_gradients(v)?, dim as i64)?))))
     });
     Ok(pieces)
 }
@@ -357,7 +357,7 @@ pub fn unbind(t: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     let d = wrap_dim("unbind", dim, t.rank())?;
     let elements = siblings((0..t.shape()[d]).map(|i| unrecorded_view(t, selected(t.layout(), d, i))).collect());
     attach_rule("UnbindBackward0", &[t], &elements, || {
-        Rule::Fn(Box::new(move |v| Ok(one(super::join::stack(&all_gradients(v)?, d as i64)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(super::join::stack(&all_gradients(v)?, d as i64)?))))
     });
     Ok(elements)
 }
@@ -506,7 +506,7 @@ pub fn check_bounds(t: &Tensor, layout: &Layout) -> Result<()> {
 
 /// Bytes of the tensor's storage.
 pub fn storage_bytes(t: &Tensor) -> usize {
-    let value = t.cell().value();
+    let value = t.cell().peek();
     match value.node.buffer(value.out) {
         Some(b) => b.bytes(),
         None => {

@@ -34,7 +34,7 @@ fn linear(
     let out = super::laid_out(out, output_format(&kind, t, shape))?;
     let from = t.shape_dims().clone();
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| Ok(one(linear(partner(&kind), v.grad()?, &from, name, partner)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(linear(partner(&kind), v.grad()?, &from, name, partner)?))))
     })?;
     Ok(out)
 }
@@ -157,7 +157,7 @@ fn select_max(kind: Window, t: &Tensor, shape: &Dims, spatial: usize, name: &'st
     let indices = super::laid_out(pair[1].clone(), format)?;
     let from = t.shape_dims().clone();
     attach(name, &[t, &indices], std::slice::from_ref(&values), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
     })?;
     Ok((values, indices))
 }
@@ -178,7 +178,7 @@ fn spread_planes(
     let out = record_one(Op::Window(Box::new(kind)), inputs, spec(g.dtype(), shape))?;
     let under = under.clone();
     attach("MaxPoolBackwardBackward0", &[g, indices], std::slice::from_ref(&out), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(take_planes(v.grad()?, v.saved(0), spatial, &under)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(take_planes(v.grad()?, v.saved(0), spatial, &under)?))))
     })?;
     Ok(out)
 }
@@ -193,7 +193,7 @@ fn take_planes(t: &Tensor, indices: &Tensor, spatial: usize, under: &Option<Pool
     )?;
     let (from, under) = (t.shape_dims().clone(), under.clone());
     attach("TakePlanesBackward0", &[t, indices], std::slice::from_ref(&out), POSITIONS, || {
-        Rule::Fn(Box::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
+        Rule::Fn(Arc::new(move |v| Ok(one(spread_planes(v.grad()?, v.saved(0), &from, spatial, &under)?))))
     })?;
     Ok(out)
 }
@@ -305,7 +305,7 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
     let out = record_one(Op::WriteView, SmallVec::from_iter([Input::Tensor(edge), source.input()]), out_spec)?;
     let inner = source.shape_dims().clone();
     attach("ConstantPadNdBackward0", &[&source], std::slice::from_ref(&out), Keep::default(), || {
-        Rule::Fn(Box::new(move |v| {
+        Rule::Fn(Arc::new(move |v| {
             let mut g = v.grad()?.clone();
             for d in 0..inner.len() {
                 g = view::slice(&g, d, starts[d], inner[d], 1)?;

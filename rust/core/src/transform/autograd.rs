@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation: walks the gradient graph from the roots, latest step first, and records the backward
 //! pass through public operators, so that gradients can be differentiated again and fuse like everything else.
 
+use crate::capture;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::grad::{AutogradMeta, GradEdge, GradNode, Grads, Rule, Vjp, modes, next_hook_id, with_grad_mode};
@@ -8,7 +9,7 @@ use crate::ops;
 use crate::ops::elementwise::dense_like;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
-use crate::{bail, ensure, exec};
+use crate::{bail, ensure, exec, grad};
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
@@ -295,6 +296,9 @@ impl Engine<'_> {
             let h = crate::graph::lock(&node.hooks);
             (h.tensor.clone(), h.retain.clone(), h.pre.clone())
         };
+        if !tensor_hooks.is_empty() || !pre.is_empty() {
+            capture::refuse(|| "a hook runs on a gradient".into());
+        }
         for (output, _, hook) in tensor_hooks {
             if let Some(g) = &grads[output as usize]
                 && let Some(new) = hook(g)?
@@ -311,6 +315,9 @@ impl Engine<'_> {
             && let Some(meta) = leaf.meta.upgrade()
         {
             let hooks = meta.state().hooks.clone();
+            if !hooks.is_empty() {
+                capture::refuse(|| "a hook runs on a gradient".into());
+            }
             for (_, hook) in hooks {
                 if let Some(g) = &grads[0]
                     && let Some(new) = hook(g)?
@@ -343,6 +350,7 @@ impl Engine<'_> {
     }
 
     fn apply_rule(&self, node: &Arc<GradNode>, grads: &[Option<Tensor>]) -> Result<Grads> {
+        let _streams = node.streams.get().map(|s| grad::use_streams(s.clone()));
         let mut inputs = match &node.rule {
             Rule::Accumulate(leaf) => {
                 if !self.request.capture
@@ -350,6 +358,9 @@ impl Engine<'_> {
                 {
                     accumulate_into(&meta, g, &node.outputs[0].layout, self.request.create_graph)?;
                     let hooks = meta.state().post_accumulate.clone();
+                    if !hooks.is_empty() {
+                        capture::refuse(|| "a hook runs after a gradient was accumulated".into());
+                    }
                     if let Some(t) = leaf.tensor.upgrade() {
                         for (_, hook) in hooks {
                             hook(&t)?;
@@ -425,7 +436,7 @@ fn conform(from: (&str, usize), g: Tensor, layout: &Arc<Layout>, dtype: DType) -
 
 /// Adds `g` to a leaf's `.grad`. The first one is laid out like the leaf, or row-major where the leaf has gaps.
 fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, leaf: &Arc<Layout>, create_graph: bool) -> Result<()> {
-    let old = meta.state().grad.clone();
+    let old = meta.grad();
     let new = match old {
         // With a graph the sum is a new tensor; without one `.grad` is updated in place, so that aliases of it see the sum.
         Some(sum) if create_graph => sum.add(g)?,
@@ -438,20 +449,18 @@ fn accumulate_into(meta: &Arc<AutogradMeta>, g: &Tensor, leaf: &Arc<Layout>, cre
             if laid_out { fresh(&g)? } else { ops::copy_as(&g, dense_like(leaf))? }
         }
     };
-    let replaced = meta.state().grad.replace(new);
-    drop(replaced);
+    meta.set_grad(Some(new));
     Ok(())
 }
 
 /// Adds `g` to the `.grad` of a tensor that is no leaf; the sum is always a new tensor.
 fn keep_gradient(meta: &Arc<AutogradMeta>, g: &Tensor) -> Result<()> {
-    let old = meta.state().grad.clone();
+    let old = meta.grad();
     let new = match old {
         Some(sum) => sum.add(g)?,
         None => ops::copy_as(g, dense_like(g.layout()))?,
     };
-    let replaced = meta.state().grad.replace(new);
-    drop(replaced);
+    meta.set_grad(Some(new));
     Ok(())
 }
 

@@ -1,0 +1,253 @@
+//! The written form of a function: events in order, over numbered values.
+
+use super::history::{GradRef, History, MetaRef};
+use super::{Checker, Maker, Reserver};
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::graph::{Cell, OutSpec, Value};
+use crate::op::Op;
+use crate::shape::Layout;
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::fmt;
+use std::sync::Arc;
+
+/// A value as it is read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub slot: u32,
+    pub dtype: DType,
+    pub layout: Arc<Layout>,
+}
+
+/// An input of a recorded node.
+#[derive(Clone, Debug)]
+pub enum In {
+    Value(Read),
+    Number(u64, DType),
+}
+
+/// How a replay finds a storage.
+#[derive(Clone, Debug)]
+pub enum CellRef {
+    /// That of an argument.
+    Arg(u32),
+    /// That of a `.grad`, as it is when the replay begins.
+    Grad(MetaRef),
+    /// One that the replay makes.
+    Own(u32),
+    Cell(Arc<Cell>),
+}
+
+/// A tensor that the function leaves behind.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub cell: CellRef,
+    pub layout: Arc<Layout>,
+    pub dtype: DType,
+    /// The very tensor, where it came from outside.
+    pub known: Option<Tensor>,
+    /// The argument that it is.
+    pub arg: Option<u32>,
+    pub base: Option<Box<Wanted>>,
+    pub requires_grad: bool,
+    pub history: Option<GradRef>,
+}
+
+/// What must be so when a replay begins: a `.grad` that the function looks at, or finds none.
+#[derive(Debug)]
+pub struct Start {
+    pub meta: MetaRef,
+    pub grad: Option<(DType, Arc<Layout>)>,
+}
+
+pub struct Made(pub Maker);
+pub struct Check(pub Checker);
+pub struct Reserve(pub Reserver);
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Made")
+    }
+}
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
+}
+impl fmt::Debug for Reserve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reserve")
+    }
+}
+
+#[derive(Debug)]
+pub enum Event {
+    /// An operator is recorded; its outputs are the slots from `first` on.
+    Node {
+        op: Op,
+        inputs: SmallVec<[In; 3]>,
+        outs: SmallVec<[OutSpec; 1]>,
+        device: Device,
+        first: u32,
+        /// The stretch of a generator that the first two numbers name.
+        stream: Option<u32>,
+    },
+    Constant(Value, u32),
+    Made(Made, u32),
+    /// The next stretch of a generator.
+    Stream(Reserve),
+    Check(Check, Read),
+    /// A storage's value becomes a slot's. `same` is a slot that held this very value. Where the function writes the storage
+    /// as well, what it held must be laid out as `spec`.
+    Load {
+        cell: CellRef,
+        slot: u32,
+        same: Option<u32>,
+        spec: OutSpec,
+        written: bool,
+    },
+    /// The next own cell begins with this value.
+    Cell(u32),
+    Write {
+        cell: CellRef,
+        slot: u32,
+    },
+    Grad(MetaRef, Option<Wanted>),
+    /// A part of the function that runs each time.
+    Host(u32),
+}
+
+/// A captured function.
+#[derive(Debug)]
+pub struct Trace {
+    pub events: Vec<Event>,
+    /// After each event, the slots that nobody needs any more.
+    pub done: Vec<SmallVec<[u32; 2]>>,
+    pub slots: u32,
+    pub hosts: u32,
+    /// Seed and offset of the stretches that the capture saw reserved.
+    pub streams: Vec<(u64, u64)>,
+    pub args: Vec<ArgSpec>,
+    pub starts: Vec<Start>,
+    pub history: History,
+    pub outputs: Vec<Wanted>,
+}
+
+/// What an argument must be like.
+#[derive(Debug)]
+pub struct ArgSpec {
+    pub dtype: DType,
+    pub device: Device,
+    pub layout: Arc<Layout>,
+    pub requires_grad: bool,
+    pub is_leaf: bool,
+    /// The first argument that is the same tensor, or shares its storage.
+    pub tensor: u32,
+    pub storage: u32,
+    pub written: bool,
+}
+
+impl ArgSpec {
+    fn of(i: usize, args: &[Tensor]) -> ArgSpec {
+        let t = &args[i];
+        let first = |same: &dyn Fn(&Tensor) -> bool| args.iter().position(same).unwrap_or(i) as u32;
+        ArgSpec {
+            dtype: t.dtype(),
+            device: t.device(),
+            layout: t.layout().clone(),
+            requires_grad: t.requires_grad(),
+            is_leaf: t.is_leaf(),
+            tensor: first(&|o| o.ptr_eq(t)),
+            storage: first(&|o| Arc::ptr_eq(o.cell(), t.cell())),
+            written: false,
+        }
+    }
+
+    /// Whether the arguments' `i`-th will do. Windows on a storage may lie elsewhere in it.
+    pub fn admits(&self, i: usize, args: &[Tensor]) -> bool {
+        let t = &args[i];
+        let (a, b) = (&self.layout, t.layout());
+        let shared = self.storage as usize != i || args.iter().skip(i + 1).any(|o| Arc::ptr_eq(o.cell(), t.cell()));
+        self.dtype == t.dtype()
+            && self.device == t.device()
+            && a.shape == b.shape
+            && a.strides == b.strides
+            && (a.offset == b.offset || !(self.written || shared))
+            && self.requires_grad == t.requires_grad()
+            && self.is_leaf == t.is_leaf()
+            && args.iter().position(|o| o.ptr_eq(t)) == Some(self.tensor as usize)
+            && args.iter().position(|o| Arc::ptr_eq(o.cell(), t.cell())) == Some(self.storage as usize)
+    }
+}
+
+impl Trace {
+    pub(super) fn new(args: &[Tensor]) -> Trace {
+        Trace {
+            events: Vec::new(),
+            done: Vec::new(),
+            slots: 0,
+            hosts: 0,
+            streams: Vec::new(),
+            args: (0..args.len()).map(|i| ArgSpec::of(i, args)).collect(),
+            starts: Vec::new(),
+            history: History::default(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// The function writes this storage.
+    pub(super) fn note_written(&mut self, cell: &CellRef) {
+        if let CellRef::Arg(i) = cell {
+            self.args[*i as usize].written = true;
+        }
+        for event in &mut self.events {
+            if let Event::Load { cell: c, written, .. } = event {
+                *written |= match (&*c, cell) {
+                    (CellRef::Arg(a), CellRef::Arg(b)) => a == b,
+                    (CellRef::Cell(a), CellRef::Cell(b)) => Arc::ptr_eq(a, b),
+                    (CellRef::Grad(a), CellRef::Grad(b)) => a.is(b),
+                    _ => false,
+                };
+            }
+        }
+    }
+
+    /// Finds the last event that needs each slot.
+    pub(super) fn settle_lifetimes(&mut self) {
+        let mut last = vec![usize::MAX; self.slots as usize];
+        for (at, event) in self.events.iter().enumerate() {
+            event.slots(|s| last[s as usize] = at);
+        }
+        self.done = vec![SmallVec::new(); self.events.len()];
+        for (slot, at) in last.into_iter().enumerate() {
+            if at != usize::MAX {
+                self.done[at].push(slot as u32);
+            }
+        }
+    }
+}
+
+impl Event {
+    /// The slots that the event reads or fills.
+    fn slots(&self, mut f: impl FnMut(u32)) {
+        match self {
+            Event::Node { inputs, outs, first, .. } => {
+                for i in inputs {
+                    if let In::Value(r) = i {
+                        f(r.slot);
+                    }
+                }
+                (0..outs.len() as u32).for_each(|k| f(first + k));
+            }
+            Event::Constant(_, s) | Event::Made(_, s) | Event::Cell(s) => f(*s),
+            Event::Check(_, r) => f(r.slot),
+            Event::Load { slot, same, .. } => {
+                f(*slot);
+                same.iter().for_each(|s| f(*s));
+            }
+            Event::Write { slot, .. } => f(*slot),
+            Event::Grad(..) | Event::Host(_) | Event::Stream(_) => {}
+        }
+    }
+}
