@@ -79,7 +79,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
     ("module", "name", "hint"),
     [
         (corten, "mps", "device 'gpu'"),
-        (corten, "compile", "fused while they run"),
+        (corten, "jit", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),
         (corten, "backends", "corten.set_num_threads"),

@@ -5,11 +5,11 @@ use super::elementwise::apply;
 use super::{create, inplace, item};
 use crate::device::Device;
 use crate::dtype::Scalar;
+use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::settle;
 use crate::op::Ew;
 use crate::tensor::Tensor;
-use crate::ensure;
 
 /// A parameter with what an Adam step reads and writes of it.
 pub struct AdamState {

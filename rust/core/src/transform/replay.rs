@@ -1,6 +1,7 @@
 //! Doing again what a captured function did, with other arguments and the values that storages hold now.
 
 use crate::capture::{ArgSpec, CellRef, Event, In, MetaRef, Read, Start, Surroundings, Trace, Wanted, cell_of, moved};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::exec::record::record_again;
 use crate::grad::{AutogradMeta, GradNode, Streams};
@@ -137,25 +138,7 @@ impl Replay<'_> {
 
     fn step(&mut self, event: &Event, host: &mut dyn FnMut(u32) -> Result<()>) -> Result<()> {
         match event {
-            Event::Node { op, inputs, outs, device, first, stream } => {
-                let mut given = Inputs::new();
-                for input in inputs {
-                    given.push(match input {
-                        In::Value(r) => Input::Tensor(self.edge(r)?),
-                        In::Number(bits, dtype) => Input::Scalar(*bits, *dtype),
-                    });
-                }
-                if let Some(k) = stream {
-                    let [_, (seed, offset)] = self.streams[*k as usize];
-                    for (input, bits) in given.iter_mut().zip([seed, offset]) {
-                        *input = Input::Scalar(bits, crate::dtype::DType::I64);
-                    }
-                }
-                let node = record_again(op.clone(), given, outs.clone(), *device)?;
-                for out in 0..outs.len() {
-                    self.put(first + out as u32, Value { node: node.clone(), out: out as u8 });
-                }
-            }
+            Event::Node { .. } => self.node(event)?,
             Event::Constant(value, slot) => self.put(*slot, value.clone()),
             Event::Made(make, slot) => {
                 let value = (make.0)()?.cell().peek();
@@ -195,6 +178,28 @@ impl Replay<'_> {
             }
             Event::Grad(meta, wanted) => self.set_grad(&meta.of(self.args), wanted.as_ref())?,
             Event::Host(number) => host(*number)?,
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: &Event) -> Result<()> {
+        let Event::Node { op, inputs, outs, device, first, stream } = event else { return Ok(()) };
+        let mut given = Inputs::new();
+        for input in inputs {
+            given.push(match input {
+                In::Value(r) => Input::Tensor(self.edge(r)?),
+                In::Number(bits, dtype) => Input::Scalar(*bits, *dtype),
+            });
+        }
+        if let Some(k) = stream {
+            let [_, (seed, offset)] = self.streams[*k as usize];
+            for (input, bits) in given.iter_mut().zip([seed, offset]) {
+                *input = Input::Scalar(bits, DType::I64);
+            }
+        }
+        let node = record_again(op.clone(), given, outs.clone(), *device)?;
+        for out in 0..outs.len() {
+            self.put(first + out as u32, Value { node: node.clone(), out: out as u8 });
         }
         Ok(())
     }
