@@ -107,16 +107,15 @@ def option():
     """Sets an option of the engine for the rest of the test: `option("fusion", False)`."""
     import corten
 
-    defaults = {"fusion": True, "flush_every": 0}
-    changed: set[str] = set()
+    before: dict[str, object] = {}
 
     def change(name: str, value: object) -> None:
-        changed.add(name)
+        before.setdefault(name, corten._core.get_option(name))
         corten._core.set_option(name, value)
 
     yield change
-    for name in changed:
-        corten._core.set_option(name, defaults[name])
+    for name, value in before.items():
+        corten._core.set_option(name, value)
 
 
 def allowed_skips() -> list[str]:

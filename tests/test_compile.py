@@ -21,8 +21,8 @@ Pair = namedtuple("Pair", ["first", "second"])
 
 def batches(count, rows=6):
     generator = corten.Generator().manual_seed(3)
-    x = corten.randn(count * rows, 8, generator=generator)
-    y = corten.randint(0, 4, (count * rows,), generator=generator)
+    x = corten.randn(count * rows, 8, generator=generator, device="cpu").to(corten.get_default_device())
+    y = corten.randint(0, 4, (count * rows,), generator=generator, device="cpu").to(x.device)
     return [(x[i * rows : (i + 1) * rows], y[i * rows : (i + 1) * rows]) for i in range(count)]
 
 
@@ -63,7 +63,7 @@ def train(optimizer, compiled, steps=12, schedule=False, inside=False):
         losses.append(run(x, y).item())
         if schedule and not inside:
             scheduler.step()
-    values = [t.detach().numpy().copy() for t in model.state_dict().values()]
+    values = [t.detach().cpu().numpy().copy() for t in model.state_dict().values()]
     return losses, values, run, len(calls), corten.get_rng_state()
 
 
@@ -73,7 +73,7 @@ def test_a_training_step_is_recorded_once_and_gives_the_same_bits(optimizer):
     losses2, values2, step, calls2, rng2 = train(optimizer, compiled=True)
     assert losses == losses2
     assert all(np.array_equal(a, b) for a, b in zip(values, values2, strict=True))
-    assert corten.equal(rng, rng2)
+    assert rng.tolist() == rng2.tolist()
     assert (calls, calls2) == (12, 1)
     assert (statistics(step).recordings, statistics(step).replays) == (1, 11)
 
@@ -140,7 +140,8 @@ def test_arguments_that_are_one_tensor_are_told_from_two():
     assert f.runs == 2
 
 
-def test_memory_shared_with_numpy_is_read_and_written_at_once():
+def test_memory_shared_with_numpy_is_read_and_written_at_once(option):
+    option("cpu_kernels", True)
     f = Counter(lambda x: x.add_(1) * 2)
     array = np.zeros(3, np.float32)
     x = corten.from_numpy(array)
@@ -148,9 +149,9 @@ def test_memory_shared_with_numpy_is_read_and_written_at_once():
         y = f(x)
         assert array.tolist() == [i + 1.0] * 3
         array[0] = 50
-        assert y[0].item() == 2 * (i + 1) or i
+        assert y.tolist() == [2 * i + 2.0] * 3
         array[0] = i + 1
-    assert f.runs <= 2
+    assert f.runs == 1
 
 
 def test_state_is_updated_in_place():
@@ -282,7 +283,7 @@ def test_random_numbers_go_on_as_without_compiling():
     f = Counter(function)
     (expected, state), (found, state2) = draws(function), draws(f)
     assert expected == found
-    assert corten.equal(state, state2)
+    assert state.tolist() == state2.tolist()
     assert f.runs == 1
 
 
@@ -310,7 +311,7 @@ def test_indices_are_checked_at_every_call():
     for index in ([0, 3], [1, 2]):
         assert corten.equal(f(corten.tensor(index)), table[index])
     with pytest.raises(IndexError):
-        f(corten.tensor([1, 4]))
+        f(corten.tensor([1, 4])).tolist()
     assert corten.equal(f(corten.tensor([3, 3])), table[[3, 3]])
     assert f.runs == 1
 
@@ -440,7 +441,7 @@ def test_threads_may_share_a_compiled_function():
     errors = []
 
     def work(seed):
-        x = corten.randn(8, 64, generator=corten.Generator().manual_seed(seed))
+        x = corten.full((8, 64), seed / 7)
         expected = (x @ w).relu().sum(0).tolist()
         for _ in range(50):
             if f(x).tolist() != expected:

@@ -67,6 +67,8 @@ struct Capture {
     names: HashMap<*const Cell, CellRef>,
     /// The value that each cell from outside was last seen with.
     seen: HashMap<*const Cell, Key>,
+    /// The slots of values that are made anew each time.
+    drawn: HashSet<u32>,
     dirty: Vec<Arc<Cell>>,
     /// Own cells that became visible outside, in the order of their numbers.
     exposed: Vec<Arc<Cell>>,
@@ -95,6 +97,7 @@ pub fn begin(args: Vec<Tensor>) {
         known: HashMap::new(),
         names,
         seen: HashMap::new(),
+        drawn: HashSet::new(),
         dirty: Vec::new(),
         exposed: Vec::new(),
         assigned: Vec::new(),
@@ -158,6 +161,20 @@ pub fn refuse(reason: impl FnOnce() -> String) {
     }
 }
 
+/// A tensor's memory is read. That of a constant may be: it says the same at every call.
+#[inline]
+pub fn looked_at(t: &Tensor) {
+    if current() != 0 {
+        let value = t.cell().peek();
+        with(|c| {
+            let own = !c.is_outside(t.cell()) && matches!(value.node.op, Op::Data);
+            if !own || c.is_drawn(&value) {
+                c.refuse("it reads the value of a tensor or moves it to another device");
+            }
+        });
+    }
+}
+
 /// A cell's value is looked at.
 #[inline]
 pub fn read(cell: &Arc<Cell>, value: &Value) {
@@ -189,6 +206,7 @@ pub fn made(t: &Tensor, maker: impl FnOnce() -> Maker) {
         let value = t.cell().peek();
         with(|c| {
             let slot = c.define(&value);
+            c.drawn.insert(slot);
             c.trace.events.push(Event::Made(Made(maker()), slot));
         });
     }
@@ -265,6 +283,11 @@ pub fn count_cell(id: u32, more: bool) {
 impl Capture {
     fn refuse(&mut self, reason: impl Into<String>) {
         self.refused.get_or_insert(reason.into());
+    }
+
+    fn is_drawn(&mut self, value: &Value) -> bool {
+        let slot = self.slot_of(value);
+        self.drawn.contains(&slot)
     }
 
     fn is_outside(&self, cell: &Arc<Cell>) -> bool {
