@@ -1,0 +1,210 @@
+"""The networks among the cases of `compare.py`, in training and inference, and what a process costs to begin with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import networks
+from cpu_cases import Case, normal
+from shared_cases import convolutional, deep, two_layers, update
+
+CLASSES = 10
+
+
+def cases(scale: str = "full") -> list[Case]:
+    tiny = scale == "tiny"
+    return [case for part in (training, inference, process) for case in part(tiny)]
+
+
+def images(m: ModuleType, *shape: int):
+    """Images, and a class of each."""
+    return normal(m, *shape), m.arange(shape[0]) % CLASSES
+
+
+def masks(m: ModuleType, *shape: int):
+    """Images, and a class of each of their pixels."""
+    x = normal(m, *shape)
+    return x, (x.mean(1) > 0).long()
+
+
+def text(m: ModuleType, count: int, length: int, vocabulary: int):
+    """Rows of tokens, and what follows each token."""
+    tokens = m.randint(0, vocabulary, (count, length + 1))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+
+def cross_entropy(m: ModuleType, scores, wanted):
+    """Of scores whose classes are the second dimension, or the last where each token has scores."""
+    if wanted.dim() == scores.dim() - 1 == 2:
+        scores, wanted = scores.flatten(0, 1), wanted.flatten()
+    return m.nn.functional.cross_entropy(scores, wanted)
+
+
+def trained(network, optimizer: str, data, shape: tuple[int, ...], settings: dict[str, float], compiled: bool):
+    """Builds a step of training; it ends when its loss is read. NotImplementedError where there is no `compile`."""
+
+    def build(m):
+        inputs, wanted = data(m, *shape)
+        model = network(m)
+        updates = getattr(m.optim, optimizer)(model.parameters(), **settings)
+        step = update(model, updates, partial(cross_entropy, m))
+        if compiled:
+            if not hasattr(m, "compile"):
+                raise NotImplementedError(f"{m.__name__} has no compile")
+            step = m.compile(step)
+        return lambda: step(inputs, wanted).item()
+
+    return build
+
+
+def steps(name: str, network, optimizer: str, data, shape: tuple[int, ...], **settings: float) -> Iterator[Case]:
+    """A step of training as it is, and through `compile`."""
+    for compiled in (False, True):
+        build = trained(network, optimizer, data, shape, {"lr": 1e-3} | settings, compiled)
+        yield Case("training step", f"{name}{', compiled' if compiled else ''}", build, compiled=compiled)
+
+
+def training(tiny: bool) -> Iterator[Case]:
+    def of(large: int, small: int) -> int:
+        return small if tiny else large
+
+    yield from steps("784-128-10, batch 32, Adam", partial(two_layers, hidden=128), "Adam", images, (32, 784))
+    width, count = of(64, 8), of(64, 2)
+    network = partial(deep, depth=12, width=width)
+    name = "12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW"
+    yield from steps(name, network, "AdamW", images, (16, width))
+    yield from steps("CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28))
+
+    counts, pixels = (1, 1) if tiny else (2, 2, 2, 2), of(32, 16)
+    network = partial(networks.resnet, counts=counts, width=width, bottleneck=False, small=True, classes=CLASSES)
+    name = "ResNet-18 on 32 x 32, batch 16, SGD with momentum"
+    yield from steps(name, network, "SGD", images, (of(16, 4), 3, pixels, pixels), lr=0.01, momentum=0.9)
+
+    length, vocabulary = of(128, 16), of(8192, 50)
+    sizes = {"layers": of(4, 2), "width": of(256, 16), "heads": of(4, 2), "vocabulary": vocabulary, "length": length}
+    name = "GPT of 4 layers of 256, 8192 tokens, length 128, batch 8, AdamW"
+    yield from steps(name, partial(networks.gpt, **sizes), "AdamW", text, (of(8, 2), length, vocabulary))
+
+    characters = of(128, 20)
+    network = partial(networks.lstm, layers=2, width=of(256, 16), vocabulary=characters)
+    name = "LSTM of 2 layers of 256, length 64, batch 32, Adam"
+    yield from steps(name, network, "Adam", text, (of(32, 4), of(64, 8), characters))
+
+    pixels = of(96, 16)
+    network = partial(networks.unet, width=of(32, 4), depth=of(3, 2), classes=2)
+    yield from steps("U-Net on 96 x 96, batch 4, Adam", network, "Adam", masks, (of(4, 2), 3, pixels, pixels))
+
+
+def inferred(network, inputs):
+    """Builds `network(m)`, ready to infer, and calls it on `inputs(m)`."""
+
+    def build(m):
+        model, x = network(m).eval(), inputs(m)
+
+        def call():
+            with m.no_grad():
+                return model(x)
+
+        return call
+
+    return build
+
+
+def after_prompt(network, prompt: int, vocabulary: int):
+    """Builds a model and a function that returns the token after a prompt and the keys and values of the prompt."""
+
+    def build(m):
+        model, tokens = network(m).eval(), m.randint(0, vocabulary, (1, prompt))
+
+        def call():
+            caches: list[list] = [[] for _ in model.blocks]
+            with m.no_grad():
+                return model.next_token(tokens, caches), caches
+
+        return model, call
+
+    return build
+
+
+def prefill(network, prompt: int, vocabulary: int):
+    return lambda m: after_prompt(network, prompt, vocabulary)(m)[1]
+
+
+def generated(network, prompt: int, vocabulary: int, count: int):
+    """`count` tokens after a prompt, whose keys and values are there, each from the one before."""
+
+    def build(m):
+        model, start = after_prompt(network, prompt, vocabulary)(m)
+        first, kept = start()
+
+        def call():
+            caches, token, tokens = [list(cache) for cache in kept], first, []
+            with m.no_grad():
+                for k in range(count):
+                    token = model.next_token(token, caches, prompt + k)
+                    tokens.append(token.item())
+            return tokens
+
+        return call
+
+    return build
+
+
+def inference(tiny: bool) -> Iterator[Case]:
+    def of(large: int, small: int) -> int:
+        return small if tiny else large
+
+    layers, width, heads, vocabulary, length = (2, 16, 2, 50, 32) if tiny else (12, 768, 12, 50257, 1024)
+    sizes = {"layers": layers, "width": width, "heads": heads}
+    gpt = partial(networks.gpt, **sizes, vocabulary=vocabulary, length=length)
+    prompt, tokens = of(64, 8), of(8, 2)
+    yield Case("inference", "GPT-2 small, prompt of 64 tokens", prefill(gpt, prompt, vocabulary))
+    # A token reads every weight but the table of positions, which it reads a row of.
+    weights = layers * (12 * width + 13) * width + 2 * width + vocabulary * width
+    name = "GPT-2 small, a token after 64 with the cache"
+    yield Case("inference", name, generated(gpt, prompt, vocabulary, tokens), reads=4 * weights, operators=tokens)
+
+    counts, side = (1, 1) if tiny else (3, 4, 6, 3), of(224, 32)
+    resnet = partial(
+        networks.resnet, counts=counts, width=of(64, 8), bottleneck=True, small=False, classes=of(1000, CLASSES)
+    )
+    for batch in (1, 16):
+        shape = (of(batch, min(batch, 2)), 3, side, side)
+        yield Case("inference", f"ResNet-50, batch {batch}", inferred(resnet, partial(drawn, shape=shape)))
+
+    words = of(30522, 50)
+    bert = partial(networks.bert, **sizes, vocabulary=words, length=of(512, 32))
+    yield Case("inference", "BERT base, length 128", inferred(bert, lambda m: m.randint(0, words, (1, of(128, 16)))))
+
+
+def drawn(m: ModuleType, shape: tuple[int, ...]):
+    return normal(m, *shape)
+
+
+FIRST_RESULT = "import {0} as m; x = m.ones(8, 8); print(x @ x)"
+
+
+def process(_tiny: bool) -> Iterator[Case]:
+    """A fresh process of Python, with the start of the interpreter, and what lies on the disk."""
+
+    def program(code: str):
+        def build(m):
+            command = [sys.executable, "-c", code.format(m.__name__)]
+            return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        return build
+
+    yield Case("process", "import", program("import {0}"))
+    yield Case("process", "import, product of 8 x 8, print", program(FIRST_RESULT))
+    yield Case("process", "installed size", lambda m: partial(installed_bytes, m), unit="bytes")
+
+
+def installed_bytes(m: ModuleType) -> int:
+    """Of the files in the package's folder, without what Python compiles."""
+    folder = Path(m.__file__ or "").parent
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
