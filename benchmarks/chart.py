@@ -23,7 +23,7 @@ def draw(found: Comparison, listed: Sequence[Case], path: Path) -> None:
     """Beside each other the bars of every side that ours is compared with."""
     # The same numbers make the same file.
     with matplotlib.rc_context({"svg.hashsalt": "corten", "font.size": 7}):
-        figure_of(found, listed).savefig(path, metadata={"Date": None})
+        figure_of(found, listed).savefig(path, format="svg", metadata={"Date": None})
 
 
 def figure_of(found: Comparison, listed: Sequence[Case]) -> Figure:

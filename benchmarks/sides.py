@@ -27,6 +27,8 @@ def load(side: str, threads: int) -> ModuleType:
     if side in other_packages.PACKAGES and hasattr(os, "sched_setaffinity"):
         # These start a thread for each processor that the process may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    # PyTorch's profiler otherwise tells of its start and end on the terminal.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     name = side.removesuffix(".compile")
     try:
         module = importlib.import_module(name)

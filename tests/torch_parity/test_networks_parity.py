@@ -1,0 +1,70 @@
+"""The networks of the benchmarks: with PyTorch's weights they give its results and gradients, in tiny sizes."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import corten
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MODULES = (torch, corten)
+
+IMAGES = (2, 3, 32, 32)
+TOKENS = (2, 16)
+NETWORKS = {
+    "resnet": (dict(counts=(2, 2), width=8, bottleneck=False, small=True, classes=10), IMAGES),
+    "resnet of bottlenecks": (dict(counts=(1, 2), width=8, bottleneck=True, small=False, classes=10), IMAGES),
+    "gpt": (dict(layers=2, width=16, heads=2, vocabulary=50, length=32), TOKENS),
+    "bert": (dict(layers=2, width=16, heads=2, vocabulary=50, length=32), TOKENS),
+    "lstm": (dict(layers=2, width=16, vocabulary=50), TOKENS),
+    "unet": (dict(width=4, depth=2, classes=2), IMAGES),
+}
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("networks")
+
+
+def pair(make):
+    """A network of both, with PyTorch's weights."""
+    torch.manual_seed(0)
+    theirs, ours = make(torch), make(corten)
+    ours.load_state_dict({name: corten.from_numpy(value.numpy()) for name, value in theirs.state_dict().items()})
+    return theirs, ours
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_agree(name, networks):
+    sizes, shape = NETWORKS[name]
+    numbers = np.random.default_rng(0)
+    inputs = numbers.standard_normal(shape, np.float32) if shape == IMAGES else numbers.integers(0, 50, shape)
+    found = []
+    for m, network in zip(MODULES, pair(lambda m: getattr(networks, name.split()[0])(m, **sizes))):
+        results = network(m.from_numpy(inputs))
+        results = results if isinstance(results, tuple) else (results,)
+        sum((y * y).mean() for y in results).backward()
+        found.append([y.detach().numpy() for y in results] + [p.grad.numpy() for p in network.parameters()])
+    theirs, ours = found
+    assert len(theirs) == len(ours)
+    for a, b in zip(theirs, ours):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-5 * np.abs(a).max())
+
+
+def test_tokens_after_a_cache_are_those_of_the_whole_text(networks):
+    sizes, _ = NETWORKS["gpt"]
+    for m, network in zip(MODULES, pair(lambda m: networks.gpt(m, **sizes))):
+        tokens = m.arange(12).reshape(1, 12) % 50
+        caches = [[] for _ in network.blocks]
+        with m.no_grad():
+            token = network.next_token(tokens, caches)
+            for position in range(12, 16):
+                assert token.item() == network(tokens)[0, -1].argmax().item()
+                tokens = m.cat([tokens, token], 1)
+                token = network.next_token(token, caches, position)
+        assert caches[0][0].shape[2] == 16
