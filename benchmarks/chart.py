@@ -21,8 +21,8 @@ HEIGHT = 0.17  # inches of a bar
 
 def draw(found: Comparison, listed: Sequence[Case], path: Path) -> None:
     """Beside each other the bars of every side that ours is compared with."""
-    # The same numbers make the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "corten", "font.size": 7}):
+    # The same numbers make the same file, in which text is text.
+    with matplotlib.rc_context({"svg.hashsalt": "corten", "svg.fonttype": "none", "font.size": 7}):
         figure_of(found, listed).savefig(path, format="svg", metadata={"Date": None})
 
 
@@ -33,7 +33,7 @@ def figure_of(found: Comparison, listed: Sequence[Case]) -> Figure:
     if not bars:
         raise SystemExit("there is nothing to draw")
     most = max(map(len, bars.values()))
-    figure = Figure(figsize=(4 + 4 * len(bars), 1 + HEIGHT * most), layout="constrained")
+    figure = Figure(figsize=(4 * (1 + len(bars)), 1 + HEIGHT * most), layout="constrained")
     axes = figure.subplots(1, len(bars), squeeze=False)[0]
     groups = list(dict.fromkeys(case.group for case in listed))
     for ax, (side, ratios) in zip(axes, bars.items()):
@@ -42,8 +42,9 @@ def figure_of(found: Comparison, listed: Sequence[Case]) -> Figure:
         ax.set_yticks(range(len(ratios)), [f"{case.group}: {case.name}" for case in ratios])
         ax.set_ylim(len(ratios) - 0.4, -0.6)
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.axvline(1, color="black", linewidth=0.8)
         ax.grid(axis="x", which="both", linewidth=0.3)
         ax.set_axisbelow(True)
-        ax.set_xlabel(f"{title(side)}'s time / {title(ours)}'s: {title(ours)} is faster to the right of 1")
+        ax.set_xlabel(f"{title(side)}'s time / {title(ours)}'s")
     return figure
