@@ -180,6 +180,8 @@ def main() -> None:
         importlib.import_module("chart")
     if options.files:
         found = load(options.files.split(","))
+        options.scale = found.scale
+        listed = chosen(options)
     else:
         refuse_debug_build()
         if not options.dry_run:

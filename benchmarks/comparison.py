@@ -124,6 +124,15 @@ def shown_value(case: Case, value: float | None) -> str:
     return shown_bytes(value) if case.unit == "bytes" else shown(value)
 
 
+def shown_peak(request: str, rate: float) -> list[str]:
+    """What was measured, and the rate, of a request to `peaks.rs`."""
+    kind, *numbers = request.split(":")
+    if kind == "fma":
+        return ["multiply-adds", f"{rate / 1e9:.3g} GFLOP/s"]
+    reads, writes, size, _ = map(int, numbers)
+    return [f"memory, {reads} read to {writes} written, {shown_bytes(size)}", f"{rate / 1e9:.3g} GB/s"]
+
+
 def row_of(found: Comparison, case: Case) -> dict[str, str]:
     """The cells of a case by the names of their columns."""
     *others, ours = found.sides
@@ -143,8 +152,11 @@ def row_of(found: Comparison, case: Case) -> dict[str, str]:
 
 
 def report(found: Comparison, listed: Sequence[Case]) -> str:
-    """A table for each group, with the columns that have something to say, and the means."""
+    """What the machine reaches, a table for each group with the columns that have something to say, and the means."""
     text = []
+    if found.peaks:
+        rates = [shown_peak(request, found.peaks[request]) for request in sorted(found.peaks)]
+        text.append(f"**what the machine reaches**\n\n{table(['work', 'rate'], rates)}")
     for group in dict.fromkeys(case.group for case in listed):
         rows = [row_of(found, case) for case in listed if case.group == group]
         rows = [row for row in rows if any(value for column, value in row.items() if column != "case")]

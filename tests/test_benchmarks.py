@@ -328,6 +328,22 @@ def test_the_chart_is_the_same_for_the_same_numbers(program, tmp_path):
     assert "rows: softmax" in text and "rows: alone" not in text
 
 
+def test_complete_runs_are_written_with_their_chart(program, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    compare, written = program("compare"), {}
+    monkeypatch.setattr(compare, "CHART", tmp_path / "chart.svg")
+    monkeypatch.setattr(compare, "write_between_markers", written.__setitem__)
+    listed = compare.cases("full")
+    times = {case.key: 1.0 for case in listed if not case.compiled}
+    found = comparison_of(program, times, times, peaks={"fma:2": 1e15})
+    with pytest.raises(SystemExit, match=r"nothing was measured of .*compiled"):
+        compare.write(found, listed)
+    found.skipped["corten"] = {case.key: "no compile" for case in listed if case.compiled}
+    compare.write(found, listed)
+    assert (tmp_path / "chart.svg").exists()
+    assert "somewhere\n\n![" in written["cpu"] and "chart.svg" in written["cpu"] and "**inference**" in written["cpu"]
+
+
 def test_without_matplotlib_there_is_no_chart_and_an_error_says_so(program, monkeypatch):
     for name in ("chart", "matplotlib"):
         monkeypatch.delitem(sys.modules, name, raising=False)
