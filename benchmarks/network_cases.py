@@ -6,11 +6,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import network_flops as work
 import networks
 from cpu_cases import Case, normal
+from network_flops import step_flops
 from shared_cases import convolutional, deep, two_layers, update
 
 CLASSES = 10
@@ -62,42 +66,62 @@ def trained(network, optimizer: str, data, shape: tuple[int, ...], settings: dic
     return build
 
 
-def steps(name: str, network, optimizer: str, data, shape: tuple[int, ...], **settings: float) -> Iterator[Case]:
+def steps(name: str, network, optimizer: str, data, shape: tuple[int, ...], flops: float, **settings: float):
     """A step of training as it is, and through `compile`."""
     for compiled in (False, True):
         build = trained(network, optimizer, data, shape, {"lr": 1e-3} | settings, compiled)
-        yield Case("training step", f"{name}{', compiled' if compiled else ''}", build, compiled=compiled)
+        yield Case("training step", f"{name}{', compiled' if compiled else ''}", build, flops, compiled=compiled)
 
 
 def training(tiny: bool) -> Iterator[Case]:
-    def of(large: int, small: int) -> int:
-        return small if tiny else large
+    return chain(small_training(tiny), image_training(tiny), text_training(tiny))
 
-    yield from steps("784-128-10, batch 32, Adam", partial(two_layers, hidden=128), "Adam", images, (32, 784))
-    width, count = of(64, 8), of(64, 2)
-    network = partial(deep, depth=12, width=width)
+
+def small_training(tiny: bool) -> Iterator[Case]:
+    width, count = (8, 2) if tiny else (64, 64)
+    flops = step_flops(32 * work.linear(784, 128, CLASSES), first=32 * work.linear(784, 128))
+    network = partial(two_layers, hidden=128)
+    yield from steps("784-128-10, batch 32, Adam", network, "Adam", images, (32, 784), flops)
+
+    flops = step_flops(16 * work.linear(*[width] * 13, CLASSES), first=16 * work.linear(width, width))
     name = "12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW"
-    yield from steps(name, network, "AdamW", images, (16, width))
-    yield from steps("CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28))
+    yield from steps(name, partial(deep, depth=12, width=width), "AdamW", images, (16, width), flops)
 
-    counts, pixels = (1, 1) if tiny else (2, 2, 2, 2), of(32, 16)
-    network = partial(networks.resnet, counts=counts, width=width, bottleneck=False, small=True, classes=CLASSES)
-    name = "ResNet-18 on 32 x 32, batch 16, SGD with momentum"
-    yield from steps(name, network, "SGD", images, (of(16, 4), 3, pixels, pixels), lr=0.01, momentum=0.9)
+    first = work.convolution(1, 16, 3, 28 * 28)
+    forward = first + work.convolution(16, 32, 3, 14 * 14) + work.linear(32 * 7 * 7, CLASSES)
+    flops = count * step_flops(forward, first)
+    yield from steps("CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28), flops)
 
-    length, vocabulary = of(128, 16), of(8192, 50)
-    sizes = {"layers": of(4, 2), "width": of(256, 16), "heads": of(4, 2), "vocabulary": vocabulary, "length": length}
+
+def image_training(tiny: bool) -> Iterator[Case]:
+    count, side, width = (4, 16, 8) if tiny else (16, 32, 64)
+    counts = (1, 1) if tiny else (2, 2, 2, 2)
+    sizes: dict[str, Any] = {"counts": counts, "width": width, "bottleneck": False, "small": True, "classes": CLASSES}
+    flops = count * step_flops(work.resnet(**sizes, side=side), work.convolution(3, width, 3, side**2))
+    name, network = "ResNet-18 on 32 x 32, batch 16, SGD with momentum", partial(networks.resnet, **sizes)
+    yield from steps(name, network, "SGD", images, (count, 3, side, side), flops, lr=0.01, momentum=0.9)
+
+    count, side, width, depth = (2, 16, 4, 2) if tiny else (4, 96, 32, 3)
+    sizes = {"width": width, "depth": depth, "classes": 2}
+    flops = count * step_flops(work.unet(**sizes, side=side), work.convolution(3, width, 3, side**2))
+    name, network = "U-Net on 96 x 96, batch 4, Adam", partial(networks.unet, **sizes)
+    yield from steps(name, network, "Adam", masks, (count, 3, side, side), flops)
+
+
+def text_training(tiny: bool) -> Iterator[Case]:
+    count, length, vocabulary = (2, 16, 50) if tiny else (8, 128, 8192)
+    layers, width, heads = (2, 16, 2) if tiny else (4, 256, 4)
+    sizes = {"layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
+    flops = step_flops(work.gpt(**sizes, count=count, length=length, scored=length))
     name = "GPT of 4 layers of 256, 8192 tokens, length 128, batch 8, AdamW"
-    yield from steps(name, partial(networks.gpt, **sizes), "AdamW", text, (of(8, 2), length, vocabulary))
+    network = partial(networks.gpt, **sizes, length=length)
+    yield from steps(name, network, "AdamW", text, (count, length, vocabulary), flops)
 
-    characters = of(128, 20)
-    network = partial(networks.lstm, layers=2, width=of(256, 16), vocabulary=characters)
-    name = "LSTM of 2 layers of 256, length 64, batch 32, Adam"
-    yield from steps(name, network, "Adam", text, (of(32, 4), of(64, 8), characters))
-
-    pixels = of(96, 16)
-    network = partial(networks.unet, width=of(32, 4), depth=of(3, 2), classes=2)
-    yield from steps("U-Net on 96 x 96, batch 4, Adam", network, "Adam", masks, (of(4, 2), 3, pixels, pixels))
+    count, length, vocabulary = (4, 8, 20) if tiny else (32, 64, 128)
+    sizes = {"layers": 2, "width": width, "vocabulary": vocabulary}
+    flops = step_flops(work.lstm(**sizes, count=count, length=length))
+    name, network = "LSTM of 2 layers of 256, length 64, batch 32, Adam", partial(networks.lstm, **sizes)
+    yield from steps(name, network, "Adam", text, (count, length, vocabulary), flops)
 
 
 def inferred(network, inputs):
@@ -156,30 +180,30 @@ def generated(network, prompt: int, vocabulary: int, count: int):
 
 
 def inference(tiny: bool) -> Iterator[Case]:
-    def of(large: int, small: int) -> int:
-        return small if tiny else large
-
-    layers, width, heads, vocabulary, length = (2, 16, 2, 50, 32) if tiny else (12, 768, 12, 50257, 1024)
+    layers, width, heads, vocabulary, positions = (2, 16, 2, 50, 32) if tiny else (12, 768, 12, 50257, 1024)
+    prompt, tokens = (8, 2) if tiny else (64, 8)
     sizes = {"layers": layers, "width": width, "heads": heads}
-    gpt = partial(networks.gpt, **sizes, vocabulary=vocabulary, length=length)
-    prompt, tokens = of(64, 8), of(8, 2)
-    yield Case("inference", "GPT-2 small, prompt of 64 tokens", prefill(gpt, prompt, vocabulary))
-    # A token reads every weight but the table of positions, which it reads a row of.
+    gpt = partial(networks.gpt, **sizes, vocabulary=vocabulary, length=positions)
+    flops = work.gpt(**sizes, vocabulary=vocabulary, count=1, length=prompt, scored=1)
+    yield Case("inference", "GPT-2 small, prompt of 64 tokens", prefill(gpt, prompt, vocabulary), flops)
+    # A token reads every weight but the table of positions, of which it reads a row.
     weights = layers * (12 * width + 13) * width + 2 * width + vocabulary * width
     name = "GPT-2 small, a token after 64 with the cache"
     yield Case("inference", name, generated(gpt, prompt, vocabulary, tokens), reads=4 * weights, operators=tokens)
 
-    counts, side = (1, 1) if tiny else (3, 4, 6, 3), of(224, 32)
-    resnet = partial(
-        networks.resnet, counts=counts, width=of(64, 8), bottleneck=True, small=False, classes=of(1000, CLASSES)
-    )
+    counts, side, channels, classes = ((1, 1), 32, 8, 10) if tiny else ((3, 4, 6, 3), 224, 64, 1000)
+    shape: dict[str, Any] = {"counts": counts, "width": channels, "bottleneck": True, "small": False}
+    resnet = partial(networks.resnet, **shape, classes=classes)
     for batch in (1, 16):
-        shape = (of(batch, min(batch, 2)), 3, side, side)
-        yield Case("inference", f"ResNet-50, batch {batch}", inferred(resnet, partial(drawn, shape=shape)))
+        count = min(batch, 2) if tiny else batch
+        build = inferred(resnet, partial(drawn, shape=(count, 3, side, side)))
+        flops = count * work.resnet(**shape, classes=classes, side=side)
+        yield Case("inference", f"ResNet-50, batch {batch}", build, flops)
 
-    words = of(30522, 50)
-    bert = partial(networks.bert, **sizes, vocabulary=words, length=of(512, 32))
-    yield Case("inference", "BERT base, length 128", inferred(bert, lambda m: m.randint(0, words, (1, of(128, 16)))))
+    words, length, positions = (50, 16, 32) if tiny else (30522, 128, 512)
+    bert = partial(networks.bert, **sizes, vocabulary=words, length=positions)
+    build = inferred(bert, lambda m: m.randint(0, words, (1, length)))
+    yield Case("inference", "BERT base, length 128", build, work.bert(**sizes, count=1, length=length))
 
 
 def drawn(m: ModuleType, shape: tuple[int, ...]):

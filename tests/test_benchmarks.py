@@ -34,7 +34,7 @@ def debug_build(monkeypatch):
 
 def test_every_program_is_known():
     shared = {"harness", "shared_cases", "gpu_cases", "cpu_cases", "network_cases", "networks", "other_packages"}
-    shared |= {"sides", "comparison", "memory", "chart"}
+    shared |= {"sides", "comparison", "memory", "chart", "network_flops"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
 
 

@@ -9,6 +9,7 @@ import corten
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 MODULES = (torch, corten)
@@ -26,9 +27,14 @@ NETWORKS = {
 
 
 @pytest.fixture
-def networks(monkeypatch):
+def program(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("networks")
+    return importlib.import_module
+
+
+@pytest.fixture
+def networks(program):
+    return program("networks")
 
 
 def pair(make):
@@ -68,3 +74,28 @@ def test_tokens_after_a_cache_are_those_of_the_whole_text(networks):
                 tokens = m.cat([tokens, token], 1)
                 token = network.next_token(token, caches, position)
         assert caches[0][0].shape[2] == 16
+
+
+def counted(network, inputs) -> int:
+    """The floating-point operations that PyTorch counts; attention is not among them on the CPU, nor are LSTMs."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(inputs)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "resnet" in name or name == "unet"])
+def test_operations_of_convolutional_networks_are_those_that_pytorch_counts(name, networks, program):
+    sizes, shape = NETWORKS[name]
+    kind = name.split()[0]
+    found = counted(getattr(networks, kind)(torch, **sizes), torch.ones(shape))
+    assert found == shape[0] * getattr(program("network_flops"), kind)(**sizes, side=shape[-1])
+
+
+def test_operations_of_transformers_are_those_that_pytorch_counts_and_attention(networks, program):
+    work, (count, length), tokens = program("network_flops"), TOKENS, torch.zeros(TOKENS, dtype=torch.int64)
+    sizes = {"layers": 2, "width": 16, "heads": 2}
+    attention = 2 * 4 * count * length**2 * 16
+    gpt = counted(networks.gpt(torch, **sizes, vocabulary=50, length=32), tokens)
+    assert gpt + attention / 2 == work.gpt(**sizes, vocabulary=50, count=count, length=length, scored=length)
+    bert = counted(networks.bert(torch, **sizes, vocabulary=50, length=32), tokens)
+    assert bert + attention == work.bert(**sizes, count=count, length=length)

@@ -111,7 +111,7 @@ macro_rules! kernels {
                 sum = add(sum, v);
             }
             // SAFETY: a vector is its floats.
-            unsafe { std::mem::transmute::<$vector, [f32; $lanes]>(sum) }.iter().sum()
+            unsafe { std::slice::from_raw_parts((&raw const sum).cast::<f32>(), $lanes) }.iter().sum()
         }
 
         fn pass(reads: usize, writes: usize, around: bool) -> Option<Pass> {
