@@ -85,10 +85,10 @@ def measured(module: ModuleType, case: Case, build, budget: float) -> dict[str, 
 def about(options: argparse.Namespace) -> list[str]:
     """Versions, threads and the machine; ends the program where a side's package is not there."""
     versions = []
-    for _, lines in rounds(commands(options, "--version"), 1):
-        versions += [f"{title(line['side'])} {line['version']}" for line in lines]
+    for side, (line,) in rounds(commands(options, "--version"), 1):
+        versions.append(f"{title(side)} {line['version']}")
     lines = [
-        f"{', '.join(dict.fromkeys(versions))}, with {options.threads} threads each.",
+        f"{', '.join(versions)}, with {options.threads} threads each.",
         f"{conditions()}; medians of {options.rounds} rounds.",
     ]
     return [*lines, "Tiny sizes: the numbers mean nothing."] if options.scale == "tiny" else lines
@@ -97,7 +97,7 @@ def about(options: argparse.Namespace) -> list[str]:
 def tell_version(side: str, options: argparse.Namespace) -> None:
     module = load_side(side, options.threads)
     version = getattr(module, "__version__", None) or importlib.metadata.version(module.__name__)
-    print(json.dumps({"side": side, "version": version}))
+    print(json.dumps({"version": version}))
 
 
 def commands(options: argparse.Namespace, *more: str) -> dict[str, list[str]]:
