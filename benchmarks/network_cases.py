@@ -229,6 +229,6 @@ def process(_tiny: bool) -> Iterator[Case]:
 
 
 def installed_bytes(m: ModuleType) -> int:
-    """Of the files in the package's folder, without what Python compiles."""
-    folder = Path(m.__file__ or "").parent
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    """Of the files in the package's folder, without what Python compiles and what the package depends on."""
+    found = Path(next(iter(m.__path__))).rglob("*")
+    return sum(path.stat().st_size for path in found if path.is_file() and path.suffix != ".pyc")

@@ -133,6 +133,7 @@ class Mlx:
         import mlx.core
         import mlx.nn
 
+        mlx.core.set_default_device(mlx.core.cpu)
         self.core: Any = mlx.core
         self.nn: Any = mlx.nn
 

@@ -14,8 +14,8 @@ TITLES = {"torch": "PyTorch"}
 KNOWN = ("corten", "torch", "torch.compile", *other_packages.PACKAGES)
 # The groups of which torch.compile is given the whole call; steps of training call `compile` themselves.
 WHOLE_CALLS = ("rows", "elementwise", "inference")
-# What any package can tell of itself.
-OF_ALL = ("process: import", "process: installed size")
+# What keeps packages to the CPU and to themselves: PyTorch's profiler tells of its start and end on the terminal.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "DEV": "CPU", "KINETO_LOG_LEVEL": "99"}
 
 
 def title(side: str) -> str:
@@ -27,8 +27,7 @@ def load(side: str, threads: int) -> ModuleType:
     if side in other_packages.PACKAGES and hasattr(os, "sched_setaffinity"):
         # These start a thread for each processor that the process may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    # PyTorch's profiler otherwise tells of its start and end on the terminal.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.update(ENVIRONMENT)
     name = side.removesuffix(".compile")
     try:
         module = importlib.import_module(name)
@@ -44,7 +43,7 @@ def load(side: str, threads: int) -> ModuleType:
 def builder(side: str, case: Case, scale: str) -> Callable[[ModuleType], Callable[[], object]] | None:
     """What builds a call that ends when its results are computed; None where the side does not have the case."""
     if side in other_packages.PACKAGES:
-        return case.build if case.key in OF_ALL else other_packages.cases(side, scale).get(case.key)
+        return case.build if case.key == "process: import" else other_packages.cases(side, scale).get(case.key)
     if side == "torch":
         return None if case.compiled else case.build
     if side == "torch.compile":

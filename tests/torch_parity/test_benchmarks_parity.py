@@ -1,8 +1,12 @@
-"""The networks of the benchmarks: with PyTorch's weights they give its results and gradients, in tiny sizes."""
+"""The benchmarks with PyTorch: every case runs in tiny sizes, and networks with its weights give its results."""
 
 from __future__ import annotations
 
 import importlib
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import corten
@@ -99,3 +103,32 @@ def test_operations_of_transformers_are_those_that_pytorch_counts_and_attention(
     assert gpt + attention / 2 == work.gpt(**sizes, vocabulary=50, count=count, length=length, scored=length)
     bert = counted(networks.bert(torch, **sizes, vocabulary=50, length=32), tokens)
     assert bert + attention == work.bert(**sizes, count=count, length=length)
+
+
+def test_every_case_of_the_comparison_runs_on_both_sides(program, tmp_path):
+    path = tmp_path / "run.json"
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--scale=tiny", "--dry-run", "--rounds=1", "--seconds=0"]
+    done = subprocess.run([*command, f"--save={path}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    keys = [case.key for case in program("compare").cases("tiny") if not case.compiled]
+    assert list(found["measured"]["torch"]) == keys
+    assert [key for key in found["measured"]["corten"] if key in keys] == keys
+    steps = [key for key in keys if key.startswith("training step")]
+    assert list(found["peak_bytes"]["torch"]) == steps and set(steps) <= set(found["peak_bytes"]["corten"])
+    assert re.search(r"PyTorch's ratios in \d+ cases: .*; of products", done.stdout)
+
+
+def test_the_bytes_of_pytorch_are_what_its_allocator_gave(program):
+    def build(m):
+        x = m.ones(1 << 18)
+
+        def call():
+            y = x + 1
+            z = y.relu()
+            del y
+            return (z * 2).sum().item()
+
+        return call
+
+    assert program("memory").peak_bytes(torch, build) == pytest.approx(3 << 20, abs=1024)
