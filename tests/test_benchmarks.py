@@ -233,6 +233,18 @@ def test_tiny_sizes_and_full_ones_have_the_same_networks_and_groups(program):
     }
 
 
+def test_compiled_steps_have_the_losses_of_the_others(program):
+    losses: dict[bool, list[list[float]]] = {False: [], True: []}
+    for case in program("network_cases").training(tiny=True):
+        corten.manual_seed(0)
+        step = case.build(corten)
+        losses[case.compiled].append([step() for _ in range(4)])
+    assert len(losses[True]) == 7
+    for plain, compiled in zip(losses[False], losses[True]):
+        assert compiled == pytest.approx(plain, rel=1e-5)
+        assert len(set(plain)) == 4
+
+
 def test_other_packages_have_cases_of_the_comparison(program):
     for scale in ("tiny", "full"):
         known = {case.key for case in program("compare").cases(scale)}
