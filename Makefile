@@ -72,7 +72,7 @@ bench-rust: ## time the engine's parts: recording, plans, kernels
 bench: dev ## run the benchmarks
 	for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
-bench-cpu: dev ## compare with PyTorch on the CPU; PyTorch must be in .venv
+bench-cpu: dev ## compare with PyTorch on the CPU, and with what the machine reaches; PyTorch must be in .venv
 	$(BIN)/python benchmarks/compare.py
 
 bench-gpu: dev ## measure a GPU, and compare with PyTorch where it has CUDA

@@ -1,13 +1,13 @@
-"""The cases of `compare.py`: operators and training steps, written once, and given corten or PyTorch."""
+"""The operators among the cases of `compare.py`, written once, and given corten or PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from math import prod
 from types import ModuleType
 
-from shared_cases import attend, convolution, convolutional, deep, product, training_step, two_layers
+from shared_cases import attend, attention_flops, convolution, convolution_flops, product, product_flops
 
 SCALES = ("full", "tiny")
 # The group whose geometric mean is shown by itself.
@@ -21,6 +21,16 @@ class Case:
     group: str
     name: str
     build: Callable[[ModuleType], Callable[[], object]]
+    flops: float = 0.0  # of one operator; 0 where nobody counts them
+    reads: float = 0.0  # bytes that one operator has to read at least, where memory bounds it
+    writes: float = 0.0
+    operators: int = 1  # of a call; a time is that of one
+    compiled: bool = False  # by the package's `compile`
+    unit: str = "s"  # or "bytes", which the call returns
+
+    @property
+    def key(self) -> str:
+        return f"{self.group}: {self.name}"
 
 
 def normal(m: ModuleType, *shape: int, grad: bool = False):
@@ -29,27 +39,37 @@ def normal(m: ModuleType, *shape: int, grad: bool = False):
 
 def cases(scale: str = "full") -> list[Case]:
     tiny = scale == "tiny"
-    parts = [products, convolutions, attention, rows, elementwise, moving, small, training]
+    parts = [products, convolutions, attention, rows, elementwise, moving, small]
     return [case for part in parts for case in part(tiny)]
 
 
-def products(tiny: bool) -> Iterator[Case]:
+def product_shapes(tiny: bool) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
     sizes = (8, 16) if tiny else (64, 128, 256, 512, 1024, 2048)
-    shapes = {f"{n}": ((n, n), (n, n)) for n in sizes}
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {f"{n}": ((n, n), (n, n)) for n in sizes}
     if tiny:
-        shapes["batched"] = ((3, 8, 4), (3, 4, 8))
-    else:
-        shapes["1024 x 64 x 1024"] = ((1024, 64), (64, 1024))
-        shapes["8 x 1024 x 1024"] = ((8, 1024), (1024, 1024))
-        shapes["64 of 128 x 64 x 128"] = ((64, 128, 64), (64, 64, 128))
-        shapes["matrix by vector, 4096"] = ((4096, 4096), (4096,))
-    for name, (left, right) in shapes.items():
-        yield Case("matmul", name, product(normal, left, right))
+        return shapes | {"batched": ((3, 8, 4), (3, 4, 8))}
+    return shapes | {
+        "1024 x 64 x 1024": ((1024, 64), (64, 1024)),
+        "8 x 1024 x 1024": ((8, 1024), (1024, 1024)),
+        "64 of 128 x 64 x 128": ((64, 128, 64), (64, 64, 128)),
+        "matrix by vector, 4096": ((4096, 4096), (4096,)),
+    }
 
 
-def convolutions(tiny: bool) -> Iterator[Case]:
-    # Samples, channels, sizes, channels out, pixels of the kernel, stride, groups.
-    full = {
+def products(tiny: bool) -> Iterator[Case]:
+    for name, (left, right) in product_shapes(tiny).items():
+        build = product(normal, left, right)
+        if len(right) == 1:
+            yield Case("matmul", name, build, reads=4 * (prod(left) + prod(right)), writes=4 * left[0])
+        else:
+            yield Case("matmul", name, build, product_flops(left, right))
+
+
+def convolution_shapes(tiny: bool) -> dict[str, tuple[int, int, tuple[int, ...], int, int, int, int]]:
+    """By name: samples, channels, sizes, channels out, pixels of the kernel, stride, groups."""
+    if tiny:
+        return {"3x3": (1, 4, (8, 8), 4, 3, 1, 1), "1-d": (1, 4, (16,), 4, 3, 1, 1)}
+    return {
         "3x3": (4, 64, (56, 56), 64, 3, 1, 1),
         "1x1": (8, 256, (28, 28), 64, 1, 1, 1),
         "3x3 stride 2": (8, 128, (28, 28), 256, 3, 2, 1),
@@ -58,74 +78,98 @@ def convolutions(tiny: bool) -> Iterator[Case]:
         "1-d": (16, 64, (1024,), 64, 3, 1, 1),
         "3-d": (2, 16, (16, 32, 32), 32, 3, 1, 1),
     }
-    small_ones = {"3x3": (1, 4, (8, 8), 4, 3, 1, 1), "1-d": (1, 4, (16,), 4, 3, 1, 1)}
-    for name, sizes in (small_ones if tiny else full).items():
-        yield Case("convolution", f"{name}, forward", convolution(normal, *sizes, backward=False))
-        yield Case("convolution", f"{name}, backward", convolution(normal, *sizes, backward=True))
+
+
+def convolutions(tiny: bool) -> Iterator[Case]:
+    for name, sizes in convolution_shapes(tiny).items():
+        flops = convolution_flops(*sizes)
+        yield Case("convolution", f"{name}, forward", convolution(normal, *sizes, backward=False), flops)
+        yield Case("convolution", f"{name}, backward", convolution(normal, *sizes, backward=True), 2 * flops)
+
+
+def attention_shape(tiny: bool) -> tuple[int, int, int, int]:
+    """Samples, heads, positions, width of a head."""
+    return (1, 2, 16, 8) if tiny else (4, 8, 512, 64)
 
 
 def attention(tiny: bool) -> Iterator[Case]:
-    shape = (1, 2, 16, 8) if tiny else (4, 8, 512, 64)
+    shape = attention_shape(tiny)
     for causal in (False, True):
         for backward in (False, True):
             name = f"{'causal, ' if causal else ''}{'forward and backward' if backward else 'forward'}"
-            yield Case("attention", name, attend(normal, shape, causal, backward))
+            flops = attention_flops(shape, causal) * (3.5 if backward else 1.0)
+            yield Case("attention", name, attend(normal, shape, causal, backward), flops)
+
+
+LAYER_NORM = "layer_norm 4096 x 1024"
+SOFTMAX = "softmax 4096 x 2048"
+SUMS = "sums of rows, 16M"
+CROSS_ENTROPY = "cross_entropy 1024 x 50257, forward and backward"
+MAX_POOL = "max_pool2d 2, 8 x 64 x 112 x 112"
+
+
+def row_shapes(tiny: bool) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        LAYER_NORM: (4096, 1024),
+        SOFTMAX: (4096, 2048),
+        SUMS: (4096, 4096),
+        CROSS_ENTROPY: (1024, 50257),
+        MAX_POOL: (8, 64, 112, 112),
+    }
+    return {name: tuple(max(2, n // 64) for n in shape) if tiny else shape for name, shape in shapes.items()}
 
 
 def rows(tiny: bool) -> Iterator[Case]:
-    few = 8 if tiny else 1
+    shapes = row_shapes(tiny)
 
-    def of(*shape: int):
-        return tuple(max(2, n // (32 * few)) if tiny else n for n in shape)
-
-    def layer_norm(m):
-        x = m.randn(*of(4096, 1024))
-        return lambda: m.nn.functional.layer_norm(x, x.shape[-1:])
-
-    def softmax(m):
-        x = m.randn(*of(4096, 2048))
-        return lambda: m.softmax(x, -1)
-
-    def sums(m):
-        x = m.randn(*of(4096, 4096))
-        return lambda: x.sum(-1)
+    def case(name: str, operator, written: float = 1.0) -> Case:
+        """`written` of the bytes that are read are written."""
+        size = 4 * prod(shapes[name])
+        build = applied(lambda m, x: operator(m, m.nn.functional, x), shapes[name])
+        return Case("rows", name, build, reads=size, writes=written * size)
 
     def cross_entropy(m):
-        count, classes = of(1024, 50257)
         x, labels = m.randn(count, classes).requires_grad_(), m.arange(count) % classes
         return lambda: m.autograd.grad(m.nn.functional.cross_entropy(x, labels), x)
 
-    def max_pool(m):
-        x = m.randn(*of(8, 64, 112, 112))
-        return lambda: m.nn.functional.max_pool2d(x, 2)
+    yield case(LAYER_NORM, lambda m, f, x: f.layer_norm(x, x.shape[-1:]))
+    yield case(SOFTMAX, lambda m, f, x: m.softmax(x, -1))
+    yield case(SUMS, lambda m, f, x: x.sum(-1), 1 / shapes[SUMS][-1])
+    count, classes = shapes[CROSS_ENTROPY]
+    moved = 4 * count * classes
+    yield Case("rows", CROSS_ENTROPY, cross_entropy, reads=moved, writes=moved)
+    yield case(MAX_POOL, lambda m, f, x: f.max_pool2d(x, 2), 1 / 4)
 
-    yield Case("rows", "layer_norm 4096 x 1024", layer_norm)
-    yield Case("rows", "softmax 4096 x 2048", softmax)
-    yield Case("rows", "sums of rows, 16M", sums)
-    yield Case("rows", "cross_entropy 1024 x 50257, forward and backward", cross_entropy)
-    if not tiny:
-        yield Case("rows", "max_pool2d 2, 8 x 64 x 112 x 112", max_pool)
+
+def applied(operator, *shapes: tuple[int, ...]):
+    """An operator of normal tensors of these shapes."""
+
+    def build(m):
+        inputs = [m.randn(*shape) for shape in shapes]
+        return lambda: operator(m, *inputs)
+
+    return build
+
+
+GELU = "gelu, 8M"
+CHAIN = "tanh(x * 1.5 + y) * sigmoid(y) + x * x, 8M"
+
+
+def elements(tiny: bool) -> int:
+    return 1 << 10 if tiny else 8 << 20
 
 
 def elementwise(tiny: bool) -> Iterator[Case]:
-    n = 1 << 10 if tiny else 8 << 20
-    side = 32 if tiny else 2048
+    n, side = elements(tiny), 32 if tiny else 2048
 
-    def gelu(m):
-        x = m.randn(n)
-        return lambda: m.nn.functional.gelu(x)
+    def chain(m, x, y):
+        return m.tanh(x * 1.5 + y) * m.sigmoid(y) + x * x
 
-    def chain(m):
-        x, y = m.randn(n), m.randn(n)
-        return lambda: m.tanh(x * 1.5 + y) * m.sigmoid(y) + x * x
-
-    def transposed(m):
-        x, y = m.randn(side, side), m.randn(side, side)
-        return lambda: x + y.T
-
-    yield Case("elementwise", "gelu, 8M", gelu)
-    yield Case("elementwise", "tanh(x * 1.5 + y) * sigmoid(y) + x * x, 8M", chain)
-    yield Case("elementwise", "x + y.T, 2048 x 2048", transposed)
+    gelu = applied(lambda m, x: m.nn.functional.gelu(x), (n,))
+    yield Case("elementwise", GELU, gelu, reads=4 * n, writes=4 * n)
+    yield Case("elementwise", CHAIN, applied(chain, (n,), (n,)), reads=8 * n, writes=4 * n)
+    transposed, moved = applied(lambda m, x, y: x + y.T, (side, side), (side, side)), 4 * side * side
+    yield Case("elementwise", "x + y.T, 2048 x 2048", transposed, reads=2 * moved, writes=moved)
 
 
 def moving(tiny: bool) -> Iterator[Case]:
@@ -137,21 +181,17 @@ def moving(tiny: bool) -> Iterator[Case]:
         index, gradient = m.randint(0, table, (count,)), m.randn(count, width)
         return lambda: m.autograd.grad(m.nn.functional.embedding(index, weight), weight, gradient)
 
-    def of(operator):
-        def build(m):
-            x = m.randn(n)
-            return lambda: operator(m, x)
-
-        return build
-
-    yield Case("moving", "sort 1M", of(lambda m, x: m.sort(x)))
-    yield Case("moving", "topk 100 of 1M", of(lambda m, x: m.topk(x, 100)))
-    yield Case("moving", "cumsum 1M", of(lambda m, x: m.cumsum(x, 0)))
+    yield Case("moving", "sort 1M", applied(lambda m, x: m.sort(x), (n,)))
+    yield Case("moving", "topk 100 of 1M", applied(lambda m, x: m.topk(x, 100), (n,)))
+    yield Case("moving", "cumsum 1M", applied(lambda m, x: m.cumsum(x, 0), (n,)), reads=4 * n, writes=4 * n)
     yield Case("moving", "embedding 16384 of 50000 x 256, forward and backward", embedding)
 
 
+MANY = 100
+
+
 def small(_tiny: bool) -> Iterator[Case]:
-    def additions(m):
+    def dependent(m):
         x, one = m.randn(8), m.ones(8)
 
         def run():
@@ -162,23 +202,27 @@ def small(_tiny: bool) -> Iterator[Case]:
 
         return run
 
-    yield Case("small", "200 dependent additions of 8 elements", additions)
-    yield Case("small", "one addition of 8 elements with item()", lambda m: summed(m, m.ones(8)))
+    def one(grad: bool):
+        def build(m):
+            x, y = m.ones(8).requires_grad_(grad), m.ones(8)
+            return lambda: x + y
 
+        return build
 
-def summed(m, x):
-    return lambda: (x + x).sum().item()
+    def many(grad: bool):
+        def build(m):
+            x, y = m.ones(8).requires_grad_(grad), m.ones(8)
+            return lambda: [x + y for _ in range(MANY)]
 
+        return build
 
-def training(tiny: bool) -> Iterator[Case]:
-    width = 8 if tiny else 64
+    def read(m):
+        x = m.ones(8)
+        return lambda: (x + x).sum().item()
 
-    images = 2 if tiny else 64
-
-    def step(name: str, network, optimizer: str, shape: tuple[int, ...]) -> Case:
-        return Case("training step", name, training_step(normal, network, optimizer, shape, lambda loss: loss.item()))
-
-    yield step("784-128-10, batch 32, Adam", partial(two_layers, hidden=128), "Adam", (32, 784))
-    name = "12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW"
-    yield step(name, partial(deep, depth=12, width=width), "AdamW", (16, width))
-    yield step(f"CNN on 28 x 28, batch {images}, Adam", convolutional, "Adam", (images, 1, 28, 28))
+    yield Case("small", "200 dependent additions of 8 elements", dependent)
+    yield Case("small", "one addition of 8 elements with item()", read)
+    for grad in (False, True):
+        with_gradient = " with gradient" if grad else ""
+        yield Case("small", f"one addition of 8 elements{with_gradient}", one(grad))
+        yield Case("small", f"an addition of 8 elements{with_gradient}, one of {MANY}", many(grad), operators=MANY)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from types import ModuleType
 
-from shared_cases import attend, convolution, convolutional, deep, product, training_step, two_layers
+from shared_cases import (
+    attend,
+    attention_flops,
+    convolution,
+    convolution_flops,
+    convolutional,
+    deep,
+    product,
+    product_flops,
+    training_step,
+    two_layers,
+)
 
 DEVICE = "cuda"  # the GPU's name in PyTorch, and an alias in corten
 SCALES = ("full", "tiny")
@@ -93,7 +103,7 @@ def products(tiny: bool) -> Iterator[Case]:
     for dtype in HALVES:
         for name, left, right in shapes:
             yield Case(
-                "matmul", f"{name}, {dtype}", product(of(dtype), left, right), 2 * prod(left) * right[-1], dtype=dtype
+                "matmul", f"{name}, {dtype}", product(of(dtype), left, right), product_flops(left, right), dtype=dtype
             )
         size = 4 if dtype == "float32" else 2
         name = f"matrix {vector} x {vector} by vector, {dtype}"
@@ -122,17 +132,16 @@ def convolutions(tiny: bool) -> Iterator[Case]:
         n, channels, side, out, kernel, stride, groups = sizes
         shape = (n, channels, (side, side), out, kernel, stride, groups)
         case = f"{name}, {n}x{channels}x{side}x{side} to {out}"
-        work = 2 * n * out * (-(-side // stride)) ** 2 * (channels // groups) * kernel**2
+        work = convolution_flops(*shape)
         yield Case("convolution", f"{case}, forward", convolution(uniform, *shape, backward=False), work)
         yield Case("convolution", f"{case}, backward", convolution(uniform, *shape, backward=True), 2 * work)
 
 
 def attention(tiny: bool) -> Iterator[Case]:
-    n, heads, length, width = shape = (1, 2, 16, 8) if tiny else (4, 8, 512, 64)
+    shape = (1, 2, 16, 8) if tiny else (4, 8, 512, 64)
     for dtype in HALVES:
         for causal in (False, True):
-            # A causal mask halves what is needed; a backward pass costs two and a half forward passes.
-            work = 4 * n * heads * length**2 * width * (0.5 if causal else 1.0)
+            work = attention_flops(shape, causal)
             name = f"{'x'.join(map(str, shape))}{', causal' if causal else ''}, {dtype}"
             build = attend(of(dtype), shape, causal, backward=False)
             yield Case("attention", f"{name}, forward", build, work, dtype=dtype)

@@ -52,7 +52,15 @@ def refuse_busy_machine(bound: float) -> None:
 def conditions() -> str:
     """The machine and its state now, in a line."""
     load, version = os.getloadavg()[0], platform.python_version()
-    return f"{platform.machine()}, {os.cpu_count()} processors, load {load:.2f}, Python {version}"
+    return f"{processor()}, {os.cpu_count()} processors, load {load:.2f}, Python {version}"
+
+
+def processor() -> str:
+    """Its architecture, and its name where the system tells it."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()} {names[0]}" if names else platform.machine()
 
 
 def seconds(function: Callable[[], object], repeat: int = 20) -> float:
@@ -84,6 +92,11 @@ def rounds(commands: dict[str, list[str]], count: int) -> Iterator[tuple[str, li
             if done.returncode:
                 raise SystemExit(f"{name}: `{' '.join(command)}` ended with {done.returncode}")
             yield name, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def children(file: str, sides: Sequence[str], *arguments: str) -> dict[str, list[str]]:
+    """The commands that run a program of Python once for each side, which it is told by `--child`."""
+    return {side: [sys.executable, str(Path(file).resolve()), "--child", side, *arguments] for side in sides}
 
 
 def medians(measured: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -140,8 +153,7 @@ def main(cases: Callable[[object], dict[str, float]], file: str, targets: dict[s
     modules = ["corten"] + (["torch"] if importlib.util.find_spec("torch") else [])
     print(conditions())
     results: dict[str, list[dict[str, float]]] = {m: [] for m in modules}
-    commands = {m: [sys.executable, str(Path(file).resolve()), "--child", m] for m in modules}
-    for module, (measured,) in rounds(commands, options.rounds):
+    for module, (measured,) in rounds(children(file, modules), options.rounds):
         results[module].append(measured)
     report({m: medians(measured) for m, measured in results.items()}, targets)
 

@@ -5,6 +5,23 @@
 
 from __future__ import annotations
 
+from math import prod
+
+
+def product_flops(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    return 2 * prod(left) * (right[-1] if len(right) > 1 else 1)
+
+
+def convolution_flops(n, channels, size: tuple[int, ...], out, kernel, stride, groups) -> int:
+    """Of the forward pass, by the plain algorithm; the backward pass takes twice as many."""
+    return 2 * n * out * prod(-(-side // stride) for side in size) * (channels // groups) * kernel ** len(size)
+
+
+def attention_flops(shape: tuple[int, ...], causal: bool) -> float:
+    """Of the forward pass: a causal mask halves it; a backward pass takes two and a half times as many."""
+    n, heads, length, width = shape
+    return 4 * n * heads * length**2 * width * (0.5 if causal else 1.0)
+
 
 def product(draw, left: tuple[int, ...], right: tuple[int, ...]):
     def build(m):
@@ -81,15 +98,21 @@ def training_step(draw, network, optimizer: str, shape: tuple[int, ...], read):
         x = draw(m, *shape)
         model = network(m).to(x.device)
         updates = getattr(m.optim, optimizer)(model.parameters(), lr=1e-3)
+        step = update(model, updates, m.nn.functional.cross_entropy)
         labels = m.arange(shape[0], device=x.device) % 10
-
-        def step():
-            loss = m.nn.functional.cross_entropy(model(x), labels)
-            updates.zero_grad()
-            loss.backward()
-            updates.step()
-            return read(loss)
-
-        return step
+        return lambda: read(step(x, labels))
 
     return build
+
+
+def update(model, updates, loss_of):
+    """A step of training on inputs and what they should lead to; returns the loss."""
+
+    def step(inputs, wanted):
+        loss = loss_of(model(inputs), wanted)
+        updates.zero_grad()
+        loss.backward()
+        updates.step()
+        return loss.detach()
+
+    return step

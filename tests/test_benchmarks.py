@@ -33,7 +33,8 @@ def debug_build(monkeypatch):
 
 
 def test_every_program_is_known():
-    shared = {"harness", "cpu_cases", "gpu_cases", "shared_cases"}
+    shared = {"harness", "shared_cases", "gpu_cases", "cpu_cases", "network_cases", "networks", "other_packages"}
+    shared |= {"sides", "comparison", "memory", "chart", "network_flops"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
 
 
@@ -75,6 +76,9 @@ def test_a_busy_machine_is_refused_unless_the_run_is_dry(program, monkeypatch):
     [
         ("compare_burn", ["--write", "--dry-run"]),
         ("compare_burn", ["--write", "--smoke"]),
+        ("compare", ["--write", "--dry-run"]),
+        ("compare", ["--write", "--scale=tiny"]),
+        ("compare", ["--write", "--cases=softmax"]),
         ("gpu", ["--write", "--scale=tiny"]),
         ("gpu", ["--write", "--cases=softmax"]),
     ],
@@ -97,7 +101,7 @@ def test_tables_are_written_between_their_markers_alone(program, tmp_path):
 
 def test_the_page_has_a_place_for_every_table(program):
     text = program("harness").PAGE.read_text(encoding="utf-8")
-    for name in ("gpu", "burn"):
+    for name in ("cpu", "gpu", "burn"):
         assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
 
 
@@ -204,25 +208,177 @@ def test_every_gpu_case_runs(tmp_path, program):
 
 
 def test_every_case_of_the_comparison_runs(program):
-    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--child", "corten", "--scale", "tiny", "--seconds", "0"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--child=corten", "--scale=tiny", "--seconds=0"]
+    done = subprocess.run([*command, "--threads=1"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    measured = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["case"] for line in measured] == [case.name for case in program("cpu_cases").cases("tiny")]
-    assert all(line["seconds"] > 0 for line in measured)
+    lines, listed = [json.loads(line) for line in done.stdout.splitlines()], program("compare").cases("tiny")
+    assert [line["case"] for line in lines] == [case.key for case in listed]
+    for line, case in zip(lines, listed):
+        if "skipped" in line:
+            assert case.compiled and "compile" in line["skipped"]
+        else:
+            assert line["value"] > 0
+            assert ("peak_bytes" in line) == (case.group == "training step")
+
+
+def test_tiny_sizes_and_full_ones_have_the_same_networks_and_groups(program):
+    tiny, full = (program("compare").cases(scale) for scale in ("tiny", "full"))
+    assert len({case.key for case in full}) == len(full)
+    assert [case.key for case in program("network_cases").cases("tiny")] == [
+        case.key for case in program("network_cases").cases("full")
+    ]
+    assert {case.group for case in tiny} == {case.group for case in full}
+    assert {case.key for case in full if case.compiled} == {
+        f"{case.key}, compiled" for case in full if case.group == "training step" and not case.compiled
+    }
+
+
+def test_compiled_steps_have_the_losses_of_the_others(program):
+    losses: dict[bool, list[list[float]]] = {False: [], True: []}
+    for case in program("network_cases").training(tiny=True):
+        corten.manual_seed(0)
+        step = case.build(corten)
+        losses[case.compiled].append([step() for _ in range(4)])
+    assert len(losses[True]) == 7
+    for plain, compiled in zip(losses[False], losses[True]):
+        assert compiled == pytest.approx(plain, rel=1e-5)
+        assert len(set(plain)) == 4
+
+
+def test_other_packages_have_cases_of_the_comparison(program):
+    for scale in ("tiny", "full"):
+        known = {case.key for case in program("compare").cases(scale)}
+        for package in program("other_packages").PACKAGES:
+            own = program("other_packages").cases(package, scale).keys()
+            assert own and own <= known
+
+
+def test_a_package_that_is_not_there_is_named(program, monkeypatch):
+    sides = program("sides")
+    monkeypatch.setitem(sys.modules, "mlx", None)
+    monkeypatch.setattr(sides, "ENVIRONMENT", {})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, processors: None, raising=False)
+    with pytest.raises(SystemExit, match="pip install mlx"):
+        sides.load("mlx", 1)
+    with pytest.raises(SystemExit):
+        program("compare").parse_arguments(["keras", "corten"])
+
+
+def case_of(program, group="matmul", name="64", **facts):
+    return program("cpu_cases").Case(group, name, lambda m: None, **facts)
+
+
+def comparison_of(program, ours: dict[str, float], theirs: dict[str, float], **facts):
+    measured = {"torch": {key: [value] for key, value in theirs.items()}}
+    measured["corten"] = {key: [value] for key, value in ours.items()}
+    return program("comparison").Comparison(["torch", "corten"], 2, ["somewhere"], measured=measured, **facts)
 
 
 def test_the_comparison_tells_means_of_all_cases_and_of_products(program):
-    compare = program("compare")
-    case = program("cpu_cases").Case
-    listed = [case("matmul", "64", None), case("rows", "softmax", None)]
-    text = compare.report({"matmul: 64": 1.0, "rows: softmax": 1.0}, {"matmul: 64": 2.0, "rows: softmax": 8.0}, listed)
-    assert "Geometric mean of 2 cases: 4.00; of products, convolutions and attention: 2.00." in text
+    listed = [case_of(program), case_of(program, "rows", "softmax"), case_of(program, "process", "size", unit="bytes")]
+    ours = {"matmul: 64": 1.0, "rows: softmax": 1.0, "process: size": 1 << 20}
+    theirs = {"matmul: 64": 2.0, "rows: softmax": 8.0, "process: size": 1 << 30}
+    text = program("comparison").report(comparison_of(program, ours, theirs), listed)
+    assert "PyTorch's ratios in 2 cases: 4.00; of products, convolutions and attention 2.00." in text
+    assert "1 MiB" in text and "1 GiB" in text and "of peak" not in text
+
+
+def test_cases_are_held_against_the_peak_that_bounds_them(program):
+    comparison = program("comparison")
+    product = case_of(program, flops=2e9)
+    sums = case_of(program, "rows", "sums", reads=4e6, writes=4.0)
+    chain = case_of(program, "elementwise", "chain", reads=8e6, writes=4e6)
+    requests = [comparison.peak_request(case, 2) for case in (product, sums, chain, case_of(program))]
+    assert requests == ["fma:2", "move:1:0:4000004:2", "move:2:1:12000000:2", None]
+    found = comparison_of(program, {product.key: 0.02}, {product.key: 0.04}, peaks={"fma:2": 200e9})
+    assert found.share(product, 0.02) == pytest.approx(0.5)
+    found.check_peaks([product])
+    text = comparison.report(found, [product])
+    assert "50 %" in text and "25 %" in text
+
+
+def test_a_peak_that_a_package_exceeds_invalidates_the_run(program):
+    product = case_of(program, flops=2e9)
+    found = comparison_of(program, {product.key: 0.02}, {product.key: 0.005}, peaks={"fma:2": 200e9})
+    with pytest.raises(SystemExit, match=r"PyTorch reaches 200\.0 % of what fma:2 measured, in matmul: 64"):
+        found.check_peaks([product])
+
+
+def test_runs_are_saved_and_later_files_replace_cases_of_earlier_ones(program, tmp_path):
+    comparison = program("comparison")
+    first = comparison_of(program, {"a: 1": 1.0, "a: 2": 1.0}, {"a: 1": 2.0, "a: 2": 2.0}, peaks={"fma:2": 1.0})
+    second = comparison_of(program, {"a: 2": 1.0}, {"a: 2": 5.0}, peaks={"fma:2": 3.0}, dry=True)
+    paths = [str(tmp_path / "first.json"), str(tmp_path / "second.json")]
+    for run, path in zip((first, second), paths):
+        run.save(path)
+    assert comparison.load(paths[:1]) == first
+    whole = comparison.load(paths)
+    assert whole.measured["torch"] == {"a: 1": [2.0], "a: 2": [5.0]}
+    assert whole.peaks == {"fma:2": 3.0} and whole.dry
+    listed = [case_of(program, "a", "1"), case_of(program, "a", "3")]
+    assert comparison.missing(whole, listed) == ["a: 3"]
+    with pytest.raises(SystemExit, match="at rest"):
+        program("compare").write(whole, listed)
+
+
+def test_the_chart_is_the_same_for_the_same_numbers(program, tmp_path):
+    listed = [case_of(program), case_of(program, "rows", "softmax"), case_of(program, "rows", "alone")]
+    times = {"matmul: 64": 1.0, "rows: softmax": 4.0}
+    found = comparison_of(program, times | {"rows: alone": 1.0}, times)
+    for name in "ab":
+        program("chart").draw(found, listed, tmp_path / name)
+    text = (tmp_path / "a").read_text()
+    assert text == (tmp_path / "b").read_text()
+    assert "rows: softmax" in text and "rows: alone" not in text
+
+
+def test_complete_runs_are_written_with_their_chart(program, tmp_path, monkeypatch):
+    compare, written = program("compare"), {}
+    monkeypatch.setattr(compare, "CHART", tmp_path / "chart.svg")
+    monkeypatch.setattr(compare, "write_between_markers", written.__setitem__)
+    listed = compare.cases("full")
+    times = {case.key: 1.0 for case in listed if not case.compiled}
+    found = comparison_of(program, times, times, peaks={"fma:2": 1e15})
+    with pytest.raises(SystemExit, match=r"nothing was measured of .*compiled"):
+        compare.write(found, listed)
+    found.skipped["corten"] = {case.key: "no compile" for case in listed if case.compiled}
+    compare.write(found, listed)
+    assert (tmp_path / "chart.svg").exists()
+    assert "somewhere\n\n![" in written["cpu"] and "chart.svg" in written["cpu"] and "**inference**" in written["cpu"]
+
+
+def test_without_matplotlib_there_is_no_chart_and_an_error_says_so(program, monkeypatch):
+    for name in ("chart", "matplotlib"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match="needs matplotlib"):
+        program("chart")
+
+
+def three_megabytes(m):
+    """At most x, y and z or x, z and w are there at once."""
+    x = m.ones(1 << 18)
+    if m is corten:
+        corten.cpu.synchronize()
+
+    def call():
+        y = x.cumsum(0)
+        z = y.sort()[0]
+        del y
+        return (z.cumsum(0) - 1).sum().item()
+
+    return call
+
+
+def test_the_bytes_of_a_training_step_are_those_that_tensors_hold(program):
+    # The indices of the sort are twice as large as its values.
+    assert 4 << 20 <= program("memory").peak_bytes(corten, three_megabytes) <= 6 << 20
 
 
 def test_the_comparison_refuses_a_busy_machine(program, monkeypatch):
     compare = program("compare")
     monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    monkeypatch.setattr(compare, "refuse_debug_build", lambda: None)
     monkeypatch.setattr(sys, "argv", ["compare"])
     with pytest.raises(SystemExit, match="busy"):
         compare.main()

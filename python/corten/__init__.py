@@ -91,6 +91,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import (
         accelerator,
+        cpu,
         cuda,
         gpu,
         interop,
@@ -131,6 +132,7 @@ _LAZY = dict.fromkeys(
     [
         "accelerator",
         "compiler",
+        "cpu",
         "cuda",
         "gpu",
         "interop",

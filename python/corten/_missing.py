@@ -30,7 +30,7 @@ _HINTS = {
     "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
     "corten.testing": "compare with corten.allclose",
     "corten.version": "corten.__version__ has the version",
-    "corten.cpu": "corten.get_num_threads and corten.set_num_threads are in corten itself",
+    "corten.cpu.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
     "corten.FloatTensor": "use corten.tensor(..., dtype=corten.float32)",
     "corten.DoubleTensor": "use corten.tensor(..., dtype=corten.float64)",
