@@ -298,10 +298,8 @@ impl Surroundings<'_> {
         if let Some(t) = &w.known {
             return Ok(t.clone());
         }
-        let meta = match w.history.as_ref().and_then(|e| self.edge(steps, e)) {
-            Some(edge) => Some(Arc::new(AutogradMeta::with_grad_fn(edge))),
-            None => None,
-        };
+        let edge = w.history.as_ref().and_then(|e| self.edge(steps, e));
+        let meta = edge.map(AutogradMeta::with_grad_fn).map(Arc::new);
         let base = w.base.as_ref().map(|b| self.tensor(steps, b)).transpose()?;
         let t = Tensor::assemble(self.cell(&w.cell)?, self.layout(&w.cell, &w.layout), w.dtype, meta, base);
         if w.requires_grad && w.history.is_none() && w.base.is_none() {
