@@ -32,6 +32,7 @@ pub mod reduce;
 pub mod reduce_index;
 pub mod rows;
 pub mod scan;
+pub mod scratch;
 pub mod select;
 pub mod simd;
 pub mod softmax;
