@@ -3,6 +3,7 @@
 pub mod advanced;
 pub mod attention;
 pub mod attention_backward;
+mod bands;
 pub mod batch_norm;
 pub mod blocks;
 pub mod conv;

@@ -15,6 +15,7 @@ mod vector;
 
 pub use integer::{WrappingMul, gemm_integer};
 pub use kernel::Compute;
+pub(in crate::cpu) use pack::transpose;
 pub use pack::{Operand, Pack, Storage, Strided};
 
 use crate::bail;
