@@ -1,6 +1,7 @@
 //! The interpreter of fused elementwise programs: runs all instructions over a tile that fits in L1, tile after tile, so
 //! that a chain of operators touches memory once.
 
+use super::bands::Bands;
 use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
 use super::copy::Walk;
 use super::philox::Philox;
@@ -138,6 +139,10 @@ impl Kernel {
         let direct = self.direct_stores(operands, targets);
         let frame = Frame { kernel: self, space: &space, operands, numbers, targets, direct };
         let tile = self.tile;
+        if let Some(bands) = Bands::new(&space.shape, &space.strides, tile) {
+            let grain = (SERIAL_WORK / (bands.elements() * self.steps.len())).max(1);
+            return threads::parallel_for(bands.count(), grain, |r| frame.run_bands(&bands, r));
+        }
         if n * self.steps.len() <= SERIAL_WORK {
             frame.run_tiles(0, n, tile);
             return;
@@ -250,11 +255,51 @@ thread_local! {
 
 impl Frame<'_> {
     fn run_tiles(&self, start: usize, end: usize, tile: usize) {
-        let k = self.kernel;
         let tile = tile.min((end - start).next_multiple_of(16));
-        // One slot per register, one per half-precision load in flight.
+        self.with_registers(tile, 0, |base, slot, regs, _| {
+            let mut at = start;
+            while at < end {
+                let n = tile.min(end - at);
+                // SAFETY: register r owns bytes r·slot .. (r+1)·slot of the arena.
+                unsafe { self.run_tile(at, n, base, slot, regs, &[]) };
+                at += n;
+            }
+        });
+    }
+
+    /// Runs whole bands: operands that lie across the rows are transposed a band at a time.
+    fn run_bands(&self, bands: &Bands, range: std::ops::Range<usize>) {
+        let across = bands.across();
+        let stage = bands.elements() * size_of::<u64>();
+        self.with_registers(bands.columns(), stage * across.len(), |base, slot, regs, stages| {
+            for band in range {
+                let band = bands.band(band);
+                for (k, &i) in across.iter().enumerate() {
+                    let (p, size) = (self.operands[i].ptr, self.kernel.loads[i].size());
+                    // SAFETY: the index space stays inside the operand's window; every stage holds a band.
+                    unsafe { bands.transpose(&band, p, size, &self.space.strides[i], stages.add(k * stage)) };
+                }
+                for row in 0..band.rows {
+                    let staged = across.iter().enumerate().map(|(k, &i)| {
+                        let size = self.kernel.loads[i].size();
+                        // SAFETY: as above.
+                        (i, unsafe { stages.add(k * stage + row * band.columns * size) })
+                    });
+                    let staged: SmallVec<[Staged; 4]> = staged.collect();
+                    // SAFETY: as in `run_tiles`.
+                    unsafe { self.run_tile(band.at + row * bands.width(), band.columns, base, slot, regs, &staged) };
+                }
+            }
+        });
+    }
+
+    /// Calls `f` with memory for the registers and a half-precision load in flight, the size of each, room for the
+    /// registers' addresses, and `more` bytes.
+    fn with_registers(&self, tile: usize, more: usize, f: impl FnOnce(*mut u8, usize, &mut [*mut u8], *mut u8)) {
+        let k = self.kernel;
         let slot = (tile * k.width).next_multiple_of(64);
-        let lines = (k.registers * slot).div_ceil(64) + slot.div_ceil(64);
+        let own = (k.registers + 1) * slot;
+        let lines = (own + more).div_ceil(64);
         ARENA.with(|arena| {
             let mut arena = arena.borrow_mut();
             if arena.len() < lines {
@@ -262,17 +307,21 @@ impl Frame<'_> {
             }
             let base = arena.as_mut_ptr().cast::<u8>();
             let mut regs: SmallVec<[*mut u8; 24]> = SmallVec::from_elem(std::ptr::null_mut(), k.registers);
-            let mut at = start;
-            while at < end {
-                let n = tile.min(end - at);
-                // SAFETY: register r owns bytes r·slot .. (r+1)·slot of the arena.
-                unsafe { self.run_tile(at, n, base, slot, &mut regs) };
-                at += n;
-            }
+            // SAFETY: the arena holds both parts.
+            f(base, slot, &mut regs, unsafe { base.add(own) });
         });
     }
 
-    unsafe fn run_tile(&self, at: usize, n: usize, base: *mut u8, slot: usize, regs: &mut [*mut u8]) {
+    /// The elements `at..at + n`; `staged` operands lie ready.
+    unsafe fn run_tile(
+        &self,
+        at: usize,
+        n: usize,
+        base: *mut u8,
+        slot: usize,
+        regs: &mut [*mut u8],
+        staged: &[Staged],
+    ) {
         let k = self.kernel;
         for step in &k.steps {
             let d = step.dst as usize;
@@ -280,7 +329,13 @@ impl Frame<'_> {
             unsafe {
                 let own = base.add(d * slot);
                 match step.action {
-                    Action::Load(i) => regs[d] = self.load(i as usize, at, n, own, base.add(k.registers * slot)),
+                    Action::Load(i) => {
+                        let aside = base.add(k.registers * slot);
+                        regs[d] = match staged.iter().find(|s| s.0 == i as usize) {
+                            Some(&(_, p)) => self.in_register(i as usize, p, n, own),
+                            None => self.load(i as usize, at, n, own, aside),
+                        };
+                    }
                     Action::Scalar(i) => {
                         fill(own, k.scalars[i as usize], self.numbers[i as usize], n);
                         regs[d] = own;
@@ -325,6 +380,17 @@ impl Frame<'_> {
         }
     }
 
+    /// Contiguous elements of operand `i` as a register: in place, or widened into `own`.
+    unsafe fn in_register(&self, i: usize, p: *mut u8, n: usize, own: *mut u8) -> *mut u8 {
+        let dtype = self.kernel.loads[i];
+        if register_dtype(dtype) == dtype {
+            return p;
+        }
+        // SAFETY: `n` elements at `p`, and a register.
+        unsafe { widen(own, p, dtype, n) };
+        own
+    }
+
     unsafe fn target(&self, i: usize, at: usize) -> *mut u8 {
         // SAFETY: `at` is inside the output.
         unsafe { self.targets[i].ptr.add(at * self.kernel.stores[i].1.size()) }
@@ -339,12 +405,7 @@ impl Frame<'_> {
         // SAFETY: the index space stays inside the operand's window.
         unsafe {
             if self.space.linear[i] {
-                let p = operand.ptr.add(at * size).cast_mut();
-                if !half {
-                    return p;
-                }
-                widen(own, p, dtype, n);
-                return own;
+                return self.in_register(i, operand.ptr.add(at * size).cast_mut(), n, own);
             }
             let raw = if half { aside } else { own };
             let strides = &self.space.strides[i];
@@ -361,6 +422,9 @@ impl Frame<'_> {
         own
     }
 }
+
+/// An operand and where its elements of a tile lie.
+type Staged = (usize, *mut u8);
 
 /// Copies elements `at..at+n` of a strided index space, run by run of the innermost dim.
 unsafe fn gather<T: Copy>(dst: *mut u8, src: *const u8, shape: &[usize], strides: &[usize], at: usize, n: usize) {

@@ -1,23 +1,46 @@
 //! Embedding lookup and the gradient of its table.
 
-use crate::cpu::index::{gather, integers};
+use crate::cpu::index::integers;
+use crate::cpu::simd::prefetch;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
-use crate::cpu::walk::{base_mut, grain};
+use crate::cpu::walk::{Shared, base_mut, grain, load_line};
 use crate::dispatch;
 use crate::dtype::{DType, Element};
-use crate::simd_dispatch;
+use crate::{dispatch_bytes, simd_dispatch};
 
 /// out[i] = weight[index[i]]: `weight` is `(V, D)`, `out` contiguous with the index's shape and `D` appended. Indices are
 /// checked before (`IndexRule::Select`).
 pub fn embedding(weight: &In, index: &In, out: &mut Out) {
-    let n = index.numel();
-    let width = weight.shape[1];
     let rows = integers(index);
-    let shape = [n, width];
-    let index = In { ptr: rows.as_ptr().cast(), dtype: DType::I64, shape: &shape, strides: &[1, 0] };
-    let mut flat = Out { ptr: out.ptr, dtype: out.dtype, shape: &shape, strides: &[width, 1] };
-    gather(weight, 0, &index, &mut flat);
+    let [step, column] = [weight.strides[0], weight.strides[1]];
+    dispatch_bytes!(weight.dtype, U => {
+        let (table, target) = (Shared(weight.ptr.cast::<U>().cast_mut()), Shared(out.ptr.cast::<U>()));
+        look_up(table, (step, column), &rows, target, weight.shape[1]);
+    });
+}
+
+/// Rows ahead of the copied one that are asked for: their places are random, so the processor cannot foresee them.
+const AHEAD: usize = 4;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+fn look_up<U: Copy>(table: Shared<U>, (step, column): (usize, usize), rows: &[i64], target: Shared<U>, width: usize) {
+    parallel_for(rows.len(), grain(16 * 1024, width), |range| {
+        for i in range {
+            if let Some(&next) = rows.get(i + AHEAD)
+                && column == 1
+            {
+                let row = table.at(next as usize * step);
+                (0..width).step_by(LINE / size_of::<U>()).for_each(|j| prefetch(row.wrapping_add(j)));
+            }
+            // SAFETY: indices were checked, so rows lie inside the table; tasks write disjoint rows of the output.
+            unsafe {
+                let out = std::slice::from_raw_parts_mut(target.at(i * width), width);
+                load_line(table.at(rows[i] as usize * step), column, out);
+            }
+        }
+    });
 }
 
 /// Options of [`embedding_backward`].

@@ -3,6 +3,7 @@
 pub mod advanced;
 pub mod attention;
 pub mod attention_backward;
+mod bands;
 pub mod batch_norm;
 pub mod blocks;
 pub mod conv;
@@ -32,6 +33,7 @@ pub mod reduce;
 pub mod reduce_index;
 pub mod rows;
 pub mod scan;
+pub mod scratch;
 pub mod select;
 pub mod simd;
 pub mod softmax;

@@ -104,49 +104,76 @@ impl FlatIndex for u64 {
 /// Takes `value` where it exceeds `best` or is NaN, so that the first of equal values and the last NaN win.
 #[inline(always)]
 fn take_max<A: Acc, I: FlatIndex>(best: &mut A, at: &mut I, value: A, index: I) {
-    let take = value > *best || value.is_nan();
+    let take = (value > *best) | value.is_nan();
     *best = if take { value } else { *best };
     *at = if take { index } else { *at };
 }
 
-/// `row[o·stride + shift]` for the outputs of one run enters their maxima.
+/// Outputs whose maxima are found together.
+const LANES: usize = 16;
+
+/// What the rows of outputs of a max pooling share.
+struct MaxRows<'a> {
+    p: &'a PoolParams,
+    /// Columns of the input.
+    width: usize,
+    /// The column that each output's window begins at.
+    first: &'a [usize],
+}
+
+impl MaxRows<'_> {
+    /// Elements of a row with its borders, as far as whole groups of outputs read it.
+    fn staged(&self, outputs: usize) -> usize {
+        let (stride, reach) = (self.p.stride[2], self.p.dilation[2] * self.p.kernel[2].saturating_sub(1));
+        let read = outputs.next_multiple_of(LANES) * stride + reach;
+        read.max(self.p.padding[2] + self.width)
+    }
+}
+
+/// The elements that one tap brings to groups of outputs enter their maxima; those of output `o` has index `from + o·step`.
 #[inline(always)]
-fn max_run<A: Acc, I: FlatIndex>(row: &[A], start: usize, stride: usize, base: usize, best: &mut [A], at: &mut [I]) {
-    // The strides 1 and 2 are spelled out so that the loads vectorise.
-    if stride == 1 {
-        let (base, n) = (base + start, best.len());
-        for (i, ((b, a), &v)) in best.iter_mut().zip(at.iter_mut()).zip(&row[start..start + n]).enumerate() {
-            take_max(b, a, v, I::of(base + i));
+fn max_tap<A: Acc, I: FlatIndex, const STEP: usize>(stage: &[A], from: usize, best: &mut [A], at: &mut [I]) {
+    let groups = best.as_chunks_mut::<LANES>().0.iter_mut().zip(at.as_chunks_mut::<LANES>().0);
+    for (group, (best, at)) in groups.enumerate() {
+        let stage = &stage[group * LANES * STEP..][..LANES * STEP];
+        let first = from.wrapping_add(group * LANES * STEP);
+        // On copies of known size the loop becomes instructions on vectors.
+        let (mut values, mut maxima, mut places) = ([A::LOWEST; LANES], *best, *at);
+        for i in 0..LANES {
+            values[i] = stage[i * STEP];
         }
-    } else if stride == 2 {
-        let pairs = row[start..].chunks(2);
-        for (i, ((b, a), v)) in best.iter_mut().zip(at.iter_mut()).zip(pairs).enumerate() {
-            take_max(b, a, v[0], I::of(base + start + 2 * i));
+        for i in 0..LANES {
+            take_max(&mut maxima[i], &mut places[i], values[i], I::of(first.wrapping_add(i * STEP)));
         }
-    } else {
-        for (i, (b, a)) in best.iter_mut().zip(at.iter_mut()).enumerate() {
-            take_max(b, a, row[start + i * stride], I::of(base + start + i * stride));
-        }
+        (*best, *at) = (maxima, places);
     }
 }
 
 simd_dispatch! {
-    /// One output row of max pooling: `rows` are the flat starts of the input rows under it.
+    /// One output row of max pooling: `rows` are the flat starts of the input rows under it. `stage` has the lowest value
+    /// in its borders; `best` and `at` are whole groups.
     fn max_row<A: Acc, I: FlatIndex>(
-        plane: &[A], rows: &[usize], width: usize, stride: usize, columns: &[(Range<usize>, isize)], first: &[usize],
-        best: &mut [A], at: &mut [I],
+        shared: &MaxRows, plane: &[A], rows: &[usize], stage: &mut [A], best: &mut [A], at: &mut [I],
     ) {
+        let p = shared.p;
         best.fill(A::LOWEST);
         let top = rows.first().copied().unwrap_or(0);
-        for (a, &column) in at.iter_mut().zip(first) {
+        for (a, &column) in at.iter_mut().zip(shared.first) {
             *a = I::of(top + column);
         }
         for &start in rows {
-            let row = &plane[start..start + width];
-            for (run, shift) in columns {
-                if !run.is_empty() {
-                    let from = ((run.start * stride) as isize + shift) as usize;
-                    max_run(row, from, stride, start, &mut best[run.clone()], &mut at[run.clone()]);
+            stage[p.padding[2]..][..shared.width].copy_from_slice(&plane[start..start + shared.width]);
+            for tap in 0..p.kernel[2] {
+                let shift = tap * p.dilation[2];
+                let from = (start + shift).wrapping_sub(p.padding[2]);
+                match p.stride[2] {
+                    1 => max_tap::<A, I, 1>(&stage[shift..], from, best, at),
+                    2 => max_tap::<A, I, 2>(&stage[shift..], from, best, at),
+                    step => {
+                        for (o, (best, at)) in best.iter_mut().zip(at.iter_mut()).enumerate() {
+                            take_max(best, at, stage[shift + o * step], I::of(from.wrapping_add(o * step)));
+                        }
+                    }
                 }
             }
         }
@@ -170,16 +197,18 @@ fn max_pool_as<T: Widen, I: FlatIndex>(p: &PoolParams, x: In, out: &mut Out, ind
     let (planes, osize) = volume(out.shape, p.spatial);
     let (plane, width) = (size.iter().product::<usize>(), osize[2]);
     let x = contiguous::<T>(&x);
-    let columns = column_ranges(p, size[2], width);
     let first: Vec<usize> =
         (0..width).map(|o| Taps::new(p, 2, o, size[2]).first.min(size[2].saturating_sub(1))).collect();
+    let shared = MaxRows { p, width: size[2], first: &first };
     let values = Shared::new(out.as_mut_slice::<T>());
     let indices = indices.map(|i| Shared::new(i.as_mut_slice::<i64>()));
     let cost = width * p.kernel.iter().product::<usize>() / 4 + 8;
     let rows_per_plane = osize[0] * osize[1];
     threads::parallel_for(planes * rows_per_plane, grain(cost), |range| {
         let (mut scratch, mut rows) = (Vec::new(), Vec::new());
-        let (mut best, mut at) = (vec![T::Acc::default(); width], vec![I::default(); width]);
+        let padded = width.next_multiple_of(LANES);
+        let (mut best, mut at) = (vec![T::Acc::default(); padded], vec![I::default(); padded]);
+        let mut stage = vec![T::Acc::LOWEST; shared.staged(width)];
         let mut current: (usize, &[T::Acc]) = (usize::MAX, &[]);
         // A raw copy of the scratch's address lets one widened plane serve all its rows.
         for r in range {
@@ -192,7 +221,7 @@ fn max_pool_as<T: Widen, I: FlatIndex>(p: &PoolParams, x: In, out: &mut Out, ind
             let (td, th) = (Taps::new(p, 0, od, size[0]), Taps::new(p, 1, oh, size[1]));
             rows.clear();
             rows.extend(td.iter().flat_map(|d| th.iter().map(move |h| (d * size[1] + h) * size[2])));
-            max_row(current.1, &rows, size[2], p.stride[2], &columns, &first, &mut best, &mut at);
+            max_row(&shared, current.1, &rows, &mut stage, &mut best, &mut at);
             // SAFETY: row `r` of both outputs belongs to this iteration alone.
             let row = unsafe { values.range(r * width, width) };
             row.iter_mut().zip(&best).for_each(|(o, &b)| *o = T::narrow(b));

@@ -45,6 +45,11 @@ pub fn scan_extremum(max: bool, x: &In, dim: usize, values: &mut Out, indices: &
 trait Step<A> {
     const START: A;
     fn step(state: A, x: A) -> A;
+    /// Whether steps may be taken in another order: exact ones, and sums in a type that cannot overflow where the output
+    /// does not.
+    fn regroups<T: Element>() -> bool {
+        false
+    }
 }
 struct Add;
 struct Mul;
@@ -54,6 +59,9 @@ impl<A: Acc> Step<A> for Add {
     #[inline(always)]
     fn step(state: A, x: A) -> A {
         state.add(x)
+    }
+    fn regroups<T: Element>() -> bool {
+        A::DTYPE == DType::I64 || (A::DTYPE, T::DTYPE) == (DType::F64, DType::F32)
     }
 }
 impl<A: Acc> Step<A> for Mul {
@@ -105,6 +113,32 @@ simd_dispatch! {
             *s = F::step(*s, v);
             *o = s.to_element::<T>();
         }
+    }
+}
+
+/// Elements whose own running values are computed first, so that one step a group waits for the group before.
+const GROUP: usize = 8;
+
+simd_dispatch! {
+    /// Scans whole groups from `state` on, and returns the last state.
+    fn scan_groups<A: Acc, T: Element, F>(state: A, x: &[A], out: &mut [T]) -> A where [F: Step<A>] {
+        let mut state = state;
+        for (x, out) in x.as_chunks::<GROUP>().0.iter().zip(out.as_chunks_mut::<GROUP>().0) {
+            let mut sums = *x;
+            let mut distance = 1;
+            while distance < GROUP {
+                let before = sums;
+                for j in distance..GROUP {
+                    sums[j] = F::step(before[j - distance], before[j]);
+                }
+                distance *= 2;
+            }
+            for (o, sum) in out.iter_mut().zip(&sums) {
+                *o = F::step(state, *sum).to_element::<T>();
+            }
+            state = F::step(state, sums[GROUP - 1]);
+        }
+        state
     }
 }
 
@@ -181,7 +215,12 @@ fn run<A: Acc, T: Element, F: Step<A>>(reverse: bool, x: &In, dim: usize, out: &
                     let first = if reverse { size - part * TILE - n } else { part * TILE };
                     // SAFETY: these elements of the line lie inside the input.
                     unsafe { space.load(base + first * space.step, space.step, &mut stage[..n]) };
-                    for j in 0..n {
+                    let mut done = 0;
+                    if F::regroups::<T>() && !reverse {
+                        done = n / GROUP * GROUP;
+                        state = scan_groups::<A, T, F>(state, &stage[..done], &mut out[first..first + done]);
+                    }
+                    for j in done..n {
                         let j = if reverse { n - 1 - j } else { j };
                         state = F::step(state, stage[j]);
                         out[first + j] = state.to_element::<T>();

@@ -107,6 +107,18 @@ pub fn available() -> Vec<Level> {
     Level::ALL.into_iter().filter(|&l| is_available(l)).collect()
 }
 
+/// Asks for the cache line at `p`, which may be any address.
+#[inline(always)]
+pub fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of the target, and a prefetch of any address is harmless.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Runs `f` with the whole process at `level`, for tests; `None` when this processor does not have the level.
 /// Calls exclude each other, so nesting deadlocks; kernels running meanwhile on other threads change level too.
 pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> Option<R> {

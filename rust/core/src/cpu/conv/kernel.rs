@@ -4,7 +4,9 @@
 //! registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
 
 use crate::cpu::conv::vector::{Lanes, Vector};
+use crate::cpu::conv::winograd::Transforms;
 use crate::cpu::planes::Widen;
+use crate::cpu::scratch::Number;
 use crate::cpu::simd::{Level, level};
 
 /// How a tile begins.
@@ -44,9 +46,16 @@ impl<T> Tile<T> {
 }
 
 /// float32 and float64.
-pub trait Real: Widen<Acc = Self> + Default + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
+pub trait Real:
+    Widen<Acc = Self> + Number + Default + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self>
+{
     /// The tile of the level in use.
     fn tile() -> Tile<Self>;
+    /// The transforms of fast convolution for flat windows or square ones; float64 is what results are compared with, and
+    /// keeps to the definition.
+    fn transforms(_flat: bool) -> Option<Transforms<Self>> {
+        None
+    }
 }
 
 /// One tile of `M` rows and two vectors of columns.
@@ -135,6 +144,9 @@ impl Real for f32 {
             Level::Avx2 => Tile { rows: 6, columns: 16, run: x86::avx2_f32 },
             _ => Tile { rows: 6, columns: 8, run: base_f32 },
         }
+    }
+    fn transforms(flat: bool) -> Option<Transforms<f32>> {
+        Some(Transforms::of_level(flat))
     }
 }
 

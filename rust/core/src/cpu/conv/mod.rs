@@ -9,9 +9,9 @@ mod direct;
 mod kernel;
 mod patches;
 mod product;
-mod scratch;
 mod vector;
 mod weight_grad;
+mod winograd;
 
 use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
@@ -99,7 +99,7 @@ impl Geometry {
             size: self.input,
             grid: self.output,
             stride: self.stride,
-            taps: self.all_taps(),
+            axes: [0, 1, 2].map(|a| (0..self.kernel[a]).map(|k| self.shift(a, k)).collect()),
             batch_stride: self.channels * self.input.iter().product::<usize>(),
             batches: self.batch,
         }
@@ -211,6 +211,7 @@ fn compute<T: DepthwiseKernels>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias
         Pass::WeightGrad if g.is_depthwise() => depthwise::weight_grad(g, a, b, out),
         Pass::Forward => forward_product(g, a, b, bias, out),
         Pass::InputGrad => input_grad_product(g, a, b, bias, out),
+        Pass::WeightGrad if winograd::weight_grad(g, a, b, out) => {}
         Pass::WeightGrad => {
             let sizes = Sizes { groups: g.groups, rows: g.group_rows(), channels: g.group_channels() };
             weight_grad::WeightGrad { patches: &g.patches(), x: a, grad: b, sizes }.run(out)
@@ -219,6 +220,9 @@ fn compute<T: DepthwiseKernels>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias
 }
 
 fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+    if winograd::forward(g, x, w, bias, out) {
+        return;
+    }
     let sizes = Sizes { groups: g.groups, rows: g.group_rows(), channels: g.group_channels() };
     let layout = WeightLayout {
         row_stride: sizes.channels * g.taps(),
@@ -244,20 +248,23 @@ fn input_grad_product<T: Real>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&
         if grid.contains(&0) || taps.iter().any(Vec::is_empty) {
             continue;
         }
+        if winograd::input_grad(g, phase, grad, w, bias, out) {
+            continue;
+        }
         let [d, h, w_taps] = &taps;
         let index = d.iter().flat_map(|d| h.iter().flat_map(move |h| w_taps.iter().map(move |w| [d, h, w])));
         let [_, kh, kw] = g.kernel;
         let layout = WeightLayout {
             row_stride: g.taps(),
             channel_stride: sizes.rows * g.taps(),
-            taps: index.clone().map(|[d, h, w]| (d.0 * kh + h.0) * kw + w.0).collect(),
+            taps: index.map(|[d, h, w]| (d.0 * kh + h.0) * kw + w.0).collect(),
             group_stride: sizes.rows * sizes.channels * g.taps(),
         };
         let patches = Patches {
             size: g.output,
             grid,
             stride: [1; 3],
-            taps: index.map(|t| t.map(|t| t.1)).collect(),
+            axes: taps.each_ref().map(|axis| axis.iter().map(|t| t.1).collect()),
             batch_stride: g.rows * g.output.iter().product::<usize>(),
             batches: g.batch,
         };
@@ -267,30 +274,4 @@ fn input_grad_product<T: Real>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&
         // SAFETY: `out` is ours alone.
         unsafe { product.run(Shared::new(out)) }
     }
-}
-pub fn tile_bench(rows: usize, k: usize, panels: usize) -> f64 {
-    let t = f32::tile();
-    let mut a = scratch::Scratch::<f32>::new(rows * k * panels);
-    let mut b = scratch::Scratch::<f32>::new(k * t.columns);
-    let mut c = scratch::Scratch::<f32>::new(rows * t.columns * panels);
-    let (pa, pb, pc) = (a.as_mut_ptr(), b.as_mut_ptr(), c.as_mut_ptr());
-    let mut best = f64::MAX;
-    for _ in 0..50 {
-        let s = std::time::Instant::now();
-        for i in 0..20 * panels {
-            unsafe {
-                t.run(
-                    rows,
-                    k,
-                    pa.add(i % panels * rows * k),
-                    pb,
-                    pc.add(i % panels * rows * t.columns),
-                    t.columns,
-                    kernel::Start::Add,
-                )
-            }
-        }
-        best = best.min(s.elapsed().as_secs_f64());
-    }
-    2.0 * (rows * k * t.columns * 20 * panels) as f64 / best / 1e9
 }

@@ -9,13 +9,14 @@ use crate::cpu::conv::vector::{low_mask, spread};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Level, level};
 
-/// Where the patches lie: column `(n, o)` of row `(c, t)` is `x[n, c, o·stride + taps[t]]`, zero outside the input.
+/// Where the patches lie: column `(n, o)` of row `(c, t)` is `x[n, c, o·stride + t]`, zero outside the input.
 #[derive(Clone, Debug)]
 pub struct Patches {
     pub size: [usize; 3],
     pub grid: [usize; 3],
     pub stride: [usize; 3],
-    pub taps: Vec<[isize; 3]>,
+    /// The taps are all combinations of these, row-major.
+    pub axes: [Vec<isize>; 3],
     /// Elements from one sample to the next.
     pub batch_stride: usize,
     pub batches: usize,
@@ -32,6 +33,7 @@ struct Piece {
 /// What one panel reads for every tap.
 #[derive(Default)]
 pub struct Panel {
+    runs: Vec<Run>,
     pieces: Vec<Piece>,
     /// `pieces[ends[t - 1]..ends[t]]` belong to tap `t`.
     ends: Vec<u32>,
@@ -62,10 +64,15 @@ impl Patches {
             size: [1, 1, points],
             grid: [1, 1, points],
             stride: [1; 3],
-            taps: vec![[0; 3]],
+            axes: [0; 3].map(|tap| vec![tap]),
             batch_stride,
             batches,
         }
+    }
+
+    /// The number of taps.
+    pub fn taps(&self) -> usize {
+        self.axes.iter().map(Vec::len).product()
     }
 
     /// Output points of one sample.
@@ -87,8 +94,8 @@ impl Patches {
     pub fn plan(&self, from: usize, width: usize, panel: &mut Panel) {
         panel.pieces.clear();
         panel.ends.clear();
-        let mut runs = [Run { lane: 0, len: 0, sample: 0, at: [0; 3] }; 64];
-        let mut count = 0;
+        let mut runs = std::mem::take(&mut panel.runs);
+        runs.clear();
         let end = (from + width).min(self.columns());
         let mut q = from;
         while q < end {
@@ -96,17 +103,22 @@ impl Patches {
             let (row, h) = (row / self.grid[1], row % self.grid[1]);
             let len = (self.grid[2] - w).min(end - q);
             let at = [row % self.grid[0], h, w];
-            runs[count] = Run { lane: q - from, len, sample: row / self.grid[0], at };
-            count += 1;
+            runs.push(Run { lane: q - from, len, sample: row / self.grid[0], at });
             q += len;
         }
+        self.plan_runs(&runs, width, panel);
+        panel.runs = runs;
+    }
+
+    fn plan_runs(&self, runs: &[Run], width: usize, panel: &mut Panel) {
         #[cfg(target_arch = "x86_64")]
         if masked(width, self.stride[2]) {
-            self.plan_loads(&runs[..count], panel);
+            self.plan_loads(runs, panel);
             return;
         }
-        for tap in &self.taps {
-            panel.pieces.extend(runs[..count].iter().filter_map(|run| self.piece(run, tap)));
+        let [ds, hs, ws] = &self.axes;
+        for tap in ds.iter().flat_map(|&d| hs.iter().flat_map(move |&h| ws.iter().map(move |&w| [d, h, w]))) {
+            panel.pieces.extend(runs.iter().filter_map(|run| self.piece(run, tap)));
             panel.ends.push(panel.pieces.len() as u32);
         }
     }
@@ -118,42 +130,66 @@ impl Patches {
         let of_half = |lane: usize| move |r: &&Run| r.lane < lane + 16 && r.lane + r.len > lane;
         let most = runs.iter().filter(of_half(0)).count().max(runs.iter().filter(of_half(16)).count());
         panel.most = if step == 1 { most.max(2) } else { most.max(1) };
-        panel.taps = self.taps.len();
+        panel.taps = self.taps();
         // The next panel lies about this far ahead; its first touch would miss every cache.
         panel.ahead = (32 * self.stride[1] * self.size[2] / self.grid[2] + 16) as isize;
         panel.loads.clear();
-        for tap in &self.taps {
-            for lane in [0, 16] {
-                let start = panel.loads.len();
-                for run in runs.iter().filter(of_half(lane)) {
-                    let Some(p) = self.piece(run, tap) else { continue };
-                    let (lo, hi) = ((p.lo as usize).max(lane), (p.hi as usize).min(lane + 16));
-                    if lo < hi {
-                        let mask = low_mask(hi - lane) & !low_mask(lo - lane);
-                        let mask = if step == 1 { mask } else { spread(mask) | spread(mask >> 8) << 16 };
-                        panel.loads.push(Load { offset: p.offset + (lane * step) as isize, mask });
-                    }
-                }
-                // A load of no lanes has an address that another one touches, lest it be slow.
-                let filler = Load { mask: 0, ..panel.loads.get(start).copied().unwrap_or_default() };
-                panel.loads.resize(start + panel.most, filler);
+        panel.loads.resize(2 * panel.taps * panel.most, Load::default());
+        for (half, lane) in [0, 16].into_iter().enumerate() {
+            for (slot, run) in runs.iter().filter(of_half(lane)).enumerate() {
+                self.plan_run(run, half, slot, panel);
             }
         }
     }
 
+    /// The loads of one run in one half: what they read along a row is the same for all rows.
+    #[cfg(target_arch = "x86_64")]
+    fn plan_run(&self, run: &Run, half: usize, slot: usize, panel: &mut Panel) {
+        let ([ds, hs, ws], [depth, height, width], step) = (&self.axes, self.size, self.stride[2]);
+        let lane = 16 * half;
+        let (first, end) = (run.lane.max(lane) - lane, (run.lane + run.len).min(lane + 16) - lane);
+        for (i, &w) in ws.iter().enumerate() {
+            // The column that the first lane of the half would read, were it in this run.
+            let column = (run.at[2] * step) as isize + (lane as isize - run.lane as isize) * step as isize + w;
+            let lo = (first as isize).max(self.steps_up(-column));
+            let hi = (end as isize).min(self.steps_up(width as isize - column));
+            let mask = if lo < hi { low_mask(hi as usize) & !low_mask(lo as usize) } else { 0 };
+            let mask = if step == 1 { mask } else { spread(mask) | spread(mask >> 8) << 16 };
+            // A load of no lanes has an address that another one touches, lest it be slow.
+            let column = if mask == 0 { 0 } else { column };
+            for (j, &d) in ds.iter().enumerate() {
+                let d = (run.at[0] * self.stride[0]) as isize + d;
+                for (k, &h) in hs.iter().enumerate() {
+                    let h = (run.at[1] * self.stride[1]) as isize + h;
+                    let inside = (0..depth as isize).contains(&d) && (0..height as isize).contains(&h);
+                    let (d, h) = if inside { (d as usize, h as usize) } else { (0, 0) };
+                    let row = run.sample * self.batch_stride + (d * height + h) * width;
+                    let load = Load { offset: row as isize + column, mask: if inside { mask } else { 0 } };
+                    let tap = (j * hs.len() + k) * ws.len() + i;
+                    panel.loads[(2 * tap + half) * panel.most + slot] = load;
+                }
+            }
+        }
+    }
+
+    /// The least number of steps along a row that reaches `distance`.
     #[inline(always)]
-    fn piece(&self, run: &Run, tap: &[isize; 3]) -> Option<Piece> {
+    fn steps_up(&self, distance: isize) -> isize {
+        match self.stride[2] as isize {
+            1 => distance.max(0),
+            2 => (distance.max(0) + 1) >> 1,
+            step => (distance.max(0) + step - 1) / step,
+        }
+    }
+
+    #[inline(always)]
+    fn piece(&self, run: &Run, tap: [isize; 3]) -> Option<Piece> {
         let [d, h, w] = [0, 1, 2].map(|a| (run.at[a] * self.stride[a]) as isize + tap[a]);
         if d < 0 || d >= self.size[0] as isize || h < 0 || h >= self.size[1] as isize {
             return None;
         }
         let (step, width) = (self.stride[2] as isize, self.size[2] as isize);
-        let up = |v: isize| match step {
-            1 => v.max(0),
-            2 => (v.max(0) + 1) >> 1,
-            _ => (v.max(0) + step - 1) / step,
-        };
-        let (lo, hi) = (up(-w), up(width - w).min(run.len as isize));
+        let (lo, hi) = (self.steps_up(-w), self.steps_up(width - w).min(run.len as isize));
         if lo >= hi {
             return None;
         }
@@ -174,7 +210,7 @@ impl Patches {
         to: *mut T,
         width: usize,
     ) {
-        let (plane, taps, step) = (self.plane(), self.taps.len(), self.stride[2]);
+        let (plane, taps, step) = (self.plane(), self.taps(), self.stride[2]);
         #[cfg(target_arch = "x86_64")]
         if masked(width, step) {
             let x = x.wrapping_add(channels.start * plane).cast();

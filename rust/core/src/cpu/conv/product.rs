@@ -2,8 +2,8 @@
 
 use crate::cpu::conv::kernel::{Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches};
-use crate::cpu::conv::scratch::Scratch;
 use crate::cpu::planes::{Shared, for_parts, grain};
+use crate::cpu::scratch::Scratch;
 use crate::cpu::threads;
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ const BLOCK_ROWS: usize = 256;
 /// Panels of one task, so that a slice of the weights is read from the second-level cache that many times.
 const TASK_PANELS: usize = 8;
 /// Multiplications and additions of a chunk of parallel work: about 20 µs.
-const GRAIN_FLOPS: usize = 2 << 20;
+pub const GRAIN_FLOPS: usize = 2 << 20;
 
 /// Where the weight of (row, channel, tap) lies within a group: `row·row_stride + channel·channel_stride + taps[tap]`.
 pub struct WeightLayout {
@@ -135,7 +135,7 @@ impl<T: Real> Product<'_, T> {
         let parts = (wanted / (blocks * self.sizes.groups).max(1)).clamp(1, tiles.len());
         let part = tiles.len().div_ceil(parts);
         let parts = tiles.len().div_ceil(part);
-        let depth = self.sizes.channels * self.patches.taps.len();
+        let depth = self.sizes.channels * self.patches.taps();
         let flops = 2 * per_task * width * (self.sizes.rows / parts).max(1) * depth.max(8);
         threads::parallel_for(blocks * parts * self.sizes.groups, (GRAIN_FLOPS / flops).max(1), |range| {
             let mut worker = Worker::new(self, tile, part);
@@ -183,7 +183,7 @@ struct Worker<'a, T> {
 
 impl<'a, T: Real> Worker<'a, T> {
     fn new(product: &'a Product<'a, T>, tile: Tile<T>, part: usize) -> Self {
-        let (channels, taps) = (product.sizes.channels, product.patches.taps.len());
+        let (channels, taps) = (product.sizes.channels, product.patches.taps());
         let blocks = (channels * taps).div_ceil(BLOCK_ROWS).clamp(1, channels.max(1));
         let block = channels.div_ceil(blocks).max(1);
         let packed = Scratch::new(block * taps * tile.columns);
@@ -213,7 +213,7 @@ impl<'a, T: Real> Worker<'a, T> {
     /// Adds one block of channels to one panel of the output.
     unsafe fn panel(&mut self, task: &Task, j: usize, block: Range<usize>, out: Shared<T>) {
         let (p, tile) = (self.product, self.tile);
-        let (plane, taps, width) = (p.place.plane(), p.patches.taps.len(), tile.columns);
+        let (plane, taps, width) = (p.place.plane(), p.patches.taps(), tile.columns);
         let depth = p.sizes.channels * taps;
         let (panel, segments) = &self.panels[j];
         let x = p.x[task.group * p.sizes.channels * p.patches.plane()..].as_ptr();
@@ -249,9 +249,13 @@ impl<'a, T: Real> Worker<'a, T> {
                 for s in segments {
                     let to = out.ptr().wrapping_add(s.offset + channel);
                     let from = aside.wrapping_add(r * width + s.lane);
-                    for l in 0..s.len {
-                        // SAFETY: the segment's places belong to this task.
-                        unsafe { *to.wrapping_add(l * step) = *from.wrapping_add(l) };
+                    // SAFETY: the segment's places belong to this task.
+                    unsafe {
+                        if step == 1 {
+                            std::ptr::copy_nonoverlapping(from, to, s.len);
+                        } else {
+                            (0..s.len).for_each(|l| *to.add(l * step) = *from.add(l));
+                        }
                     }
                 }
             }

@@ -8,6 +8,7 @@ pub trait Vector: Copy {
     unsafe fn store(self, p: *mut Self::T);
     unsafe fn splat(v: Self::T) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     /// `self · b + c`
     unsafe fn fma(self, b: Self, c: Self) -> Self;
     /// Asks for the cache line at `p`, which may be any address.
@@ -16,6 +17,42 @@ pub trait Vector: Copy {
     /// Loads the masked lanes and touches no others, which become zero.
     unsafe fn load_masked(p: *const Self::T, mask: u32) -> Self;
     unsafe fn store_masked(self, p: *mut Self::T, mask: u32);
+    /// The masked lanes from `p`, and zero plus the lanes of `self`, which are zero in the mask.
+    #[inline(always)]
+    unsafe fn join_masked(self, p: *const Self::T, mask: u32) -> Self {
+        // SAFETY: passed on.
+        unsafe { self.add(Self::load_masked(p, mask)) }
+    }
+    /// The lanes at even places of `self` followed by `other`, and those at odd places.
+    #[inline(always)]
+    unsafe fn unzip(self, other: Self) -> (Self, Self) {
+        let mut lanes = [Self::T::default(); 32];
+        let (mut even, mut odd) = ([Self::T::default(); 16], [Self::T::default(); 16]);
+        // SAFETY: the arrays hold two registers and one.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            other.store(lanes.as_mut_ptr().add(Self::LANES));
+            for i in 0..Self::LANES {
+                (even[i], odd[i]) = (lanes[2 * i], lanes[2 * i + 1]);
+            }
+            (Self::load(even.as_ptr()), Self::load(odd.as_ptr()))
+        }
+    }
+    /// The inverse of [`unzip`](Self::unzip).
+    #[inline(always)]
+    unsafe fn zip(self, other: Self) -> (Self, Self) {
+        let (mut even, mut odd) = ([Self::T::default(); 16], [Self::T::default(); 16]);
+        let mut lanes = [Self::T::default(); 32];
+        // SAFETY: the arrays hold two registers and one.
+        unsafe {
+            self.store(even.as_mut_ptr());
+            other.store(odd.as_mut_ptr());
+            for i in 0..Self::LANES {
+                (lanes[2 * i], lanes[2 * i + 1]) = (even[i], odd[i]);
+            }
+            (Self::load(lanes.as_ptr()), Self::load(lanes.as_ptr().add(Self::LANES)))
+        }
+    }
 
     /// Loads lane `i` from `p + i·step`; masked as above.
     #[inline(always)]
@@ -67,7 +104,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! vector {
-        ($v:ident, $t:ty, $lanes:literal, $load:ident, $store:ident, $splat:ident, $add:ident, $fma:ident, $($masked:tt)*) => {
+        ($v:ident, $t:ty, $lanes:literal, $load:ident, $store:ident, $splat:ident, $add:ident, $sub:ident, $fma:ident, $($masked:tt)*) => {
             // SAFETY of all: the caller runs at a level that has the instructions, and vouches for the addresses.
             impl Vector for $v {
                 type T = $t;
@@ -89,6 +126,10 @@ mod x86 {
                     unsafe { $add(self, other) }
                 }
                 #[inline(always)]
+                unsafe fn sub(self, other: Self) -> Self {
+                    unsafe { $sub(self, other) }
+                }
+                #[inline(always)]
                 unsafe fn fma(self, b: Self, c: Self) -> Self {
                     unsafe { $fma(self, b, c) }
                 }
@@ -101,7 +142,7 @@ mod x86 {
         };
     }
 
-    vector! {__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, _mm512_fmadd_ps,
+    vector! {__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_fmadd_ps,
         #[inline(always)]
         unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
             unsafe { _mm512_maskz_loadu_ps(mask as u16, p) }
@@ -109,6 +150,26 @@ mod x86 {
         #[inline(always)]
         unsafe fn store_masked(self, p: *mut f32, mask: u32) {
             unsafe { _mm512_mask_storeu_ps(p, mask as u16, self) }
+        }
+        #[inline(always)]
+        unsafe fn join_masked(self, p: *const f32, mask: u32) -> Self {
+            unsafe { _mm512_mask_loadu_ps(self, mask as u16, p) }
+        }
+        #[inline(always)]
+        unsafe fn unzip(self, other: Self) -> (Self, Self) {
+            unsafe {
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+                (_mm512_permutex2var_ps(self, even, other), _mm512_permutex2var_ps(self, odd, other))
+            }
+        }
+        #[inline(always)]
+        unsafe fn zip(self, other: Self) -> (Self, Self) {
+            unsafe {
+                let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+                (_mm512_permutex2var_ps(self, low, other), _mm512_permutex2var_ps(self, high, other))
+            }
         }
         #[inline(always)]
         unsafe fn load_step(p: *const f32, step: usize, mask: u32) -> Self {
@@ -133,7 +194,7 @@ mod x86 {
             }
         }
     }
-    vector! {__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_add_pd, _mm512_fmadd_pd,
+    vector! {__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_fmadd_pd,
         #[inline(always)]
         unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
             unsafe { _mm512_maskz_loadu_pd(mask as u8, p) }
@@ -143,7 +204,7 @@ mod x86 {
             unsafe { _mm512_mask_storeu_pd(p, mask as u8, self) }
         }
     }
-    vector! {__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps, _mm256_fmadd_ps,
+    vector! {__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_fmadd_ps,
         #[inline(always)]
         unsafe fn load_masked(p: *const f32, mask: u32) -> Self {
             unsafe { _mm256_maskload_ps(p, lanes_f32(mask)) }
@@ -152,8 +213,25 @@ mod x86 {
         unsafe fn store_masked(self, p: *mut f32, mask: u32) {
             unsafe { _mm256_maskstore_ps(p, lanes_f32(mask), self) }
         }
+        #[inline(always)]
+        unsafe fn unzip(self, other: Self) -> (Self, Self) {
+            unsafe {
+                // Of each half, the even lanes of both; then the middle quarters change places.
+                let order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+                let even = _mm256_shuffle_ps::<0b10_00_10_00>(self, other);
+                let odd = _mm256_shuffle_ps::<0b11_01_11_01>(self, other);
+                (_mm256_permutevar8x32_ps(even, order), _mm256_permutevar8x32_ps(odd, order))
+            }
+        }
+        #[inline(always)]
+        unsafe fn zip(self, other: Self) -> (Self, Self) {
+            unsafe {
+                let (low, high) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
+                (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+            }
+        }
     }
-    vector! {__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_add_pd, _mm256_fmadd_pd,
+    vector! {__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_fmadd_pd,
         #[inline(always)]
         unsafe fn load_masked(p: *const f64, mask: u32) -> Self {
             unsafe { _mm256_maskload_pd(p, lanes_f64(mask)) }
@@ -211,6 +289,11 @@ macro_rules! array_vector {
             #[inline(always)]
             unsafe fn add(mut self, other: Self) -> Self {
                 self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+                self
+            }
+            #[inline(always)]
+            unsafe fn sub(mut self, other: Self) -> Self {
+                self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a -= b);
                 self
             }
             #[inline(always)]

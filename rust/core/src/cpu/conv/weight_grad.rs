@@ -5,9 +5,9 @@
 
 use crate::cpu::conv::kernel::{Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches, transpose};
-use crate::cpu::conv::product::{Sizes, tile_rows};
-use crate::cpu::conv::scratch::Scratch;
+use crate::cpu::conv::product::{GRAIN_FLOPS, Sizes, tile_rows};
 use crate::cpu::planes::{Shared, for_parts};
+use crate::cpu::scratch::Scratch;
 use crate::cpu::threads;
 use std::ops::Range;
 
@@ -37,43 +37,67 @@ struct Operand<'a, T> {
 }
 
 /// How the work is cut; a function of shapes (and the tile) only.
-struct Cut {
+pub struct Cut {
+    sizes: Sizes,
+    /// Elements of a kernel of one channel.
+    taps: usize,
     /// Channels of a task.
     block: usize,
     blocks: usize,
     /// Panels of a split.
     split: usize,
     splits: usize,
-    /// Patches are the left operand of the tile, gradients the right one.
-    swapped: bool,
+    panels: usize,
 }
 
-impl<T: Real> WeightGrad<'_, T> {
-    pub fn run(&self, out: &mut [T]) {
-        let tile = T::tile();
-        let cut = self.cut(&tile);
-        let (s, taps) = (self.sizes, self.patches.taps.len());
-        let total = s.groups * s.rows * s.channels * taps;
+/// What is summed at once: some channels of a group, over some panels of columns.
+pub struct Task {
+    pub group: usize,
+    pub channels: Range<usize>,
+    pub panels: Range<usize>,
+    /// Where the gradients of the task's split begin in the target.
+    base: usize,
+}
+
+impl Cut {
+    /// `panels` of columns, of which `chunk` are multiplied at once; a task has `block` channels, more or less.
+    pub fn new(sizes: Sizes, taps: usize, block: usize, panels: usize, chunk: usize) -> Cut {
+        let blocks = sizes.channels.div_ceil(block.max(1));
+        let block = sizes.channels.div_ceil(blocks);
+        let blocks = sizes.channels.div_ceil(block);
+        let most = (PARTIAL_ELEMENTS / (sizes.groups * sizes.rows * sizes.channels * taps).max(1)).max(1);
+        let splits = TASKS.div_ceil(sizes.groups * blocks).min(most).min(panels.div_ceil(2 * chunk)).max(1);
+        let split = panels.div_ceil(splits).next_multiple_of(chunk);
+        Cut { sizes, taps, block, blocks, split, splits: panels.div_ceil(split), panels }
+    }
+
+    /// Channels of a full task.
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Lets `task` compute the gradients of every task, each of which costs `flops` a panel, and adds the splits.
+    pub fn run<T: Real>(&self, out: &mut [T], flops: usize, task: impl Fn(&Task, Shared<T>) + Sync) {
+        let total = self.sizes.groups * self.sizes.rows * self.sizes.channels * self.taps;
         let mut partial = Vec::new();
-        let target = if cut.splits == 1 {
+        let target = if self.splits == 1 {
             Shared::new(out)
         } else {
-            partial.resize(total * cut.splits, T::default());
+            partial.resize(total * self.splits, T::default());
             Shared::new(&mut partial)
         };
-        let flops = 2 * s.rows * cut.block * taps * cut.split * tile.columns;
-        let grain = ((2 << 20) / flops.max(1)).max(1);
-        threads::parallel_for(s.groups * cut.blocks * cut.splits, grain, |range| {
+        let grain = (GRAIN_FLOPS / (flops * self.split).max(1)).max(1);
+        threads::parallel_for(self.sizes.groups * self.blocks * self.splits, grain, |range| {
             for i in range {
-                let (split, rest) = (i % cut.splits, i / cut.splits);
-                let (group, block) = (rest / cut.blocks, rest % cut.blocks);
-                let channels = block * cut.block..((block + 1) * cut.block).min(s.channels);
-                // SAFETY: every task has its own split, group and channels.
-                unsafe { self.task(&tile, &cut, group, split, channels, target, split * total) };
+                let (split, rest) = (i % self.splits, i / self.splits);
+                let (group, block) = (rest / self.blocks, rest % self.blocks);
+                let channels = block * self.block..((block + 1) * self.block).min(self.sizes.channels);
+                let panels = split * self.split..((split + 1) * self.split).min(self.panels);
+                task(&Task { group, channels, panels, base: split * total }, target);
             }
         });
-        if cut.splits > 1 {
-            for_parts(out, 1024.min(total), 1024 * cut.splits, |i, part| {
+        if self.splits > 1 {
+            for_parts(out, 1024.min(total), 1024 * self.splits, |i, part| {
                 add_partials(part, &partial[i * 1024.min(total)..], total);
             });
             let done = total / 1024.min(total) * 1024.min(total);
@@ -81,67 +105,78 @@ impl<T: Real> WeightGrad<'_, T> {
         }
     }
 
-    fn cut(&self, tile: &Tile<T>) -> Cut {
-        let (s, taps) = (self.sizes, self.patches.taps.len());
+    /// The gradients of a task's channels in a row.
+    ///
+    /// # Safety
+    /// Called for every row of every task once at a time.
+    pub unsafe fn row<'a, T>(&self, task: &Task, row: usize, target: Shared<T>) -> &'a mut [T] {
+        let start = ((task.group * self.sizes.rows + row) * self.sizes.channels + task.channels.start) * self.taps;
+        // SAFETY: every task has its own split, group and channels.
+        unsafe { target.range(task.base + start, task.channels.len() * self.taps) }
+    }
+}
+
+impl<T: Real> WeightGrad<'_, T> {
+    pub fn run(&self, out: &mut [T]) {
+        let tile = T::tile();
+        let (s, taps) = (self.sizes, self.patches.taps());
         let blocks = (s.channels * taps).div_ceil(BLOCK_ROWS).clamp(1, s.channels);
-        let block = s.channels.div_ceil(blocks);
-        let blocks = s.channels.div_ceil(block);
         let panels = self.patches.columns().div_ceil(tile.columns);
         let chunk = (CHUNK_POINTS / tile.columns).max(1);
-        let most = (PARTIAL_ELEMENTS / (s.groups * s.rows * s.channels * taps).max(1)).max(1);
-        let splits = TASKS.div_ceil(s.groups * blocks).min(most).min(panels.div_ceil(2 * chunk)).max(1);
-        let split = panels.div_ceil(splits).next_multiple_of(chunk);
-        // A tile is as wide as its right operand rounded up; a left operand wastes nothing.
-        let padded = |n: usize| n.next_multiple_of(tile.columns);
-        let swapped = block * taps * padded(s.rows) * 8 < s.rows * padded(block * taps) * 7;
-        Cut { block, blocks, split, splits: panels.div_ceil(split), swapped }
+        let cut = Cut::new(s, taps, s.channels.div_ceil(blocks), panels, chunk);
+        let swapped = patches_left(cut.block() * taps, s.rows, tile.columns);
+        let flops = 2 * s.rows * cut.block() * taps * tile.columns;
+        // SAFETY: every task is run once.
+        cut.run(out, flops, |task, target| unsafe { self.task(&tile, &cut, task, swapped, target) });
     }
 
-    /// Sums one split for some channels of a group and writes it at `target[base..]`.
-    unsafe fn task(
-        &self,
-        tile: &Tile<T>,
-        cut: &Cut,
-        group: usize,
-        split: usize,
-        channels: Range<usize>,
-        target: Shared<T>,
-        base: usize,
-    ) {
-        let (s, taps, width) = (self.sizes, self.patches.taps.len(), tile.columns);
+    /// Sums the panels of a task and writes its gradients; with `swapped` patches are the left operand of the tile.
+    unsafe fn task(&self, tile: &Tile<T>, cut: &Cut, task: &Task, swapped: bool, target: Shared<T>) {
+        let (s, taps, width) = (self.sizes, self.patches.taps(), tile.columns);
         let points = self.patches.points();
         let plain = Patches::plain(self.patches.batches, s.groups * s.rows * points, points);
         let gradient = Operand {
             patches: &plain,
-            x: self.grad[group * s.rows * points..].as_ptr(),
+            x: self.grad[task.group * s.rows * points..].as_ptr(),
             channels: 0..s.rows,
             rows: s.rows,
         };
         let patches = Operand {
             patches: self.patches,
-            x: self.x[group * s.channels * self.patches.plane()..].as_ptr(),
-            channels: channels.clone(),
-            rows: channels.len() * taps,
+            x: self.x[task.group * s.channels * self.patches.plane()..].as_ptr(),
+            channels: task.channels.clone(),
+            rows: task.channels.len() * taps,
         };
-        let (left, right) = if cut.swapped { (&patches, &gradient) } else { (&gradient, &patches) };
-        let panels = self.patches.columns().div_ceil(width);
-        let panels = split * cut.split..((split + 1) * cut.split).min(panels);
+        let (left, right) = if swapped { (&patches, &gradient) } else { (&gradient, &patches) };
         let chunk = (CHUNK_POINTS / width).max(1);
         // SAFETY: the operands address whole groups of `x` and `grad`.
-        let sums = unsafe { multiply(tile, left, right, panels, chunk) };
+        let sums = unsafe { multiply(tile, left, right, task.panels.clone(), chunk) };
         let sums = sums.as_slice();
         // `sums[right / width][left][right % width]`
-        let rows = left.rows;
-        let at = |l: usize, r: usize| sums[(r / width * rows + l) * width + r % width];
-        for m in 0..s.rows {
-            let start = base + ((group * s.rows + m) * s.channels + channels.start) * taps;
-            // SAFETY: this task's rows of the target.
-            let to = unsafe { target.range(start, channels.len() * taps) };
-            for (k, to) in to.iter_mut().enumerate() {
-                *to = if cut.swapped { at(k, m) } else { at(m, k) };
+        for (r, lanes) in sums.chunks(left.rows * width).enumerate() {
+            let (first, count) = (r * width, width.min(right.rows - r * width));
+            if swapped {
+                for lane in 0..count {
+                    // SAFETY: passed on.
+                    let to = unsafe { cut.row(task, first + lane, target) };
+                    to.iter_mut().zip(lanes[lane..].iter().step_by(width)).for_each(|(to, &v)| *to = v);
+                }
+            } else {
+                for (m, from) in lanes.chunks_exact(width).enumerate() {
+                    // SAFETY: passed on.
+                    let to = unsafe { cut.row(task, m, target) };
+                    to[first..first + count].copy_from_slice(&from[..count]);
+                }
             }
         }
     }
+}
+
+/// Whether the patches make the better left operand of a product: a tile is as wide as its right operand rounded up, while a
+/// left operand wastes nothing.
+pub fn patches_left(patches: usize, gradients: usize, width: usize) -> bool {
+    let padded = |n: usize| n.next_multiple_of(width);
+    patches * padded(gradients) * 8 < gradients * padded(patches) * 7
 }
 
 fn add_partials<T: Real>(out: &mut [T], partial: &[T], stride: usize) {

@@ -5,7 +5,7 @@
 use super::RowFn;
 use super::kernel::{Compute, Kernels, Tile};
 use super::pack::Operand;
-use super::scratch::with_scratch;
+use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
 use std::ops::Range;
 

@@ -5,6 +5,7 @@
 
 use super::vector::{Array, Vector};
 use crate::cpu::math::Real;
+use crate::cpu::scratch::Number;
 use crate::cpu::simd::{Level, Simd, level};
 
 /// One tile product: c = alpha·a·b + beta·c, for `MR` rows and `NV` registers of columns.
@@ -66,7 +67,7 @@ impl<T> Kernels<T> {
 }
 
 /// The types in which products are computed: f32 and f64.
-pub trait Compute: Real {
+pub trait Compute: Real + Number {
     #[doc(hidden)]
     fn kernels() -> &'static KernelsOf<Self>;
     /// Transposes whole blocks: `dst[j·ds + i] = src[i·ss + j]` for `BLOCK` rows and columns.

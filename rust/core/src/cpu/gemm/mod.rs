@@ -8,7 +8,6 @@ mod blocked;
 mod integer;
 mod kernel;
 mod pack;
-mod scratch;
 mod skinny;
 #[cfg(test)]
 mod tests;
@@ -16,17 +15,18 @@ mod vector;
 
 pub use integer::{WrappingMul, gemm_integer};
 pub use kernel::Compute;
+pub(in crate::cpu) use pack::transpose;
 pub use pack::{Operand, Pack, Storage, Strided};
 
 use crate::bail;
 use crate::cpu::math::Real;
+use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
 use crate::cpu::view::{In, Out};
 use crate::dtype::DType;
 use crate::error::Result;
 use blocked::{SendPtr, Target};
 use half::{bf16, f16};
-use scratch::with_scratch;
 use smallvec::SmallVec;
 
 /// What is called with row, first column and the finished values of that row segment.

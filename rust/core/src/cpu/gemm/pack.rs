@@ -241,7 +241,7 @@ pub(super) fn widen<E: Storage>(src: &[E], dst: &mut [E::Acc]) {
 /// # Safety
 /// Both areas are valid, and the level's instructions are there.
 #[inline(always)]
-unsafe fn transpose<S: Simd, T: Compute>(
+pub(in crate::cpu) unsafe fn transpose<S: Simd, T: Compute>(
     src: *const T,
     src_lane: usize,
     lanes: usize,

@@ -3,7 +3,7 @@
 use super::blocked::SendPtr;
 use super::kernel::{COMBINE_COLS, Compute, DOT_COLS, DOT_ROWS};
 use super::pack::{Pack, Storage, Strided, widen};
-use super::scratch::with_scratch;
+use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
 
 /// Bytes of the large operand per parallel chunk: about 20 µs of memory traffic.

@@ -1,0 +1,148 @@
+//! Bands of rows for elementwise programs some of whose operands lie across the rows, as transposed ones do.
+//!
+//! Reading such an operand row by row touches a cache line for every element, and again for the next row. A band is as many
+//! rows as there are elements in a line, by a block of columns; each such operand is transposed into a stage once a band.
+
+use crate::cpu::gemm::{Compute, transpose};
+use crate::cpu::simd::prefetch;
+use crate::shape::Dims;
+use crate::simd_dispatch;
+use smallvec::SmallVec;
+
+/// Rows of a band: a cache line of 4-byte elements.
+const ROWS: usize = 16;
+/// Columns of a band, so that a stage fills half of a first-level cache.
+const COLUMNS: usize = 256;
+/// Columns that are read before the next row, few enough for any distance between them to find room in a cache.
+const GROUP: usize = 8;
+
+/// Columns ahead of the transposed ones that are asked for: no processor foresees steps of a row's length.
+const AHEAD: usize = 32;
+
+/// How an index space is cut into bands.
+pub struct Bands {
+    /// Rows and columns of the last two dimensions.
+    size: [usize; 2],
+    columns: usize,
+    shape: Dims,
+    across: SmallVec<[usize; 4]>,
+}
+
+/// The first `columns` elements of each of some rows.
+pub struct Band {
+    /// The linear index of the first element.
+    pub at: usize,
+    pub rows: usize,
+    pub columns: usize,
+    /// Its index in all dimensions.
+    index: Dims,
+}
+
+impl Bands {
+    /// `None` where no operand lies across the rows.
+    pub fn new(shape: &[usize], strides: &[Dims], tile: usize) -> Option<Bands> {
+        let (last, before) = (shape.len() - 1, shape.len().checked_sub(2)?);
+        let size = [shape[before], shape[last]];
+        let lies_across = |s: &Dims| s[before] > 0 && s[last] > s[before];
+        let across = (0..strides.len()).filter(|&i| lies_across(&strides[i])).collect::<SmallVec<_>>();
+        if across.is_empty() || size.iter().any(|&n| n < GROUP) {
+            return None;
+        }
+        Some(Bands { size, columns: COLUMNS.min(tile).min(size[1]), shape: Dims::from_slice(shape), across })
+    }
+
+    /// The operands that lie across the rows.
+    pub fn across(&self) -> &[usize] {
+        &self.across
+    }
+    /// The columns of a full band.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+    /// The elements of a full band.
+    pub fn elements(&self) -> usize {
+        ROWS * self.columns
+    }
+    /// The length of a row.
+    pub fn width(&self) -> usize {
+        self.size[1]
+    }
+    fn grid(&self) -> [usize; 2] {
+        [self.size[0].div_ceil(ROWS), self.size[1].div_ceil(self.columns)]
+    }
+    pub fn count(&self) -> usize {
+        let outer: usize = self.shape[..self.shape.len() - 2].iter().product();
+        outer * self.grid().iter().product::<usize>()
+    }
+
+    pub fn band(&self, i: usize) -> Band {
+        let ([down, over], rank) = (self.grid(), self.shape.len());
+        let (row, column) = (i / over % down * ROWS, i % over * self.columns);
+        let outer = i / (over * down);
+        let mut index = Dims::filled(0, rank);
+        let mut rest = outer;
+        for d in (0..rank - 2).rev() {
+            index[d] = rest % self.shape[d];
+            rest /= self.shape[d];
+        }
+        (index[rank - 2], index[rank - 1]) = (row, column);
+        Band {
+            at: (outer * self.size[0] + row) * self.size[1] + column,
+            rows: ROWS.min(self.size[0] - row),
+            columns: self.columns.min(self.size[1] - column),
+            index,
+        }
+    }
+
+    /// Copies a band of an operand with elements of `size` bytes to rows that lie one after the other.
+    ///
+    /// # Safety
+    /// The index space lies inside the operand, and `to` holds the band.
+    pub unsafe fn transpose(&self, band: &Band, from: *const u8, size: usize, strides: &Dims, to: *mut u8) {
+        let rank = strides.len();
+        let offset: usize = band.index.iter().zip(strides.iter()).map(|(i, s)| i * s).sum();
+        let from = from.wrapping_add(offset * size);
+        let (steps, counts) = ((strides[rank - 2], strides[rank - 1]), (band.rows, band.columns));
+        // SAFETY: passed on; only bits are moved, so floats stand for anything of their size.
+        unsafe {
+            match size {
+                1 => turn_any::<u8>(from.cast(), steps, counts, to.cast()),
+                2 => turn_any::<u16>(from.cast(), steps, counts, to.cast()),
+                4 if steps.0 == 1 => turn::<f32>(from.cast(), steps.1, counts, to.cast()),
+                4 => turn_any::<u32>(from.cast(), steps, counts, to.cast()),
+                _ if steps.0 == 1 => turn::<f64>(from.cast(), steps.1, counts, to.cast()),
+                _ => turn_any::<u64>(from.cast(), steps, counts, to.cast()),
+            }
+        }
+    }
+}
+
+simd_dispatch! {
+    /// `to[r·columns + c] = from[c·step + r]`
+    unsafe fn turn<T: Compute>(from: *const T, step: usize, counts: (usize, usize), to: *mut T) {
+        let (rows, columns) = counts;
+        let mut c = 0;
+        loop {
+            for ahead in c + AHEAD..c + AHEAD + GROUP {
+                prefetch(from.wrapping_add(ahead * step));
+            }
+            transpose::<S, T>(from.add(c * step), step, GROUP.min(columns), rows, columns, to.add(c));
+            if c + GROUP >= columns {
+                break;
+            }
+            c = (c + GROUP).min(columns - GROUP);
+        }
+    }
+}
+
+/// `to[r·columns + c] = from[c·steps.1 + r·steps.0]`
+unsafe fn turn_any<T: Copy>(from: *const T, steps: (usize, usize), (rows, columns): (usize, usize), to: *mut T) {
+    for first in (0..columns).step_by(GROUP) {
+        for r in 0..rows {
+            for c in first..(first + GROUP).min(columns) {
+                // SAFETY: the caller's contract.
+                unsafe { *to.add(r * columns + c) = *from.add(c * steps.1 + r * steps.0) };
+            }
+        }
+    }
+}
