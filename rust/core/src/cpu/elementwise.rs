@@ -39,7 +39,6 @@ unsafe impl Sync for Target {}
 #[derive(Clone, Copy)]
 enum Action {
     Load(u16),
-    Scalar(u16),
     Block(BlockFn),
     /// Seed and offset are numbers of the program.
     Philox(u16, u16),
@@ -64,7 +63,8 @@ fn is_flag(code: Code) -> bool {
 pub struct Kernel {
     steps: Vec<Step>,
     loads: Vec<DType>,
-    scalars: Vec<DType>,
+    /// The registers that hold numbers, which no step overwrites: register, number, and its dtype.
+    numbers: Vec<(u16, u16, DType)>,
     stores: Vec<(u16, DType)>,
     registers: usize,
     /// Per load: the last step that reads it; stores read after all steps.
@@ -84,16 +84,15 @@ impl Kernel {
     pub fn new(program: Program) -> Result<Kernel> {
         let mut steps: Vec<Step> = Vec::with_capacity(program.instrs.len());
         let mut width = 1;
-        let mut number_in: Vec<Option<u16>> = vec![None; program.registers];
+        let mut numbers: Vec<(u16, u16, DType)> = Vec::new();
         for instr in &program.instrs {
             let mut round = if is_flag(instr.code) { DType::Bool } else { instr.dtype };
-            number_in[instr.dst as usize] = None;
             width = width.max(register_dtype(instr.dtype).size());
             let action = match instr.code {
                 Code::Load(k) => Action::Load(k),
                 Code::Scalar(k) => {
-                    number_in[instr.dst as usize] = Some(k);
-                    Action::Scalar(k)
+                    numbers.push((instr.dst, k, program.scalars[k as usize]));
+                    continue;
                 }
                 Code::Cast(to) => {
                     // The conversion functions round to half types themselves.
@@ -102,7 +101,7 @@ impl Kernel {
                     Action::Block(cast_fn(instr.dtype, to))
                 }
                 Code::Ew(Ew::Philox) => {
-                    let number = |k: usize| number_in[instr.src[k] as usize];
+                    let number = |k: usize| numbers.iter().find(|n| n.0 == instr.src[k]).map(|n| n.1);
                     let (Some(seed), Some(offset)) = (number(0), number(1)) else {
                         return Err(Error::Internal("philox: seed and offset must be numbers".into()));
                     };
@@ -120,7 +119,7 @@ impl Kernel {
         Ok(Kernel {
             steps,
             loads: program.loads,
-            scalars: program.scalars,
+            numbers,
             stores: program.stores,
             registers: program.registers,
             last_read,
@@ -138,17 +137,17 @@ impl Kernel {
         let space = Space::new(shape, strides, operands);
         let direct = self.direct_stores(operands, targets);
         let frame = Frame { kernel: self, space: &space, operands, numbers, targets, direct };
-        let tile = self.tile;
+        let (tile, steps) = (self.tile, self.steps.len().max(1));
         if let Some(bands) = Bands::new(&space.shape, &space.strides, tile) {
-            let grain = (SERIAL_WORK / (bands.elements() * self.steps.len())).max(1);
+            let grain = (SERIAL_WORK / (bands.elements() * steps)).max(1);
             return threads::parallel_for(bands.count(), grain, |r| frame.run_bands(&bands, r));
         }
-        if n * self.steps.len() <= SERIAL_WORK {
+        if n * steps <= SERIAL_WORK {
             frame.run_tiles(0, n, tile);
             return;
         }
         let tiles = n.div_ceil(tile);
-        let grain = (SERIAL_WORK / (tile * self.steps.len())).max(1);
+        let grain = (SERIAL_WORK / (tile * steps)).max(1);
         threads::parallel_for(tiles, grain, |r| frame.run_tiles(r.start * tile, (r.end * tile).min(n), tile));
     }
 }
@@ -293,8 +292,8 @@ impl Frame<'_> {
         });
     }
 
-    /// Calls `f` with memory for the registers and a half-precision load in flight, the size of each, room for the
-    /// registers' addresses, and `more` bytes.
+    /// Calls `f` with memory for the registers and a half-precision load in flight, the size of each, the registers' addresses,
+    /// of which those of numbers are there already, and `more` bytes.
     fn with_registers(&self, tile: usize, more: usize, f: impl FnOnce(*mut u8, usize, &mut [*mut u8], *mut u8)) {
         let k = self.kernel;
         let slot = (tile * k.width).next_multiple_of(64);
@@ -307,6 +306,13 @@ impl Frame<'_> {
             }
             let base = arena.as_mut_ptr().cast::<u8>();
             let mut regs: SmallVec<[*mut u8; 24]> = SmallVec::from_elem(std::ptr::null_mut(), k.registers);
+            for &(reg, number, dtype) in &k.numbers {
+                // SAFETY: every register has a slot.
+                let own = unsafe { base.add(reg as usize * slot) };
+                // SAFETY: as above; a slot holds the elements of a tile.
+                unsafe { fill(own, dtype, self.numbers[number as usize], tile) };
+                regs[reg as usize] = own;
+            }
             // SAFETY: the arena holds both parts.
             f(base, slot, &mut regs, unsafe { base.add(own) });
         });
@@ -335,10 +341,6 @@ impl Frame<'_> {
                             Some(&(_, p)) => self.in_register(i as usize, p, n, own),
                             None => self.load(i as usize, at, n, own, aside),
                         };
-                    }
-                    Action::Scalar(i) => {
-                        fill(own, k.scalars[i as usize], self.numbers[i as usize], n);
-                        regs[d] = own;
                     }
                     Action::Block(f) => {
                         let mut src = [std::ptr::null::<u8>(); 4];

@@ -39,7 +39,8 @@ pub struct Program {
 
 impl Program {
     /// Maps virtual registers onto as few as possible: a register is free after its last reader.
-    /// Registers of stores stay until the end, since stores happen after the last instruction.
+    /// Registers of stores stay until the end, since stores happen after the last instruction. Numbers keep theirs, so that
+    /// a kernel may put them there once.
     pub fn allocate_registers(&mut self) {
         let count = self.instrs.len();
         let mut last_use = vec![0usize; count];
@@ -51,12 +52,16 @@ impl Program {
         for &(r, _) in &self.stores {
             last_use[r as usize] = usize::MAX;
         }
+        for instr in self.instrs.iter().filter(|i| matches!(i.code, Code::Scalar(_))) {
+            last_use[instr.dst as usize] = usize::MAX;
+        }
         let mut physical = vec![0 as Reg; count];
         let mut free: Vec<Reg> = Vec::new();
         let mut next: Reg = 0;
         for at in 0..count {
             // Loads and numbers may be read straight from memory, so they keep registers of their own.
-            let fresh = free.pop().unwrap_or_else(|| {
+            let number = matches!(self.instrs[at].code, Code::Scalar(_));
+            let fresh = if number { None } else { free.pop() }.unwrap_or_else(|| {
                 next += 1;
                 next - 1
             });
