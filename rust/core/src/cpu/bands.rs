@@ -146,3 +146,62 @@ unsafe fn turn_any<T: Copy>(from: *const T, steps: (usize, usize), (rows, column
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd;
+
+    /// Every element of a transposed operand with elements `T`, band by band.
+    fn turned<T: Copy + PartialEq + std::fmt::Debug>(
+        outer: usize,
+        rows: usize,
+        columns: usize,
+        of: impl Fn(usize) -> T,
+    ) {
+        let data: Vec<T> = (0..outer * rows * columns).map(&of).collect();
+        let strides = Dims::from_slice(&[rows * columns, 1, rows]);
+        let shape = [outer, rows, columns];
+        let Some(bands) = Bands::new(&shape, std::slice::from_ref(&strides), 1024) else {
+            unreachable!("it lies across")
+        };
+        let mut seen = 0;
+        let mut stage = vec![of(0); bands.elements()];
+        for band in (0..bands.count()).map(|i| bands.band(i)) {
+            // SAFETY: the data has the shape, the stage room for a band.
+            unsafe {
+                bands.transpose(&band, data.as_ptr().cast(), size_of::<T>(), &strides, stage.as_mut_ptr().cast());
+            }
+            for (r, row) in stage.chunks(band.columns).take(band.rows).enumerate() {
+                for (c, &v) in row.iter().enumerate() {
+                    let at = band.at + r * columns + c;
+                    let (o, row, column) = (at / (rows * columns), at / columns % rows, at % columns);
+                    assert_eq!(v, data[o * rows * columns + column * rows + row]);
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, data.len());
+    }
+
+    #[test]
+    fn bands_cover_the_transpose() {
+        for level in simd::available() {
+            simd::with_level(level, || {
+                for (rows, columns) in [(8, 8), (16, 256), (37, 301), (9, 1030)] {
+                    turned::<f32>(2, rows, columns, |i| i as f32);
+                    turned::<i64>(2, rows, columns, |i| i as i64);
+                    turned::<u16>(1, rows, columns, |i| i as u16);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn operands_along_the_rows_and_short_ones_need_no_bands() {
+        let along =
+            |strides: &[usize], shape: &[usize]| Bands::new(shape, &[Dims::from_slice(strides)], 1024).is_none();
+        assert!(along(&[20, 1], &[30, 20]) && along(&[0, 1], &[30, 20]) && along(&[1], &[30]));
+        assert!(along(&[1, 4], &[4, 20]) && !along(&[1, 30], &[30, 20]));
+    }
+}

@@ -311,7 +311,8 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
                     let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
                     for l in l {
                         let p = x.wrapping_offset(l.offset);
-                        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_offset(ahead).cast());
+                        // Steps are those of large windows, of which few planes are packed at once: the next ones come soon.
+                        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(2 * plane).cast());
                         low = _mm512_mask_loadu_ps(low, l.mask as u16, p);
                         high = _mm512_mask_loadu_ps(high, (l.mask >> 16) as u16, p.wrapping_add(16));
                     }
@@ -322,29 +323,36 @@ unsafe fn pack_avx512(panel: &Panel, x: *const f32, plane: usize, step: usize, c
     }
 }
 
-/// Turns a packed panel `[row][width]` into `[column][to_width]` for the rows `from..from + count`, where
-/// `count ≤ to_width`; lanes beyond `count` stay as they are.
+/// Turns `count` rows of `width` elements, `pitch` apart, into `[column][to_width]`, where `count ≤ to_width`; lanes beyond
+/// `count` stay as they are.
 ///
 /// # Safety
-/// `panel` holds the rows and `to` holds `width · to_width` elements.
-pub unsafe fn transpose<T: Real>(panel: *const T, width: usize, count: usize, to: *mut T, to_width: usize) {
+/// `from` has the rows and `to` holds `width · to_width` elements.
+pub unsafe fn transpose<T: Real>(
+    from: *const T,
+    pitch: usize,
+    width: usize,
+    count: usize,
+    to: *mut T,
+    to_width: usize,
+) {
     #[cfg(target_arch = "x86_64")]
-    if T::DTYPE == crate::dtype::DType::F32 && width == 32 && level() == Level::Avx512 {
+    if T::DTYPE == crate::dtype::DType::F32 && width.is_multiple_of(16) && level() == Level::Avx512 {
         // SAFETY: T is f32 and the level is available.
-        unsafe { transpose_avx512(panel.cast(), width, count, to.cast(), to_width) };
+        unsafe { transpose_avx512(from.cast(), pitch, width, count, to.cast(), to_width) };
         return;
     }
     for j in 0..width {
         for r in 0..count {
             // SAFETY: the caller's contract.
-            unsafe { *to.add(j * to_width + r) = *panel.add(r * width + j) };
+            unsafe { *to.add(j * to_width + r) = *from.add(r * pitch + j) };
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn transpose_avx512(panel: *const f32, width: usize, count: usize, to: *mut f32, to_width: usize) {
+unsafe fn transpose_avx512(from: *const f32, pitch: usize, width: usize, count: usize, to: *mut f32, to_width: usize) {
     use std::arch::x86_64::*;
     let mut row = 0;
     while row < count {
@@ -354,7 +362,7 @@ unsafe fn transpose_avx512(panel: *const f32, width: usize, count: usize, to: *m
             unsafe {
                 let mut v = [_mm512_setzero_ps(); 16];
                 for (i, v) in v.iter_mut().enumerate().take(rows) {
-                    *v = _mm512_loadu_ps(panel.add((row + i) * width + column));
+                    *v = _mm512_loadu_ps(from.add((row + i) * pitch + column));
                 }
                 let v = transpose_16(v);
                 let mask = ((1u32 << rows) - 1) as u16;

@@ -1,7 +1,7 @@
 //! Packed weights times patches: the forward pass of a convolution and, phase by phase, its input gradient.
 
 use crate::cpu::conv::kernel::{Real, Start, Tile};
-use crate::cpu::conv::patches::{Panel, Patches};
+use crate::cpu::conv::patches::{Panel, Patches, transpose};
 use crate::cpu::planes::{Shared, for_parts, grain};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::threads;
@@ -13,6 +13,9 @@ const BLOCK_ROWS: usize = 256;
 const TASK_PANELS: usize = 8;
 /// Multiplications and additions of a chunk of parallel work: about 20 µs.
 pub const GRAIN_FLOPS: usize = 2 << 20;
+
+/// Columns of weights that are turned at once.
+const TURNED: usize = 32;
 
 /// Where the weight of (row, channel, tap) lies within a group: `row·row_stride + channel·channel_stride + taps[tap]`.
 pub struct WeightLayout {
@@ -37,6 +40,16 @@ pub fn tile_rows(total: usize, most: usize) -> impl Iterator<Item = Range<usize>
     (0..count).map(move |i| i * base + i.min(longer)..(i + 1) * base + (i + 1).min(longer))
 }
 
+/// Turns `rows` rows of `columns` elements, `pitch` apart, into columns.
+fn turn<T: Real>(from: &[T], pitch: usize, columns: usize, rows: usize, to: &mut [T]) {
+    assert!(from.len() >= (rows - 1) * pitch + columns && to.len() >= rows * columns);
+    let whole = columns / TURNED * TURNED;
+    for (first, width) in (0..whole).step_by(TURNED).map(|c| (c, TURNED)).chain([(whole, columns - whole)]) {
+        // SAFETY: the assertion above.
+        unsafe { transpose(from.as_ptr().add(first), pitch, width, rows, to.as_mut_ptr().add(first * rows), rows) };
+    }
+}
+
 /// Weights as `[group][tile][channel][tap][row]`.
 pub struct PackedWeights<T> {
     data: Scratch<T>,
@@ -49,19 +62,29 @@ impl<T: Real> PackedWeights<T> {
         let mut data = Scratch::new(sizes.groups * sizes.rows * depth);
         let tiles: Vec<_> = tile_rows(sizes.rows, T::tile().rows).collect();
         let shared = Shared::new(data.as_mut_slice());
-        let (taps, per_channel) = (layout.taps.len(), layout.taps.len() * sizes.rows);
-        threads::parallel_for(sizes.groups * sizes.channels, grain(per_channel), |range| {
-            for i in range {
-                let (g, c) = (i / sizes.channels, i % sizes.channels);
-                let source = &weights[g * layout.group_stride + c * layout.channel_stride..];
-                for rows in &tiles {
+        let taps = layout.taps.len();
+        // The weights of a row in one stretch are the rows of a matrix.
+        let stretch = layout.channel_stride == taps && layout.taps.iter().enumerate().all(|(i, &tap)| i == tap);
+        threads::parallel_for(sizes.groups * sizes.channels, grain(taps * sizes.rows), |range| {
+            for rows in &tiles {
+                let mut i = range.start;
+                while i < range.end {
+                    let (g, c) = (i / sizes.channels, i % sizes.channels);
+                    let count = if stretch { (sizes.channels - c).min(range.end - i) } else { 1 };
+                    let source = &weights[g * layout.group_stride + c * layout.channel_stride..];
+                    let source = &source[rows.start * layout.row_stride..];
                     let at = (g * sizes.rows + rows.start) * depth + c * taps * rows.len();
-                    // SAFETY: the parts of a channel in all tiles belong to this iteration alone.
-                    let to = unsafe { shared.range(at, taps * rows.len()) };
-                    for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
-                        let source = source[tap..].iter().skip(rows.start * layout.row_stride);
-                        column.iter_mut().zip(source.step_by(layout.row_stride)).for_each(|(w, &v)| *w = v);
+                    // SAFETY: the parts of some channels in a tile belong to this iteration alone.
+                    let to = unsafe { shared.range(at, count * taps * rows.len()) };
+                    if stretch {
+                        turn(source, layout.row_stride, count * taps, rows.len(), to);
+                    } else {
+                        for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
+                            let source = source[tap..].iter().step_by(layout.row_stride);
+                            column.iter_mut().zip(source).for_each(|(w, &v)| *w = v);
+                        }
                     }
+                    i += count;
                 }
             }
         });

@@ -212,14 +212,14 @@ unsafe fn multiply<T: Real>(
                 left.patches.pack(&panel, left.x, left.channels.clone(), rows.as_mut_ptr(), width);
                 for t in &left_tiles {
                     let to = packed_left.as_mut_ptr().add(t.start * depth + j * width * t.len());
-                    transpose(rows.as_ptr().add(t.start * width), width, t.len(), to, t.len());
+                    transpose(rows.as_ptr().add(t.start * width), width, width, t.len(), to, t.len());
                 }
                 right.patches.plan((from + j) * width, width, &mut panel);
                 right.patches.pack(&panel, right.x, right.channels.clone(), rows.as_mut_ptr(), width);
                 for t in 0..right_tiles {
                     let to = packed_right.as_mut_ptr().add((t * depth + j * width) * width);
                     let count = width.min(right.rows - t * width);
-                    transpose(rows.as_ptr().add(t * width * width), width, count, to, width);
+                    transpose(rows.as_ptr().add(t * width * width), width, width, count, to, width);
                 }
             }
         }

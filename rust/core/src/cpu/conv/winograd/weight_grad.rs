@@ -188,7 +188,7 @@ impl<'a, T: Real> Operand<'a, T> {
                 let (lanes, start) = self.place(p, t, CHUNK * width);
                 let to = self.packed.as_mut_ptr().wrapping_add(start + j * width * lanes);
                 // SAFETY: as above; the panel's columns stay in their tile.
-                unsafe { transpose(aside.as_ptr().wrapping_add(p * point), width, rows.len(), to, lanes) };
+                unsafe { transpose(aside.as_ptr().wrapping_add(p * point), width, width, rows.len(), to, lanes) };
             }
         }
     }
