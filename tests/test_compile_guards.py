@@ -105,7 +105,7 @@ class Scaled(nn.Module):
 
 def test_attributes_and_modes_of_modules_are_guarded():
     model, hooks = Scaled().eval(), []
-    f, x = corten.compile(model), corten.randn(2, 3)
+    f, x = corten.compile(lambda x: model(x)), corten.randn(2, 3)
     changes = [
         lambda: setattr(model, "scale", 3.0),
         lambda: setattr(model.linear, "weight", nn.Parameter(ones(3, 3))),

@@ -8,12 +8,14 @@ depends on is unchanged; otherwise another is made. What cannot be recorded runs
 """
 
 import functools
+import warnings
 import weakref
 
 import corten
 from corten.nn import Module
 
 from ._function import CompiledFunction, Statistics, logger
+from ._guards import has_global_hooks
 
 __all__ = [
     "CompiledFunction",
@@ -48,7 +50,14 @@ class OptimizedModule(Module):
         self.__dict__["training"] = module.training
 
     def __call__(self, *args, **kwargs):
-        return self.__dict__["_compiled"](*args, **kwargs)
+        if has_global_hooks():
+            warnings.warn(
+                "Using corten.compile(module) when there are global hooks on modules (e.g., from "
+                "`register_module_forward_hook`) causes the hooks to fire an extra time for the OptimizedModule "
+                "created by corten.compile(module).",
+                stacklevel=2,
+            )
+        return super().__call__(*args, **kwargs)
 
     def forward(self, *args, **kwargs):
         return self.__dict__["_compiled"](*args, **kwargs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import corten
 
 from ._guards import Guards
-from ._structure import Unguardable, flatten, rebuild
+from ._structure import Parts, Unguardable, flatten, outline, rebuild
 
 logger = logging.getLogger("corten.compiler")
 
@@ -65,7 +65,6 @@ class CompiledFunction:
         self.reset()
         with contextlib.suppress(AttributeError):
             functools.update_wrapper(self, function)
-        self._torchdynamo_orig_callable = function
 
     def reset(self):
         """Forgets every recording."""
@@ -73,6 +72,7 @@ class CompiledFunction:
         self._warm_ups = 0
         self._count = 0
         self._refusal = None
+        self._refused = set()
         self._warned = set()
 
     def __get__(self, instance, owner=None):
@@ -83,32 +83,32 @@ class CompiledFunction:
 
     def __call__(self, *args, **kwargs):
         core = corten._core
-        # Inside another compiled function the outer one records.
-        if self._refusal is not None or not self._on or self.forced_eager or core.capturing():
+        # Inside another compiled function the outer one records; what runs beside a recording is not recorded.
+        if self._refusal is not None or not self._on or self.forced_eager or core.capture_open():
             return self._run(args, kwargs)
-        tensors, objects = [], []
+        parts = Parts()
         try:
-            shape = (flatten(args, tensors, objects), flatten(kwargs, tensors, objects) if kwargs else None)
+            key = (self._describe(args, kwargs, parts), *_modes())
         except Unguardable as unguardable:
-            return self._fall_back(str(unguardable), args, kwargs)
-        key = (
-            shape,
-            core.is_grad_enabled(),
-            core.is_inference_mode_enabled(),
-            core.get_default_dtype(),
-            core.get_default_device(),
-        )
-        try:
-            known = self._recordings.get(key)
-        except TypeError:
-            return self._fall_back("an argument cannot be hashed", args, kwargs)
-        for recording in known or ():
-            if recording.guards.hold():
-                outputs = recording.trace.replay(tensors)
+            self._tell(str(unguardable))
+            return self._run(args, kwargs)
+        if key in self._refused:
+            return self._run(args, kwargs)
+        for recording in tuple(self._recordings.get(key, ())):
+            if recording.guards.difference() is None:
+                outputs = recording.trace.replay(parts.tensors)
                 if outputs is not None:
                     self.statistics.replays += 1
                     return rebuild(recording.result, iter(outputs))
-        return self._record(key, tensors, objects, args, kwargs)
+        return self._record(key, parts, args, kwargs)
+
+    @staticmethod
+    def _describe(args, kwargs, parts):
+        return flatten(args, parts), flatten(kwargs, parts) if kwargs else None
+
+    @property
+    def _name(self):
+        return getattr(self._function, "__qualname__", type(self._function).__name__)
 
     def _run(self, args, kwargs):
         self.statistics.eager += 1
@@ -118,73 +118,109 @@ class CompiledFunction:
         self._give_up(reason)
         return self._run(args, kwargs)
 
-    def _give_up(self, reason):
-        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+    def _tell(self, reason):
+        """Says, once, why Python runs.
+
+        Raises:
+            RuntimeError: where it must not.
+        """
         if self._fullgraph:
-            raise RuntimeError(f"{name} cannot be compiled with fullgraph=True: {reason}")
-        self._refusal = reason
-        self._recordings.clear()
-        self.statistics.reasons.append(reason)
-        logger.warning("%s runs in Python: %s", name, reason)
-
-    def _explain(self, known, count):
-        """Notes why another recording is made."""
-        if not known:
-            reason = "other arguments or modes" if count else None
-        else:
-            reason = known[-1].guards.difference() or "arguments of another shape, dtype, layout or device"
-        if reason is not None:
+            raise RuntimeError(f"{self._name} cannot be compiled with fullgraph=True: {reason}")
+        if reason not in self._warned:
+            self._warned.add(reason)
             self.statistics.reasons.append(reason)
-            logger.info("%s is recorded anew: %s", getattr(self._function, "__qualname__", self._function), reason)
+            logger.warning("%s runs in Python: %s", self._name, reason)
 
-    def _record(self, key, tensors, objects, args, kwargs):
+    def _give_up(self, reason, key=None):
+        """Runs the function in Python from now on, or only for one kind of arguments."""
+        self._tell(reason)
+        if key is None or len(self._refused) >= RECORDINGS:
+            self._refusal = reason
+            self._recordings.clear()
+        else:
+            self._refused.add(key)
+            self._recordings.pop(key, None)
+
+    def _explain(self, known):
+        """Notes why another recording is made."""
+        if known:
+            reason = known[-1].guards.difference() or "other shapes, dtypes, layouts, devices or gradients"
+        elif self._count:
+            reason = "other arguments or modes"
+        else:
+            return
+        self.statistics.reasons.append(reason)
+        logger.info("%s is recorded anew: %s", self._name, reason)
+
+    def _record(self, key, parts, args, kwargs):
         known = self._recordings.setdefault(key, [])
         if self._count >= RECORDINGS:
             if "many" not in self._warned:
                 self._warned.add("many")
-                logger.warning("%s was recorded %d times; further variants run in Python", self, self._count)
+                logger.warning("%s was recorded %d times; further variants run in Python", self._name, self._count)
             return self._run(args, kwargs)
-        guards = Guards(self._function, objects)
+        guards = Guards(self._function, parts.objects)
         if guards.refusal is not None:
             return self._fall_back(guards.refusal, args, kwargs)
-        self._explain(known, self._count)
-        core = corten._core
-        core.capture_begin(tensors)
+        if guards.shares_storage(parts.tensors):
+            self._tell("an argument is, or shares memory with, a tensor that it uses otherwise")
+            return self._run(args, kwargs)
+        self._explain(known)
+        core, modes, results = corten._core, _modes(), Parts()
+        core.capture_begin(parts.tensors)
         try:
             result = self._function(*args, **kwargs)
-            outputs, others = [], []
-            shape = flatten(result, outputs, others)
+            plan = outline(result, results)
             if self._warm_ups:
                 gc.collect()
-        except BaseException as error:
+        except BaseException:
             core.capture_abandon()
-            if isinstance(error, Unguardable):
-                self._give_up("its result holds an iterator or an array of numpy")
-                self.statistics.eager += 1
-                return result
             raise
-        trace = core.capture_finish(outputs)
-        if isinstance(trace, str):
-            self.statistics.eager += 1
-            if trace == _KEPT and self._warm_ups < WARM_UPS:
-                self._warm_ups += 1
-            else:
-                self._give_up(trace)
+        trace = core.capture_finish(results.tensors)
+        reason = trace if isinstance(trace, str) else self._why_not(key, parts, args, kwargs, guards, modes, results)
+        if reason is None:
+            self.statistics.recordings += 1
+            self._count += 1
+            known.append(_Recording(guards, trace, plan))
+            del known[:-VARIANTS]
             return result
-        self._keep(key, known, _Recording(guards, trace, shape))
+        self.statistics.eager += 1
+        if reason == _KEPT and self._warm_ups < WARM_UPS:
+            self._warm_ups += 1
+        else:
+            self._give_up(reason, key)
         return result
 
-    def _keep(self, key, known, recording):
-        if not recording.guards.hold():
-            for words in recording.guards.forget_changed_contents():
-                logger.warning("%s changes %s; calls that are replayed do not", self, words)
-            difference = recording.guards.difference()
-            if difference is not None:
-                self.statistics.eager += 1
-                self._give_up(f"it changes what it depends on: {difference}")
-                return
-            recording.guards.hold()
-        self.statistics.recordings += 1
-        self._count += 1
-        known.append(recording)
-        del known[:-VARIANTS]
+    def _why_not(self, key, parts, args, kwargs, guards, modes, results):
+        """What the call did that a replay could not do, or None."""
+        again = Parts()
+        try:
+            described = self._describe(args, kwargs, again)
+        except Unguardable as unguardable:
+            return str(unguardable)
+        if described != key[0] or list(map(id, again.tensors)) != list(map(id, parts.tensors)):
+            return "it changes an argument that is a container"
+        if _modes() != modes:
+            return "it leaves another gradient mode or default behind"
+        if results.containers & (parts.containers | guards.known.keys()):
+            return "it returns a container that was there before"
+        strange = [value for value in results.objects if not (isinstance(value, type) or id(value) in guards.known)]
+        if strange:
+            return f"it returns a {type(strange[0]).__name__}"
+        for words in guards.forget_effects():
+            logger.warning("%s changes %s; calls that are replayed do not", self._name, words)
+        difference = guards.difference()
+        return None if difference is None else f"it changes what it depends on: {difference}"
+
+
+def _modes():
+    """The settings that decide what a call does."""
+    core = corten._core
+    return (
+        core.is_grad_enabled(),
+        core.is_inference_mode_enabled(),
+        core.anomaly_mode(),
+        core.get_default_dtype(),
+        core.get_default_device(),
+        core.get_num_threads(),
+    )

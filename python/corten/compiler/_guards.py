@@ -1,62 +1,85 @@
 """What a compiled function takes for granted: the things that its code names, and how they were when it was recorded.
 
 The code's names are looked up in its globals, its closure and the attributes of the objects it uses. Plain values are
-compared by value, everything else by identity; containers by their items. Functions of the program that the code names
-are read in turn. Modules announce changes of their attributes (:func:`corten._core.bump_rebinds`), so they are
-looked at only after one.
+compared by value, everything else by identity; containers by their items. Functions and classes of the program that the
+code names are read in turn. Modules announce changes of their attributes (:func:`corten._core.bump_rebinds`), so they
+are looked at only after one. Things whose content nobody can compare keep a function from being compiled.
 """
 
 import builtins
+import functools
 import sys
 import types
+from collections import deque
 
 import corten
 from corten.nn.modules.hooks import GLOBAL
 
-_PLAIN = (
-    type(None),
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    range,
-    slice,
-    corten.dtype,
-    corten.device,
-    corten.memory_format,
-    corten.layout,
+from ._names import mentioned, only_changes
+
+_PLAIN = frozenset(
+    [
+        type(None),
+        type(Ellipsis),
+        type(NotImplemented),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        range,
+        slice,
+        corten.Size,
+        corten.dtype,
+        corten.device,
+        corten.memory_format,
+        corten.layout,
+    ]
 )
 _MISSING = object()
 # Calls whose effect or result is outside of what can be recorded.
-_IMPURE_BUILTINS = frozenset(["print", "input", "open", "next", "exec", "eval", "globals", "locals", "breakpoint"])
-_IMPURE_MODULES = frozenset(["random", "time", "datetime", "secrets", "uuid"])
-_LIBRARIES = frozenset(["corten", "numpy", *sys.stdlib_module_names])
-_MODULE_TABLES = frozenset(["_parameters", "_buffers", "_modules", "training"])
+_IMPURE_BUILTINS = frozenset(
+    ["print", "input", "open", "next", "exec", "eval", "globals", "locals", "vars", "setattr", "delattr", "breakpoint"]
+)
+_IMPURE_MODULES = frozenset(["random", "time", "datetime", "secrets", "uuid", "numpy.random", "_random"])
+_IMPURE_ATTRIBUTES = {"numpy": frozenset(["random"]), "os": frozenset(["environ", "getenv", "urandom"])}
+_LIBRARIES = frozenset(["corten", "numpy", *sys.stdlib_module_names]) - {"__main__"}
+_OPTIONS = frozenset(["param_groups", "get_last_lr", "state", "state_dict", "load_state_dict", "add_param_group"])
+_TABLES = ("_parameters", "_buffers", "_modules")
+# Items of a container that are compared at every call.
+_ITEMS = 1000
 
 
 def is_plain(value):
     """Whether a value is compared by what it is, not by which object it is."""
-    return isinstance(value, _PLAIN) or (isinstance(value, (tuple, frozenset)) and all(map(is_plain, value)))
+    kind = type(value)
+    return (
+        kind in _PLAIN
+        or (kind in (tuple, frozenset) and all(map(is_plain, value)))
+        or (kind.__module__ == "numpy" and hasattr(value, "dtype") and getattr(value, "shape", None) == ())
+    )
+
+
+def exact(value):
+    """A plain value in a form that is equal only where nothing tells the two apart."""
+    kind = type(value)
+    if kind in (float, complex):
+        return kind, repr(value)
+    if kind in (tuple, frozenset):
+        return kind, tuple(map(exact, value))
+    if kind is slice:
+        return kind, exact((value.start, value.stop, value.step))
+    return kind, value
 
 
 def same(old, new):
     """Whether a guarded thing is as it was."""
-    return old is new or (type(old) is type(new) and is_plain(old) and old == new)
+    return old is new or (type(old) is type(new) and is_plain(old) and is_plain(new) and exact(old) == exact(new))
 
 
 def _is_library(name):
     return name is not None and name.partition(".")[0] in _LIBRARIES
-
-
-def _names(code):
-    """Every name that a piece of code and the functions inside it mention."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= _names(constant)
-    return found
 
 
 class Guards:
@@ -64,70 +87,86 @@ class Guards:
 
     Attributes:
         refusal: why the function cannot be compiled, or None.
+        known: the objects that were there before the call, by id.
     """
 
     def __init__(self, function, objects=()):
-        self.refusal = None
-        self._places = []  # (lookup, key, value, words)
-        self._contents = []  # (container, its items, words)
-        self._tensors = []
-        self._modules = {}
-        self._seen = set()
-        self._names = set()
-        self._visit(function)
-        for value in objects:
-            self._visit(value)
-        self._module_states = [(module, _state(module)) for module in self._modules.values()]
+        self._scopes, self._attributes = set(), set()
+        # What is found adds names, and names find more: until nothing is added.
+        while True:
+            before = len(self._attributes)
+            self._start()
+            try:
+                for value in (function, *objects):
+                    self._visit(value, "what is compiled" if value is function else "an argument")
+            except RecursionError:
+                self.refusal = "it uses objects that hold one another too deeply"
+            if self.refusal is not None or len(self._attributes) == before:
+                break
+        self._states = [(module, _state(module)) for module in self._modules.values()]
+        self._facts = [corten._core.TensorFacts(tensor) for tensor in self._tensors]
         self._global_hooks = _global_hooks()
         self._rebinds = corten._core.rebinds()
 
+    def _start(self):
+        self.refusal = None
+        self.known = {}
+        self._places = []  # (lookup, key, value, words)
+        self._contents = []  # (container, its items, words, the name that leads to it)
+        self._tensors = []
+        self._modules = {}
+        self._functions = []  # (function, the names it mentions)
+        self._aliased = set()
+
     # Looking
 
-    def hold(self):
-        """Whether everything is as it was."""
-        for look, key, value, _ in self._places:
+    def difference(self):
+        """Words for the first thing that is not as it was, or None."""
+        for look, key, value, words in self._places:
             now = look(key, _MISSING)
             if now is not value and not same(value, now):
-                return False
-        for container, items, _ in self._contents:
-            if not _same_items(items, _items(container)):
-                return False
+                return words
+        for container, items, words, _ in self._contents:
+            if not _same_items(items, container):
+                return words
+        if not corten._core.facts_hold(self._facts):
+            return "a tensor stands for another one, or has other hooks or another requires_grad"
         rebinds = corten._core.rebinds()
-        if rebinds != self._rebinds:
-            if self._changed_object() is not None:
-                return False
-            self._rebinds = rebinds
-        return True
-
-    def difference(self):
-        """Words for the first thing that is not as it was."""
-        for look, key, value, words in self._places:
-            if not same(value, look(key, _MISSING)):
-                return words
-        for container, items, words in self._contents:
-            if not _same_items(items, _items(container)):
-                return words
-        return self._changed_object()
-
-    def _changed_object(self):
-        for tensor, facts in self._tensors:
-            if _facts(tensor) != facts:
-                return "a tensor was given other data, or another requires_grad"
+        if rebinds == self._rebinds:
+            return None
         if _global_hooks() != self._global_hooks:
             return "a hook of all modules was registered or removed"
-        for module, state in self._module_states:
-            now = _state(module)
-            if now is not state and not _same_state(state, now):
+        for module, state in self._states:
+            if not _same_state(state, _state(module)):
                 return f"a {type(module).__name__} was changed"
+        self._rebinds = rebinds
         return None
 
-    def forget_changed_contents(self):
-        """Stops looking at containers that are not as they were; their words."""
-        kept, changed = [], []
-        for entry in self._contents:
-            (kept if _same_items(entry[1], _items(entry[0])) else changed).append(entry)
-        self._contents = kept
-        return [words for _, _, words in changed]
+    def shares_storage(self, tensors):
+        """Whether an argument is, or shares memory with, a tensor of the surroundings."""
+        own = {corten._core.storage_id(tensor) for tensor in self._tensors}
+        return any(corten._core.storage_id(tensor) in own for tensor in tensors)
+
+    def forget_effects(self):
+        """Stops looking at what the function changes without reading it; words for each."""
+
+        def is_effect(name):
+            users = [function for function, names in self._functions if name in names]
+            return name is not None and all(only_changes(function, name) for function in users)
+
+        forgotten = []
+        for place in list(self._places):
+            look, key, value, words = place
+            if not same(value, look(key, _MISSING)) and is_effect(key):
+                self._places = [other for other in self._places if other is not place]
+                forgotten.append(words)
+        for content in list(self._contents):
+            container, items, words, name = content
+            alone = id(container) not in self._aliased
+            if not _same_items(items, container) and alone and is_effect(name):
+                self._contents = [other for other in self._contents if other is not content]
+                forgotten.append(words)
+        return forgotten
 
     # Collecting
 
@@ -135,40 +174,55 @@ class Guards:
         if self.refusal is None:
             self.refusal = reason
 
-    def _visit(self, value, words="an argument"):
-        if is_plain(value) or isinstance(value, type):
+    def _visit(self, value, words, name=None):
+        if is_plain(value):
             return
-        if id(value) in self._seen:
+        if id(value) in self.known:
+            self._aliased.add(id(value))
             return
-        self._seen.add(id(value))
+        self.known[id(value)] = value
         if isinstance(value, corten.Tensor):
-            self._tensors.append((value, _facts(value)))
+            self._tensors.append(value)
         elif isinstance(value, corten.nn.Module):
             self._visit_module(value)
+        elif isinstance(value, type):
+            self._visit_class(value)
         elif isinstance(value, types.MethodType):
             self._visit(value.__func__, words)
             self._visit(value.__self__, words)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, value.args, value.keywords):
+                self._visit(part, words)
         elif isinstance(value, types.ModuleType):
             self._visit_python_module(value)
-        elif isinstance(value, (list, dict, set, tuple)):
-            self._contents.append((value, _items(value), words))
-            for item in value.values() if isinstance(value, dict) else value:
-                self._visit(item, f"an item of {words}")
-        elif hasattr(value, "__next__"):
+        elif isinstance(value, (list, dict, set, tuple, frozenset, deque)):
+            self._visit_container(value, words, name)
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
+            home = getattr(value, "__module__", None) or type(value.__self__).__module__
+            if home in _IMPURE_MODULES or type(value.__self__).__module__ in _IMPURE_MODULES:
+                self._refuse(f"it uses the module {home!r}")
+        elif hasattr(type(value), "__next__"):
             self._refuse(f"{words} is an iterator ({type(value).__name__})")
-        elif not _is_library(type(value).__module__):
+        elif isinstance(value, corten.optim.Optimizer):
+            self._visit_optimizer(value, words)
+        elif not _is_library(type(value).__module__) or isinstance(value, types.SimpleNamespace):
             self._visit_instance(value, words)
+        elif not type(value).__module__.startswith(("corten", "builtins", "functools")):
+            self._refuse(f"{words} is a {type(value).__module__}.{type(value).__qualname__}, whose content may change")
 
     def _visit_function(self, function):
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
-            self._visit(wrapped)
+            self._visit(wrapped, function.__qualname__)
         if _is_library(function.__module__):
             return
-        names = _names(function.__code__)
-        self._names |= names
+        names, attributes = mentioned(function.__code__)
+        self._functions.append((function, {*names, *attributes, *function.__code__.co_freevars}))
+        if "__dict__" in attributes:
+            self._refuse("it uses __dict__")
+        self._attributes |= attributes
         scope = function.__globals__
         for name in sorted(names):
             if name in scope:
@@ -186,38 +240,84 @@ class Guards:
     def _place(self, look, key, value, words):
         self._places.append((look, key, value, words))
         if value is not _MISSING:
-            self._visit(value, words)
+            self._visit(value, words, key)
+
+    def _visit_container(self, container, words, name):
+        if len(container) > _ITEMS:
+            self._refuse(f"{words} holds {len(container)} items, too many to compare at every call")
+            return
+        self._contents.append((container, _items(container), words, name))
+        for item in container.values() if isinstance(container, dict) else container:
+            self._visit(item, f"an item of {words}")
 
     def _visit_python_module(self, module):
         name = module.__name__
+        touched = _IMPURE_ATTRIBUTES.get(name, frozenset()) & self._attributes
         if name in _IMPURE_MODULES:
             self._refuse(f"it uses the module {name!r}")
-        elif name == "numpy.random" or (name == "numpy" and "random" in self._names):
-            self._refuse("it uses numpy's random numbers")
+        elif touched:
+            what = "numpy's random numbers" if name == "numpy" else f"{name}.{min(touched)}"
+            self._refuse(f"it uses {what}")
         elif not _is_library(name):
             scope = module.__dict__
-            for attribute in sorted(self._names & scope.keys()):
+            for attribute in sorted(self._attributes & scope.keys()):
                 self._place(scope.get, attribute, scope[attribute], f"{name}.{attribute}")
 
+    def _visit_optimizer(self, optimizer, words):
+        touched = _OPTIONS & self._attributes
+        if touched:
+            self._refuse(f"it uses {min(touched)!r}, which belongs to optimizers")
+        groups = optimizer.param_groups
+        self._contents.append((groups, list(groups), words, None))
+        for group in groups:
+            self._contents.append((group["params"], list(group["params"]), f"the parameters of {words}", None))
+            for param in group["params"]:
+                self._visit(param, words)
+
+    def _visit_class(self, kind):
+        """The functions of a program's class, and its attributes that the code names."""
+        for base in kind.__mro__:
+            if _is_library(base.__module__):
+                continue
+            for name, value in list(base.__dict__.items()):
+                function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+                if isinstance(function, types.FunctionType):
+                    # Methods that are called without being named.
+                    unnamed = name.startswith("__") or name == "forward" or issubclass(kind, corten.autograd.Function)
+                    if name in self._attributes or (unnamed and name not in ("__init__", "__repr__")):
+                        self._place(base.__dict__.get, name, value, f"{base.__qualname__}.{name}")
+                        self._visit(function, f"{base.__qualname__}.{name}")
+                elif name in self._attributes:
+                    self._place(base.__dict__.get, name, value, f"{base.__qualname__}.{name}")
+
     def _visit_instance(self, value, words):
-        attributes = getattr(value, "__dict__", None)
-        for name, method in _own_methods(type(value), self._names):
-            self._visit(method, f"{words}.{name}")
-        if attributes is not None:
-            for name in sorted(self._names & attributes.keys()):
-                self._place(attributes.get, name, attributes[name], f"the attribute {name!r} of {words}")
+        self._visit(type(value), words)
+        attributes = getattr(value, "__dict__", {})
+        in_class = {name for base in type(value).__mro__ for name in base.__dict__}
+        for name in sorted(self._attributes & (attributes.keys() | in_class)):
+            found = attributes.get(name, _MISSING)
+            self._place(attributes.get, name, found, f"the attribute {name!r} of {words}")
+        for name in sorted(self._attributes):
+            slot = getattr(type(value), name, None)
+            if isinstance(slot, types.MemberDescriptorType):
+                look = functools.partial(_slot, value)
+                self._place(look, name, look(name, _MISSING), f"the attribute {name!r} of {words}")
 
     def _visit_module(self, root):
         for module in root.modules():
+            self.known.setdefault(id(module), module)
             self._modules.setdefault(id(module), module)
             kind = type(module)
+            for table in _TABLES[:2]:
+                for tensor in module.__dict__[table].values():
+                    if tensor is not None:
+                        self._visit(tensor, kind.__name__)
             if not _is_library(kind.__module__):
+                self._visit(kind, kind.__name__)
                 self._visit(kind.forward, f"{kind.__name__}.forward")
-                for name, method in _own_methods(kind, self._names):
-                    self._visit(method, f"{kind.__name__}.{name}")
                 for name, value in list(module.__dict__.items()):
-                    if name in self._names and name not in _MODULE_TABLES:
-                        self._visit(value, f"{kind.__name__}.{name}")
+                    if name in self._attributes and name not in _TABLES:
+                        self._visit(value, f"{kind.__name__}.{name}", name)
             for table in ("_forward_hooks", "_forward_pre_hooks"):
                 for hook in module.__dict__.get(table, {}).values():
                     self._visit(hook, f"a hook of {kind.__name__}")
@@ -242,16 +342,8 @@ def _cell_contents(cell, default):
         return default
 
 
-def _own_methods(kind, names):
-    """The functions of a class of the program's own that are among ``names``, or make calls of its objects."""
-    for base in kind.__mro__:
-        if _is_library(base.__module__):
-            continue
-        for name, value in base.__dict__.items():
-            if name in names or name == "__call__":
-                function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-                if isinstance(function, types.FunctionType):
-                    yield name, function
+def _slot(value, name, default):
+    return getattr(value, name, default)
 
 
 def _items(container):
@@ -260,34 +352,36 @@ def _items(container):
     return list(container)
 
 
-def _same_items(old, new):
-    return len(old) == len(new) and all(map(same, old, new))
-
-
-def _facts(tensor):
-    return corten._core.tensor_identity(tensor), tensor.requires_grad
+def _same_items(old, container):
+    now = _items(container)
+    return len(old) == len(now) and all(map(same, old, now))
 
 
 def _global_hooks():
     return [key for table in vars(GLOBAL).values() if isinstance(table, dict) for key in table]
 
 
+def has_global_hooks():
+    """Whether hooks apply to every module of the process."""
+    return bool(_global_hooks())
+
+
 def _state(module):
-    """The parts of a module that decide what it computes."""
+    """The parts of a module that decide what it computes; its tensors are looked at by themselves."""
     attributes = module.__dict__
-    tables = [attributes[table] for table in ("_parameters", "_buffers", "_modules")]
-    members = [item for table in tables for pair in table.items() for item in pair]
-    facts = [_facts(t) for table in tables[:2] for t in table.values() if t is not None]
+    members = [item for table in _TABLES for pair in attributes[table].items() for item in pair]
     hooks = [key for name, table in attributes.items() if name.endswith("_hooks") for key in table]
-    plain = [(name, value) for name, value in attributes.items() if is_plain(value)]
-    return type(module), members, facts, hooks, plain
+    others = [pair for pair in attributes.items() if pair[0] not in _TABLES and not pair[0].endswith("_hooks")]
+    return type(module), type(module).forward, members, hooks, others
 
 
 def _same_state(old, new):
     return (
         old[0] is new[0]
-        and _same_items(old[1], new[1])
-        and old[2:4] == new[2:4]
+        and old[1] is new[1]
+        and len(old[2]) == len(new[2])
+        and all(map(same, old[2], new[2]))
+        and old[3] == new[3]
         and len(old[4]) == len(new[4])
         and all(a[0] == b[0] and same(a[1], b[1]) for a, b in zip(old[4], new[4]))
     )

@@ -4,21 +4,11 @@ from collections import OrderedDict
 
 import corten
 
-from ._guards import is_plain
+from ._guards import exact, is_plain
 
 
 class Unguardable(Exception):
     """Something in the arguments cannot be compared from call to call; the text says what."""
-
-
-class _Leaf:
-    __slots__ = ()
-
-    def __repr__(self):
-        return "*"
-
-
-LEAF = _Leaf()
 
 
 class Same:
@@ -36,44 +26,71 @@ class Same:
         return id(self.value)
 
 
-def flatten(value, tensors, objects):
-    """A hashable description of ``value``; its tensors are appended to ``tensors``, other objects to ``objects``.
+class Parts:
+    """The tensors of a structure, the other objects in it, and the ids of its containers."""
+
+    __slots__ = ("containers", "objects", "tensors")
+
+    def __init__(self):
+        self.tensors, self.objects, self.containers = [], [], set()
+
+
+def flatten(value, parts):
+    """A hashable description of ``value``, whose tensors and other objects are added to ``parts``.
 
     Raises:
-        Unguardable: for iterators, whose next item nobody can know.
+        Unguardable: for iterators, whose next item nobody can know, and for arrays of numpy.
     """
-    if isinstance(value, corten.Tensor):
-        tensors.append(value)
-        return LEAF
     kind = type(value)
-    if kind in (tuple, list):
-        return (kind, *[flatten(item, tensors, objects) for item in value])
-    if kind in (dict, OrderedDict):
-        return (kind, tuple(value), *[flatten(item, tensors, objects) for item in value.values()])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return (kind, *[flatten(item, tensors, objects) for item in value])
+    if isinstance(value, corten.Tensor):
+        if value.__dict__ and kind is corten.Tensor:
+            raise Unguardable("a tensor among the arguments has attributes of its own")
+        parts.tensors.append(value)
+        return kind
     if is_plain(value):
-        # 1, 1.0 and True are equal, and they are different arguments.
-        return (kind, value)
-    if hasattr(value, "__next__"):
+        return exact(value)
+    if kind in (tuple, list) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        parts.containers.add(id(value))
+        return (kind, "items", *[flatten(item, parts) for item in value])
+    if kind in (dict, OrderedDict):
+        parts.containers.add(id(value))
+        keys = tuple(exact(key) if is_plain(key) else Same(key) for key in value)
+        return (kind, "pairs", keys, tuple(map(Same, value)), *[flatten(item, parts) for item in value.values()])
+    if hasattr(kind, "__next__"):
         raise Unguardable(f"an argument is an iterator ({kind.__name__})")
     if kind.__module__ == "numpy":
         raise Unguardable(f"an argument is a {kind.__name__} of numpy, whose content may change")
-    objects.append(value)
+    parts.objects.append(value)
     return Same(value)
 
 
-def rebuild(description, tensors):
-    """What :func:`flatten` took apart, around other tensors, which are taken from an iterator."""
-    if description is LEAF:
-        return next(tensors)
-    if isinstance(description, Same):
-        return description.value
-    kind = description[0]
-    if kind in (tuple, list):
-        return kind(rebuild(item, tensors) for item in description[1:])
+def outline(value, parts):
+    """As :func:`flatten`, for a result: what :func:`rebuild` makes it from."""
+    if isinstance(value, corten.Tensor):
+        if value.__dict__ and type(value) is corten.Tensor:
+            parts.objects.append(value)
+        parts.tensors.append(value)
+        return None
+    kind = type(value)
+    if is_plain(value):
+        return Same(value)
+    if kind in (tuple, list) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        parts.containers.add(id(value))
+        make = kind._make if hasattr(kind, "_make") else kind
+        return make, [outline(item, parts) for item in value]
     if kind in (dict, OrderedDict):
-        return kind(zip(description[1], [rebuild(item, tensors) for item in description[2:]]))
-    if hasattr(kind, "_fields"):
-        return kind(*[rebuild(item, tensors) for item in description[1:]])
-    return description[1]
+        parts.containers.add(id(value))
+        keys = list(value)
+        return lambda items: kind(zip(keys, items)), [outline(item, parts) for item in value.values()]
+    parts.objects.append(value)
+    return Same(value)
+
+
+def rebuild(plan, tensors):
+    """A result around other tensors, which are taken from an iterator."""
+    if plan is None:
+        return next(tensors)
+    if isinstance(plan, Same):
+        return plan.value
+    make, items = plan
+    return make([rebuild(item, tensors) for item in items])

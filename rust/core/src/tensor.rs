@@ -41,6 +41,8 @@ struct TensorImpl {
     counter: Option<Arc<AtomicU64>>,
     /// Address of the binding's wrapper object while it lives, 0 otherwise.
     wrapper: AtomicUsize,
+    /// The capture in which this handle was made, or 0.
+    capture: u32,
 }
 
 impl std::fmt::Debug for Tensor {
@@ -65,6 +67,7 @@ impl Tensor {
             meta: OnceLock::new(),
             counter: None,
             wrapper: AtomicUsize::new(0),
+            capture: capture::current(),
         }))
     }
 
@@ -82,7 +85,19 @@ impl Tensor {
         }
         let seen = AtomicU64::new(if base.is_some() { cell.version() } else { 0 });
         let (origin, wrapper) = (AtomicU32::new(0), AtomicUsize::new(0));
-        Tensor(Arc::new(TensorImpl { cell, layout, dtype, base, origin, seen, meta: slot, counter: None, wrapper }))
+        let capture = capture::current();
+        Tensor(Arc::new(TensorImpl {
+            cell,
+            layout,
+            dtype,
+            base,
+            origin,
+            seen,
+            meta: slot,
+            counter: None,
+            wrapper,
+            capture,
+        }))
     }
 
     /// Another view of this storage, without gradient history.
@@ -201,6 +216,11 @@ impl Tensor {
     pub fn ptr_eq(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+    /// The capture in which this handle was made, or 0.
+    #[inline]
+    pub fn capture(&self) -> u32 {
+        self.0.capture
+    }
     /// Identity of the tensor, stable while any handle lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
@@ -223,6 +243,7 @@ impl Tensor {
     }
     #[inline]
     pub fn edge(&self) -> Edge {
+        capture::reached(self);
         let value = self.0.cell.value();
         Edge { node: value.node, out: value.out, dtype: self.0.dtype, layout: self.0.layout.clone() }
     }
@@ -360,6 +381,7 @@ impl Tensor {
     pub fn retain_grad(&self) -> Result<()> {
         ensure!(self.requires_grad(), Runtime, "can't retain_grad on Tensor that has requires_grad=False");
         let Some(edge) = self.grad_fn() else { return Ok(()) };
+        capture::refuse(|| "it keeps the gradient of a tensor that is no leaf".into());
         let meta = self.meta_or_init();
         if !std::mem::replace(&mut meta.state().retains_grad, true) {
             lock(&edge.node.hooks).retain.push((edge.output, Arc::downgrade(meta)));
@@ -387,7 +409,7 @@ impl Tensor {
             return Ok(());
         }
         if on != self.requires_grad() && self.meta().is_none_or(|m| m.capture != capture::current()) {
-            let own = self.cell().capture == capture::current();
+            let own = self.capture() == capture::current();
             capture::refuse(|| if own { "it makes a new leaf" } else { "it changes requires_grad" }.into());
         }
         self.meta_or_init().state().requires_grad = on;

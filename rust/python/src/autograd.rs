@@ -4,6 +4,7 @@
 use crate::error::{IntoPy, from_py};
 use crate::nodes::{PyNode, node_object};
 use crate::tensor::PyTensor;
+use corten_core::capture;
 use corten_core::error::Result as CoreResult;
 use corten_core::grad::{
     CustomRule, GradEdge, GradMeta, GradNode, Grads, Hook, NodeHook, Origin, Packed, PreHook, Rule, Saved, SavedHooks,
@@ -212,6 +213,7 @@ fn tensor_hook(hook: Py<PyAny>) -> Hook {
 }
 
 pub fn register_tensor_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<HookHandle> {
+    capture::refuse(|| "it registers a hook on a gradient".into());
     if !t.requires_grad() {
         return Err(PyRuntimeError::new_err("cannot register a hook on a tensor that doesn't require gradient"));
     }
@@ -229,6 +231,7 @@ pub fn register_tensor_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<HookHandle>
 }
 
 pub fn register_post_accumulate_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<HookHandle> {
+    capture::refuse(|| "it registers a hook on a gradient".into());
     if !t.requires_grad() {
         return Err(PyRuntimeError::new_err("cannot register a hook on a tensor that doesn't require gradient"));
     }
@@ -242,6 +245,7 @@ pub fn register_post_accumulate_hook(t: &Tensor, hook: Py<PyAny>) -> PyResult<Ho
 
 /// Calls `hook(input_grads, output_grads)` after the node's rule.
 pub fn register_node_hook(node: &Arc<GradNode>, hook: Py<PyAny>) -> HookHandle {
+    capture::refuse(|| "it registers a hook on a gradient".into());
     let id = next_hook_id();
     lock(&node.hooks).post.push((id, node_hook(hook)));
     HookHandle { place: Place::Node(Arc::downgrade(node)), id }
@@ -249,6 +253,7 @@ pub fn register_node_hook(node: &Arc<GradNode>, hook: Py<PyAny>) -> HookHandle {
 
 /// Calls `hook(output_grads)` before the node's rule.
 pub fn register_node_prehook(node: &Arc<GradNode>, hook: Py<PyAny>) -> HookHandle {
+    capture::refuse(|| "it registers a hook on a gradient".into());
     let id = next_hook_id();
     lock(&node.hooks).pre.push((id, pre_hook(hook)));
     HookHandle { place: Place::Node(Arc::downgrade(node)), id }

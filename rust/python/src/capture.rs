@@ -50,6 +50,12 @@ pub fn capturing() -> bool {
     capture::current() != 0
 }
 
+/// Whether a capture is open on this thread, be it that what runs now is not seen by it.
+#[pyfunction]
+pub fn capture_open() -> bool {
+    capture::is_open()
+}
+
 /// Notes why what this thread does cannot be done again by a replay; nothing without a capture.
 #[pyfunction]
 pub fn capture_refuse(reason: String) {

@@ -9,6 +9,7 @@ mod debug;
 mod dispatch;
 mod dlpack;
 mod error;
+mod facts;
 mod gpu;
 mod indexing;
 mod kernel;
@@ -40,7 +41,7 @@ mod _core {
     };
     #[pymodule_export]
     use crate::capture::{
-        PyTrace, capture_abandon, capture_begin, capture_finish, capture_host, capture_refuse, capturing,
+        PyTrace, capture_abandon, capture_begin, capture_finish, capture_host, capture_open, capture_refuse, capturing,
     };
     #[pymodule_export]
     use crate::create::tensor;
@@ -56,6 +57,8 @@ mod _core {
     use crate::dlpack::{from_dlpack_capsule, to_dlpack};
     #[pymodule_export]
     use crate::error::{InternalError, OutOfMemoryError};
+    #[pymodule_export]
+    use crate::facts::{PyTensorFacts, bump_rebinds, facts_hold, rebinds};
     #[pymodule_export]
     use crate::gpu::{
         gpu_count, gpu_counters, gpu_empty_cache, gpu_info, gpu_keep_shaders, gpu_lose, gpu_reset_peak, gpu_synchronize,
@@ -80,7 +83,7 @@ mod _core {
     #[pymodule_export]
     use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
     #[pymodule_export]
-    use crate::tensor::{PyTensor, bump_rebinds, flush, rebinds, tensor_identity};
+    use crate::tensor::{PyTensor, flush};
     #[pymodule_export]
     use crate::types::{
         PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu,

@@ -3,6 +3,7 @@
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
 use crate::types::{PyDevice, device_object, extract_device, type_name};
+use corten_core::capture;
 use corten_core::device::Device;
 use corten_core::dtype::DType;
 use corten_core::graph::lock;
@@ -36,6 +37,7 @@ pub fn gpu_generator(index: u16) -> PyGenerator {
 /// Restarts the default generators of all GPUs from `seed`.
 #[pyfunction]
 pub fn seed_gpus(seed: &Bound<'_, PyAny>) -> PyResult<()> {
+    capture::refuse(|| "it sets or reads the state of a random generator".into());
     random::seed_gpus(seed_of(seed)?);
     Ok(())
 }
@@ -102,12 +104,14 @@ impl PyGenerator {
     }
     /// Restarts the generator from `seed`; returns the generator.
     fn manual_seed<'py>(slf: Bound<'py, Self>, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        capture::refuse(|| "it sets or reads the state of a random generator".into());
         let seed = seed_of(seed)?;
         lock(&slf.get().0).manual_seed(seed);
         Ok(slf)
     }
     /// Restarts the generator from the system's entropy and returns the seed.
     fn seed(&self) -> u64 {
+        capture::refuse(|| "it sets or reads the state of a random generator".into());
         lock(&self.0).seed()
     }
     /// The seed it was last started from.
@@ -125,10 +129,12 @@ impl PyGenerator {
     }
     /// The state as a uint8 tensor, in PyTorch's format.
     fn get_state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        capture::refuse(|| "it sets or reads the state of a random generator".into());
         state_tensor(py, &self.0)
     }
     /// Continues from a state of `get_state`, here or in PyTorch.
     fn set_state<'py>(slf: Bound<'py, Self>, new_state: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        capture::refuse(|| "it sets or reads the state of a random generator".into());
         restore(&slf.get().0, new_state)?;
         Ok(slf)
     }
@@ -153,6 +159,7 @@ impl PyGenerator {
 /// Restarts the default generators of all devices from `seed` and returns the CPU's.
 #[pyfunction]
 pub fn manual_seed(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    capture::refuse(|| "it sets or reads the state of a random generator".into());
     let whole = py.get_type::<PyInt>().call1((seed,))?;
     random::seed_all(seed_of(&whole)?);
     Ok(py.import("corten._core")?.getattr("default_generator")?.unbind())
@@ -161,6 +168,7 @@ pub fn manual_seed(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
 /// Restarts the default generators of all devices from the system's entropy and returns the seed.
 #[pyfunction]
 pub fn seed() -> u64 {
+    capture::refuse(|| "it sets or reads the state of a random generator".into());
     let seed = lock(&cpu()).seed();
     random::seed_gpus(seed);
     seed
@@ -175,11 +183,13 @@ pub fn initial_seed() -> u64 {
 /// The state of the CPU's default generator as a uint8 tensor, in PyTorch's format.
 #[pyfunction]
 pub fn get_rng_state(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    capture::refuse(|| "it sets or reads the state of a random generator".into());
     state_tensor(py, &cpu())
 }
 
 /// Continues the CPU's default generator from a state of `get_rng_state`, here or in PyTorch.
 #[pyfunction]
 pub fn set_rng_state(new_state: &Bound<'_, PyAny>) -> PyResult<()> {
+    capture::refuse(|| "it sets or reads the state of a random generator".into());
     restore(&cpu(), new_state)
 }

@@ -3,6 +3,7 @@
 use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::types::{Format, PyFormat, device_object, dtype_object};
+use corten_core::capture;
 use corten_core::device::Device;
 use corten_core::dtype::Scalar;
 use corten_core::exec;
@@ -20,34 +21,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// A multi-dimensional array of one dtype, with PyTorch's meaning.
 #[pyclass(frozen, subclass, weakref, dict, name = "Tensor", module = "corten")]
 pub struct PyTensor {
     /// Replaced by operators that change metadata in place (`t_`, `.data = …`).
     inner: UnsafeCell<Tensor>,
-}
-
-/// How often something changed that compiled functions take for granted while nothing changes: which tensor an object
-/// stands for, whether it requires grad, an attribute of a module.
-static REBINDS: AtomicU64 = AtomicU64::new(0);
-
-#[pyfunction]
-pub fn rebinds() -> u64 {
-    REBINDS.load(Ordering::Relaxed)
-}
-
-/// Which tensor an object stands for now: a number that no other tensor has while this one lives.
-#[pyfunction]
-pub fn tensor_identity(t: &PyTensor) -> usize {
-    t.get().id()
-}
-
-/// Counts a change that compiled functions have to look at.
-#[pyfunction]
-pub fn bump_rebinds() {
-    REBINDS.fetch_add(1, Ordering::Relaxed);
 }
 
 // SAFETY: `inner` is read and replaced with the interpreter's lock held; the engine's handle itself is thread-safe.
@@ -74,9 +54,12 @@ impl PyTensor {
     /// Points this object at another tensor; the object keeps its identity.
     pub fn replace(slf: &Bound<'_, Self>, t: Tensor) {
         let this = slf.get();
+        if this.get_ref().capture() != capture::current() {
+            capture::refuse(|| "it gives a tensor from outside another storage, shape or history".into());
+        }
         this.get_ref().wrapper().store(0, Ordering::Relaxed);
         t.wrapper().store(slf.as_ptr() as usize, Ordering::Relaxed);
-        REBINDS.fetch_add(1, Ordering::Relaxed);
+        crate::facts::bump_rebinds();
         // SAFETY: see `inner`.
         let old = unsafe { std::mem::replace(&mut *this.inner.get(), t) };
         drop(old);
@@ -254,6 +237,7 @@ impl PyTensor {
         if self.get().is_inference() {
             return Err(PyRuntimeError::new_err("Inference tensors do not track version counter."));
         }
+        capture::refuse(|| "it reads how often a tensor was written".into());
         Ok(self.get().version())
     }
     /// Bytes of an element.
@@ -282,7 +266,7 @@ impl PyTensor {
     #[setter]
     fn set_requires_grad(&self, on: &Bound<'_, PyAny>) -> PyResult<()> {
         let on = on.extract().map_err(|_| PyRuntimeError::new_err("requires_grad must be a bool"))?;
-        REBINDS.fetch_add(1, Ordering::Relaxed);
+        crate::facts::bump_rebinds();
         self.get().set_requires_grad(on).py()
     }
     #[deleter]
@@ -428,6 +412,7 @@ impl PyTensor {
     }
     /// The first element's place in the storage, in elements.
     fn storage_offset(&self) -> usize {
+        capture::offset_seen(self.get());
         self.get().layout().offset
     }
     /// Whether the storage was made in inference mode.
@@ -496,7 +481,7 @@ impl PyTensor {
     /// Sets `requires_grad` of a leaf; returns the tensor.
     #[pyo3(signature = (requires_grad=true))]
     fn requires_grad_<'py>(slf: Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
-        REBINDS.fetch_add(1, Ordering::Relaxed);
+        crate::facts::bump_rebinds();
         slf.get().get().set_requires_grad(requires_grad).py()?;
         Ok(slf)
     }

@@ -173,8 +173,9 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name, value):
-        corten._core.bump_rebinds()
         attributes = self.__dict__
+        if attributes.get(name, self) is not value:
+            corten._core.bump_rebinds()
         parameters = attributes.get("_parameters")
         if isinstance(value, Parameter):
             if parameters is None:

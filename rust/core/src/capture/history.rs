@@ -1,6 +1,6 @@
 //! The gradient graph that a captured function leaves behind, in a form from which it can be made again.
 
-use super::trace::{CellRef, Event, Trace, Wanted};
+use super::trace::{CellRef, NewTensor, Wanted};
 use super::{Capture, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -95,20 +95,49 @@ impl Capture {
         }
     }
 
-    /// A tensor that is to be left behind.
-    pub(super) fn wanted(&mut self, t: &Tensor) -> Wanted {
-        let arg = self.args.iter().position(|a| a.ptr_eq(t)).map(|i| i as u32);
-        let outside = t.cell().capture != self.id && t.base().is_none();
-        Wanted {
-            cell: self.name(t.cell()),
-            layout: t.layout().clone(),
-            dtype: t.dtype(),
-            known: (arg.is_none() && outside).then(|| t.clone()),
-            arg,
-            base: None,
-            requires_grad: t.requires_grad() && t.is_leaf(),
-            history: None,
+    /// The number of a tensor that is to be left behind. Its history leads to `steps`.
+    pub(super) fn wanted(&mut self, t: &Tensor, steps: &HashMap<*const GradNode, u32>) -> u32 {
+        if let Some((number, _)) = self.wanted.get(&t.id()) {
+            return *number;
         }
+        let wanted = self.way_to(t, steps);
+        let number = self.trace.tensors.len() as u32;
+        self.trace.tensors.push(wanted);
+        self.wanted.insert(t.id(), (number, t.clone()));
+        number
+    }
+
+    fn way_to(&mut self, t: &Tensor, steps: &HashMap<*const GradNode, u32>) -> Wanted {
+        if let Some(i) = self.args.iter().position(|a| a.ptr_eq(t)) {
+            return Wanted::Arg(i as u32);
+        }
+        if let Some(i) = self.args.iter().position(|a| a.base().is_some_and(|b| b.ptr_eq(t))) {
+            return Wanted::BaseOfArg(i as u32);
+        }
+        let cell = self.name(t.cell());
+        if t.capture() != self.id {
+            return match cell {
+                CellRef::Cell(_) => Wanted::Known(t.clone()),
+                CellRef::Grad(meta) => Wanted::Grad(meta),
+                _ => {
+                    self.refuse("it returns a tensor from outside that shares an argument's storage");
+                    Wanted::Known(t.clone())
+                }
+            };
+        }
+        if t.meta().is_some_and(|m| m.state().grad.is_some()) {
+            self.refuse("it leaves a new tensor behind that has a .grad");
+        }
+        if t.is_inference() != self.inference || t.counter().is_some() {
+            self.refuse("it leaves a tensor behind that was made in another mode, or by .data");
+        }
+        if t.is_leaf() && t.requires_grad() {
+            self.refuse("it leaves a new leaf behind");
+        }
+        let base = t.base().cloned().map(|b| self.wanted(&b, steps));
+        let history = t.grad_fn().and_then(|edge| self.edge_of(&edge, steps));
+        let (layout, dtype, origin) = (t.layout().clone(), t.dtype(), t.origin());
+        Wanted::New(NewTensor { cell, layout, dtype, base, origin, history })
     }
 
     /// Writes down the outputs with all that their gradients need.
@@ -138,24 +167,9 @@ impl Capture {
             self.trace.history.steps.push(step);
         }
         for t in outputs {
-            let wanted = self.output_of(t, &numbers);
-            self.trace.outputs.push(wanted);
+            let number = self.wanted(t, &numbers);
+            self.trace.outputs.push(number);
         }
-    }
-
-    fn output_of(&mut self, t: &Tensor, numbers: &HashMap<*const GradNode, u32>) -> Wanted {
-        let mut wanted = self.wanted(t);
-        if wanted.arg.is_some() || wanted.known.is_some() {
-            return wanted;
-        }
-        if t.meta().is_some_and(|m| m.state().grad.is_some()) {
-            self.refuse("it returns a new tensor that has a .grad");
-        }
-        if let Some(base) = t.base() {
-            wanted.base = Some(Box::new(self.output_of(base, numbers)));
-        }
-        wanted.history = t.grad_fn().and_then(|edge| self.edge_of(&edge, numbers));
-        wanted
     }
 
     fn edge_of(&mut self, edge: &GradEdge, numbers: &HashMap<*const GradNode, u32>) -> Option<GradRef> {
@@ -290,21 +304,12 @@ impl Surroundings<'_> {
         Ok(Saved { value: Held::Here(Window { cell, layout, dtype: s.dtype, version, counter: None }), grad })
     }
 
-    /// A tensor that the function leaves behind.
-    pub fn tensor(&self, steps: &[Arc<GradNode>], w: &Wanted) -> Result<Tensor> {
-        if let Some(i) = w.arg {
-            return Ok(self.args[i as usize].clone());
-        }
-        if let Some(t) = &w.known {
-            return Ok(t.clone());
-        }
+    /// A tensor that the function leaves behind; `base` is what it is a view of.
+    pub fn tensor(&self, steps: &[Arc<GradNode>], w: &NewTensor, base: Option<Tensor>) -> Result<Tensor> {
         let edge = w.history.as_ref().and_then(|e| self.edge(steps, e));
         let meta = edge.map(AutogradMeta::with_grad_fn).map(Arc::new);
-        let base = w.base.as_ref().map(|b| self.tensor(steps, b)).transpose()?;
         let t = Tensor::assemble(self.cell(&w.cell)?, self.layout(&w.cell, &w.layout), w.dtype, meta, base);
-        if w.requires_grad && w.history.is_none() && w.base.is_none() {
-            t.set_requires_grad(true)?;
-        }
+        t.set_origin(w.origin);
         Ok(t)
     }
 }
@@ -316,13 +321,6 @@ pub fn moved(layout: &Arc<Layout>, shift: isize) -> Arc<Layout> {
     }
     let offset = layout.offset.wrapping_add_signed(shift);
     Arc::new(Layout { offset, ..(**layout).clone() })
-}
-
-impl Trace {
-    /// How many own cells a replay makes.
-    pub fn own_cells(&self) -> usize {
-        self.events.iter().filter(|e| matches!(e, Event::Cell(_))).count()
-    }
 }
 
 /// A cell over a value.

@@ -10,7 +10,7 @@ mod history;
 mod trace;
 
 pub use history::{GradRef, History, MetaRef, Surroundings, cell_of, moved};
-pub use trace::{ArgSpec, CellRef, Event, In, Made, Read, Start, Trace, Wanted};
+pub use trace::{ArgSpec, CellRef, Event, In, Made, NewTensor, Read, Start, Trace, Wanted};
 
 use crate::error::Result;
 use crate::grad::AutogradMeta;
@@ -67,8 +67,11 @@ struct Capture {
     names: HashMap<*const Cell, CellRef>,
     /// The value that each cell from outside was last seen with.
     seen: HashMap<*const Cell, Key>,
-    /// The slots of values that are made anew each time.
-    drawn: HashSet<u32>,
+    /// The slots of values that are the same each time.
+    constants: HashSet<u32>,
+    inference: bool,
+    /// Tensors that are left behind, by identity, with their numbers.
+    wanted: HashMap<usize, (u32, Tensor)>,
     dirty: Vec<Arc<Cell>>,
     /// Own cells that became visible outside, in the order of their numbers.
     exposed: Vec<Arc<Cell>>,
@@ -97,7 +100,9 @@ pub fn begin(args: Vec<Tensor>) {
         known: HashMap::new(),
         names,
         seen: HashMap::new(),
-        drawn: HashSet::new(),
+        constants: HashSet::new(),
+        inference: crate::grad::modes().inference,
+        wanted: HashMap::new(),
         dirty: Vec::new(),
         exposed: Vec::new(),
         assigned: Vec::new(),
@@ -141,9 +146,9 @@ pub fn finish(outputs: &[Tensor]) -> std::result::Result<Trace, String> {
     }
 }
 
-/// Why what this thread does cannot be done again, if a capture has found a reason already.
-pub fn refusal() -> Option<String> {
-    STATE.with_borrow(|s| s.as_ref().and_then(|c| c.refused.clone()))
+/// Whether a capture is open on this thread, be it paused.
+pub fn is_open() -> bool {
+    STATE.with_borrow(Option::is_some)
 }
 
 #[cold]
@@ -168,7 +173,7 @@ pub fn looked_at(t: &Tensor) {
         let value = t.cell().peek();
         with(|c| {
             let own = !c.is_outside(t.cell()) && matches!(value.node.op, Op::Data);
-            if !own || c.is_drawn(&value) {
+            if !own || !c.is_constant(&value) {
                 c.refuse("it reads the value of a tensor or moves it to another device");
             }
         });
@@ -180,6 +185,37 @@ pub fn looked_at(t: &Tensor) {
 pub fn read(cell: &Arc<Cell>, value: &Value) {
     if current() != 0 {
         with(|c| c.read(cell, value));
+    }
+}
+
+/// A tensor's storage is about to be looked at or written through this handle.
+#[inline]
+pub fn reached(t: &Tensor) {
+    if current() != 0 {
+        with(|c| c.reached(t));
+    }
+}
+
+/// Where in its storage a tensor lies decides something.
+pub fn offset_seen(t: &Tensor) {
+    if current() != 0 {
+        with(|c| {
+            for (spec, arg) in c.trace.args.iter_mut().zip(&c.args) {
+                spec.fixed |= Arc::ptr_eq(arg.cell(), t.cell());
+            }
+        });
+    }
+}
+
+/// A backward pass runs the step with this sequence number.
+#[inline]
+pub fn runs_step(sequence: u64) {
+    if current() != 0 {
+        with(|c| {
+            if sequence < c.first_step {
+                c.refuse("it runs a backward pass through what was computed before it was called");
+            }
+        });
     }
 }
 
@@ -206,7 +242,6 @@ pub fn made(t: &Tensor, maker: impl FnOnce() -> Maker) {
         let value = t.cell().peek();
         with(|c| {
             let slot = c.define(&value);
-            c.drawn.insert(slot);
             c.trace.events.push(Event::Made(Made(maker()), slot));
         });
     }
@@ -231,6 +266,8 @@ pub fn checked<T>(t: &Tensor, checker: impl FnOnce() -> Checker, look: impl FnOn
     }
     let value = t.cell().value();
     with(|c| {
+        // What the function has done before an error stays done.
+        c.sync();
         let read = c.read_of(&value, t);
         c.trace.events.push(Event::Check(trace::Check(checker()), read));
     });
@@ -285,9 +322,9 @@ impl Capture {
         self.refused.get_or_insert(reason.into());
     }
 
-    fn is_drawn(&mut self, value: &Value) -> bool {
+    fn is_constant(&mut self, value: &Value) -> bool {
         let slot = self.slot_of(value);
-        self.drawn.contains(&slot)
+        self.constants.contains(&slot)
     }
 
     fn is_outside(&self, cell: &Arc<Cell>) -> bool {
@@ -330,6 +367,7 @@ impl Capture {
             self.refuse("it reads memory that another library owns, or work of another thread");
         }
         let slot = self.define(value);
+        self.constants.insert(slot);
         self.trace.events.push(Event::Constant(value.clone(), slot));
         slot
     }
@@ -395,6 +433,23 @@ impl Capture {
         found.filter(|_| op.is_random()).map(|i| i as u32)
     }
 
+    /// Storages of arguments and gradients are found through these, so nothing else may lead to them.
+    fn reached(&mut self, t: &Tensor) {
+        let stranger = match self.names.get(&Arc::as_ptr(t.cell())) {
+            Some(CellRef::Arg(_)) => {
+                let on_it = || self.args.iter().filter(|a| Arc::ptr_eq(a.cell(), t.cell()));
+                let inside =
+                    |a: &Tensor| a.layout().offset <= t.layout().offset && t.layout().end() <= a.layout().end();
+                if t.capture() == self.id { !on_it().any(inside) } else { !on_it().any(|a| a.ptr_eq(t)) }
+            }
+            Some(CellRef::Grad(_)) => t.capture() != self.id && !self.found.iter().any(|g| g.ptr_eq(t)),
+            _ => false,
+        };
+        if stranger {
+            self.refuse("it reaches the storage of an argument or a .grad through another tensor");
+        }
+    }
+
     /// Writes down the values that cells and gradients from outside have now.
     fn sync(&mut self) {
         for meta in std::mem::take(&mut self.assigned) {
@@ -404,17 +459,21 @@ impl Capture {
                     self.refuse("a .grad has a history of its own (create_graph=True)");
                     None
                 }
-                Some(g) => Some(self.wanted(g)),
+                Some(g) => Some(self.wanted(g, &HashMap::new())),
                 None => None,
             };
             let meta = self.meta_name(&meta);
             self.trace.events.push(Event::Grad(meta, wanted));
         }
+        let mut written = Vec::new();
         for cell in std::mem::take(&mut self.dirty) {
             let value = cell.peek();
             let (cell, slot) = (self.name(&cell), self.slot_of(&value));
-            self.trace.note_written(&cell);
+            written.push(cell.clone());
             self.trace.events.push(Event::Write { cell, slot });
+        }
+        if !written.is_empty() {
+            self.trace.note_written(&written);
         }
     }
 

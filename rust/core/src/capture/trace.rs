@@ -4,11 +4,13 @@ use super::history::{GradRef, History, MetaRef};
 use super::{Checker, Maker, Reserver};
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::grad::Origin;
 use crate::graph::{Cell, OutSpec, Value};
 use crate::op::Op;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,18 +41,39 @@ pub enum CellRef {
     Cell(Arc<Cell>),
 }
 
+impl CellRef {
+    fn is(&self, other: &CellRef) -> bool {
+        match (self, other) {
+            (CellRef::Arg(a), CellRef::Arg(b)) | (CellRef::Own(a), CellRef::Own(b)) => a == b,
+            (CellRef::Cell(a), CellRef::Cell(b)) => Arc::ptr_eq(a, b),
+            (CellRef::Grad(a), CellRef::Grad(b)) => a.is(b),
+            _ => false,
+        }
+    }
+}
+
 /// A tensor that the function leaves behind.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub enum Wanted {
+    /// An argument, or what it is a view of.
+    Arg(u32),
+    BaseOfArg(u32),
+    /// The `.grad` that a tensor from outside has when the replay begins.
+    Grad(MetaRef),
+    /// Another tensor from outside.
+    Known(Tensor),
+    New(NewTensor),
+}
+
+/// A tensor that a replay makes.
+#[derive(Clone, Debug)]
+pub struct NewTensor {
     pub cell: CellRef,
     pub layout: Arc<Layout>,
     pub dtype: DType,
-    /// The very tensor, where it came from outside.
-    pub known: Option<Tensor>,
-    /// The argument that it is.
-    pub arg: Option<u32>,
-    pub base: Option<Box<Wanted>>,
-    pub requires_grad: bool,
+    /// Among [`Trace::tensors`].
+    pub base: Option<u32>,
+    pub origin: Origin,
     pub history: Option<GradRef>,
 }
 
@@ -113,7 +136,8 @@ pub enum Event {
         cell: CellRef,
         slot: u32,
     },
-    Grad(MetaRef, Option<Wanted>),
+    /// A `.grad` becomes one of [`Trace::tensors`], or nothing.
+    Grad(MetaRef, Option<u32>),
     /// A part of the function that runs each time.
     Host(u32),
 }
@@ -131,7 +155,14 @@ pub struct Trace {
     pub args: Vec<ArgSpec>,
     pub starts: Vec<Start>,
     pub history: History,
-    pub outputs: Vec<Wanted>,
+    /// The tensors that are left behind, views after what they are views of.
+    pub tensors: Vec<Wanted>,
+    /// Those of them that are the results.
+    pub outputs: Vec<u32>,
+    /// How many storages a replay makes.
+    pub own_cells: usize,
+    /// The storages from outside that the function reads or writes.
+    pub outside: HashSet<usize>,
 }
 
 /// What an argument must be like.
@@ -145,7 +176,18 @@ pub struct ArgSpec {
     /// The first argument that is the same tensor, or shares its storage.
     pub tensor: u32,
     pub storage: u32,
-    pub written: bool,
+    /// Whether windows must lie at the same place of their storage.
+    pub fixed: bool,
+    pub is_inference: bool,
+    pub is_hooked: bool,
+}
+
+/// Whether a backward pass calls functions of the program for this leaf.
+fn is_hooked(t: &Tensor) -> bool {
+    t.meta().is_some_and(|m| {
+        let state = m.state();
+        !(state.hooks.is_empty() && state.post_accumulate.is_empty()) || state.retains_grad
+    })
 }
 
 impl ArgSpec {
@@ -160,7 +202,9 @@ impl ArgSpec {
             is_leaf: t.is_leaf(),
             tensor: first(&|o| o.ptr_eq(t)),
             storage: first(&|o| Arc::ptr_eq(o.cell(), t.cell())),
-            written: false,
+            fixed: false,
+            is_inference: t.is_inference(),
+            is_hooked: is_hooked(t),
         }
     }
 
@@ -173,9 +217,11 @@ impl ArgSpec {
             && self.device == t.device()
             && a.shape == b.shape
             && a.strides == b.strides
-            && (a.offset == b.offset || !(self.written || shared))
+            && (a.offset == b.offset || !(self.fixed || shared))
             && self.requires_grad == t.requires_grad()
             && self.is_leaf == t.is_leaf()
+            && self.is_inference == t.is_inference()
+            && self.is_hooked == is_hooked(t)
             && args.iter().position(|o| o.ptr_eq(t)) == Some(self.tensor as usize)
             && args.iter().position(|o| Arc::ptr_eq(o.cell(), t.cell())) == Some(self.storage as usize)
     }
@@ -192,23 +238,23 @@ impl Trace {
             args: (0..args.len()).map(|i| ArgSpec::of(i, args)).collect(),
             starts: Vec::new(),
             history: History::default(),
+            tensors: Vec::new(),
             outputs: Vec::new(),
+            own_cells: 0,
+            outside: HashSet::new(),
         }
     }
 
-    /// The function writes this storage.
-    pub(super) fn note_written(&mut self, cell: &CellRef) {
-        if let CellRef::Arg(i) = cell {
-            self.args[*i as usize].written = true;
+    /// The function writes these storages: what they held must be laid out as it was.
+    pub(super) fn note_written(&mut self, cells: &[CellRef]) {
+        for cell in cells {
+            if let CellRef::Arg(i) = cell {
+                self.args[*i as usize].fixed = true;
+            }
         }
         for event in &mut self.events {
-            if let Event::Load { cell: c, written, .. } = event {
-                *written |= match (&*c, cell) {
-                    (CellRef::Arg(a), CellRef::Arg(b)) => a == b,
-                    (CellRef::Cell(a), CellRef::Cell(b)) => Arc::ptr_eq(a, b),
-                    (CellRef::Grad(a), CellRef::Grad(b)) => a.is(b),
-                    _ => false,
-                };
+            if let Event::Load { cell, written, .. } = event {
+                *written |= cells.iter().any(|c| c.is(cell));
             }
         }
     }
@@ -219,6 +265,14 @@ impl Trace {
         for (at, event) in self.events.iter().enumerate() {
             event.slots(|s| last[s as usize] = at);
         }
+        self.own_cells = self.events.iter().filter(|e| matches!(e, Event::Cell(_))).count();
+        let outside = |e: &Event| match e {
+            Event::Load { cell: CellRef::Cell(c), .. } | Event::Write { cell: CellRef::Cell(c), .. } => {
+                Some(Arc::as_ptr(c) as usize)
+            }
+            _ => None,
+        };
+        self.outside = self.events.iter().filter_map(outside).collect();
         self.done = vec![SmallVec::new(); self.events.len()];
         for (slot, at) in last.into_iter().enumerate() {
             if at != usize::MAX {

@@ -477,6 +477,9 @@ pub fn as_strided(t: &Tensor, shape: &[usize], strides: &[usize], offset: Option
         strides.len(),
         shape.len()
     );
+    if offset.is_some() {
+        crate::capture::offset_seen(t);
+    }
     let layout = Layout {
         shape: Dims::from_slice(shape),
         strides: Dims::from_slice(strides),

@@ -276,6 +276,9 @@ impl Engine<'_> {
     }
 
     fn step(&mut self, node: &Arc<GradNode>, ready: &mut BinaryHeap<Ready>) -> Result<()> {
+        if !matches!(node.rule, Rule::Accumulate(_)) {
+            capture::runs_step(node.sequence);
+        }
         let key = Arc::as_ptr(node);
         let mut grads = self.gradients.remove(&key).unwrap_or_else(|| vec![None; node.outputs.len()]);
         let need = match &self.needed {

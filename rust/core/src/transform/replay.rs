@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub fn replay(trace: &Trace, args: &[Tensor], host: &mut dyn FnMut(u32) -> Result<()>) -> Result<Option<Vec<Tensor>>> {
     let fits = trace.args.len() == args.len()
         && trace.args.iter().enumerate().all(|(i, a)| a.admits(i, args))
+        && args.iter().all(|t| !trace.outside.contains(&(Arc::as_ptr(t.cell()) as usize)))
         && trace.starts.iter().all(|s| begins_so(s, args));
     if !fits {
         return Ok(None);
@@ -27,7 +28,8 @@ pub fn replay(trace: &Trace, args: &[Tensor], host: &mut dyn FnMut(u32) -> Resul
         args,
         shifts,
         values: vec![Slot::default(); trace.slots as usize],
-        cells: Vec::with_capacity(trace.own_cells()),
+        cells: Vec::with_capacity(trace.own_cells),
+        tensors: vec![None; trace.tensors.len()],
         streams: Vec::with_capacity(trace.streams.len()),
         before: Vec::new(),
     };
@@ -66,9 +68,11 @@ struct Replay<'a> {
     shifts: SmallVec<[isize; 8]>,
     values: Vec<Slot>,
     cells: Vec<Arc<Cell>>,
+    /// The tensors that are left behind, as far as they are made.
+    tensors: Vec<Option<Tensor>>,
     streams: Vec<[(u64, u64); 2]>,
-    /// The storages of gradients, as they were when the replay began.
-    before: Vec<(MetaRef, Arc<Cell>)>,
+    /// The gradients that there were when the replay began.
+    before: Vec<(MetaRef, Tensor)>,
 }
 
 impl Replay<'_> {
@@ -78,9 +82,9 @@ impl Replay<'_> {
 
     fn cell(&self, name: &CellRef) -> Result<Arc<Cell>> {
         if let CellRef::Grad(m) = name
-            && let Some((_, cell)) = self.before.iter().find(|(other, _)| other.is(m))
+            && let Some((_, grad)) = self.before.iter().find(|(other, _)| other.is(m))
         {
-            return Ok(cell.clone());
+            return Ok(grad.cell().clone());
         }
         self.surroundings().cell(name)
     }
@@ -91,7 +95,12 @@ impl Replay<'_> {
         let trace = self.trace;
         for start in &trace.starts {
             if let Some(g) = &start.meta.of(self.args).state().grad {
-                self.before.push((start.meta.clone(), g.cell().clone()));
+                let reached = |t: &Tensor| Arc::ptr_eq(t.cell(), g.cell());
+                let twice = self.before.iter().any(|(_, b)| reached(b)) || self.args.iter().any(reached);
+                if twice || trace.outside.contains(&(Arc::as_ptr(g.cell()) as usize)) {
+                    return Ok(false);
+                }
+                self.before.push((start.meta.clone(), g.clone()));
             }
         }
         let early = trace.events.iter().take_while(|e| !matches!(e, Event::Host(_)));
@@ -176,7 +185,7 @@ impl Replay<'_> {
                     exec::flush()?;
                 }
             }
-            Event::Grad(meta, wanted) => self.set_grad(&meta.of(self.args), wanted.as_ref())?,
+            Event::Grad(meta, wanted) => self.set_grad(&meta.of(self.args), *wanted)?,
             Event::Host(number) => host(*number)?,
         }
         Ok(())
@@ -204,27 +213,44 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn set_grad(&self, meta: &Arc<AutogradMeta>, wanted: Option<&Wanted>) -> Result<()> {
-        // Nothing to do where the function only wrote into the gradient that it found.
-        if let (Some(w), Some(g)) = (wanted, &meta.state().grad)
-            && Arc::ptr_eq(&self.cell(&w.cell)?, g.cell())
-        {
-            return Ok(());
-        }
-        let new = wanted.map(|w| self.surroundings().tensor(&[], w)).transpose()?;
+    fn set_grad(&mut self, meta: &Arc<AutogradMeta>, wanted: Option<u32>) -> Result<()> {
+        let new = wanted.map(|w| self.tensor(w, &[])).transpose()?;
         meta.set_grad(new);
         Ok(())
     }
 
-    fn outputs(&self) -> Result<Vec<Tensor>> {
-        let around = self.surroundings();
-        let steps: Vec<Arc<GradNode>> = around.steps(&self.trace.history)?;
+    /// One of the tensors that are left behind, made now if it was not before.
+    fn tensor(&mut self, number: u32, steps: &[Arc<GradNode>]) -> Result<Tensor> {
+        if let Some(t) = &self.tensors[number as usize] {
+            return Ok(t.clone());
+        }
+        let missing = || Error::Internal("a tensor that a replay needs is not there".into());
+        let trace = self.trace;
+        let t = match &trace.tensors[number as usize] {
+            Wanted::Arg(i) => self.args[*i as usize].clone(),
+            Wanted::BaseOfArg(i) => self.args[*i as usize].base().cloned().ok_or_else(missing)?,
+            Wanted::Grad(m) => {
+                let found = self.before.iter().find(|(other, _)| other.is(m));
+                found.map(|(_, g)| g.clone()).ok_or_else(missing)?
+            }
+            Wanted::Known(t) => t.clone(),
+            Wanted::New(w) => {
+                let base = w.base.map(|b| self.tensor(b, steps)).transpose()?;
+                self.surroundings().tensor(steps, w, base)?
+            }
+        };
+        self.tensors[number as usize] = Some(t.clone());
+        Ok(t)
+    }
+
+    fn outputs(&mut self) -> Result<Vec<Tensor>> {
+        let steps: Vec<Arc<GradNode>> = self.surroundings().steps(&self.trace.history)?;
         if !self.streams.is_empty() {
             let streams: Streams = Arc::new(self.streams.clone());
             for step in &steps {
                 let _ = step.streams.set(streams.clone());
             }
         }
-        self.trace.outputs.iter().map(|w| around.tensor(&steps, w)).collect()
+        self.trace.outputs.iter().map(|&w| self.tensor(w, &steps)).collect()
     }
 }
