@@ -9,7 +9,7 @@ mod direct;
 mod kernel;
 mod patches;
 mod product;
-mod scratch;
+pub(in crate::cpu) mod scratch;
 mod vector;
 mod weight_grad;
 
