@@ -10,9 +10,10 @@
 //! GRU (Cho et al., 2014, with the reset gate applied after the product).
 
 use crate::cpu::conv::scratch::Scratch;
+use crate::cpu::gemm::{Compute, panel_product};
 use crate::cpu::rows::{self, Acc, Shared};
 use crate::cpu::threads::parallel_for;
-use crate::cpu::tiles::{self, Left, Matrix, ROWS, panel, product};
+use crate::cpu::tiles::{self, Matrix, panel};
 use crate::cpu::view::{In, Out};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -67,6 +68,11 @@ impl Steps {
         let earlier = if self.reverse { Some(step + 1).filter(|&t| t < self.sizes.len()) } else { step.checked_sub(1) };
         earlier.filter(|&t| r < self.sizes[t]).map(|t| self.offsets[t] + r)
     }
+}
+
+/// The distance of rows of a product's left operand: a power of two would have them compete for the same cache lines.
+pub(super) fn pitch(width: usize) -> usize {
+    width.next_multiple_of(16) + 16
 }
 
 /// A matrix of the state's width cut into blocks of units, which are a panel's columns.
@@ -163,7 +169,7 @@ fn pack_weight<A: Acc>(weight: &[A], gates: usize, blocks: Blocks) -> Scratch<A>
     packed
 }
 
-fn run<A: Acc>(args: &Forward, mut results: Results) -> Result<()> {
+fn run<A: Acc + Compute>(args: &Forward, mut results: Results) -> Result<()> {
     let (n, h) = (args.h.shape[0], args.h.shape[1]);
     let (gates, total) = (args.cell.gates(), results.hs.numel() / h.max(1));
     let steps = Steps::new(total, n, args.steps, args.sizes, args.reverse)?;
@@ -182,10 +188,14 @@ fn run<A: Acc>(args: &Forward, mut results: Results) -> Result<()> {
         }
         _ => &mut none[..],
     };
-    // The states before and after a step, in rows that make whole tiles.
-    let padded = n.next_multiple_of(ROWS) * h;
-    let mut states = [(); 2].map(|_| Scratch::new(padded));
-    states.iter_mut().for_each(|s| s.as_mut_slice()[..n * h].copy_from_slice(&first));
+    // The states before and after a step.
+    let pitch = pitch(h);
+    let mut states = [(); 2].map(|_| Scratch::new(n * pitch));
+    for (to, from) in
+        states.iter_mut().flat_map(|s| s.as_mut_slice().chunks_exact_mut(pitch).zip(first.chunks(h.max(1))))
+    {
+        to[..h].copy_from_slice(from);
+    }
     let part = Part {
         cell: args.cell,
         blocks,
@@ -203,11 +213,11 @@ fn run<A: Acc>(args: &Forward, mut results: Results) -> Result<()> {
         let (before, after) = if i % 2 == 0 { (before, after) } else { (after, before) };
         let (before, after) = (before.as_slice(), Shared::new(after.as_mut_slice()));
         for_each_part(blocks, rows.len(), gates * h * blocks.nr, |block, mine| {
-            let (width, tall) = (gates * blocks.nr, mine.len().next_multiple_of(ROWS));
-            let panels = &packed.as_slice()[block * h * width..][..h * width];
-            let left = Left { data: &before[mine.start * h..], row_step: h, depth_step: 1 };
-            let mut sums = Scratch::<A>::new(tall * width);
-            product(left, panels, h, sums.as_mut_slice(), width, tall, width, false);
+            let width = gates * blocks.nr;
+            let panels = (&packed.as_slice()[block * h * width..][..h * width], blocks.nr);
+            let mut sums = Scratch::<A>::new(mine.len() * width);
+            let (left, size) = ((&before[mine.start * pitch..], pitch), (mine.len(), width));
+            panel_product(left, panels, h, (sums.as_mut_slice(), width), size, false);
             gate_rows(&part, block, mine, rows.start, sums.as_mut_slice(), before, after);
         });
     }
@@ -233,7 +243,7 @@ simd_dispatch! {
         p: &Part<A>, block: usize, mine: Range<usize>, first: usize, sums: &mut [A], before: &[A], after: Shared<A>
     ) {
         let (h, nr, gates) = (p.blocks.hidden, p.blocks.nr, p.cell.gates());
-        let units = p.blocks.units(block);
+        let (units, pitch) = (p.blocks.units(block), pitch(h));
         let w = units.len();
         for (r, sums) in mine.zip(sums.chunks_exact_mut(gates * nr)) {
             let (row, state) = (first + r, r * h + units.start);
@@ -247,7 +257,7 @@ simd_dispatch! {
             }
             // SAFETY: a task has its rows and units to itself.
             let (h_out, h_row, h_last) = unsafe {
-                (after.range(state, w), p.hs.range(row * h + units.start, w), p.h_last.range(state, w))
+                (after.range(r * pitch + units.start, w), p.hs.range(row * h + units.start, w), p.h_last.range(state, w))
             };
             let keep = |gate: usize, values: &[A]| {
                 if let Some(a) = p.activations {
@@ -300,8 +310,9 @@ simd_dispatch! {
                         add(new, &bias[2 * h + units.start..][..w]);
                     }
                     rows::map1_in_place(new, |v| v.tanh::<S>());
+                    let before = &before[r * pitch + units.start..][..w];
                     for j in 0..w {
-                        h_out[j] = new[j] + update[j] * (before[state + j] - new[j]);
+                        h_out[j] = new[j] + update[j] * (before[j] - new[j]);
                     }
                     [reset, update, new].iter().enumerate().for_each(|(gate, a)| keep(gate, a));
                 }

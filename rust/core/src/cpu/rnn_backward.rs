@@ -6,10 +6,10 @@
 
 use crate::cpu::conv::scratch::Scratch;
 use crate::cpu::gemm::{self, Epilogue, Operand, Strided};
-use crate::cpu::rnn::{Blocks, OP, Steps, elements, for_each_part, split};
+use crate::cpu::rnn::{Blocks, OP, Steps, elements, for_each_part, pitch, split};
 use crate::cpu::rows::{self, Acc, Shared};
 use crate::cpu::threads::parallel_for;
-use crate::cpu::tiles::{self, Left, Matrix, ROWS, product};
+use crate::cpu::tiles::{self, Matrix};
 use crate::cpu::view::{In, Out};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -121,11 +121,12 @@ fn run<A: Acc + gemm::Compute + gemm::Storage<Acc = A>>(args: &Backward, out: Gr
 }
 
 /// All steps, and after them the product that reaches the first state.
-fn walk<A: Acc>(part: &Part<A>, n: usize, packed: &Scratch<A>) {
+fn walk<A: Acc + gemm::Compute>(part: &Part<A>, n: usize, packed: &Scratch<A>) {
     let (blocks, steps, depth) = (part.blocks, part.steps, part.cell.gates() * part.blocks.hidden);
     let count = steps.sizes.len();
-    // The gates' gradients of the later and of this step, in rows that make whole tiles.
-    let mut gates = [(); 2].map(|_| Scratch::new(n.next_multiple_of(ROWS) * depth));
+    // The gates' gradients of the later and of this step.
+    let pitch = pitch(depth);
+    let mut gates = [(); 2].map(|_| Scratch::new(n * pitch));
     for i in (0..=count).rev() {
         let later = (i < count).then(|| steps.sizes[steps.at(i)]).unwrap_or(0);
         let step = i.checked_sub(1).map(|i| steps.at(i));
@@ -137,13 +138,12 @@ fn walk<A: Acc>(part: &Part<A>, n: usize, packed: &Scratch<A>) {
             let (nr, panel) = (blocks.nr, &packed.as_slice()[block * depth * blocks.nr..][..depth * blocks.nr]);
             let reached = mine.start.min(later)..mine.end.min(later);
             if !reached.is_empty() {
-                let tall = reached.len().next_multiple_of(ROWS);
-                let mut sums = Scratch::<A>::new(tall * nr);
+                let mut sums = Scratch::<A>::new(reached.len() * nr);
                 for first in (0..depth).step_by(DEPTH) {
                     let k = DEPTH.min(depth - first);
-                    let left = Left { data: &from[reached.start * depth + first..], row_step: depth, depth_step: 1 };
-                    let panel = &panel[first * nr..][..k * nr];
-                    product(left, panel, k, sums.as_mut_slice(), nr, tall, nr, first > 0);
+                    let (left, size) = ((&from[reached.start * pitch + first..], pitch), (reached.len(), nr));
+                    let right = (&panel[first * nr..][..k * nr], nr);
+                    gemm::panel_product(left, right, k, (sums.as_mut_slice(), nr), size, first > 0);
                 }
                 part.add_to_state(block, reached, sums.as_slice());
             }
@@ -234,13 +234,15 @@ simd_dispatch! {
     fn gate_rows<A: Acc>(p: &Part<A>, block: usize, mine: Range<usize>, step: usize, to: Shared<A>) {
         let (h, gates, one) = (p.blocks.hidden, p.cell.gates(), A::ONE);
         let (units, first) = (p.blocks.units(block), p.steps.offsets[step]);
-        let w = units.len();
+        let (w, pitch) = (units.len(), pitch(gates * h));
         let mut tanh_c = vec![A::ZERO; w];
         for r in mine {
             let row = first + r;
             let (at, state) = (row * h + units.start, r * h + units.start);
             // SAFETY: a task has its rows and units to itself.
             let gate = |out: Shared<A>, r: usize, k: usize| unsafe { out.range((r * gates + k) * h + units.start, w) };
+            // SAFETY: as above.
+            let made = |k: usize| unsafe { to.range(r * pitch + k * h + units.start, w) };
             // SAFETY: as above.
             let dh = unsafe { p.dh.range(state, w) };
             if let Some(g) = &p.dhs {
@@ -250,7 +252,7 @@ simd_dispatch! {
             }
             match p.cell {
                 Cell::Tanh | Cell::Relu => {
-                    let (d, y) = (gate(to, r, 0), &p.hs[at..at + w]);
+                    let (d, y) = (made(0), &p.hs[at..at + w]);
                     for j in 0..w {
                         d[j] = match p.cell {
                             Cell::Tanh => dh[j] * (one - y[j] * y[j]),
@@ -263,7 +265,7 @@ simd_dispatch! {
                 Cell::Lstm => {
                     let c = &p.before(p.cells, p.c, step, r)[units.clone()];
                     let [i, f, g, o]: [&[A]; 4] = split(&p.activations[row * 4 * h..][..4 * h], h).map(|a: &[A]| &a[units.clone()]);
-                    let [di, df, dg, d_o] = [0, 1, 2, 3].map(|k| gate(to, r, k));
+                    let [di, df, dg, d_o] = [0, 1, 2, 3].map(made);
                     // SAFETY: as above.
                     let dc = unsafe { p.dc.range(state, w) };
                     rows::map1(&p.cells[at..at + w], &mut tanh_c, |v| v.tanh::<S>());
@@ -282,7 +284,7 @@ simd_dispatch! {
                     let before = &p.before(p.hs, p.h, step, r)[units.clone()];
                     let [reset, update, new, product]: [&[A]; 4] =
                         split(&p.activations[row * 4 * h..][..4 * h], h).map(|a: &[A]| &a[units.clone()]);
-                    let [dr, dz, dn] = [0, 1, 2].map(|k| gate(to, r, k));
+                    let [dr, dz, dn] = [0, 1, 2].map(made);
                     let dx = gate(p.dprojected, row, 2);
                     for j in 0..w {
                         let d = dh[j] * (one - update[j]) * (one - new[j] * new[j]);
@@ -295,7 +297,7 @@ simd_dispatch! {
                 }
             }
             for k in 0..gates {
-                let made = gate(to, r, k);
+                let made = made(k);
                 if p.cell != Cell::Gru || k < 2 {
                     gate(p.dprojected, row, k).copy_from_slice(made);
                 }
