@@ -7,6 +7,7 @@ _linalg_solve_triangular = ops._linalg_solve_triangular
 _linalg_svd = ops._linalg_svd
 _linalg_svdvals = ops._linalg_svdvals
 _range = ops._range
+_recurrent = ops._recurrent
 _result = ops._result
 _special_i1 = ops._special_i1
 _standard_gamma = ops._standard_gamma

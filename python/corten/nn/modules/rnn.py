@@ -10,6 +10,7 @@ import warnings
 
 import corten
 
+from ... import _ops
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -80,8 +81,31 @@ def _advance(mode, projected, state, weights, weight_hh):
     return new
 
 
+def _has_kernel(x, state, weights):
+    """Whether one kernel runs all steps of the layer; elsewhere it is composed of operators."""
+    tensors = (x, *state, *weights.values())
+    dtype = x.dtype
+    return (
+        dtype in (corten.float32, corten.float64)
+        and "weight_hr" not in weights
+        and all(t.device.type == "cpu" and t.dtype == dtype for t in tensors)
+    )
+
+
+def _run_kernel(mode, x, batch_sizes, steps, state, weights, reverse):
+    """One direction over rows ``(rows of all steps, *)``; returns their outputs and the last state."""
+    biases = weights.get("bias_ih"), weights.get("bias_hh")
+    hidden, cell = state if mode == "LSTM" else (state[0], None)
+    parameters = weights["weight_ih"], weights["weight_hh"], *biases
+    output, *last = _ops._recurrent(mode, x, hidden, cell, *parameters, batch_sizes, steps, reverse)
+    return output, tuple(last)
+
+
 def _run_padded(mode, x, state, weights, reverse):
     """One direction over ``(T, N, *)``; returns the outputs ``(T, N, H)`` and the last state."""
+    if _has_kernel(x, state, weights):
+        output, last = _run_kernel(mode, x.flatten(0, 1), None, x.shape[0], state, weights, reverse)
+        return output.unflatten(0, x.shape[:2]), last
     steps = list(_project(mode, x, weights).unbind(0))
     weight_hh = weights["weight_hh"].t()
     outputs = [None] * len(steps)
@@ -97,6 +121,9 @@ def _run_packed(mode, data, batch_sizes, state, weights, reverse):
 
     Samples are sorted by length, so the sequences still running at a step are the first ``batch_sizes[t]``.
     """
+    if _has_kernel(data, state, weights):
+        sizes = corten.tensor(batch_sizes)
+        return _run_kernel(mode, data, sizes, len(batch_sizes), state, weights, reverse)
     steps = _project(mode, data, weights).split(batch_sizes)
     weight_hh = weights["weight_hh"].t()
     outputs = [None] * len(steps)

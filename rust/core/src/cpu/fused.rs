@@ -6,10 +6,12 @@ use super::batch_norm::{self, BatchNormParams, Saved};
 use super::loss::{self, CrossEntropyParams, NllParams};
 use super::norm::{self, GroupNormParams, LayerNormParams};
 use super::philox::Philox;
+use super::rnn;
+use super::rnn_backward;
 use super::softmax::{self, SoftmaxParams};
 use super::view::{In, Out};
 use crate::error::{Error, Result};
-use crate::op::fused::{Affine, Fused, Loss, Norm, NormGrad};
+use crate::op::fused::{Affine, Cell, Fused, Loss, Norm, NormGrad, Recurrence};
 
 /// Hands out inputs in order.
 struct Inputs<'a, 'b> {
@@ -57,7 +59,54 @@ pub fn execute(op: &Fused, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Res
             )
         }
         Fused::Loss(kind, weighted) => class_loss(kind, weighted, ins, numbers, outs),
+        Fused::Recurrence(r, saves) => recurrence(r, saves, ins, numbers, outs),
+        Fused::RecurrenceGrad { of, given, weight } => recurrence_grad(of, given, weight, ins, numbers, outs),
     }
+}
+
+fn recurrence(r: Recurrence, saves: bool, mut ins: Inputs, numbers: &[u64], outs: &mut [Out]) -> Result<()> {
+    let lstm = r.cell == Cell::Lstm;
+    let (projected, h, weight) = (ins.take()?, ins.take()?, ins.take()?);
+    let (c, bias, sizes) = (ins.take_if(lstm)?, ins.take_if(r.bias)?, ins.take_if(r.sizes)?);
+    let steps = numbers[0] as usize;
+    let args = rnn::Forward { cell: r.cell, reverse: r.reverse, steps, projected, h, c, weight, bias, sizes };
+    let activations = saves && (lstm || r.cell == Cell::Gru);
+    let [hs, h_last, c_last, activations, cells] = wanted([true, true, lstm, activations, saves && lstm], outs);
+    let (Some(hs), Some(h_last)) = (hs, h_last) else {
+        return Err(Error::Internal(format!("{}: an output is missing", ins.op)));
+    };
+    rnn::forward(&args, rnn::Results { hs, h_last, c_last, activations, cells })
+}
+
+fn recurrence_grad(
+    r: Recurrence,
+    given: [bool; 3],
+    weight: bool,
+    mut ins: Inputs,
+    numbers: &[u64],
+    outs: &mut [Out],
+) -> Result<()> {
+    let (lstm, gru) = (r.cell == Cell::Lstm, r.cell == Cell::Gru);
+    let args = rnn_backward::Backward {
+        cell: r.cell,
+        reverse: r.reverse,
+        steps: numbers[0] as usize,
+        dhs: ins.take_if(given[0])?,
+        dh_last: ins.take_if(given[1])?,
+        dc_last: ins.take_if(given[2])?,
+        hs: ins.take()?,
+        h: ins.take()?,
+        weight: ins.take()?,
+        activations: ins.take_if(lstm || gru)?,
+        cells: ins.take_if(lstm)?,
+        c: ins.take_if(lstm)?,
+        sizes: ins.take_if(r.sizes)?,
+    };
+    let [projected, recurrent, h, c, weight] = wanted([true, gru, true, lstm, weight], outs);
+    let (Some(projected), Some(h)) = (projected, h) else {
+        return Err(Error::Internal(format!("{}: an output is missing", ins.op)));
+    };
+    rnn_backward::backward(&args, rnn_backward::Gradients { projected, recurrent, h, c, weight })
 }
 
 fn missing_output(op: &Fused) -> Error {

@@ -31,6 +31,8 @@ pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod reduce_index;
+pub mod rnn;
+pub mod rnn_backward;
 pub mod rows;
 pub mod scan;
 pub mod scratch;

@@ -22,7 +22,7 @@ const BLOCK: usize = 4096;
 const GRAIN: usize = 64 * 1024;
 
 /// The types in which rows are computed, f32 and f64.
-pub trait Acc: Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
+pub trait Acc: super::scratch::Number + Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
     /// e^x for x up to 80: the exponents of a softmax. What would be denormal is zero.
     fn exp_small<S: Simd>(self) -> Self;
 }

@@ -59,6 +59,8 @@ fn flops(op: &Op, ins: &[&Edge], out: &Arc<Layout>) -> u64 {
         // Two products for each pair of a query and a key; the gradient needs five.
         Op::Fused(Network::Attention { .. }) => 2 * numel(0) * dim(1, 1) + 2 * out.numel() as u64 * dim(1, 1),
         Op::Fused(Network::AttentionGrad { .. }) => 10 * numel(1) * dim(2, 1),
+        Op::Fused(Network::Recurrence(..)) => 2 * numel(0) * dim(1, 0),
+        Op::Fused(Network::RecurrenceGrad { weight, .. }) => 2 * (1 + *weight as u64) * out.numel() as u64 * dim(0, 0),
         Op::Fused(_) | Op::Scan(..) => numel(0),
         Op::Reduce(Reduction::Any | Reduction::All, _) => 0,
         Op::Reduce(..) => numel(0),

@@ -75,5 +75,9 @@ pub fn execute(gpu: &Arc<Gpu>, op: &Fused, views: &[View], numbers: &[u64], outs
             attention::gradient(gpu, &call, [dout, ins.take()?, ins.take()?], wants, outs)
         }
         Fused::Loss(kind, weighted) => loss::execute(gpu, kind, weighted, views, numbers, outs),
+        // Layers on the GPU are composed of other operators.
+        Fused::Recurrence(..) | Fused::RecurrenceGrad { .. } => {
+            Err(Error::NotImplemented(format!("{}: not implemented on the GPU", op.name())))
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Payloads of the fused operators of networks: normalisation, softmax, attention, losses over classes, and their gradients.
+//! Payloads of the fused operators of networks: normalisation, softmax, attention, losses over classes,
+//! recurrent layers, and their gradients.
 
 /// What a normalisation takes its statistics over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +43,35 @@ pub enum Loss {
     NllGrad,
 }
 
+/// What a recurrent layer computes in a step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cell {
+    Tanh,
+    Relu,
+    Lstm,
+    Gru,
+}
+
+impl Cell {
+    pub const fn gates(self) -> usize {
+        match self {
+            Cell::Tanh | Cell::Relu => 1,
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
+    }
+}
+
+/// A layer over all steps: whether it begins with the last one, has a bias, and is told the rows of each step. Numbers:
+/// the steps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Recurrence {
+    pub cell: Cell,
+    pub reverse: bool,
+    pub bias: bool,
+    pub sizes: bool,
+}
+
 /// Operators with kernels of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fused {
@@ -59,6 +89,12 @@ pub enum Fused {
     AttentionGrad { causal: bool, mask: bool, wants: [bool; 4] },
     /// With a weight per class or without.
     Loss(Loss, bool),
+    /// `[projected input, h, weight, c (LSTM), bias?, sizes?]` to the states of all steps, the last h and c, and, if it
+    /// saves, LSTM's and GRU's activations and LSTM's cells.
+    Recurrence(Recurrence, bool),
+    /// `[gradients of states?, last h? and last c?, states, h, weight, activations and cells where there are, c (LSTM),
+    /// sizes?]` to the gradients of the projected input, the recurrent product (GRU), h, c (LSTM) and the weight.
+    RecurrenceGrad { of: Recurrence, given: [bool; 3], weight: bool },
 }
 
 impl Fused {
@@ -87,6 +123,18 @@ impl Fused {
                 Loss::CrossEntropyGrad => "cross_entropy_backward",
                 Loss::Nll => "nll_loss",
                 Loss::NllGrad => "nll_loss_backward",
+            },
+            Fused::Recurrence(r, _) => match r.cell {
+                Cell::Tanh => "rnn_tanh",
+                Cell::Relu => "rnn_relu",
+                Cell::Lstm => "lstm",
+                Cell::Gru => "gru",
+            },
+            Fused::RecurrenceGrad { of, .. } => match of.cell {
+                Cell::Tanh => "rnn_tanh_backward",
+                Cell::Relu => "rnn_relu_backward",
+                Cell::Lstm => "lstm_backward",
+                Cell::Gru => "gru_backward",
             },
         }
     }

@@ -25,6 +25,7 @@ pub mod philox;
 pub mod random;
 pub mod rearrange;
 pub mod reduce;
+pub mod rnn;
 pub mod scan;
 pub mod shared;
 pub mod softmax;

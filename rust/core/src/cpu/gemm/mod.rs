@@ -15,6 +15,7 @@ mod vector;
 
 pub use integer::{WrappingMul, gemm_integer};
 pub use kernel::Compute;
+use kernel::Tile;
 pub(in crate::cpu) use pack::transpose;
 pub use pack::{Operand, Pack, Storage, Strided};
 
@@ -271,6 +272,45 @@ pub unsafe fn gemm_with_packers<T: Compute + Storage<Acc = T>>(
     let then: Option<&RowFn<T>> = if epilogue.is_none() { None } else { Some(&f) };
     // SAFETY: passed on.
     unsafe { blocked::run(m, n, k, a, b, &Target::Rows { c, stride: c_row, alpha, beta, finish: then }) }
+}
+
+/// C (rows × columns, rows `c_row` apart) = A·B, added to C if `add`, on the calling thread. A's rows are contiguous and
+/// `a_row` apart. B lies in panels of `width` columns, at most a tile's, each `depth × width`.
+pub fn panel_product<T: Compute>(
+    (a, a_row): (&[T], usize),
+    (panels, width): (&[T], usize),
+    depth: usize,
+    (c, c_row): (&mut [T], usize),
+    (rows, columns): (usize, usize),
+    add: bool,
+) {
+    let kernels = &T::kernels().0;
+    assert!(rows > 0 && columns > 0 && depth > 0 && width <= kernels.nr && width.is_multiple_of(kernels.lanes));
+    assert!(a.len() >= (rows - 1) * a_row + depth && c.len() >= (rows - 1) * c_row + columns);
+    assert!(panels.len() >= columns.div_ceil(width) * depth * width);
+    let (tiles, beta) = (rows.div_ceil(kernels.mr), if add { T::ONE } else { T::ZERO });
+    for (p, panel) in panels.chunks_exact(depth * width).take(columns.div_ceil(width)).enumerate() {
+        let cols = width.min(columns - p * width);
+        for i in 0..tiles {
+            // Equal heights, give or take a row.
+            let (first, end) = (i * rows / tiles, (i + 1) * rows / tiles);
+            let tile = Tile {
+                k: depth,
+                a: a[first * a_row..].as_ptr(),
+                a_row,
+                a_depth: 1,
+                b: panel.as_ptr(),
+                b_depth: width,
+                c: c[first * c_row + p * width..].as_mut_ptr(),
+                c_row,
+                alpha: T::ONE,
+                beta,
+                last: cols - (cols - 1) / kernels.lanes * kernels.lanes,
+            };
+            // SAFETY: the assertions above; the table is this level's.
+            unsafe { kernels.tile(end - first, cols, false)(&tile) };
+        }
+    }
 }
 
 /// Multiply-adds that make a chunk of a batch worth a thread's while (about 20 µs).
