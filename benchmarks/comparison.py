@@ -76,7 +76,7 @@ class Comparison:
             for case in listed:
                 values = self.measured.get(side, {}).get(case.key)
                 share = self.share(case, min(values)) if values else None
-                if share is not None and share > 1:
+                if share is not None and share > case.saving:
                     raise SystemExit(
                         f"the run is invalid: {title(side)} reaches {100 * share:.1f} % of what "
                         f"{peak_request(case, self.threads)} measured, in {case.key}"
