@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import importlib.util
 import os
 import random
@@ -100,6 +101,13 @@ def everything_on(device: str) -> None:
 
     with only_on(device):
         yield
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch):
+    """Imports a program, or what programs share, from the folder of the benchmarks."""
+    monkeypatch.syspath_prepend(str(HERE.parent / "benchmarks"))
+    return importlib.import_module
 
 
 @pytest.fixture

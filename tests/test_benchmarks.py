@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -18,13 +17,6 @@ os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 PROGRAMS = ["bench_overhead", "compare", "compare_burn", "gpu"]
-
-
-@pytest.fixture
-def program(monkeypatch):
-    """Imports a program, or what programs share, from the folder of the benchmarks."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import subprocess
@@ -28,12 +27,6 @@ NETWORKS = {
     "lstm": (dict(layers=2, width=16, vocabulary=50), TOKENS),
     "unet": (dict(width=4, depth=2, classes=2), IMAGES),
 }
-
-
-@pytest.fixture
-def program(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 @pytest.fixture
