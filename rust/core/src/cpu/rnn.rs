@@ -155,7 +155,7 @@ fn bias_rows(cell: Cell) -> usize {
 /// The panels of the gates' columns: those of a block of units follow each other, a panel for each gate.
 fn pack_weight<A: Acc>(weight: &[A], gates: usize, blocks: Blocks) -> Scratch<A> {
     let (h, nr) = (blocks.hidden, blocks.nr);
-    let mut packed = Scratch::zeroed(blocks.count() * gates * h * nr);
+    let mut packed = Scratch::new(blocks.count() * gates * h * nr);
     let out = Shared::new(packed.as_mut_slice());
     parallel_for(blocks.count() * gates, rows::grain(h * nr), |range| {
         for p in range {
@@ -191,7 +191,7 @@ fn run<A: Acc + Compute>(args: &Forward, mut results: Results) -> Result<()> {
     };
     // The states before and after a step.
     let pitch = pitch(h);
-    let mut states = [(); 2].map(|_| Scratch::zeroed(n * pitch));
+    let mut states = [(); 2].map(|_| Scratch::new(n * pitch));
     for (to, from) in
         states.iter_mut().flat_map(|s| s.as_mut_slice().chunks_exact_mut(pitch).zip(first.chunks(h.max(1))))
     {
@@ -216,7 +216,7 @@ fn run<A: Acc + Compute>(args: &Forward, mut results: Results) -> Result<()> {
         for_each_part(blocks, rows.len(), gates * h * blocks.nr, |block, mine| {
             let width = gates * blocks.nr;
             let panels = (&packed.as_slice()[block * h * width..][..h * width], blocks.nr);
-            let mut sums = Scratch::<A>::zeroed(mine.len() * width);
+            let mut sums = Scratch::<A>::new(mine.len() * width);
             let (left, size) = ((&before[mine.start * pitch..], pitch), (mine.len(), width));
             panel_product(left, panels, h, (sums.as_mut_slice(), width), size, false);
             gate_rows(&part, block, mine, rows.start, sums.as_mut_slice(), before, after);

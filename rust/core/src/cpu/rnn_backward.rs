@@ -59,7 +59,7 @@ pub fn backward(args: &Backward, out: Gradients) -> Result<()> {
 /// The weights as right operands: a panel of all gates' rows for each block of units.
 fn pack_weight<A: Acc>(weight: &[A], depth: usize, blocks: Blocks) -> Scratch<A> {
     let (h, nr) = (blocks.hidden, blocks.nr);
-    let mut packed = Scratch::zeroed(blocks.count() * depth * nr);
+    let mut packed = Scratch::new(blocks.count() * depth * nr);
     let out = Shared::new(packed.as_mut_slice());
     parallel_for(blocks.count(), rows::grain(depth * nr), |range| {
         for block in range {
@@ -126,7 +126,7 @@ fn walk<A: Acc + gemm::Compute>(part: &Part<A>, n: usize, packed: &Scratch<A>) {
     let count = steps.sizes.len();
     // The gates' gradients of the later and of this step.
     let pitch = pitch(depth);
-    let mut gates = [(); 2].map(|_| Scratch::zeroed(n * pitch));
+    let mut gates = [(); 2].map(|_| Scratch::new(n * pitch));
     for i in (0..=count).rev() {
         let later = if i < count { steps.sizes[steps.at(i)] } else { 0 };
         let step = i.checked_sub(1).map(|i| steps.at(i));
@@ -138,7 +138,7 @@ fn walk<A: Acc + gemm::Compute>(part: &Part<A>, n: usize, packed: &Scratch<A>) {
             let (nr, panel) = (blocks.nr, &packed.as_slice()[block * depth * blocks.nr..][..depth * blocks.nr]);
             let reached = mine.start.min(later)..mine.end.min(later);
             if !reached.is_empty() {
-                let mut sums = Scratch::<A>::zeroed(reached.len() * nr);
+                let mut sums = Scratch::<A>::new(reached.len() * nr);
                 for first in (0..depth).step_by(DEPTH) {
                     let k = DEPTH.min(depth - first);
                     let (left, size) = ((&from[reached.start * pitch + first..], pitch), (reached.len(), nr));

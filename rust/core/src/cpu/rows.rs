@@ -5,6 +5,7 @@
 //! pairwise, blocks are added in order in float64.
 
 use crate::cpu::math::Real;
+use crate::cpu::scratch::Number;
 use crate::cpu::simd::Simd;
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
@@ -22,7 +23,7 @@ const BLOCK: usize = 4096;
 const GRAIN: usize = 64 * 1024;
 
 /// The types in which rows are computed, f32 and f64.
-pub trait Acc: super::scratch::Number + Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
+pub trait Acc: Number + Real + Storage<Acc = Self> + AddAssign + SubAssign + MulAssign {
     /// e^x for x up to 80: the exponents of a softmax. What would be denormal is zero.
     fn exp_small<S: Simd>(self) -> Self;
 }

@@ -48,13 +48,6 @@ impl<T: Number> Scratch<T> {
         }
         Scratch { lines, len, of: PhantomData }
     }
-    /// Numbers that are all zero.
-    pub fn zeroed(len: usize) -> Self {
-        let mut made = Scratch::new(len);
-        // SAFETY: as in `as_mut_slice`; all bits zero is the number zero.
-        unsafe { std::ptr::write_bytes(made.as_mut_ptr(), 0, len) };
-        made
-    }
     pub fn as_slice(&self) -> &[T] {
         // SAFETY: the lines are initialised, aligned and long enough, and every bit pattern is a number.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }

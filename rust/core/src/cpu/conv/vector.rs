@@ -179,10 +179,9 @@ mod x86 {
                     let index = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
                     return _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), mask as u16, index, p);
                 }
-                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
                 let low = _mm512_maskz_loadu_ps(spread(mask) as u16, p);
                 let high = _mm512_maskz_loadu_ps(spread(mask >> 8) as u16, p.wrapping_add(16));
-                _mm512_permutex2var_ps(low, even, high)
+                low.unzip(high).0
             }
         }
         #[inline(always)]

@@ -134,6 +134,20 @@ unsafe fn kernel_rows<V: Vector<T = f32>>(m: [V; 4]) -> [V; 3] {
     }
 }
 
+/// Four registers, `step` numbers apart.
+#[inline(always)]
+unsafe fn column<V: Vector>(m: *const V::T, step: usize) -> [V; 4] {
+    // SAFETY: the caller's.
+    unsafe {
+        [
+            V::load(m),
+            V::load(m.wrapping_add(step)),
+            V::load(m.wrapping_add(2 * step)),
+            V::load(m.wrapping_add(3 * step)),
+        ]
+    }
+}
+
 /// Two neighbours of every lane.
 #[inline(always)]
 unsafe fn pair<V: Vector>(x: *const V::T, loads: &[Load]) -> (V, V) {
@@ -235,12 +249,11 @@ unsafe fn weight_grad<V: Vector<T = f32>, const ROWS: usize>(m: *const f32, poin
         unsafe {
             let mut rows = [[V::splat(0.0); 4]; 3];
             for c in 0..4 {
-                let at = |row: usize| m.wrapping_add((4 * row + c) * point + lane);
+                let top = m.wrapping_add(c * point + lane);
                 if ROWS == 1 {
-                    rows[0][c] = V::load(at(0));
+                    rows[0][c] = V::load(top);
                 } else {
-                    let column = [V::load(at(0)), V::load(at(1)), V::load(at(2)), V::load(at(3))];
-                    [rows[0][c], rows[1][c], rows[2][c]] = kernel_rows(column);
+                    [rows[0][c], rows[1][c], rows[2][c]] = kernel_rows(column(top, 4 * point));
                 }
             }
             for (r, row) in rows.into_iter().enumerate().take(kernel_height(ROWS)) {
@@ -294,12 +307,11 @@ unsafe fn output<V: Vector, const ROWS: usize>(
         unsafe {
             let mut rows = [[V::splat(bias); 4]; 2];
             for c in 0..4 {
-                let at = |row: usize| m.wrapping_add((4 * row + c) * point + lane);
+                let top = m.wrapping_add(c * point + lane);
                 if ROWS == 1 {
-                    rows[0][c] = V::load(at(0));
+                    rows[0][c] = V::load(top);
                 } else {
-                    let column = [V::load(at(0)), V::load(at(1)), V::load(at(2)), V::load(at(3))];
-                    [rows[0][c], rows[1][c]] = output_rows(column);
+                    [rows[0][c], rows[1][c]] = output_rows(column(top, 4 * point));
                 }
             }
             for (row, to) in rows.into_iter().zip(outputs.iter_mut()).take(ROWS.div_ceil(2)) {
