@@ -9,12 +9,11 @@ depends on is unchanged; otherwise another is made. What cannot be recorded runs
 
 import functools
 import warnings
-import weakref
 
 import corten
 from corten.nn import Module
 
-from ._function import CompiledFunction, Statistics, logger
+from ._function import CompiledFunction, Statistics
 from ._guards import has_global_hooks
 
 __all__ = [
@@ -37,7 +36,6 @@ __all__ = [
 
 _MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs")
-_compiled: list[weakref.ref] = []
 
 
 class OptimizedModule(Module):
@@ -125,7 +123,6 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mo
             f"compile: there is no backend {backend!r}; functions are recorded by the engine ('inductor') or run as "
             "they are ('eager')"
         )
-    settings = {"fullgraph": fullgraph, "on": backend not in ("eager", "aot_eager")}
     if model is None:
 
         def decorate(function):
@@ -138,9 +135,7 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mo
         return model
     if not callable(model):
         raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
-    compiled = CompiledFunction(model, **settings)
-    _compiled[:] = [reference for reference in _compiled if reference() is not None]
-    _compiled.append(weakref.ref(compiled))
+    compiled = CompiledFunction(model, fullgraph=fullgraph, on=backend not in ("eager", "aot_eager"))
     return OptimizedModule(model, compiled) if isinstance(model, Module) else compiled
 
 
@@ -157,10 +152,8 @@ def statistics(compiled):
 
 def reset():
     """Forgets all recordings of all compiled functions."""
-    for reference in _compiled:
-        compiled = reference()
-        if compiled is not None:
-            compiled.reset()
+    for compiled in list(CompiledFunction.instances):
+        compiled.reset()
 
 
 def is_compiling():

@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import types
+import weakref
 from dataclasses import dataclass, field
 
 import corten
@@ -55,13 +56,15 @@ class CompiledFunction:
 
     # Set by `corten.compiler.set_stance`.
     forced_eager = False
+    # Those that live, for `corten.compiler.reset`.
+    instances: weakref.WeakSet = weakref.WeakSet()
 
     def __init__(self, function, fullgraph=False, on=True):
         self._function = function
         self._fullgraph = fullgraph
         self._on = on
-        self.settings = {"fullgraph": fullgraph, "on": on}
         self.statistics = Statistics()
+        self.instances.add(self)
         self.reset()
         with contextlib.suppress(AttributeError):
             functools.update_wrapper(self, function)
@@ -74,6 +77,11 @@ class CompiledFunction:
         self._refusal = None
         self._refused = set()
         self._warned = set()
+
+    @property
+    def settings(self):
+        """What :meth:`__init__` was given besides the function."""
+        return {"fullgraph": self._fullgraph, "on": self._on}
 
     def __get__(self, instance, owner=None):
         return self if instance is None else types.MethodType(self, instance)
@@ -113,10 +121,6 @@ class CompiledFunction:
     def _run(self, args, kwargs):
         self.statistics.eager += 1
         return self._function(*args, **kwargs)
-
-    def _fall_back(self, reason, args, kwargs):
-        self._give_up(reason)
-        return self._run(args, kwargs)
 
     def _tell(self, reason):
         """Says, once, why Python runs.
@@ -161,7 +165,8 @@ class CompiledFunction:
             return self._run(args, kwargs)
         guards = Guards(self._function, parts.objects)
         if guards.refusal is not None:
-            return self._fall_back(guards.refusal, args, kwargs)
+            self._give_up(guards.refusal)
+            return self._run(args, kwargs)
         if guards.shares_storage(parts.tensors):
             self._tell("an argument is, or shares memory with, a tensor that it uses otherwise")
             return self._run(args, kwargs)

@@ -91,7 +91,7 @@ class Guards:
     """
 
     def __init__(self, function, objects=()):
-        self._scopes, self._attributes = set(), set()
+        self._attributes = set()
         # What is found adds names, and names find more: until nothing is added.
         while True:
             before = len(self._attributes)
@@ -200,9 +200,9 @@ class Guards:
         elif isinstance(value, (list, dict, set, tuple, frozenset, deque)):
             self._visit_container(value, words, name)
         elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
-            home = getattr(value, "__module__", None) or type(value.__self__).__module__
-            if home in _IMPURE_MODULES or type(value.__self__).__module__ in _IMPURE_MODULES:
-                self._refuse(f"it uses the module {home!r}")
+            homes = {getattr(value, "__module__", None), type(getattr(value, "__self__", None)).__module__}
+            if homes & _IMPURE_MODULES:
+                self._refuse(f"it uses the module {min(homes & _IMPURE_MODULES)!r}")
         elif hasattr(type(value), "__next__"):
             self._refuse(f"{words} is an iterator ({type(value).__name__})")
         elif isinstance(value, corten.optim.Optimizer):
@@ -230,8 +230,8 @@ class Guards:
             elif name in _IMPURE_BUILTINS and hasattr(builtins, name):
                 self._refuse(f"it calls {name}()")
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            value = _cell_contents(cell, _MISSING)
-            self._place(_CellLook(cell), name, value, f"the variable {name!r} of an enclosing function")
+            look = functools.partial(_cell_contents, cell)
+            self._place(look, name, look(name, _MISSING), f"the variable {name!r} of an enclosing function")
         for name, value in (function.__kwdefaults__ or {}).items():
             self._visit(value, f"the default of {name!r}")
         for value in function.__defaults__ or ():
@@ -281,14 +281,15 @@ class Guards:
                 continue
             for name, value in list(base.__dict__.items()):
                 function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-                if isinstance(function, types.FunctionType):
-                    # Methods that are called without being named.
-                    unnamed = name.startswith("__") or name == "forward" or issubclass(kind, corten.autograd.Function)
-                    if name in self._attributes or (unnamed and name not in ("__init__", "__repr__")):
-                        self._place(base.__dict__.get, name, value, f"{base.__qualname__}.{name}")
-                        self._visit(function, f"{base.__qualname__}.{name}")
-                elif name in self._attributes:
-                    self._place(base.__dict__.get, name, value, f"{base.__qualname__}.{name}")
+                is_function = isinstance(function, types.FunctionType)
+                # Some methods are called without being named.
+                special = name.startswith("__") or name == "forward" or issubclass(kind, corten.autograd.Function)
+                unnamed = is_function and special and name not in ("__init__", "__repr__")
+                if name in self._attributes or unnamed:
+                    words = f"{base.__qualname__}.{name}"
+                    self._place(base.__dict__.get, name, value, words)
+                    if is_function:
+                        self._visit(function, words)
 
     def _visit_instance(self, value, words):
         self._visit(type(value), words)
@@ -300,7 +301,7 @@ class Guards:
         for name in sorted(self._attributes):
             slot = getattr(type(value), name, None)
             if isinstance(slot, types.MemberDescriptorType):
-                look = functools.partial(_slot, value)
+                look = functools.partial(getattr, value)
                 self._place(look, name, look(name, _MISSING), f"the attribute {name!r} of {words}")
 
     def _visit_module(self, root):
@@ -323,27 +324,12 @@ class Guards:
                     self._visit(hook, f"a hook of {kind.__name__}")
 
 
-class _CellLook:
+def _cell_contents(cell, _name, default):
     """Looks into a closure's cell as ``dict.get`` looks into a dictionary."""
-
-    __slots__ = ("cell",)
-
-    def __init__(self, cell):
-        self.cell = cell
-
-    def __call__(self, _key, default):
-        return _cell_contents(self.cell, default)
-
-
-def _cell_contents(cell, default):
     try:
         return cell.cell_contents
     except ValueError:
         return default
-
-
-def _slot(value, name, default):
-    return getattr(value, name, default)
 
 
 def _items(container):

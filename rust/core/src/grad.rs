@@ -522,12 +522,6 @@ impl Default for AutogradMeta {
     }
 }
 
-impl std::fmt::Debug for AutogradMeta {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AutogradMeta")
-    }
-}
-
 #[derive(Default)]
 pub struct AutogradState {
     /// Meaningful for leaves; a tensor with a `grad_fn` always requires grad.
@@ -538,6 +532,13 @@ pub struct AutogradState {
     pub retains_grad: bool,
     pub hooks: Vec<(u64, Hook)>,
     pub post_accumulate: Vec<(u64, Hook)>,
+}
+
+impl AutogradState {
+    /// How many functions of the program, and keepers of gradients, a backward pass serves here.
+    pub fn listeners(&self) -> usize {
+        self.hooks.len() + self.post_accumulate.len() + usize::from(self.retains_grad)
+    }
 }
 
 impl AutogradMeta {

@@ -216,6 +216,10 @@ impl Tensor {
     pub fn ptr_eq(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+    /// [`AutogradState::listeners`](crate::grad::AutogradState::listeners) of its gradient.
+    pub fn listeners(&self) -> usize {
+        self.meta().map_or(0, |m| m.state().listeners())
+    }
     /// The capture in which this handle was made, or 0.
     #[inline]
     pub fn capture(&self) -> u32 {

@@ -69,7 +69,8 @@ pub fn python_trace() -> Option<String> {
     })
 }
 
-fn tensors(list: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+/// The tensors of a list or tuple.
+pub fn tensors(list: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     crate::args::extract_tensors(list).ok_or_else(|| PyTypeError::new_err("expected a sequence of Tensors"))
 }
 

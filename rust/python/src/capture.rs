@@ -1,12 +1,12 @@
 //! Captured functions for Python: `corten.compile` writes down what a function does and does it again from here.
 
+use crate::autograd::tensors;
 use crate::error::{IntoPy, from_py};
 use crate::tensor::PyTensor;
 use corten_core::capture;
-use corten_core::tensor::Tensor;
 use corten_core::transform::replay::replay;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::PyString;
 use std::cell::RefCell;
 
 thread_local! {
@@ -14,13 +14,9 @@ thread_local! {
     static HOSTS: RefCell<Vec<Py<PyAny>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn tensors(list: &Bound<'_, PyList>) -> PyResult<Vec<Tensor>> {
-    list.iter().map(|o| Ok(o.cast::<PyTensor>()?.get().tensor())).collect()
-}
-
 /// Starts writing down what this thread does to tensors; `args` are those that a replay gets others for.
 #[pyfunction]
-pub fn capture_begin(args: &Bound<'_, PyList>) -> PyResult<()> {
+pub fn capture_begin(args: &Bound<'_, PyAny>) -> PyResult<()> {
     HOSTS.with_borrow_mut(Vec::clear);
     capture::begin(tensors(args)?);
     Ok(())
@@ -28,7 +24,7 @@ pub fn capture_begin(args: &Bound<'_, PyList>) -> PyResult<()> {
 
 /// Ends a capture: a `Trace`, or a text that says why what was done cannot be done again.
 #[pyfunction]
-pub fn capture_finish(py: Python<'_>, outputs: &Bound<'_, PyList>) -> PyResult<Py<PyAny>> {
+pub fn capture_finish(py: Python<'_>, outputs: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let hosts = HOSTS.take();
     let outputs = tensors(outputs)?;
     match capture::finish(&outputs) {
@@ -83,7 +79,7 @@ pub struct PyTrace {
 #[pymethods]
 impl PyTrace {
     /// Does again what was captured; None, with nothing done, where arguments or surroundings differ from the capture's.
-    fn replay(&self, py: Python<'_>, args: &Bound<'_, PyList>) -> PyResult<Option<Vec<Py<PyAny>>>> {
+    fn replay(&self, py: Python<'_>, args: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Py<PyAny>>>> {
         let args = tensors(args)?;
         let mut host = |number: u32| match self.hosts.get(number as usize) {
             Some(function) => function.call0(py).map(|_| ()).map_err(from_py),
@@ -95,7 +91,7 @@ impl PyTrace {
     /// How many operators are recorded by a replay.
     #[getter]
     fn operators(&self) -> usize {
-        self.trace.events.iter().filter(|e| matches!(e, capture::Event::Node { .. })).count()
+        self.trace.events.iter().filter(|e| matches!(e, capture::Event::Node(_))).count()
     }
     fn __repr__(&self) -> String {
         format!("Trace({} operators, {} arguments)", self.operators(), self.trace.args.len())

@@ -1,7 +1,7 @@
 //! What compiled functions take for granted of tensors and modules, so that they notice when it changes.
 
 use crate::tensor::PyTensor;
-use corten_core::tensor::{Tensor, WeakTensor};
+use corten_core::tensor::WeakTensor;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,19 +24,12 @@ pub struct PyTensorFacts {
     hooks: usize,
 }
 
-fn hooks_of(t: &Tensor) -> usize {
-    t.meta().map_or(0, |m| {
-        let state = m.state();
-        state.hooks.len() + state.post_accumulate.len() + usize::from(state.retains_grad)
-    })
-}
-
 #[pymethods]
 impl PyTensorFacts {
     #[new]
     fn new(object: Bound<'_, PyTensor>) -> PyTensorFacts {
         let t = object.get().tensor();
-        let (tensor, requires_grad, hooks) = (t.downgrade(), t.requires_grad(), hooks_of(&t));
+        let (tensor, requires_grad, hooks) = (t.downgrade(), t.requires_grad(), t.listeners());
         PyTensorFacts { object: object.unbind(), tensor, requires_grad, hooks }
     }
     /// Whether it is all as it was.
@@ -44,7 +37,7 @@ impl PyTensorFacts {
         let now = self.object.get().tensor();
         self.tensor.upgrade().is_some_and(|t| t.ptr_eq(&now))
             && now.requires_grad() == self.requires_grad
-            && hooks_of(&now) == self.hooks
+            && now.listeners() == self.hooks
     }
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.object)

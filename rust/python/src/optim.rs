@@ -9,26 +9,35 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-/// The parameters of a group that have a gradient, each with it and with its state, which `start(param)` makes where it is
-/// missing or empty.
-fn with_gradients<'py>(
+/// Calls `update` with every parameter of a group that has a gradient, as an object and as a tensor, and its gradient.
+fn for_each_gradient<'py>(
+    params: &Bound<'py, PyAny>,
+    mut update: impl FnMut(&Bound<'py, PyAny>, &Tensor, Tensor) -> PyResult<()>,
+) -> PyResult<()> {
+    for object in params.try_iter()? {
+        let object = object?;
+        let param = object.cast::<PyTensor>()?.get().tensor();
+        let grad = param.meta().and_then(|m| m.state().grad.clone());
+        grad.map_or(Ok(()), |g| update(&object, &param, g))?;
+    }
+    Ok(())
+}
+
+/// As [`for_each_gradient`], with the parameter's state, which `start(param)` makes where it is missing or empty.
+fn for_each_state<'py>(
     params: &Bound<'py, PyAny>,
     state: &Bound<'py, PyDict>,
     start: &Bound<'py, PyAny>,
     mut update: impl FnMut(&Tensor, Tensor, &Bound<'py, PyDict>) -> PyResult<()>,
 ) -> PyResult<()> {
-    for object in params.try_iter()? {
-        let object = object?;
-        let param = object.cast::<PyTensor>()?.get().tensor();
-        let Some(grad) = param.meta().and_then(|m| m.state().grad.clone()) else { continue };
-        let known = state.get_item(&object)?.filter(|s| s.len().is_ok_and(|n| n > 0));
+    for_each_gradient(params, |object, param, grad| {
+        let known = state.get_item(object)?.filter(|s| s.len().is_ok_and(|n| n > 0));
         let own = match known {
             Some(own) => own,
-            None => start.call1((&object,))?,
+            None => start.call1((object,))?,
         };
-        update(&param, grad, own.cast::<PyDict>()?)?;
-    }
-    Ok(())
+        update(param, grad, own.cast::<PyDict>()?)
+    })
 }
 
 fn tensor_of(state: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<Tensor> {
@@ -69,7 +78,7 @@ pub fn adam_step(
     maximize: bool,
 ) -> PyResult<()> {
     let numbers = Adam { lr, betas, eps, weight_decay, decoupled, maximize };
-    with_gradients(params, state, start, |param, grad, own| {
+    for_each_state(params, state, start, |param, grad, own| {
         let one = AdamState {
             param: param.clone(),
             grad,
@@ -101,15 +110,9 @@ pub fn sgd_step(
     let numbers = Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize };
     let key = intern!(py, "momentum_buffer");
     if momentum == 0.0 {
-        for object in params.try_iter()? {
-            let object = object?;
-            let param = object.cast::<PyTensor>()?.get().tensor();
-            let grad = param.meta().and_then(|m| m.state().grad.clone());
-            grad.map_or(Ok(()), |g| optim::sgd(&param, &g, None, &numbers).map(|_| ())).py()?;
-        }
-        return Ok(());
+        return for_each_gradient(params, |_, param, grad| optim::sgd(param, &grad, None, &numbers).map(|_| ()).py());
     }
-    with_gradients(params, state, start, |param, grad, own| {
+    for_each_state(params, state, start, |param, grad, own| {
         let buffer = match own.get_item(key)? {
             Some(b) if !b.is_none() => Some(tensor_of(own, key)?),
             _ => None,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The gradient state of a tensor from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum MetaRef {
     Arg(u32),
     Meta(Arc<AutogradMeta>),
@@ -37,7 +37,7 @@ impl MetaRef {
 }
 
 /// Where a gradient goes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum GradRef {
     /// An output of a step of the function's own.
     Step(u32, u32),
@@ -79,15 +79,9 @@ pub struct History {
     steps: Vec<Step>,
 }
 
-impl std::fmt::Debug for History {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "History({} steps)", self.steps.len())
-    }
-}
-
 impl Capture {
     /// How a replay finds a gradient state from outside.
-    pub(super) fn meta_name(&mut self, meta: &Arc<AutogradMeta>) -> MetaRef {
+    pub(super) fn meta_name(&self, meta: &Arc<AutogradMeta>) -> MetaRef {
         let mine = |t: &Tensor| t.meta().is_some_and(|m| Arc::ptr_eq(m, meta));
         match self.args.iter().position(mine) {
             Some(i) => MetaRef::Arg(i as u32),
@@ -203,14 +197,15 @@ impl Capture {
             node.edges.iter().map(|e| e.as_ref().and_then(|e| self.edge_of(e, numbers))).collect()
         };
         let values = node.saved_values();
-        let saved = values.map(|values| values.iter().map(|s| self.saved_of(s, numbers)).collect());
+        let saved = values.map(|values| values.iter().filter_map(|s| self.saved_of(s, numbers)).collect());
         Step { name: node.name, rule: node.rule.clone(), edges, outputs: node.outputs.clone(), saved }
     }
 
-    fn saved_of(&mut self, saved: &Saved, numbers: &HashMap<*const GradNode, u32>) -> SavedRef {
+    /// A kept value, where a replay can find it.
+    fn saved_of(&mut self, saved: &Saved, numbers: &HashMap<*const GradNode, u32>) -> Option<SavedRef> {
         let Held::Here(window) = &saved.value else {
             self.refuse("saved_tensors_hooks are active");
-            return SavedRef::nothing();
+            return None;
         };
         if window.counter.is_some() || window.cell.version() != window.version {
             self.refuse("a value that a gradient needs was overwritten");
@@ -225,14 +220,7 @@ impl Capture {
             }
             SavedGrad::Input(Some(meta), _) => SavedGradRef::Outside(self.meta_name(meta)),
         };
-        SavedRef { cell: self.name(&window.cell), layout: window.layout.clone(), dtype: window.dtype, grad }
-    }
-}
-
-impl SavedRef {
-    fn nothing() -> SavedRef {
-        let layout = Arc::new(Layout::contiguous(Default::default()));
-        SavedRef { cell: CellRef::Own(0), layout, dtype: DType::F32, grad: SavedGradRef::Nothing }
+        Some(SavedRef { cell: self.name(&window.cell), layout: window.layout.clone(), dtype: window.dtype, grad })
     }
 }
 
@@ -242,23 +230,29 @@ pub struct Surroundings<'a> {
     pub cells: &'a [Arc<Cell>],
     /// How far the windows of each argument lie from where they lay in the capture, in elements.
     pub shifts: &'a [isize],
+    /// The gradients that there were when the replay began.
+    pub before: &'a [(MetaRef, Tensor)],
 }
 
 impl Surroundings<'_> {
+    /// The gradient that a tensor had when the replay began.
+    pub fn grad(&self, of: &MetaRef) -> Result<&Tensor> {
+        let found = self.before.iter().find(|(other, _)| other.is(of));
+        found.map(|(_, g)| g).ok_or_else(|| Error::Internal("a replay misses a .grad that its capture found".into()))
+    }
+
     pub fn cell(&self, name: &CellRef) -> Result<Arc<Cell>> {
-        let gone = || Error::Runtime("a .grad that the compiled function reads was removed while it ran".into());
         match name {
             CellRef::Arg(i) => Ok(self.args[*i as usize].cell().clone()),
             CellRef::Own(k) => Ok(self.cells[*k as usize].clone()),
             CellRef::Cell(c) => Ok(c.clone()),
-            CellRef::Grad(m) => m.of(self.args).state().grad.as_ref().map(|g| g.cell().clone()).ok_or_else(gone),
+            CellRef::Grad(m) => Ok(self.grad(m)?.cell().clone()),
         }
     }
 
-    /// A layout on a storage, moved with the argument's window.
-    pub fn layout(&self, name: &CellRef, layout: &Arc<Layout>) -> Arc<Layout> {
-        let shift = if let CellRef::Arg(i) = name { self.shifts[*i as usize] } else { 0 };
-        moved(layout, shift)
+    /// How far windows on a storage have moved since the capture.
+    pub fn shift(&self, name: &CellRef) -> isize {
+        if let CellRef::Arg(i) = name { self.shifts[*i as usize] } else { 0 }
     }
 
     /// The edge to where a gradient goes.
@@ -300,7 +294,7 @@ impl Surroundings<'_> {
         };
         let cell = self.cell(&s.cell)?;
         let version = cell.version();
-        let layout = self.layout(&s.cell, &s.layout);
+        let layout = moved(&s.layout, self.shift(&s.cell));
         Ok(Saved { value: Held::Here(Window { cell, layout, dtype: s.dtype, version, counter: None }), grad })
     }
 
@@ -308,7 +302,7 @@ impl Surroundings<'_> {
     pub fn tensor(&self, steps: &[Arc<GradNode>], w: &NewTensor, base: Option<Tensor>) -> Result<Tensor> {
         let edge = w.history.as_ref().and_then(|e| self.edge(steps, e));
         let meta = edge.map(AutogradMeta::with_grad_fn).map(Arc::new);
-        let t = Tensor::assemble(self.cell(&w.cell)?, self.layout(&w.cell, &w.layout), w.dtype, meta, base);
+        let t = Tensor::assemble(self.cell(&w.cell)?, moved(&w.layout, self.shift(&w.cell)), w.dtype, meta, base);
         t.set_origin(w.origin);
         Ok(t)
     }

@@ -10,7 +10,7 @@ mod history;
 mod trace;
 
 pub use history::{GradRef, History, MetaRef, Surroundings, cell_of, moved};
-pub use trace::{ArgSpec, CellRef, Event, In, Made, NewTensor, Read, Start, Trace, Wanted};
+pub use trace::{ArgSpec, CellRef, Event, In, NewTensor, Operation, Read, Start, Trace, Wanted};
 
 use crate::error::Result;
 use crate::grad::AutogradMeta;
@@ -242,7 +242,7 @@ pub fn made(t: &Tensor, maker: impl FnOnce() -> Maker) {
         let value = t.cell().peek();
         with(|c| {
             let slot = c.define(&value);
-            c.trace.events.push(Event::Made(Made(maker()), slot));
+            c.trace.events.push(Event::Made(maker(), slot));
         });
     }
 }
@@ -253,31 +253,31 @@ pub fn reserved(stream: (u64, u64), reserver: impl FnOnce() -> Reserver) {
     if current() != 0 {
         with(|c| {
             c.trace.streams.push(stream);
-            c.trace.events.push(Event::Stream(trace::Reserve(reserver())));
+            c.trace.events.push(Event::Stream(reserver()));
         });
     }
 }
 
-/// A value was looked at by `checker` and found right. Runs `look` unseen.
-pub fn checked<T>(t: &Tensor, checker: impl FnOnce() -> Checker, look: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Looks at a value, unseen; a replay looks again.
+pub fn checked(t: &Tensor, look: impl Fn(&Tensor) -> Result<()> + Send + Sync + 'static) -> Result<()> {
     let id = current();
     if id == 0 {
-        return look();
+        return look(t);
     }
-    let value = t.cell().value();
+    let (value, look): (Value, Checker) = (t.cell().value(), Arc::new(look));
     with(|c| {
         // What the function has done before an error stays done.
         c.sync();
         let read = c.read_of(&value, t);
-        c.trace.events.push(Event::Check(trace::Check(checker()), read));
+        c.trace.events.push(Event::Check(look.clone(), read));
     });
     ACTIVE.set(0);
-    let result = look();
+    let result = look(t);
     ACTIVE.set(id);
     result
 }
 
-/// Runs what a replay will run again through `run_host`, unseen.
+/// Runs, unseen, what a replay has its caller run again under the number that comes with the result.
 pub fn host<T>(work: impl FnOnce() -> T) -> (u32, T) {
     let id = current();
     let mut number = 0;
@@ -422,7 +422,7 @@ impl Capture {
         }
         let stream = self.stream_of(node, &inputs);
         let (op, outs, device) = (node.op.clone(), node.outs.clone(), node.device);
-        self.trace.events.push(Event::Node { op, inputs, outs, device, first, stream });
+        self.trace.events.push(Event::Node(Operation { op, inputs, outs, device, first, stream }));
     }
 
     /// Which of the reserved stretches a node draws from.

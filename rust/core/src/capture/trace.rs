@@ -11,11 +11,10 @@ use crate::shape::Layout;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 /// A value as it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Read {
     pub slot: u32,
     pub dtype: DType,
@@ -23,14 +22,14 @@ pub struct Read {
 }
 
 /// An input of a recorded node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum In {
     Value(Read),
     Number(u64, DType),
 }
 
 /// How a replay finds a storage.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum CellRef {
     /// That of an argument.
     Arg(u32),
@@ -53,7 +52,7 @@ impl CellRef {
 }
 
 /// A tensor that the function leaves behind.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Wanted {
     /// An argument, or what it is a view of.
     Arg(u32),
@@ -66,7 +65,7 @@ pub enum Wanted {
 }
 
 /// A tensor that a replay makes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewTensor {
     pub cell: CellRef,
     pub layout: Arc<Layout>,
@@ -78,49 +77,29 @@ pub struct NewTensor {
 }
 
 /// What must be so when a replay begins: a `.grad` that the function looks at, or finds none.
-#[derive(Debug)]
 pub struct Start {
     pub meta: MetaRef,
     pub grad: Option<(DType, Arc<Layout>)>,
 }
 
-pub struct Made(pub Maker);
-pub struct Check(pub Checker);
-pub struct Reserve(pub Reserver);
-
-impl fmt::Debug for Made {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Made")
-    }
-}
-impl fmt::Debug for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Check")
-    }
-}
-impl fmt::Debug for Reserve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reserve")
-    }
+/// A recorded operator; its outputs are the slots from `first` on.
+pub struct Operation {
+    pub op: Op,
+    pub inputs: SmallVec<[In; 3]>,
+    pub outs: SmallVec<[OutSpec; 1]>,
+    pub device: Device,
+    pub first: u32,
+    /// The stretch of a generator that the first two numbers name.
+    pub stream: Option<u32>,
 }
 
-#[derive(Debug)]
 pub enum Event {
-    /// An operator is recorded; its outputs are the slots from `first` on.
-    Node {
-        op: Op,
-        inputs: SmallVec<[In; 3]>,
-        outs: SmallVec<[OutSpec; 1]>,
-        device: Device,
-        first: u32,
-        /// The stretch of a generator that the first two numbers name.
-        stream: Option<u32>,
-    },
+    Node(Operation),
     Constant(Value, u32),
-    Made(Made, u32),
+    Made(Maker, u32),
     /// The next stretch of a generator.
-    Stream(Reserve),
-    Check(Check, Read),
+    Stream(Reserver),
+    Check(Checker, Read),
     /// A storage's value becomes a slot's. `same` is a slot that held this very value. Where the function writes the storage
     /// as well, what it held must be laid out as `spec`.
     Load {
@@ -143,7 +122,6 @@ pub enum Event {
 }
 
 /// A captured function.
-#[derive(Debug)]
 pub struct Trace {
     pub events: Vec<Event>,
     /// After each event, the slots that nobody needs any more.
@@ -166,7 +144,6 @@ pub struct Trace {
 }
 
 /// What an argument must be like.
-#[derive(Debug)]
 pub struct ArgSpec {
     pub dtype: DType,
     pub device: Device,
@@ -180,14 +157,6 @@ pub struct ArgSpec {
     pub fixed: bool,
     pub is_inference: bool,
     pub is_hooked: bool,
-}
-
-/// Whether a backward pass calls functions of the program for this leaf.
-fn is_hooked(t: &Tensor) -> bool {
-    t.meta().is_some_and(|m| {
-        let state = m.state();
-        !(state.hooks.is_empty() && state.post_accumulate.is_empty()) || state.retains_grad
-    })
 }
 
 impl ArgSpec {
@@ -204,7 +173,7 @@ impl ArgSpec {
             storage: first(&|o| Arc::ptr_eq(o.cell(), t.cell())),
             fixed: false,
             is_inference: t.is_inference(),
-            is_hooked: is_hooked(t),
+            is_hooked: t.listeners() > 0,
         }
     }
 
@@ -221,7 +190,7 @@ impl ArgSpec {
             && self.requires_grad == t.requires_grad()
             && self.is_leaf == t.is_leaf()
             && self.is_inference == t.is_inference()
-            && self.is_hooked == is_hooked(t)
+            && self.is_hooked == (t.listeners() > 0)
             && args.iter().position(|o| o.ptr_eq(t)) == Some(self.tensor as usize)
             && args.iter().position(|o| Arc::ptr_eq(o.cell(), t.cell())) == Some(self.storage as usize)
     }
@@ -286,7 +255,7 @@ impl Event {
     /// The slots that the event reads or fills.
     fn slots(&self, mut f: impl FnMut(u32)) {
         match self {
-            Event::Node { inputs, outs, first, .. } => {
+            Event::Node(Operation { inputs, outs, first, .. }) => {
                 for i in inputs {
                     if let In::Value(r) = i {
                         f(r.slot);

@@ -126,11 +126,6 @@ pub fn record_on(op: Op, inputs: Inputs, out: OutSpec, device: Device) -> Result
     Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]), device)?, 0, device))
 }
 
-/// Records a node whose inputs are known to fit.
-pub fn record_again(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
-    add(op, inputs, outs, device)
-}
-
 /// The device of the inputs, which must be one. Tensors without dims on the CPU count as numbers and are brought along.
 fn device_of(op: &Op, inputs: &mut Inputs) -> Result<Device> {
     let mut devices = inputs.iter().filter_map(|i| match i {
@@ -163,7 +158,8 @@ fn unite(op: &Op, inputs: &mut Inputs) -> Result<Device> {
     Ok(device)
 }
 
-fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
+/// Records a node whose inputs are known to fit.
+pub fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
     let mut bytes = 0usize;
     for o in &outs {
         bytes = bytes.saturating_add(o.layout.numel().saturating_mul(o.dtype.size()));

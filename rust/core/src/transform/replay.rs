@@ -1,9 +1,11 @@
 //! Doing again what a captured function did, with other arguments and the values that storages hold now.
 
-use crate::capture::{ArgSpec, CellRef, Event, In, MetaRef, Read, Start, Surroundings, Trace, Wanted, cell_of, moved};
+use crate::capture::{
+    ArgSpec, CellRef, Event, In, MetaRef, Operation, Read, Start, Surroundings, Trace, Wanted, cell_of, moved,
+};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::exec::record::record_again;
+use crate::exec::record;
 use crate::grad::{AutogradMeta, GradNode, Streams};
 use crate::graph::{Cell, Edge, Input, Inputs, OutSpec, Value};
 use crate::tensor::Tensor;
@@ -77,16 +79,7 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { args: self.args, cells: &self.cells, shifts: &self.shifts }
-    }
-
-    fn cell(&self, name: &CellRef) -> Result<Arc<Cell>> {
-        if let CellRef::Grad(m) = name
-            && let Some((_, grad)) = self.before.iter().find(|(other, _)| other.is(m))
-        {
-            return Ok(grad.cell().clone());
-        }
-        self.surroundings().cell(name)
+        Surroundings { args: self.args, cells: &self.cells, shifts: &self.shifts, before: &self.before }
     }
 
     /// Looks at all that is read before the first part that runs each time, which may change it; whether it is as the
@@ -116,7 +109,8 @@ impl Replay<'_> {
     }
 
     fn load(&mut self, name: &CellRef, slot: u32, same: Option<u32>, spec: &OutSpec, written: bool) -> Result<bool> {
-        let value = self.cell(name)?.peek();
+        let around = self.surroundings();
+        let (value, shift) = (around.cell(name)?.peek(), around.shift(name));
         let found = &value.node.outs[value.out as usize];
         if written && !(found.dtype == spec.dtype && *found.layout == *spec.layout) {
             return Ok(false);
@@ -126,7 +120,6 @@ impl Replay<'_> {
         {
             return Ok(false);
         }
-        let shift = if let CellRef::Arg(i) = name { self.shifts[*i as usize] } else { 0 };
         self.values[slot as usize] = Slot { value: Some(value), shift };
         Ok(true)
     }
@@ -147,20 +140,20 @@ impl Replay<'_> {
 
     fn step(&mut self, event: &Event, host: &mut dyn FnMut(u32) -> Result<()>) -> Result<()> {
         match event {
-            Event::Node { .. } => self.node(event)?,
+            Event::Node(o) => self.operation(o)?,
             Event::Constant(value, slot) => self.put(*slot, value.clone()),
             Event::Made(make, slot) => {
-                let value = (make.0)()?.cell().peek();
+                let value = make()?.cell().peek();
                 self.put(*slot, value);
             }
             Event::Stream(reserve) => {
                 let old = self.trace.streams[self.streams.len()];
-                self.streams.push([old, (reserve.0)()]);
+                self.streams.push([old, reserve()]);
             }
             Event::Check(check, r) => {
                 let Edge { node, out, dtype, layout } = self.edge(r)?;
                 let cell = cell_of(&Value { node, out });
-                (check.0)(&Tensor::assemble(cell, layout, dtype, None, None))?;
+                check(&Tensor::assemble(cell, layout, dtype, None, None))?;
             }
             Event::Load { cell, slot, same, spec, written } => {
                 // What was read before the first part that runs each time has its value already.
@@ -178,7 +171,7 @@ impl Replay<'_> {
                 self.cells.push(cell);
             }
             Event::Write { cell, slot } => {
-                let (cell, value) = (self.cell(cell)?, self.value(*slot)?);
+                let (cell, value) = (self.surroundings().cell(cell)?, self.value(*slot)?);
                 cell.set(value);
                 cell.bump_version();
                 if cell.is_pinned() {
@@ -191,24 +184,23 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn node(&mut self, event: &Event) -> Result<()> {
-        let Event::Node { op, inputs, outs, device, first, stream } = event else { return Ok(()) };
+    fn operation(&mut self, o: &Operation) -> Result<()> {
         let mut given = Inputs::new();
-        for input in inputs {
+        for input in &o.inputs {
             given.push(match input {
                 In::Value(r) => Input::Tensor(self.edge(r)?),
                 In::Number(bits, dtype) => Input::Scalar(*bits, *dtype),
             });
         }
-        if let Some(k) = stream {
-            let [_, (seed, offset)] = self.streams[*k as usize];
+        if let Some(k) = o.stream {
+            let [_, (seed, offset)] = self.streams[k as usize];
             for (input, bits) in given.iter_mut().zip([seed, offset]) {
                 *input = Input::Scalar(bits, DType::I64);
             }
         }
-        let node = record_again(op.clone(), given, outs.clone(), *device)?;
-        for out in 0..outs.len() {
-            self.put(first + out as u32, Value { node: node.clone(), out: out as u8 });
+        let node = record::add(o.op.clone(), given, o.outs.clone(), o.device)?;
+        for out in 0..o.outs.len() {
+            self.put(o.first + out as u32, Value { node: node.clone(), out: out as u8 });
         }
         Ok(())
     }
@@ -229,10 +221,7 @@ impl Replay<'_> {
         let t = match &trace.tensors[number as usize] {
             Wanted::Arg(i) => self.args[*i as usize].clone(),
             Wanted::BaseOfArg(i) => self.args[*i as usize].base().cloned().ok_or_else(missing)?,
-            Wanted::Grad(m) => {
-                let found = self.before.iter().find(|(other, _)| other.is(m));
-                found.map(|(_, g)| g.clone()).ok_or_else(missing)?
-            }
+            Wanted::Grad(m) => self.surroundings().grad(m)?.clone(),
             Wanted::Known(t) => t.clone(),
             Wanted::New(w) => {
                 let base = w.base.map(|b| self.tensor(b, steps)).transpose()?;
