@@ -11,6 +11,8 @@ from shader_text import WORKGROUP, Kernel, float32, kernel
 # The smallest subgroup that WGSL admits: right on every device.
 LEAST = 4
 LANES = {"tree": [1, 16, 256], "subgroups": [4, 64, 256]}
+# Instead of a number of lanes: as many as keep so many pieces each.
+KEEPING = {"keeping 4": 4, "keeping 8": 8}
 
 
 # What an invocation takes at a time, and whether inputs are read as vectors.
@@ -22,7 +24,12 @@ PIECES = {
 }
 
 
-def launch_rows(k: Kernel, rows: int, lanes: int, across: bool = False) -> None:
+def launch_rows(k: Kernel, rows: int, lanes: int | str, across: bool = False, pieces: int = 0) -> None:
+    """`pieces` are those of a row."""
+    if isinstance(lanes, str):
+        kept = KEEPING[lanes]
+        k.constants(KEPT=kept)
+        lanes = 1 << (-(-pieces // kept) - 1).bit_length()
     k.constants(LANES=lanes, ACROSS=across)
     k.launch(-(-rows * lanes // WORKGROUP))
 
@@ -75,6 +82,19 @@ def row_kernel(
         some = {key: list(values)[-1:] for key, values in variants.items()}
         frame = "rows/subgroups"
         kernel(frame, *bodies, name=f"{own} in subgroups", size=size, lanes=lanes["subgroups"], **some)(by_subgroups)
+        return fill
+
+    return add
+
+
+def row_passes(*bodies: str, name: str, **options) -> Callable:
+    """As `row_kernel`, with the passes over rows that are read twice, and those over rows that are read once."""
+
+    def add(fill: Callable[..., None]) -> Callable[..., None]:
+        row_kernel(*bodies, f"{bodies[-1]}/streamed", name=name, **options)(fill)
+        if "rows/columns" not in bodies:
+            keeping = {frame: list(KEEPING) for frame in LANES}
+            row_kernel(*bodies, f"{bodies[-1]}/kept", name=f"{name} kept", lanes=keeping, **options)(fill)
         return fill
 
     return add

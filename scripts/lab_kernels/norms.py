@@ -8,7 +8,7 @@ import numpy as np
 
 from shader_text import WORKGROUP, Kernel, float32, kernel, offset_of, strides_of
 
-from .frames import PIECES, launch_rows, read_pieces, row_kernel, write_pieces
+from .frames import PIECES, launch_rows, read_pieces, row_kernel, row_passes, write_pieces
 from .rows import rounding
 
 EPS = 1e-3
@@ -106,7 +106,7 @@ def norm(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype, by: s
     weight, bias = (rows.weight, rows.bias) if affine else (None, None)
     rows.apply("weight", 8, weight, "weighted", "*")
     rows.apply("bias", 9, bias, "shifted", "+")
-    launch_rows(k, rows.count, lanes)
+    launch_rows(k, rows.count, lanes, pieces=rows.n if by == "elements" else rows.n // 4)
 
 
 def norm_grad(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype, by: str) -> None:
@@ -131,10 +131,10 @@ def norm_grad(k: Kernel, size: int, lanes: int, affine: bool, kind: str, dtype, 
     launch_rows(k, rows.count, lanes)
 
 
-for body, fill in (("norm", norm), ("norm_grad", norm_grad)):
+for body, fill, register in (("norm", norm, row_passes), ("norm_grad", norm_grad, row_kernel)):
     for way in ("elements", "fours", "vectors"):
         bodies = (f"rows/{PIECES[way][0]}", body)
-        row_kernel(*bodies, name=f"{body} by {way}", affine=[False, True], **KINDS)(partial(fill, by=way))
+        register(*bodies, name=f"{body} by {way}", affine=[False, True], **KINDS)(partial(fill, by=way))
 
 
 class Planes:

@@ -9,7 +9,7 @@ from scipy import special
 
 from shader_text import WORKGROUP, Kernel, float32, kernel, strides_of
 
-from .frames import PIECES, launch_rows, neighbours, read_pieces, row_kernel, write_pieces
+from .frames import PIECES, launch_rows, neighbours, read_pieces, row_kernel, row_passes, write_pieces
 
 FLOATS = [np.float32, np.float16]
 WHOLE = slice(None)
@@ -42,7 +42,8 @@ class Lines:
         k.words(rows, self.shape[1], [strides_of(a)[1] for a in arrays], [0] * len(arrays))
         for slot, a in enumerate(arrays, 2 + len(arrays)):
             k.place(slot, a, [0, 2])
-        launch_rows(k, rows, lanes, across=self.columns)
+        pieces = self.shape[1] if self.by in ("elements", "columns") else self.shape[1] // 4
+        launch_rows(k, rows, lanes, across=self.columns, pieces=pieces)
 
 
 def softmax(k: Kernel, size: int, lanes: int, log: bool, dtype, by: str) -> None:
@@ -80,7 +81,7 @@ for way, (piece, _) in PIECES.items():
     sums = [f"softmax/{piece}", *(["softmax/sums"] if piece != "columns" else [])]
     options = dict(size=300 if piece == "single" else 75, log=[False, True], dtype=FLOATS)
     bodies = (f"rows/{piece}", *sums, "softmax")
-    row_kernel(*bodies, name=f"softmax by {way}", fields=["top", "sum"], **options)(partial(softmax, by=way))
+    row_passes(*bodies, name=f"softmax by {way}", fields=["top", "sum"], **options)(partial(softmax, by=way))
     bodies = (f"rows/{piece}", "softmax_grad")
     row_kernel(*bodies, name=f"softmax_grad by {way}", **options)(partial(softmax_grad, by=way))
 

@@ -14,6 +14,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 const FORWARD: &str = include_str!("../../../../shaders/norm.wgsl");
+/// The passes over rows that are read once or twice.
+const KEPT: &str = include_str!("../../../../shaders/norm/kept.wgsl");
+const STREAMED: &str = include_str!("../../../../shaders/norm/streamed.wgsl");
 const GRADIENT: &str = include_str!("../../../../shaders/norm_grad.wgsl");
 
 /// Rows with common statistics; weights belong to channels, of which a row has some.
@@ -164,7 +167,9 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
     let affine = [(8, given.weight), (9, given.bias)];
     affine.iter().filter_map(|(slot, w)| w.map(|w| (slot, w))).for_each(|(slot, w)| p.window(*slot, w));
     let [weight, bias] = [given.weight, given.bias].map(|w| r.affine(piece, w));
-    let mut key = vec![lanes as u32, piece as u32, u32::from(wide), u32::from(rms), x.dtype as u32, y.dtype as u32];
+    let kept = piece.kept(r.n, lanes);
+    let mut key = vec![lanes as u32, piece as u32, kept as u32, u32::from(wide), u32::from(rms)];
+    key.extend([x.dtype as u32, y.dtype as u32]);
     key.extend([weight.key(given.weight), bias.key(given.bias)].into_iter().chain(p.key()));
     let build = || {
         let t = Text::new().line(&format!("const RMS = {rms};\n{}", p.text()));
@@ -175,9 +180,13 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
         t = t.output("rstd", DType::F32, DType::F32);
         let saved = if rms { "" } else { "mean_put(row, mean); " };
         t = t.line(&format!("fn save(row: u32, mean: f32, rstd: f32) {{ {saved}rstd_put(row, rstd); }}"));
+        let passes = match kept {
+            0 => STREAMED.to_string(),
+            kept => format!("const KEPT = {kept}u;\n{KEPT}"),
+        };
         let t = weight.write(t, piece, ("weight", 8), given.weight, ["weighted", "v * w"]);
         bias.write(t, piece, ("bias", 9), given.bias, ["shifted", "v + w"])
-            .finish(&format!("{}{FORWARD}", piece.frame(gpu, lanes, &[])))
+            .finish(&format!("{}{FORWARD}{passes}", piece.frame(gpu, lanes, &[])))
     };
     let pipeline = gpu.pipeline(("norm", key), build)?;
     let mut buffers: SmallVec<[&Allocation; 6]> = SmallVec::from_iter([x.memory]);

@@ -106,6 +106,15 @@ impl Piece {
         lanes
     }
 
+    /// How many pieces of a row of `n` elements an invocation keeps, so that the row is read once; 0 where they are too many.
+    pub fn kept(self, n: usize, lanes: usize) -> usize {
+        match n.div_ceil(self.along() * lanes) {
+            2..=4 if self != Piece::Columns => 4,
+            5..=8 if self != Piece::Columns => 8,
+            _ => 0,
+        }
+    }
+
     /// As [`frame`], with what the piece is.
     pub fn frame(self, gpu: &Gpu, lanes: usize, fields: &[&str]) -> String {
         match self {

@@ -9,6 +9,9 @@ use crate::error::Result;
 use smallvec::SmallVec;
 
 const FORWARD: &str = include_str!("../../../../shaders/softmax.wgsl");
+/// The passes over rows that are read once or twice.
+const KEPT: &str = include_str!("../../../../shaders/softmax/kept.wgsl");
+const STREAMED: &str = include_str!("../../../../shaders/softmax/streamed.wgsl");
 const GRADIENT: &str = include_str!("../../../../shaders/softmax_grad.wgsl");
 /// The sum of exponentials of a row, and how pieces are folded into it.
 const SUMS: &str = include_str!("../../../../shaders/softmax/sums.wgsl");
@@ -29,6 +32,8 @@ struct Frame {
     n: usize,
     lanes: usize,
     piece: Piece,
+    /// Pieces that an invocation keeps, see [`Piece::kept`].
+    kept: usize,
     /// Which operands are read and written as vectors, if pieces are more than an element.
     wide: SmallVec<[bool; 3]>,
     parameters: Parameters,
@@ -50,7 +55,8 @@ impl Frame {
             parameters.point(2 + operands.len() + k, *offset, outer);
         }
         let across = *along != 1 && rows::dense_inside(outer);
-        Frame { count, n, lanes: piece.lanes(gpu, count, n, across), piece, wide, parameters }
+        let lanes = piece.lanes(gpu, count, n, across);
+        Frame { count, n, lanes, piece, kept: piece.kept(n, lanes), wide, parameters }
     }
 
     fn piece(n: usize, windows: &[(usize, (SmallVec<[Axis; 6]>, usize))]) -> (Piece, SmallVec<[bool; 3]>) {
@@ -76,12 +82,12 @@ impl Frame {
         name: &'static str,
         (names, operands): (&[&str], &[&View]),
         log: bool,
-        body: impl FnOnce(Piece) -> String,
+        body: impl FnOnce() -> String,
     ) -> Result<()> {
         if self.count * self.n == 0 {
             return Ok(());
         }
-        let mut key = vec![self.lanes as u32, u32::from(log), self.piece as u32];
+        let mut key = vec![self.lanes as u32, u32::from(log), self.piece as u32, self.kept as u32];
         key.extend(self.wide.iter().map(|&w| u32::from(w)));
         key.extend(operands.iter().map(|x| x.dtype as u32).chain(self.parameters.key()));
         let pipeline = gpu.pipeline((name, key), || {
@@ -90,7 +96,7 @@ impl Frame {
             for ((x, name), &wide) in read.take(written) {
                 t = self.piece.input(t, name, x, wide);
             }
-            self.piece.output(t, names[written], operands[written]).finish(&body(self.piece))
+            self.piece.output(t, names[written], operands[written]).finish(&body())
         })?;
         let buffers: SmallVec<[_; 4]> = operands.iter().map(|x| x.memory).collect();
         let (parameters, groups) = (self.parameters.words(), rows::grid(self.count, self.lanes));
@@ -101,20 +107,25 @@ impl Frame {
 pub fn forward(gpu: &Gpu, log: bool, dim: usize, x: &View, y: &View) -> Result<()> {
     let operands = [x, y];
     let frame = Frame::new(gpu, &operands, dim);
-    frame.launch(gpu, "softmax", (&["x", "y"], &operands), log, |piece| {
-        let sums = match piece {
+    let body = || {
+        let sums = match frame.piece {
             Piece::Single => [SINGLE, SUMS].concat(),
             Piece::Fours => [FOURS, SUMS].concat(),
             Piece::Columns => COLUMNS.to_string(),
         };
-        format!("{}{sums}{FORWARD}", piece.frame(gpu, frame.lanes, &["top", "sum"]))
-    })
+        let passes = match frame.kept {
+            0 => STREAMED.to_string(),
+            kept => format!("const KEPT = {kept}u;\n{KEPT}"),
+        };
+        format!("{}{sums}{FORWARD}{passes}", frame.piece.frame(gpu, frame.lanes, &["top", "sum"]))
+    };
+    frame.launch(gpu, "softmax", (&["x", "y"], &operands), log, body)
 }
 
 pub fn gradient(gpu: &Gpu, log: bool, dim: usize, g: &View, y: &View, dx: &View) -> Result<()> {
     let operands = [g, y, dx];
     let frame = Frame::new(gpu, &operands, dim);
-    frame.launch(gpu, "softmax_backward", (&["g", "y", "dx"], &operands), log, |piece| {
-        format!("{}{GRADIENT}", piece.frame(gpu, frame.lanes, &[]))
+    frame.launch(gpu, "softmax_backward", (&["g", "y", "dx"], &operands), log, || {
+        format!("{}{GRADIENT}", frame.piece.frame(gpu, frame.lanes, &[]))
     })
 }
