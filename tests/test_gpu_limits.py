@@ -309,15 +309,23 @@ def test_an_interrupted_reading_forgets_no_wrong_index() -> None:
         raised = []
         for _ in range(4):
             try:
-                x[0, 0].item()
-                raised.append("nothing")
-            except (KeyboardInterrupt, IndexError) as e:
-                raised.append(type(e).__name__)
+                try:
+                    x[0, 0].item()
+                    raised.append("nothing")
+                except IndexError:
+                    raised.append("IndexError")
+            except KeyboardInterrupt as e:
+                # It may come when the reading has just raised.
+                late = isinstance(e.__context__, IndexError) and "IndexError" not in raised
+                raised += ["KeyboardInterrupt", "IndexError"] if late else ["KeyboardInterrupt"]
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(*raised)
         """
     )
+    (line,) = lines
+    raised = line.split()
     # A fast device is done before the signal.
-    assert lines in (["KeyboardInterrupt IndexError nothing nothing"], ["IndexError nothing nothing nothing"])
+    assert raised.count("IndexError") == 1 and raised.count("KeyboardInterrupt") <= 1, line
 
 
 def test_threads_share_the_gpu() -> None:
@@ -424,11 +432,11 @@ def compare(environment: dict[str, str], extra: str = "") -> list[str]:
         + extra
         + textwrap.dedent("""
         wrong = []
-        here = {name: value.tolist() for name, value in programs("cpu")}
+        here = {name: value.flatten().tolist() for name, value in programs("cpu")}
         for name, value in programs("gpu"):
-            value = value.tolist()
-            if value != here[name]:
-                wrong.append(name)
+            pairs = [pair for pair in zip(value.flatten().tolist(), here[name], strict=True) if pair[0] != pair[1]]
+            if pairs:
+                wrong.append((name, len(pairs), *pairs[0]))
         print(len(here), wrong)
         """),
         **environment,
@@ -486,7 +494,8 @@ def more(device, first=programs):
 programs = more
 """
     limit = {"CORTEN_GPU_LIMITS": "max_storage_buffer_binding_size=16384"}
-    assert compare(limit, extra)[-1].endswith(" []"), compare(limit, extra)
+    lines = compare(limit, extra)
+    assert lines[-1].endswith(" []"), lines[-1]
 
 
 def test_launches_beyond_the_limit_of_a_dimension_take_two() -> None:
@@ -511,7 +520,8 @@ def more(device, first=programs):
 programs = more
 """
     limit = {"CORTEN_GPU_LIMITS": "max_compute_workgroups_per_dimension=16"}
-    assert compare(limit, extra)[-1].endswith(" []"), compare(limit, extra)
+    lines = compare(limit, extra)
+    assert lines[-1].endswith(" []"), lines[-1]
 
 
 def test_what_does_not_work_in_parts_says_so() -> None:

@@ -15,7 +15,7 @@ NONZERO = ("any", "all", "count_nonzero")
 # Under reductions that fold alike: how an accumulator becomes a result.
 EMIT = {
     "sum": "a.v",
-    "mean": "a.v / f32(P(8u))",
+    "mean": "f_div(a.v, f32(P(8u)))",
     "any": "a.v != 0",
     "all": "u32(a.v) == P(8u)",
     "count_nonzero": "a.v",

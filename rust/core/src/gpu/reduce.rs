@@ -356,7 +356,7 @@ impl Form {
             Sum if self.to == DType::Bool => (t.result("y", &outs[0], DType::Bool), "y_put(o, a.v != 0);".into()),
             Prod if self.to == DType::Bool => (t.result("y", &outs[0], DType::Bool), "y_put(o, a.v != 0);".into()),
             CountNonzero => (t.result("y", &outs[0], DType::I32), "y_put(o, a.v);".into()),
-            Mean => (t.result("y", &outs[0], compute), "y_put(o, a.v / f32(P(8u)));".into()),
+            Mean => (t.result("y", &outs[0], compute), "y_put(o, f_div(a.v, f32(P(8u))));".into()),
             Var => (
                 t.result("y", &outs[0], compute),
                 "y_put(o, f_div(a.m2, max(0.0, f32(P(8u)) - bitcast<f32>(P(7u)))));".into(),
