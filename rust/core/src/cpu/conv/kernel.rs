@@ -1,7 +1,7 @@
 //! The register tile of convolution: a few rows of packed weights times one panel of packed pixels.
 //!
-//! `a` is packed as `[k][rows]`, `b` as `[k][columns]` with two vectors of columns, and the tile is accumulated in
-//! registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
+//! `a` is packed as `[k][rows]`, or lies in rows as panels of pixels do, `b` as `[k][columns]` with two vectors of columns, and the
+//! tile is accumulated in registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
 
 use crate::cpu::conv::vector::{Lanes, Vector};
 use crate::cpu::conv::winograd::Transforms;
@@ -20,6 +20,17 @@ pub enum Start<T> {
     Add,
 }
 
+/// Rows in panels, `[panel][row][k]`, each of as many `k` as a tile has columns.
+#[derive(Clone, Copy)]
+pub struct Panels<T> {
+    /// The first row of the tile in the first panel.
+    pub at: *const T,
+    /// From a panel to the next.
+    pub pitch: usize,
+    pub count: usize,
+}
+
+type RowsFn<T> = unsafe fn(usize, Panels<T>, *const T, *mut T, usize, Start<T>);
 type TileFn<T> = unsafe fn(usize, usize, *const T, *const T, *mut T, usize, Start<T>);
 
 /// The tile kernel of one element type at one instruction-set level.
@@ -30,6 +41,7 @@ pub struct Tile<T> {
     /// The columns of a tile.
     pub columns: usize,
     run: TileFn<T>,
+    run_rows: RowsFn<T>,
 }
 
 impl<T> Tile<T> {
@@ -42,6 +54,17 @@ impl<T> Tile<T> {
         debug_assert!((1..=self.rows).contains(&rows));
         // SAFETY: the caller's contract; the level was available when the tile was chosen.
         unsafe { (self.run)(rows, k, a, b, c, ldc, start) }
+    }
+
+    /// As [`Tile::run`], where `a` lies in rows.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn run_rows(&self, rows: usize, a: Panels<T>, b: *const T, c: *mut T, ldc: usize, start: Start<T>) {
+        debug_assert!((1..=self.rows).contains(&rows));
+        // SAFETY: as above.
+        unsafe { (self.run_rows)(rows, a, b, c, ldc, start) }
     }
 }
 
@@ -70,11 +93,7 @@ unsafe fn tile<V: Vector, const M: usize>(
 ) {
     // SAFETY: the contract of `Tile::run`.
     unsafe {
-        // The output arrives while the products are summed.
-        for i in 0..M {
-            V::prefetch(c.wrapping_add(i * ldc));
-            V::prefetch(c.wrapping_add(i * ldc + V::LANES));
-        }
+        ask::<V, M>(c, ldc);
         let mut acc = [[V::splat(V::T::default()); 2]; M];
         for _ in 0..k {
             let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
@@ -86,7 +105,57 @@ unsafe fn tile<V: Vector, const M: usize>(
             a = a.add(M);
             b = b.add(2 * V::LANES);
         }
-        for (i, acc) in acc.into_iter().enumerate() {
+        finish(acc, c, ldc, start);
+    }
+}
+
+/// As [`tile`], of rows in panels.
+#[inline(always)]
+unsafe fn tile_of_rows<V: Vector, const M: usize>(
+    a: Panels<V::T>,
+    mut b: *const V::T,
+    c: *mut V::T,
+    ldc: usize,
+    start: Start<V::T>,
+) {
+    // SAFETY: the contract of `Tile::run_rows`.
+    unsafe {
+        ask::<V, M>(c, ldc);
+        let mut acc = [[V::splat(V::T::default()); 2]; M];
+        for panel in 0..a.count {
+            let rows = a.at.add(panel * a.pitch);
+            for k in 0..2 * V::LANES {
+                let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let s = V::splat(*rows.add(i * 2 * V::LANES + k));
+                    acc[0] = s.fma(b0, acc[0]);
+                    acc[1] = s.fma(b1, acc[1]);
+                }
+                b = b.add(2 * V::LANES);
+            }
+        }
+        finish(acc, c, ldc, start);
+    }
+}
+
+/// The output arrives while the products are summed.
+#[inline(always)]
+unsafe fn ask<V: Vector, const M: usize>(c: *mut V::T, ldc: usize) {
+    for i in 0..M {
+        // SAFETY: a prefetch touches nothing.
+        unsafe {
+            V::prefetch(c.wrapping_add(i * ldc));
+            V::prefetch(c.wrapping_add(i * ldc + V::LANES));
+        }
+    }
+}
+
+/// Writes the sums of a tile.
+#[inline(always)]
+unsafe fn finish<V: Vector, const M: usize>(acc: [[V; 2]; M], c: *mut V::T, ldc: usize, start: Start<V::T>) {
+    for (i, acc) in acc.into_iter().enumerate() {
+        // SAFETY: the contract of `Tile::run`.
+        unsafe {
             let (c0, c1) = (c.add(i * ldc), c.add(i * ldc + V::LANES));
             let (s0, s1) = match start {
                 Start::Zero => {
@@ -103,9 +172,9 @@ unsafe fn tile<V: Vector, const M: usize>(
     }
 }
 
-/// Defines a function that picks the tile with the wanted number of rows.
+/// Defines functions that pick the tile with the wanted number of rows: packed ones, and those that lie in rows.
 macro_rules! tile_fn {
-    ($(#[$meta:meta])* $name:ident, $v:ty, $t:ty, $($m:literal)*) => {
+    ($(#[$meta:meta])* $name:ident, $rows:ident, $v:ty, $t:ty, $($m:literal)*) => {
         $(#[$meta])*
         pub(super) unsafe fn $name(
             rows: usize, k: usize, a: *const $t, b: *const $t, c: *mut $t, ldc: usize, start: Start<$t>,
@@ -118,6 +187,19 @@ macro_rules! tile_fn {
                 }
             }
         }
+
+        $(#[$meta])*
+        pub(super) unsafe fn $rows(
+            rows: usize, a: Panels<$t>, b: *const $t, c: *mut $t, ldc: usize, start: Start<$t>,
+        ) {
+            // SAFETY: the contract of `Tile::run_rows`.
+            unsafe {
+                match rows {
+                    $($m => tile_of_rows::<$v, $m>(a, b, c, ldc, start),)*
+                    _ => unreachable!("a tile has at most its kernel's rows"),
+                }
+            }
+        }
     };
 }
 
@@ -126,23 +208,23 @@ mod x86 {
     use super::*;
     use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
     tile_fn!(#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        avx512_f32, __m512, f32, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+        avx512_f32, avx512_f32_rows, __m512, f32, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     tile_fn!(#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        avx512_f64, __m512d, f64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-    tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f32, __m256, f32, 1 2 3 4 5 6);
-    tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f64, __m256d, f64, 1 2 3 4 5 6);
+        avx512_f64, avx512_f64_rows, __m512d, f64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f32, avx2_f32_rows, __m256, f32, 1 2 3 4 5 6);
+    tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f64, avx2_f64_rows, __m256d, f64, 1 2 3 4 5 6);
 }
-tile_fn!(base_f32, Lanes<f32, 4>, f32, 1 2 3 4 5 6);
-tile_fn!(base_f64, Lanes<f64, 2>, f64, 1 2 3 4 5 6);
+tile_fn!(base_f32, base_f32_rows, Lanes<f32, 4>, f32, 1 2 3 4 5 6);
+tile_fn!(base_f64, base_f64_rows, Lanes<f64, 2>, f64, 1 2 3 4 5 6);
 
 impl Real for f32 {
     fn tile() -> Tile<f32> {
         match level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Tile { rows: 14, columns: 32, run: x86::avx512_f32 },
+            Level::Avx512 => Tile { rows: 14, columns: 32, run: x86::avx512_f32, run_rows: x86::avx512_f32_rows },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Tile { rows: 6, columns: 16, run: x86::avx2_f32 },
-            _ => Tile { rows: 6, columns: 8, run: base_f32 },
+            Level::Avx2 => Tile { rows: 6, columns: 16, run: x86::avx2_f32, run_rows: x86::avx2_f32_rows },
+            _ => Tile { rows: 6, columns: 8, run: base_f32, run_rows: base_f32_rows },
         }
     }
     fn transforms(flat: bool) -> Option<Transforms<f32>> {
@@ -154,10 +236,10 @@ impl Real for f64 {
     fn tile() -> Tile<f64> {
         match level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Tile { rows: 14, columns: 16, run: x86::avx512_f64 },
+            Level::Avx512 => Tile { rows: 14, columns: 16, run: x86::avx512_f64, run_rows: x86::avx512_f64_rows },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Tile { rows: 6, columns: 8, run: x86::avx2_f64 },
-            _ => Tile { rows: 6, columns: 4, run: base_f64 },
+            Level::Avx2 => Tile { rows: 6, columns: 8, run: x86::avx2_f64, run_rows: x86::avx2_f64_rows },
+            _ => Tile { rows: 6, columns: 4, run: base_f64, run_rows: base_f64_rows },
         }
     }
 }

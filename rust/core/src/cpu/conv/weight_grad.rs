@@ -3,7 +3,7 @@
 //! The points are cut into splits that depend on the shapes alone; each split has its own partial sums, which are added
 //! in order at the end, so the result does not depend on the number of threads.
 
-use crate::cpu::conv::kernel::{Real, Start, Tile};
+use crate::cpu::conv::kernel::{Panels, Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches, transpose};
 use crate::cpu::conv::product::{GRAIN_FLOPS, Sizes, tile_rows};
 use crate::cpu::planes::{Shared, for_parts};
@@ -17,6 +17,8 @@ const CHUNK_POINTS: usize = 192;
 const BLOCK_ROWS: usize = 256;
 /// Tasks that the cut into splits aims at.
 const TASKS: usize = 16;
+/// Multiply-adds in the time that turning an element of the right operand takes.
+const TURN: usize = 4;
 /// Elements that all partial sums together may have.
 const PARTIAL_ELEMENTS: usize = 4 << 20;
 
@@ -79,13 +81,8 @@ impl Cut {
     /// Lets `task` compute the gradients of every task, each of which costs `flops` a panel, and adds the splits.
     pub fn run<T: Real>(&self, out: &mut [T], flops: usize, task: impl Fn(&Task, Shared<T>) + Sync) {
         let total = self.sizes.groups * self.sizes.rows * self.sizes.channels * self.taps;
-        let mut partial = Vec::new();
-        let target = if self.splits == 1 {
-            Shared::new(out)
-        } else {
-            partial.resize(total * self.splits, T::default());
-            Shared::new(&mut partial)
-        };
+        let mut partial = Scratch::<T>::new(if self.splits == 1 { 0 } else { total * self.splits });
+        let target = if self.splits == 1 { Shared::new(out) } else { Shared::new(partial.as_mut_slice()) };
         let grain = (GRAIN_FLOPS / (flops * self.split).max(1)).max(1);
         threads::parallel_for(self.sizes.groups * self.blocks * self.splits, grain, |range| {
             for i in range {
@@ -97,6 +94,7 @@ impl Cut {
             }
         });
         if self.splits > 1 {
+            let partial = partial.as_slice();
             for_parts(out, 1024.min(total), 1024 * self.splits, |i, part| {
                 add_partials(part, &partial[i * 1024.min(total)..], total);
             });
@@ -124,7 +122,9 @@ impl<T: Real> WeightGrad<'_, T> {
         let panels = self.patches.columns().div_ceil(tile.columns);
         let chunk = (CHUNK_POINTS / tile.columns).max(1);
         let cut = Cut::new(s, taps, s.channels.div_ceil(blocks), panels, chunk);
-        let swapped = patches_left(cut.block() * taps, s.rows, tile.columns);
+        let (rows, padded) = (cut.block() * taps, |n: usize| n.next_multiple_of(tile.columns));
+        let cost = |left: usize, right: usize| left * padded(right) + TURN * right;
+        let swapped = cost(rows, s.rows) < cost(s.rows, rows);
         let flops = 2 * s.rows * cut.block() * taps * tile.columns;
         // SAFETY: every task is run once.
         cut.run(out, flops, |task, target| unsafe { self.task(&tile, &cut, task, swapped, target) });
@@ -180,9 +180,9 @@ pub fn patches_left(patches: usize, gradients: usize, width: usize) -> bool {
 }
 
 fn add_partials<T: Real>(out: &mut [T], partial: &[T], stride: usize) {
-    for (i, o) in out.iter_mut().enumerate() {
-        let column = partial[i..].iter().step_by(stride);
-        *o = column.fold(T::default(), |sum, &v| sum + v);
+    out.copy_from_slice(&partial[..out.len()]);
+    for split in partial.chunks(stride).skip(1) {
+        out.iter_mut().zip(split).for_each(|(sum, &v)| *sum = *sum + v);
     }
 }
 
@@ -198,22 +198,26 @@ unsafe fn multiply<T: Real>(
     let right_tiles = right.rows.div_ceil(width);
     let left_tiles: Vec<_> = tile_rows(left.rows, tile.rows).collect();
     let mut sums = Scratch::<T>::new(right_tiles * left.rows * width);
-    let mut rows = Scratch::<T>::new(left.rows.max(right.rows) * width);
+    let mut rows = Scratch::<T>::new(right.rows * width);
     let depth = chunk * width;
-    let mut packed_left = Scratch::<T>::new(left.rows * depth);
+    // The left operand stays in the rows that its panels come in.
+    let pitch = left.rows * width;
+    let mut panels_left = Scratch::<T>::new(chunk * pitch);
     let mut packed_right = Scratch::<T>::new(right_tiles * width * depth);
     let mut panel = Panel::default();
     for from in panels.clone().step_by(chunk) {
         let count = chunk.min(panels.end - from);
         for j in 0..count {
-            // SAFETY: `rows` holds a panel of either operand; the transposes stay in their tiles.
+            // SAFETY: the scratch holds as many panels of either operand; the transposes stay in their tiles.
             unsafe {
                 left.patches.plan((from + j) * width, width, &mut panel);
-                left.patches.pack(&panel, left.x, left.channels.clone(), rows.as_mut_ptr(), width);
-                for t in &left_tiles {
-                    let to = packed_left.as_mut_ptr().add(t.start * depth + j * width * t.len());
-                    transpose(rows.as_ptr().add(t.start * width), width, width, t.len(), to, t.len());
-                }
+                left.patches.pack(
+                    &panel,
+                    left.x,
+                    left.channels.clone(),
+                    panels_left.as_mut_ptr().add(j * pitch),
+                    width,
+                );
                 right.patches.plan((from + j) * width, width, &mut panel);
                 right.patches.pack(&panel, right.x, right.channels.clone(), rows.as_mut_ptr(), width);
                 for t in 0..right_tiles {
@@ -228,10 +232,10 @@ unsafe fn multiply<T: Real>(
             for t in &left_tiles {
                 // SAFETY: the tile's operands and sums were laid out above.
                 unsafe {
-                    let a = packed_left.as_ptr().add(t.start * depth);
+                    let a = Panels { at: panels_left.as_ptr().add(t.start * width), pitch, count };
                     let b = packed_right.as_ptr().add(r * depth * width);
                     let c = sums.as_mut_ptr().add((r * left.rows + t.start) * width);
-                    tile.run(t.len(), count * width, a, b, c, width, start);
+                    tile.run_rows(t.len(), a, b, c, width, start);
                 }
             }
         }
