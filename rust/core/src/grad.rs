@@ -487,7 +487,9 @@ impl Drop for GradNode {
         thread_local! {
             static QUEUE: RefCell<Option<Vec<GradEdge>>> = const { RefCell::new(None) };
         }
-        let mut edges: Vec<GradEdge> = self.edges.drain(..).flatten().collect();
+        // Those that others hold, and those that lead nowhere, end here.
+        let deep = |edge: &GradEdge| Arc::strong_count(&edge.node) == 1 && !edge.node.edges.is_empty();
+        let mut edges: Vec<GradEdge> = self.edges.drain(..).flatten().filter(deep).collect();
         if edges.is_empty() {
             return;
         }

@@ -329,8 +329,7 @@ impl Drop for Buffer {
 mod pool {
     use super::lock;
     use std::alloc::{Layout, alloc, dealloc};
-    use std::collections::HashMap;
-    use std::sync::{LazyLock, Mutex};
+    use std::sync::Mutex;
 
     const ALIGN: usize = 64;
     /// Bytes kept for reuse; beyond that freed blocks go back to the system.
@@ -340,19 +339,31 @@ mod pool {
     const HUGE_FROM: usize = 4 << 20;
     const HUGE_PAGE: usize = 2 << 20;
 
-    #[derive(Default)]
+    /// Freed blocks by the place of their class.
     struct Pool {
-        free: HashMap<usize, Vec<usize>>,
+        free: [Vec<usize>; PLACES],
         kept: usize,
     }
 
-    static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+    const PLACES: usize = usize::BITS as usize * STEPS;
+    /// Classes of a power of two, and one place for that itself.
+    const STEPS: usize = 17;
+
+    static POOL: Mutex<Pool> = Mutex::new(Pool { free: [const { Vec::new() }; PLACES], kept: 0 });
 
     /// Sizes are rounded up to a sixteenth of their power of two, so similar sizes share blocks.
     fn class(bytes: usize) -> Option<usize> {
         let bytes = bytes.max(ALIGN);
-        let step = (bytes.checked_next_power_of_two()? >> 4).max(ALIGN);
-        bytes.checked_next_multiple_of(step)
+        bytes.checked_next_multiple_of(step(bytes.checked_next_power_of_two()?))
+    }
+
+    fn step(power: usize) -> usize {
+        (power >> 4).max(ALIGN)
+    }
+
+    fn place(class: usize) -> usize {
+        let power = class.next_power_of_two();
+        power.trailing_zeros() as usize * STEPS + class / step(power)
     }
 
     pub fn allocate(bytes: usize) -> Option<*mut u8> {
@@ -397,7 +408,7 @@ mod pool {
 
     fn take(class: usize) -> Option<*mut u8> {
         let mut pool = lock(&POOL);
-        let block = pool.free.get_mut(&class)?.pop()?;
+        let block = pool.free[place(class)].pop()?;
         pool.kept -= class;
         Some(block as *mut u8)
     }
@@ -407,7 +418,7 @@ mod pool {
         let mut pool = lock(&POOL);
         if pool.kept + class <= KEEP {
             pool.kept += class;
-            pool.free.entry(class).or_default().push(ptr as usize);
+            pool.free[place(class)].push(ptr as usize);
         } else {
             drop(pool);
             free(ptr, class);
@@ -423,10 +434,9 @@ mod pool {
     pub fn clear() {
         let mut pool = lock(&POOL);
         pool.kept = 0;
-        for (class, blocks) in pool.free.drain() {
-            for block in blocks {
-                free(block as *mut u8, class);
-            }
+        for (place, blocks) in pool.free.iter_mut().enumerate() {
+            let class = place % STEPS * step(1 << (place / STEPS));
+            blocks.drain(..).for_each(|block| free(block as *mut u8, class));
         }
     }
 }

@@ -22,9 +22,9 @@ const MIN_TILE: usize = 64;
 const SERIAL_WORK: usize = 64 << 10;
 
 /// An input: the address of its first element and its strides in the output's index space.
-pub struct Operand {
+pub struct Operand<'a> {
     pub ptr: *const u8,
-    pub strides: Dims,
+    pub strides: &'a [usize],
 }
 
 /// An output, dense in the kernel's layout.
@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 // SAFETY: addresses only; tiles of different threads are disjoint.
-unsafe impl Sync for Operand {}
+unsafe impl Sync for Operand<'_> {}
 unsafe impl Sync for Target {}
 
 #[derive(Clone, Copy)]
@@ -189,7 +189,7 @@ impl Kernel {
         for (at, step) in self.steps.iter().enumerate() {
             let Some(store) = step.store else { continue };
             let target = targets[store as usize].ptr.cast_const();
-            let read_later = |(o, &last): (&Operand, &usize)| std::ptr::eq(o.ptr, target) && last >= at;
+            let read_later = |(o, &last): (&Operand<'_>, &usize)| std::ptr::eq(o.ptr, target) && last >= at;
             direct[store as usize] = !operands.iter().zip(&self.last_read).any(read_later);
         }
         direct
@@ -207,9 +207,16 @@ struct Space {
 
 impl Space {
     fn new(shape: &[usize], out_strides: &[usize], operands: &[Operand]) -> Space {
+        let mut space = Space { shape: Dims::new(), strides: SmallVec::new(), linear: SmallVec::new() };
+        // The common case first: all lie as the output does.
+        if operands.iter().all(|o| o.strides == out_strides) {
+            space.shape.push(shape.iter().product());
+            space.linear.resize(operands.len(), true);
+            space.strides.resize_with(operands.len(), || Dims::from_slice(&[1]));
+            return space;
+        }
         let mut order: SmallVec<[usize; 6]> = (0..shape.len()).filter(|&d| shape[d] != 1).collect();
         order.sort_by_key(|&d| std::cmp::Reverse(out_strides[d]));
-        let mut space = Space { shape: Dims::new(), strides: SmallVec::new(), linear: SmallVec::new() };
         space.strides.resize(operands.len(), Dims::new());
         for &d in &order {
             let last = space.shape.len().wrapping_sub(1);
@@ -242,7 +249,7 @@ impl Space {
 struct Frame<'a> {
     kernel: &'a Kernel,
     space: &'a Space,
-    operands: &'a [Operand],
+    operands: &'a [Operand<'a>],
     numbers: &'a [u64],
     targets: &'a [Target],
     direct: SmallVec<[bool; 4]>,

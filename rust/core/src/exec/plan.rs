@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex};
 
+/// Words of the keys of segments that are so short that finding their plan costs as much as running it.
+const SHORT: usize = 64;
 /// Plans kept; the least recently used go first.
 const CAPACITY: usize = 1024;
 
@@ -99,8 +101,41 @@ struct Cache {
 
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
-/// The plan for this segment, made now if its structure is new; and whether it was known.
-pub fn plan_for(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> Result<(Arc<Plan>, bool)> {
+/// A thread's last plan: in a loop over few operators the next is the same.
+pub struct Last {
+    key: Key,
+    fusion: bool,
+    plan: Option<Arc<Plan>>,
+}
+
+impl Last {
+    pub const fn new() -> Last {
+        Last { key: Vec::new(), fusion: false, plan: None }
+    }
+
+    /// The plan for this segment, made now if its structure is new; and whether it was known.
+    pub fn plan_for(
+        &mut self,
+        nodes: &[Arc<Node>],
+        key: &Key,
+        live: &[bool],
+        fusion: bool,
+    ) -> Result<(Arc<Plan>, bool)> {
+        if let Some(plan) = self.plan.as_ref().filter(|_| self.fusion == fusion && self.key == *key) {
+            count(&COUNTERS.plan_hits, 1);
+            return Ok((plan.clone(), true));
+        }
+        let (plan, known) = find(nodes, key, live, fusion)?;
+        if key.len() <= SHORT {
+            self.key.clone_from(key);
+            (self.fusion, self.plan) = (fusion, Some(plan.clone()));
+        }
+        Ok((plan, known))
+    }
+}
+
+/// As [`Last::plan_for`], among the plans of all threads.
+fn find(nodes: &[Arc<Node>], key: &Key, live: &[bool], fusion: bool) -> Result<(Arc<Plan>, bool)> {
     let hash = hash_key(key) ^ fusion as u64;
     {
         let mut cache = lock(&CACHE);

@@ -28,6 +28,10 @@ pub struct Pending {
     pub failed: Failures,
 }
 
+/// Elementwise work that takes less than a microsecond.
+const BRIEF_NODES: usize = 4;
+const BRIEF_BYTES: usize = 16 << 10;
+
 /// Whose failure a flush raises.
 #[derive(Clone, Copy)]
 pub enum Wanted<'a> {
@@ -42,6 +46,16 @@ impl Pending {
     fn is_full(&self, bytes: usize, device: Device) -> bool {
         self.nodes.len() >= OPTIONS.flush_every.load(Ordering::Relaxed)
             || (!self.nodes.is_empty() && self.bytes.saturating_add(bytes) > byte_budget(device))
+    }
+
+    /// Whether running what is pending takes no longer than giving the interpreter's lock away and taking it back.
+    fn is_brief(&self, device: Device) -> bool {
+        let simple = |n: &Arc<Node>| matches!(n.op, Op::Ew(_) | Op::Cast);
+        device == Device::Cpu
+            && self.nodes.len() <= BRIEF_NODES
+            && self.bytes <= BRIEF_BYTES
+            && self.failed.is_empty()
+            && self.nodes.iter().all(simple)
     }
 }
 
@@ -277,10 +291,13 @@ pub fn flush_value(node: &Arc<Node>) -> Result<()> {
 }
 
 fn flush_recorder(recorder: &Arc<Recorder>, wanted: Wanted) -> Result<()> {
-    {
-        let pending = lock(&recorder.pending);
+    // Who has the interpreter's lock must not wait for another thread's flush, which may want that lock.
+    if let Ok(mut pending) = recorder.pending.try_lock() {
         if pending.nodes.is_empty() && pending.failed.is_empty() {
             return Ok(());
+        }
+        if pending.is_brief(recorder.device) {
+            return run::run(&mut pending, wanted);
         }
     }
     let mut result = Ok(());

@@ -3,7 +3,7 @@
 
 use super::failures::Cause;
 use super::joined::joined;
-use super::plan::{Fused, Kernel, Plan, Step, plan_for};
+use super::plan::{Fused, Kernel, Last, Plan, Step};
 use super::profile::{self, Watch};
 use super::record::{Pending, Wanted};
 use super::segment::{self, Key};
@@ -31,7 +31,20 @@ pub(super) type Slots = Vec<Option<Arc<Node>>>;
 
 thread_local! {
     /// The key is rebuilt at every flush; its memory is kept.
-    static SCRATCH: RefCell<(Key, Vec<bool>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+/// What a thread's flushes leave for the next.
+struct Scratch {
+    key: Key,
+    live: Vec<bool>,
+    last: Last,
+}
+
+impl Scratch {
+    const fn new() -> Scratch {
+        Scratch { key: Vec::new(), live: Vec::new(), last: Last::new() }
+    }
 }
 
 /// A step that raised an error.
@@ -119,9 +132,9 @@ fn run_segment(nodes: Vec<Arc<Node>>, failures: &mut Vec<Failure>) -> (Result<()
     count(&COUNTERS.flushes, 1);
     let fusion = OPTIONS.fusion.load(Relaxed);
     let plan = SCRATCH.with(|s| {
-        let (key, live) = &mut *s.borrow_mut();
+        let Scratch { key, live, last } = &mut *s.borrow_mut();
         segment::describe(&nodes, key, live);
-        plan_for(&nodes, key, live, fusion)
+        last.plan_for(&nodes, key, live, fusion)
     });
     let (plan, known) = match plan {
         Ok(p) => p,
@@ -341,8 +354,10 @@ fn on_cpu(
     results: &[Arc<Buffer>],
 ) -> Result<()> {
     use cpu::elementwise::{Operand, Target};
-    let operand = |e: &Edge| Ok(Operand { ptr: address(e)?, strides: e.layout.strides.clone() });
-    let operands: SmallVec<[Operand; 8]> = edges.iter().map(operand).collect::<Result<_>>()?;
+    let mut operands: SmallVec<[Operand; 8]> = SmallVec::new();
+    for e in edges {
+        operands.push(Operand { ptr: address(e)?, strides: &e.layout.strides });
+    }
     let targets: SmallVec<[Target; 4]> = results.iter().map(|b| Target { ptr: b.ptr() }).collect();
     kernel.run(&layout.shape, &layout.strides, &operands, numbers, &targets);
     Ok(())

@@ -33,6 +33,28 @@ impl Hasher for Addresses {
     }
 }
 
+/// Finished nodes that a segment reads, numbered in the order of first mention.
+#[derive(Default)]
+struct Externals {
+    /// The first few, which are looked through faster than a map is made.
+    few: SmallVec<[*const Node; 8]>,
+    more: HashMap<*const Node, u64, BuildHasherDefault<Addresses>>,
+}
+
+impl Externals {
+    fn number(&mut self, node: *const Node) -> u64 {
+        if let Some(at) = self.few.iter().position(|&n| n == node) {
+            return at as u64;
+        }
+        if self.few.len() < self.few.inline_size() {
+            self.few.push(node);
+            return self.few.len() as u64 - 1;
+        }
+        let next = (self.few.len() + self.more.len()) as u64;
+        *self.more.entry(node).or_insert(next)
+    }
+}
+
 /// Turns derived `Hash` calls into words, so that a payload's full content is part of the key.
 struct Words<'a>(&'a mut Key);
 
@@ -102,8 +124,8 @@ pub fn drop_dead(nodes: &mut Vec<Arc<Node>>) {
 pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
     key.clear();
     live.clear();
-    let mut inner_uses = vec![0usize; nodes.len()];
-    let mut externals: HashMap<*const Node, u64, BuildHasherDefault<Addresses>> = HashMap::default();
+    let mut inner_uses: SmallVec<[usize; 8]> = SmallVec::from_elem(0, nodes.len());
+    let mut externals = Externals::default();
     for (i, node) in nodes.iter().enumerate() {
         node.slot.store(i as u32, Relaxed);
     }
@@ -129,8 +151,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
                         inner_uses[slot as usize] += 1;
                         (1, slot as u64)
                     } else {
-                        let next = externals.len() as u64;
-                        (2, *externals.entry(Arc::as_ptr(&e.node)).or_insert(next))
+                        (2, externals.number(Arc::as_ptr(&e.node)))
                     };
                     index << 24
                         | (e.out as u64) << 16
