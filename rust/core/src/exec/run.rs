@@ -178,6 +178,10 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
         }
         let open = profile.as_ref().map(|w| w.begin(step, |n| slots[n as usize].clone()));
         let mut spoils = false;
+        let several = match step {
+            Step::Kernel(n) => plan.readers.get(n).and_then(|r| Some((slots[*n as usize].clone()?, r))),
+            _ => None,
+        };
         if let Err(e) = attempt(slots, step, device, &mut spoils) {
             let stop = matches!(e, Error::Interrupted);
             if stop && !spoils {
@@ -203,6 +207,9 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
         }
         if let (Some(w), Some(open)) = (&mut profile, open) {
             w.end(open);
+        }
+        if let Some((node, readers)) = several {
+            node.separate(readers.iter().filter_map(|&(r, k)| Some((slots[r as usize].as_ref()?, k))));
         }
     }
     if let Device::Gpu(i) = device {
