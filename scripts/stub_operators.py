@@ -58,7 +58,7 @@ NAMED = dict.fromkeys(
 NAMED["aminmax"] = "_MinMax"
 SEVERAL = re.compile(
     r"split|split_with_sizes|chunk|tensor_split|unbind|broadcast_tensors|meshgrid|native_dropout|unique\w*|_unique\w*"
-    r"|(rnn_tanh|rnn_relu|lstm|gru)(_cell)?|\w*_with_indices|adaptive_max_pool\dd"
+    r"|(rnn_tanh|rnn_relu|lstm|gru)(_cell)?|_recurrent|\w*_with_indices|adaptive_max_pool\dd|_linalg_(qr|svd)"
 )
 CELLS_OF_ONE = {"rnn_tanh_cell", "rnn_relu_cell", "gru_cell"}
 

@@ -348,6 +348,28 @@ def test_packed_sequences_give_what_each_sequence_gives_alone(kind):
         close(state[:, i], array(last[0] if kind == "LSTM" else last), 1e-4, 1e-5)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_recurrent_layers_have_first_and_second_derivatives(kind, bias):
+    module = getattr(nn, kind)(2, 2, bias=bias, bidirectional=True, dtype=corten.float64)
+    sizes, parts = corten.tensor([2, 2, 1]), 2 if kind == "LSTM" else 1
+
+    def run(data, *given):
+        states = given[:parts] if kind == "LSTM" else given[0]
+        output, last = module(nn.utils.rnn.PackedSequence(data, sizes), states)
+        return output.data, *(last if kind == "LSTM" else (last,))
+
+    leaves = [tensor(normal(5, 2)), *(tensor(normal(k, 2, 2, 2)[0]) for k in range(1, parts + 1))]
+    inputs = [leaf.double().requires_grad_() for leaf in leaves] + list(module.parameters())
+    assert corten.autograd.gradcheck(run, inputs)
+    assert corten.autograd.gradgradcheck(run, inputs)
+    # The gradient that has a graph is computed in another way than the one without.
+    total = sum((y**2).sum() for y in run(*inputs))
+    grads = (corten.autograd.grad(total, inputs, create_graph=graph, retain_graph=True) for graph in (False, True))
+    for plain, differentiable in zip(*grads):
+        close(differentiable, array(plain), 1e-12, 1e-12)
+
+
 def test_padding_and_packing_round_trip():
     rnn = nn.utils.rnn
     sequences = [tensor(normal(length, 2)) for length in (4, 2, 2, 1)]

@@ -147,3 +147,66 @@ def test_a_million_updates_that_nobody_reads_keep_memory_flat() -> None:
         x += 1
     assert corten._core.counters()["live_bytes"] <= live + 10_000
     assert x[0].item() == 1_000_001
+
+
+def peak_of(step: Callable) -> float:
+    """The most bytes in MiB that tensors hold during the third step, beyond those that there were before it."""
+    for _ in range(2):
+        step()
+        corten.cpu.synchronize()
+    before = corten.cpu.memory_allocated()
+    corten.cpu.reset_peak_memory_stats()
+    step()
+    corten.cpu.synchronize()
+    return (corten.cpu.max_memory_allocated() - before) / (1 << 20)
+
+
+def test_results_of_one_operator_are_freed_one_by_one() -> None:
+    """The gradient keeps the statistics of a normalisation, and nobody its first result."""
+    norm, x = nn.BatchNorm1d(64), corten.randn(4096, 64)
+    norm(x)
+    corten.cpu.synchronize()
+    before = corten.cpu.memory_allocated()
+    y = norm(x).relu()
+    corten.cpu.synchronize()
+    assert y.requires_grad
+    assert corten.cpu.memory_allocated() - before < 1.1 * (1 << 20)
+
+
+def test_results_of_one_operator_are_freed_one_by_one_within_a_flush() -> None:
+    layers = nn.Sequential(*[nn.BatchNorm1d(64) if k % 2 == 0 else nn.ReLU() for k in range(16)])
+    x = corten.randn(4096, 64)
+
+    def step() -> None:
+        layers(x).sum().backward()
+
+    # Eight results of 1 MiB are kept, and a gradient is made from another.
+    assert 8 < peak_of(step) < 11
+
+
+def test_what_the_backward_pass_needs_is_computed_there_if_its_operands_are_kept() -> None:
+    layers = nn.Sequential(*[nn.Linear(64, 64) if k % 2 == 0 else nn.ReLU() for k in range(32)])
+    x = corten.randn(4096, 64)
+
+    def step() -> None:
+        layers(x).sum().backward()
+
+    # Signs of the sixteen results, of a byte each, would be 4 MiB more.
+    assert 16 < peak_of(step) < 19
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_compiled_step_lets_go_of_gradients_where_the_function_does(option: Callable, begun: bool) -> None:
+    layers, x = nn.Sequential(nn.Linear(1024, 1024), nn.Tanh(), nn.Linear(1024, 1024)), corten.randn(16, 1024)
+
+    def step() -> None:
+        layers.zero_grad()
+        layers(x).square().sum().backward()
+
+    # So that much runs before the new gradients are assigned, as in large programs.
+    option("flush_every", 4)
+    if begun:
+        assert peak_of(step) < 1
+    compiled = corten.compile(step)
+    assert peak_of(compiled) < 1
+    assert corten.compiler.statistics(compiled).replays == 2

@@ -56,6 +56,15 @@ def gradients() -> list[corten.Tensor]:
     return [p.grad for p in model.parameters()]
 
 
+def recurrent_layer(kind: str) -> list[corten.Tensor]:
+    """Results and gradients, in sizes whose steps are cut into several blocks of units and of rows."""
+    layer, x = getattr(nn, kind)(20, 200, bidirectional=True), large(5, 70, 20).requires_grad_()
+    output, state = layer(x)
+    states = state if kind == "LSTM" else (state,)
+    sum((y * large(*y.shape)).sum() for y in (output, *states)).backward()
+    return [output, *states, x.grad, *(p.grad for p in layer.parameters())]
+
+
 @pytest.mark.parametrize("work", WORK)
 def test_results_do_not_depend_on_the_number_of_threads(work: str, threads: Callable) -> None:
     results = []
@@ -73,6 +82,18 @@ def test_gradients_do_not_depend_on_the_number_of_threads(threads: Callable) -> 
         threads(count)
         corten.manual_seed(1)
         results.append([g.numpy().copy() for g in gradients()])
+    for other in results[1:]:
+        for a, b in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_do_not_depend_on_the_number_of_threads(kind: str, threads: Callable) -> None:
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        corten.manual_seed(1)
+        results.append([t.detach().numpy().copy() for t in recurrent_layer(kind)])
     for other in results[1:]:
         for a, b in zip(other, results[0], strict=True):
             np.testing.assert_array_equal(a, b)

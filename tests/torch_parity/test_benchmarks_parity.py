@@ -125,3 +125,15 @@ def test_the_bytes_of_pytorch_are_what_its_allocator_gave(program):
         return call
 
     assert program("memory").peak_bytes(torch, build) == pytest.approx(3 << 20, abs=1024)
+
+
+@pytest.mark.parametrize("scale", ["tiny", pytest.param("full", marks=pytest.mark.slow)])
+def test_a_training_step_holds_no_more_bytes_than_with_pytorch(program, scale):
+    memory, theirs = program("memory"), {}
+    for case in program("network_cases").training(scale == "tiny"):
+        if case.compiled:
+            name = case.name.removesuffix(", compiled")
+        else:
+            name = case.name
+            theirs[name] = memory.peak_bytes(torch, case.build)
+        assert memory.peak_bytes(corten, case.build) <= theirs[name], case.name

@@ -456,6 +456,23 @@ def test_packed_sequences_run_as_in_pytorch(kind, enforce_sorted):
         np.testing.assert_allclose(as_numpy(mine), as_numpy(other), 1e-4, 1e-5)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_gradients_of_gradients_of_recurrent_layers_are_those_of_pytorch(kind):
+    results = []
+    for framework in (corten, torch):
+        framework.manual_seed(3)
+        module = getattr(framework.nn, kind)(3, 33, num_layers=2, bidirectional=True)
+        x = into(framework, normal(7, 5, 3))
+        output, state = module(x)
+        states = state if isinstance(state, tuple) else (state,)
+        total = sum((y**2).sum() for y in (output, *states))
+        first = framework.autograd.grad(total, [x, *module.parameters()], create_graph=True)
+        sum((g**2).sum() for g in first).backward()
+        results.append([*first, x.grad, *[p.grad for p in module.parameters()]])
+    for mine, other in zip(*results, strict=True):
+        np.testing.assert_allclose(as_numpy(mine), as_numpy(other), 1e-4, 1e-5 * float(other.detach().abs().max()))
+
+
 INITIALISERS = {
     "uniform_": ((3, 4), {"a": -1.0, "b": 2.0}),
     "normal_": ((30, 4), {"mean": 1.0, "std": 0.5}),

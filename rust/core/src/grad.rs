@@ -555,7 +555,7 @@ impl AutogradMeta {
         grad
     }
     pub fn set_grad(self: &Arc<Self>, new: Option<Tensor>) {
-        capture::grad_set(self);
+        capture::grad_set(self, new.is_none());
         let old = std::mem::replace(&mut self.state().grad, new);
         drop(old);
     }

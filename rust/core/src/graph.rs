@@ -9,10 +9,10 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::shape::Layout;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 pub use crate::sync::lock;
 
@@ -56,11 +56,22 @@ pub struct Node {
     pub slot: AtomicU32,
     inputs: Mutex<Inputs>,
     buffers: OnceLock<SmallVec<[Arc<Buffer>; 1]>>,
+    /// The cells over the outputs of a pending node with several.
+    cells: Mutex<Vec<Weak<Cell>>>,
 }
 
 impl Node {
     pub fn pending(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device, owner: u32) -> Node {
-        Node { op, outs, device, owner, slot: AtomicU32::new(0), inputs: Mutex::new(inputs), buffers: OnceLock::new() }
+        Node {
+            op,
+            outs,
+            device,
+            owner,
+            slot: AtomicU32::new(0),
+            inputs: Mutex::new(inputs),
+            buffers: OnceLock::new(),
+            cells: Mutex::default(),
+        }
     }
 
     /// A node that is finished from the start: memory that came from outside or was just made.
@@ -76,6 +87,7 @@ impl Node {
             slot: AtomicU32::new(0),
             inputs: Mutex::default(),
             buffers,
+            cells: Mutex::default(),
         }
     }
 
@@ -98,6 +110,33 @@ impl Node {
     pub fn finish(&self, buffers: SmallVec<[Arc<Buffer>; 1]>) {
         let _ = self.buffers.set(buffers);
         self.release_inputs();
+    }
+
+    /// Gives each output of a finished node with several a node of its own, so that its memory is free when nobody reads it
+    /// any more, whoever reads the others. `readers` are nodes that read this one, and through which of their inputs.
+    pub fn separate<'a>(self: &Arc<Node>, readers: impl Iterator<Item = (&'a Arc<Node>, u8)>) {
+        let Some(buffers) = self.buffers.get() else { return };
+        let mut parts: SmallVec<[Option<Arc<Node>>; 4]> = smallvec![None; buffers.len()];
+        let mut part = |out: u8| {
+            let (k, OutSpec { dtype, layout }) = (out as usize, &self.outs[out as usize]);
+            parts[k].get_or_insert_with(|| Arc::new(Node::data(buffers[k].clone(), *dtype, layout.clone()))).clone()
+        };
+        for (reader, k) in readers {
+            if let Some(Input::Tensor(e)) = reader.inputs().get_mut(k as usize)
+                && Arc::ptr_eq(&e.node, self)
+            {
+                (e.node, e.out) = (part(e.out), 0);
+            }
+        }
+        for cell in std::mem::take(&mut *lock(&self.cells)).iter().filter_map(Weak::upgrade) {
+            // A capture knows its own values by their nodes.
+            if cell.capture == 0 {
+                let mut current = lock(&cell.current);
+                if Arc::ptr_eq(&current.node, self) {
+                    *current = Value { node: part(current.out), out: 0 };
+                }
+            }
+        }
     }
 
     /// Lets go of the inputs of a node that will not run, or not again.
@@ -160,14 +199,24 @@ pub struct Value {
     pub out: u8,
 }
 
+impl Value {
+    /// Whether both are one value, which may be in a node of its own by now.
+    pub fn is(&self, other: &Value) -> bool {
+        let memory = |v: &Value| v.node.buffer(v.out).map(Arc::as_ptr);
+        Arc::ptr_eq(&self.node, &other.node) && self.out == other.out
+            || memory(self).is_some_and(|m| Some(m) == memory(other))
+    }
+}
+
 impl Cell {
     #[inline]
-    pub fn new(node: Arc<Node>, out: u8, device: Device) -> Cell {
+    pub fn new(node: Arc<Node>, out: u8, device: Device) -> Arc<Cell> {
         let capture = capture::current();
         if capture != 0 {
             capture::count_cell(capture, true);
         }
-        Cell {
+        let shared = (node.outs.len() > 1 && node.is_pending()).then(|| node.clone());
+        let cell = Arc::new(Cell {
             current: Mutex::new(Value { node, out }),
             version: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
@@ -175,7 +224,11 @@ impl Cell {
             inference: crate::grad::modes().inference,
             capture,
             device,
+        });
+        if let Some(node) = shared {
+            lock(&node.cells).push(Arc::downgrade(&cell));
         }
+        cell
     }
     #[inline]
     pub fn value(self: &Arc<Self>) -> Value {

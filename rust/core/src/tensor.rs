@@ -58,7 +58,7 @@ impl Tensor {
         let spec = &node.outs[out as usize];
         let (dtype, layout) = (spec.dtype, spec.layout.clone());
         Tensor(Arc::new(TensorImpl {
-            cell: Arc::new(Cell::new(node, out, device)),
+            cell: Cell::new(node, out, device),
             layout,
             dtype,
             base: None,
@@ -153,7 +153,7 @@ impl Tensor {
             return Ok(Tensor::assemble(copy.cell().clone(), copy.layout().clone(), self.dtype(), meta, None));
         }
         let value = self.cell().value();
-        let cell = Arc::new(Cell::new(value.node, value.out, self.device()));
+        let cell = Cell::new(value.node, value.out, self.device());
         Ok(Tensor::assemble(cell, self.layout().clone(), self.dtype(), meta, None))
     }
 

@@ -79,6 +79,13 @@ pub struct History {
     steps: Vec<Step>,
 }
 
+impl History {
+    /// The storages of kept values.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &CellRef> {
+        self.steps.iter().flat_map(|step| step.saved.iter().flatten().map(|s| &s.cell))
+    }
+}
+
 impl Capture {
     /// How a replay finds a gradient state from outside.
     pub(super) fn meta_name(&self, meta: &Arc<AutogradMeta>) -> MetaRef {
@@ -319,5 +326,5 @@ pub fn moved(layout: &Arc<Layout>, shift: isize) -> Arc<Layout> {
 
 /// A cell over a value.
 pub fn cell_of(value: &Value) -> Arc<Cell> {
-    Arc::new(Cell::new(value.node.clone(), value.out, value.node.device))
+    Cell::new(value.node.clone(), value.out, value.node.device)
 }

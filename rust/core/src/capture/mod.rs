@@ -302,11 +302,11 @@ pub fn grad_read(meta: &Arc<AutogradMeta>, grad: Option<&Tensor>) {
     }
 }
 
-/// A tensor's `.grad` is about to be set.
+/// A tensor's `.grad` is about to be set, or `dropped`.
 #[inline]
-pub fn grad_set(meta: &Arc<AutogradMeta>) {
+pub fn grad_set(meta: &Arc<AutogradMeta>, dropped: bool) {
     if current() != 0 {
-        with(|c| c.grad_set(meta));
+        with(|c| c.grad_set(meta, dropped));
     }
 }
 
@@ -487,15 +487,20 @@ impl Capture {
             self.found.push(g.clone());
         }
         let layout = grad.map(|g| (g.dtype(), g.layout().clone()));
-        self.trace.starts.push(Start { meta: name, grad: layout });
+        self.trace.starts.push(Start { meta: name, grad: layout, kept: true });
     }
 
-    fn grad_set(&mut self, meta: &Arc<AutogradMeta>) {
+    fn grad_set(&mut self, meta: &Arc<AutogradMeta>, dropped: bool) {
         if meta.capture == self.id {
             return;
         }
         // What it was does not matter any more.
         self.looked_at.insert(Arc::as_ptr(meta));
+        if dropped {
+            // At once, so that the memory of what a replay finds is free for what comes.
+            let name = self.meta_name(meta);
+            self.trace.events.push(Event::Grad(name, None));
+        }
         if !self.assigned.iter().any(|m| Arc::ptr_eq(m, meta)) {
             self.assigned.push(meta.clone());
         }

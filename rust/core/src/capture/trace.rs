@@ -80,6 +80,8 @@ pub struct NewTensor {
 pub struct Start {
     pub meta: MetaRef,
     pub grad: Option<(DType, Arc<Layout>)>,
+    /// Whether its tensor is needed once the values that are read at the beginning are known.
+    pub kept: bool,
 }
 
 /// A recorded operator; its outputs are the slots from `first` on.
@@ -247,6 +249,34 @@ impl Trace {
             if at != usize::MAX {
                 self.done[at].push(slot as u32);
             }
+        }
+        self.settle_gradients();
+    }
+
+    /// Finds the gradients from before that something else than a load at the beginning leads to.
+    fn settle_gradients(&mut self) {
+        let mut early = true;
+        let in_events = self.events.iter().filter_map(|e| match e {
+            Event::Load { cell, .. } if !early => Some(cell),
+            Event::Write { cell, .. } => Some(cell),
+            Event::Host(_) => {
+                early = false;
+                None
+            }
+            _ => None,
+        });
+        let mut kept: Vec<MetaRef> = Vec::new();
+        let mut keep = |cell: &CellRef| kept.extend(if let CellRef::Grad(m) = cell { Some(m.clone()) } else { None });
+        in_events.chain(self.history.cells()).for_each(&mut keep);
+        for wanted in &self.tensors {
+            match wanted {
+                Wanted::New(new) => keep(&new.cell),
+                Wanted::Grad(m) => keep(&CellRef::Grad(m.clone())),
+                Wanted::Arg(_) | Wanted::BaseOfArg(_) | Wanted::Known(_) => {}
+            }
+        }
+        for start in &mut self.starts {
+            start.kept = kept.iter().any(|m| m.is(&start.meta));
         }
     }
 }

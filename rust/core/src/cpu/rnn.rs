@@ -356,3 +356,7 @@ fn add<A: Acc>(sums: &mut [A], values: &[A]) {
 pub(super) fn split<A, const K: usize>(row: &[A], width: usize) -> [&[A]; K] {
     std::array::from_fn(|k| &row[k * width..(k + 1) * width])
 }
+
+#[cfg(test)]
+#[path = "rnn_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::segment::same_layout;
 
-const MAX_INSTRS: usize = 1024;
+pub(super) const MAX_INSTRS: usize = 1024;
 const MAX_OPERANDS: usize = 48;
 
 /// One kernel to be: its nodes in recorded order and the units it must wait for.

@@ -1,13 +1,15 @@
 //! From recorded nodes to results, one file per stage in this order: `record` collects nodes, `segment` drops the dead
-//! ones and writes the plan's key, `fuse` groups elementwise nodes, `plan` orders the groups and is cached, `run` allocates
-//! and executes, and `failures` keeps what failed. `transfer` moves values between devices. `program` is the fused code that passes from `fuse` to the kernels;
-//! `draw` makes random numbers at the call; `profile` and `cost` tell what ran, how long, and what it moved.
+//! ones and writes the plan's key, `fuse` groups elementwise nodes, `late` puts off what that would compute too early, `plan`
+//! orders the groups and is cached, `run` allocates and executes, and `failures` keeps what failed. `transfer` moves values
+//! between devices. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call;
+//! `profile` and `cost` tell what ran, how long, and what it moved.
 
 pub mod cost;
 pub mod draw;
 pub mod failures;
 pub mod fuse;
 mod joined;
+mod late;
 pub mod plan;
 pub mod profile;
 pub mod program;

@@ -2,6 +2,7 @@
 //! strides and numbers are read from the nodes at every run.
 
 use super::fuse::{self, Unit};
+use super::late;
 use super::program::{Code, Instr, Program};
 use super::segment::{Key, hash_key, pending_inputs, same_layout};
 use super::{COUNTERS, count};
@@ -84,6 +85,8 @@ pub struct Fused {
 #[derive(Debug)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    /// Of each structured operator with several results: the nodes that read it, and through which of their inputs.
+    pub readers: HashMap<u32, Vec<(u32, u8)>>,
 }
 
 struct Entry {
@@ -183,8 +186,11 @@ fn most_reads(device: Device) -> Result<usize> {
 
 fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     let device = nodes[0].device;
-    let units = fuse::fuse(nodes, fusion, device != Device::Cpu, most_reads(device)?);
-    let order = schedule(&units);
+    let mut units = fuse::fuse(nodes, fusion, device != Device::Cpu, most_reads(device)?);
+    let mut order = schedule(&units);
+    if fusion && device == Device::Cpu && late::postpone(nodes, live, &mut units, &order) {
+        order = schedule(&units);
+    }
     if order.len() < units.iter().filter(|u| !u.nodes.is_empty()).count() {
         return Err(crate::error::Error::Internal("fusion made units that wait for each other".into()));
     }
@@ -230,7 +236,23 @@ fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
             _ => steps.extend(unit.nodes.iter().map(|&n| Step::Kernel(n))),
         }
     }
-    Ok(Plan { steps })
+    Ok(Plan { steps, readers: readers_of_several(nodes) })
+}
+
+fn readers_of_several(nodes: &[Arc<Node>]) -> HashMap<u32, Vec<(u32, u8)>> {
+    let several = |(i, node): (usize, &Arc<Node>)| (node.outs.len() > 1).then(|| (i as u32, Vec::new()));
+    let mut found: HashMap<u32, Vec<(u32, u8)>> = nodes.iter().enumerate().filter_map(several).collect();
+    for (i, node) in nodes.iter().enumerate() {
+        for (k, input) in node.inputs().iter().enumerate() {
+            if let Input::Tensor(e) = input
+                && e.node.is_pending()
+                && let Some(readers) = found.get_mut(&e.node.slot.load(Relaxed))
+            {
+                readers.push((i as u32, k as u8));
+            }
+        }
+    }
+    found
 }
 
 /// Elementwise units whose one value a single structured operator reads, by the unit of that operator: they are computed where
@@ -285,10 +307,9 @@ fn is_cheap(nodes: &[Arc<Node>], unit: &Unit) -> bool {
     unit.nodes.len() <= 3 && unit.nodes.iter().all(|n| tensors(n) <= 1 && cheap(n))
 }
 
-/// Units in an order that respects their waits and otherwise follows the program (by last node).
+/// Units in an order that respects their waits and otherwise follows the program: a unit stands where its last node does, or
+/// before the first of those that wait for it.
 fn schedule(units: &[Unit]) -> Vec<u32> {
-    use std::cmp::Reverse;
-    use std::collections::BinaryHeap;
     let mut waits = vec![0usize; units.len()];
     let mut waiters: Vec<Vec<u32>> = vec![Vec::new(); units.len()];
     for (u, unit) in units.iter().enumerate() {
@@ -297,10 +318,23 @@ fn schedule(units: &[Unit]) -> Vec<u32> {
             waiters[a as usize].push(u as u32);
         }
     }
-    let priority = |u: u32| units[u as usize].nodes.last().copied().unwrap_or(0);
+    let last = |u: u32| units[u as usize].nodes.last().copied().unwrap_or(0);
+    let order = in_order(units, waits.clone(), &waiters, last);
+    let mut places: Vec<u32> = (0..units.len() as u32).map(last).collect();
+    for &u in order.iter().rev() {
+        let first = waiters[u as usize].iter().map(|&w| places[w as usize]).min();
+        places[u as usize] = places[u as usize].min(first.unwrap_or(u32::MAX));
+    }
+    in_order(units, waits, &waiters, |u| places[u as usize])
+}
+
+/// Units after those that they wait for, and of those that may run, the one with the lowest place.
+fn in_order(units: &[Unit], mut waits: Vec<usize>, waiters: &[Vec<u32>], place: impl Fn(u32) -> u32) -> Vec<u32> {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
     let mut ready: BinaryHeap<Reverse<(u32, u32)>> = (0..units.len() as u32)
         .filter(|&u| waits[u as usize] == 0 && !units[u as usize].nodes.is_empty())
-        .map(|u| Reverse((priority(u), u)))
+        .map(|u| Reverse((place(u), u)))
         .collect();
     let mut order = Vec::with_capacity(units.len());
     while let Some(Reverse((_, u))) = ready.pop() {
@@ -308,7 +342,7 @@ fn schedule(units: &[Unit]) -> Vec<u32> {
         for &w in &waiters[u as usize] {
             waits[w as usize] -= 1;
             if waits[w as usize] == 0 {
-                ready.push(Reverse((priority(w), w)));
+                ready.push(Reverse((place(w), w)));
             }
         }
     }
@@ -414,5 +448,29 @@ impl Program {
         let dst = self.instrs.len() as u16;
         self.instrs.push(Instr { code, dtype, dst, src });
         dst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(nodes: &[u32], after: &[u32]) -> Unit {
+        let mut unit = Unit::default();
+        unit.nodes.extend(nodes);
+        unit.after.extend(after);
+        unit
+    }
+
+    #[test]
+    fn what_a_program_does_late_does_not_run_before_what_waits_for_a_unit_with_late_nodes() {
+        // Fusion gave node 9 to the unit of node 0, for which the others wait; node 5 could run at any time.
+        let units = [unit(&[0, 9], &[]), unit(&[1], &[0]), unit(&[5], &[]), unit(&[6], &[1]), unit(&[10], &[3, 2])];
+        assert_eq!(schedule(&units), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn units_that_wait_for_each_other_are_left_out() {
+        assert_eq!(schedule(&[unit(&[0], &[]), unit(&[1], &[2]), unit(&[2], &[1])]), [0]);
     }
 }

@@ -12,6 +12,7 @@ use super::{COUNTERS, HOOKS, NODE_BUDGET, OPTIONS, count};
 use crate::cpu;
 use crate::cpu::view::{In, Out};
 use crate::device::Device;
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::gpu::view::View;
@@ -166,21 +167,28 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("unknown panic")
 }
 
+/// Refuses work on the CPU while its kernels are switched off.
+fn check_allowed(slots: &Slots, device: Device) -> Result<()> {
+    if device != Device::Cpu || OPTIONS.cpu_kernels.load(Relaxed) {
+        return Ok(());
+    }
+    // Single numbers stay allowed: an optimizer counts its steps on the CPU.
+    let work = slots.iter().flatten().filter(|n| n.outs.iter().any(|o| o.layout.numel() > 1));
+    let names: Vec<&str> = work.take(4).map(|n| n.op.name()).collect();
+    ensure!(
+        names.is_empty(),
+        Runtime,
+        "the CPU was asked to compute {} while its kernels are switched off",
+        names.join(", ")
+    );
+    Ok(())
+}
+
 fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Failure>) -> Result<()> {
     let hooks = HOOKS.get();
     let watch = plan.steps.len() > 1;
     count(&COUNTERS.kernels, plan.steps.len());
-    if device == Device::Cpu && !OPTIONS.cpu_kernels.load(Relaxed) {
-        // Single numbers stay allowed: an optimizer counts its steps on the CPU.
-        let work = slots.iter().flatten().filter(|n| n.outs.iter().any(|o| o.layout.numel() > 1));
-        let names: Vec<&str> = work.take(4).map(|n| n.op.name()).collect();
-        if !names.is_empty() {
-            return Err(Error::Runtime(format!(
-                "the CPU was asked to compute {} while its kernels are switched off",
-                names.join(", ")
-            )));
-        }
-    }
+    check_allowed(slots, device)?;
     let mut profile = Watch::new(device)?;
     for step in &plan.steps {
         if watch && hooks.is_some_and(|h| (h.interrupted)()) {
@@ -191,6 +199,13 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
         }
         let open = profile.as_ref().map(|w| w.begin(step, |n| slots[n as usize].clone()));
         let mut spoils = false;
+        let several = match step {
+            Step::Kernel(n) => {
+                let node = slots[*n as usize].as_ref().filter(|node| node.outs.len() > 1);
+                node.cloned().zip(plan.readers.get(n))
+            }
+            _ => None,
+        };
         if let Err(e) = attempt(slots, step, device, &mut spoils) {
             let stop = matches!(e, Error::Interrupted);
             if stop && !spoils {
@@ -216,6 +231,9 @@ fn execute(plan: &Plan, slots: &mut Slots, device: Device, failures: &mut Vec<Fa
         }
         if let (Some(w), Some(open)) = (&mut profile, open) {
             w.end(open);
+        }
+        if let Some((node, readers)) = several {
+            node.separate(readers.iter().filter_map(|&(r, k)| Some((slots[r as usize].as_ref()?, k))));
         }
     }
     if let Device::Gpu(i) = device {

@@ -73,7 +73,7 @@ struct Replay<'a> {
     /// The tensors that are left behind, as far as they are made.
     tensors: Vec<Option<Tensor>>,
     streams: Vec<[(u64, u64); 2]>,
-    /// The gradients that there were when the replay began.
+    /// The gradients that there were when the replay began, as far as they are needed.
     before: Vec<(MetaRef, Tensor)>,
 }
 
@@ -85,7 +85,7 @@ impl Replay<'_> {
     /// Looks at all that is read before the first part that runs each time, which may change it; whether it is as the
     /// capture saw it.
     fn find_values(&mut self) -> Result<bool> {
-        let trace = self.trace;
+        let (trace, mut kept) = (self.trace, Vec::new());
         for start in &trace.starts {
             if let Some(g) = &start.meta.of(self.args).state().grad {
                 let reached = |t: &Tensor| Arc::ptr_eq(t.cell(), g.cell());
@@ -94,6 +94,7 @@ impl Replay<'_> {
                     return Ok(false);
                 }
                 self.before.push((start.meta.clone(), g.clone()));
+                kept.push(start.kept);
             }
         }
         let early = trace.events.iter().take_while(|e| !matches!(e, Event::Host(_)));
@@ -105,6 +106,9 @@ impl Replay<'_> {
                 return Ok(false);
             }
         }
+        // The others' memory is free for what comes.
+        let mut kept = kept.into_iter();
+        self.before.retain(|_| kept.next().unwrap_or(true));
         Ok(true)
     }
 
@@ -116,7 +120,7 @@ impl Replay<'_> {
             return Ok(false);
         }
         if let Some(other) = same.and_then(|s| self.values[s as usize].value.as_ref())
-            && !(Arc::ptr_eq(&other.node, &value.node) && other.out == value.out)
+            && !other.is(&value)
         {
             return Ok(false);
         }
