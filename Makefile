@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick test-rust test-simd test-gpu test-full tools lint fmt fmt-check stubs stubs-check bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test-rust: ## run the engine's own tests
 
 test-simd: dev ## run the operators' and networks' suites at the weaker instruction-set levels
 	for level in portable avx2; do CORTEN_SIMD=$$level $(BIN)/pytest -q tests/test_ops.py tests/test_nn.py || exit 1; done
+
+test-neon: $(BIN)/ruff ## run the engine's tests and the operators' and networks' suites on aarch64, under qemu
+	scripts/test_neon.sh
 
 test-gpu: export CORTEN_GPU_SHADERS := $(CURDIR)/target/shaders
 test-gpu: export CORTEN_GPU_SOFTWARE := 1

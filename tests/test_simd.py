@@ -35,6 +35,7 @@ results = {
     "matmul": a @ b,
     "matmul_f64": a.double() @ b.double(),
     "matmul_bf16": (a.bfloat16() @ b.bfloat16()).float(),
+    "bytes": corten._int_mm(a.mul(90).clamp(-128, 127).to(corten.int8), b.mul(90).clamp(-128, 127).to(corten.int8)),
     "conv": y,
     "conv_gradient": w.grad,
     "loss": loss,
@@ -92,7 +93,7 @@ def test_levels_agree(run_at):
         for name, value in run_at(level).items():
             if name == "level":
                 continue
-            tolerance = {"matmul_f64": 1e-12, "matmul_bf16": 2**-7, "integers": 0}.get(name, 2e-5)
+            tolerance = {"matmul_f64": 1e-12, "matmul_bf16": 2**-7, "integers": 0, "bytes": 0}.get(name, 2e-5)
             scale = np.abs(reference[name]).max()
             np.testing.assert_allclose(
                 value, reference[name], rtol=tolerance, atol=tolerance * scale, err_msg=f"{name} at {level}"

@@ -2,6 +2,7 @@
 
 from ._core import Tensor, ops
 
+_int_mm = ops._int_mm
 _linalg_qr = ops._linalg_qr
 _linalg_solve_triangular = ops._linalg_solve_triangular
 _linalg_svd = ops._linalg_svd

@@ -185,9 +185,22 @@ def tall_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(7))
 
 
+def byte_samples(make: Maker) -> Iterator[Sample]:
+    """Bytes of every value; numpy's int64 holds their sums, which int32 does as well at these depths."""
+    for m, k, n in ((3, 4, 5), (1, 1, 1), (17, 33, 70), (1, 257, 3), (130, 7, 2), (0, 4, 3), (3, 0, 4)):
+        low, high = (0, 256) if make.dtype == "uint8" else (-128, 128)
+        left = make.wrap(make.rng.integers(low, high, (m, k)))
+        yield Sample(left, make.wrap(make.rng.integers(-128, 128, (k, n)), "int8"))
+
+
+def multiply_bytes(a: Any, b: Any) -> Any:
+    return a.astype(np.int64) @ b.astype(np.int64)
+
+
 ROWS = [
     product("matmul", np.matmul, of_shapes(*MATMUL_SHAPES)),
     product("mm", np.matmul, of_shapes(((3, 4), (4, 5)), ((17, 33), (33, 7)), ((0, 4), (4, 3)), ((3, 0), (0, 4)))),
+    Row("_int_mm", multiply_bytes, byte_samples, dtypes=("int8", "uint8"), result="int32", out=True),
     product("bmm", np.matmul, of_shapes(((2, 3, 4), (2, 4, 5)), ((1, 17, 7), (1, 7, 33)), ((0, 3, 4), (0, 4, 2)))),
     product("mv", np.matmul, of_shapes(((3, 4), (4,)), ((33, 257), (257,)), ((3, 0), (0,)))),
     product("dot", np.dot, of_shapes(((7,), (7,)), ((257,), (257,)), ((0,), (0,)))),

@@ -17,7 +17,7 @@ _BY_MODULE = {
     pointwise: "logit sinc rad2deg deg2rad frac float_power mvlgamma positive "
     "isreal isclose allclose equal is_same_size "
     "is_nonzero",
-    products: "tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
+    products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     _core: "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state",

@@ -112,6 +112,17 @@ def chain_matmul(*matrices, out=None):
     return result(multiply(0, n - 1), out)
 
 
+def _int_mm(input, mat2, *, out=None):
+    """The product of a matrix ``(m, k)`` of int8 or uint8 and one ``(k, n)`` of int8, summed in int32, which wraps.
+
+    Raises:
+        RuntimeError: for other dtypes, other ranks, or sizes that do not match.
+    """
+    if out is not None and out.dtype != _core.int32:
+        raise RuntimeError(f"_int_mm: Expected result dtype to be of type int32 but got {out.dtype}")
+    return ops._int_mm(input, mat2, out=out)
+
+
 def qr(input, some=True, *, out=None):
     """Deprecated: :func:`corten.linalg.qr` in mode ``"reduced"``, or ``"complete"`` where ``some`` is false."""
     warnings.warn(

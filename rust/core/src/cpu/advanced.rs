@@ -276,40 +276,47 @@ fn scatter_masked<T: Element>(out: &mut Out, mask: &In, source: &[T], starts: &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     #[test]
     fn adjacent_indices_stay_in_place_and_others_move_to_the_front() {
-        let index = [0i64, 1, -1];
-        let i = || Some(In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] });
-        let (shape, strides) = ([2usize, 4, 5, 6], [120usize, 30, 6, 1]);
-        assert_eq!(Selection::new(&shape, &strides, &[None, i(), i()]).expect("fits").shape, [2, 3, 6]);
-        assert_eq!(Selection::new(&shape, &strides, &[None, i(), None, i()]).expect("fits").shape, [3, 2, 5]);
-        assert!(Selection::new(&[1, 1], &[1, 1], &[i()]).is_err());
+        at_every_level(|| {
+            let index = [0i64, 1, -1];
+            let i = || Some(In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] });
+            let (shape, strides) = ([2usize, 4, 5, 6], [120usize, 30, 6, 1]);
+            assert_eq!(Selection::new(&shape, &strides, &[None, i(), i()]).expect("fits").shape, [2, 3, 6]);
+            assert_eq!(Selection::new(&shape, &strides, &[None, i(), None, i()]).expect("fits").shape, [3, 2, 5]);
+            assert!(Selection::new(&[1, 1], &[1, 1], &[i()]).is_err());
+        });
     }
 
     #[test]
     fn accumulating_adds_every_duplicate() {
-        let (index, values) = ([2i64, 0, 2], [1.0f32, 2.0, 3.0]);
-        let mut x = [10.0f32; 3];
-        let i = In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
-        let v = In { ptr: values.as_ptr().cast(), dtype: DType::F32, shape: &[3], strides: &[1] };
-        let mut out = Out { ptr: x.as_mut_ptr().cast(), dtype: DType::F32, shape: &[3], strides: &[1] };
-        index_put(&mut out, &[Some(i)], &v, true).expect("in bounds");
-        assert_eq!(x, [12.0, 10.0, 14.0]);
+        at_every_level(|| {
+            let (index, values) = ([2i64, 0, 2], [1.0f32, 2.0, 3.0]);
+            let mut x = [10.0f32; 3];
+            let i = In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
+            let v = In { ptr: values.as_ptr().cast(), dtype: DType::F32, shape: &[3], strides: &[1] };
+            let mut out = Out { ptr: x.as_mut_ptr().cast(), dtype: DType::F32, shape: &[3], strides: &[1] };
+            index_put(&mut out, &[Some(i)], &v, true).expect("in bounds");
+            assert_eq!(x, [12.0, 10.0, 14.0]);
+        });
     }
 
     #[test]
     fn masks_select_and_scatter_in_order() {
-        let (x, mask) = ([1u8, 2, 3, 4], [true, false, true, true]);
-        let window = |p: *const u8, dtype| In { ptr: p, dtype, shape: &[4], strides: &[1] };
-        let m = window(mask.as_ptr().cast(), DType::Bool);
-        let mut got = [0u8; 3];
-        let mut out = Out { ptr: got.as_mut_ptr(), dtype: DType::U8, shape: &[3], strides: &[1] };
-        masked_select(&window(x.as_ptr(), DType::U8), &m, &mut out);
-        assert_eq!(got, [1, 3, 4]);
-        let mut y = [0u8; 4];
-        let mut out = Out { ptr: y.as_mut_ptr(), dtype: DType::U8, shape: &[4], strides: &[1] };
-        masked_scatter(&mut out, &m, &window(x.as_ptr(), DType::U8)).expect("enough");
-        assert_eq!(y, [1, 0, 2, 3]);
+        at_every_level(|| {
+            let (x, mask) = ([1u8, 2, 3, 4], [true, false, true, true]);
+            let window = |p: *const u8, dtype| In { ptr: p, dtype, shape: &[4], strides: &[1] };
+            let m = window(mask.as_ptr().cast(), DType::Bool);
+            let mut got = [0u8; 3];
+            let mut out = Out { ptr: got.as_mut_ptr(), dtype: DType::U8, shape: &[3], strides: &[1] };
+            masked_select(&window(x.as_ptr(), DType::U8), &m, &mut out);
+            assert_eq!(got, [1, 3, 4]);
+            let mut y = [0u8; 4];
+            let mut out = Out { ptr: y.as_mut_ptr(), dtype: DType::U8, shape: &[4], strides: &[1] };
+            masked_scatter(&mut out, &m, &window(x.as_ptr(), DType::U8)).expect("enough");
+            assert_eq!(y, [1, 0, 2, 3]);
+        });
     }
 }

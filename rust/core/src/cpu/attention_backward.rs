@@ -377,7 +377,7 @@ mod tests {
     use super::*;
     use crate::cpu::attention::forward;
     use crate::cpu::rows::testing::{Tensor, assert_close, assert_gradient, at_every_level};
-    use crate::cpu::threads::set_num_threads;
+    use crate::cpu::threads::with_threads;
     use half::{bf16, f16};
 
     /// Any deterministic stream does.
@@ -506,21 +506,18 @@ mod tests {
         at_every_level(|| {
             let case = case([1, 2, 1, 300, 300, 16, 16], true, 0.0);
             let [q, k, v, mask] = case.inputs::<f32>();
-            let before = num_threads();
-            let results = [1, 4].map(|n| {
-                set_num_threads(n);
+            let gradients = || {
                 let (out, lse) = case.forward([&q, &k, &v, &mask]);
                 let ins = [&out, &q, &k, &v, &mask, &out, &lse].map(Tensor::input);
                 let [dout, q_in, k_in, v_in, m_in, out_in, lse_in] = &ins;
                 let saved = Saved { dout, q: q_in, k: k_in, v: v_in, mask: Some(m_in), out: out_in, lse: lse_in };
                 let (mut dq, mut dk, mut dv) = (q.clone(), k.clone(), v.clone());
                 let outs = (&mut dq.output(), &mut dk.output(), &mut dv.output());
-                let gradients = Gradients { dq: Some(outs.0), dk: Some(outs.1), dv: Some(outs.2), dmask: None };
-                backward(&case.p, saved, uniform, gradients).expect("valid shapes");
+                let wanted = Gradients { dq: Some(outs.0), dk: Some(outs.1), dv: Some(outs.2), dmask: None };
+                backward(&case.p, saved, uniform, wanted).expect("valid shapes");
                 [dq.data, dk.data, dv.data, out.data.clone()].concat()
-            });
-            set_num_threads(before);
-            assert!(results[0] == results[1]);
+            };
+            assert!(with_threads(1, gradients) == with_threads(4, gradients));
         });
     }
 

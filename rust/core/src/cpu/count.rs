@@ -195,39 +195,46 @@ fn search<T: Element + PartialOrd, I: Element>(sorted: &In, values: &In, right: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     #[test]
     fn nonzero_lists_coordinates_in_row_major_order() {
-        let x = [0.0f32, 1.0, f32::NAN, 0.0, -0.0, 2.0];
-        let input = In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[2, 3], strides: &[3, 1] };
-        assert_eq!(nonzero_count(&input), 3);
-        let mut found = [0i64; 6];
-        let mut out = Out { ptr: found.as_mut_ptr().cast(), dtype: DType::I64, shape: &[3, 2], strides: &[1, 3] };
-        nonzero_fill(&input, &mut out);
-        assert_eq!(found, [0, 0, 1, 1, 2, 2]);
+        at_every_level(|| {
+            let x = [0.0f32, 1.0, f32::NAN, 0.0, -0.0, 2.0];
+            let input = In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[2, 3], strides: &[3, 1] };
+            assert_eq!(nonzero_count(&input), 3);
+            let mut found = [0i64; 6];
+            let mut out = Out { ptr: found.as_mut_ptr().cast(), dtype: DType::I64, shape: &[3, 2], strides: &[1, 3] };
+            nonzero_fill(&input, &mut out);
+            assert_eq!(found, [0, 0, 1, 1, 2, 2]);
+        });
     }
 
     #[test]
     fn searches_go_left_or_right_of_equals() {
-        let (seq, v) = ([1i32, 3, 3, 5], [3i32, 0, 6]);
-        for (right, want) in [(false, [1, 0, 4]), (true, [3, 0, 4])] {
-            let mut got = [0i64; 3];
-            let s = In { ptr: seq.as_ptr().cast(), dtype: DType::I32, shape: &[4], strides: &[1] };
-            let v = In { ptr: v.as_ptr().cast(), dtype: DType::I32, shape: &[3], strides: &[1] };
-            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
-            searchsorted(&s, &v, right, &mut out).expect("searchsorted");
-            assert_eq!(got, want);
-        }
+        at_every_level(|| {
+            let (seq, v) = ([1i32, 3, 3, 5], [3i32, 0, 6]);
+            for (right, want) in [(false, [1, 0, 4]), (true, [3, 0, 4])] {
+                let mut got = [0i64; 3];
+                let s = In { ptr: seq.as_ptr().cast(), dtype: DType::I32, shape: &[4], strides: &[1] };
+                let v = In { ptr: v.as_ptr().cast(), dtype: DType::I32, shape: &[3], strides: &[1] };
+                let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
+                searchsorted(&s, &v, right, &mut out).expect("searchsorted");
+                assert_eq!(got, want);
+            }
+        });
     }
 
     #[test]
     fn histogram_includes_its_upper_edge() {
-        let x = [0.0f64, 1.0, 2.0, 3.0, 4.0, 9.0];
-        let input = In { ptr: x.as_ptr().cast(), dtype: DType::F64, shape: &[6], strides: &[1] };
-        let mut got = [0f64; 4];
-        let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F64, shape: &[4], strides: &[1] };
-        histc(&input, 0.0, 4.0, &mut out).expect("histc");
-        assert_eq!(got, [1.0, 1.0, 1.0, 2.0]);
-        assert!(histc(&input, 4.0, 0.0, &mut out).is_err());
+        at_every_level(|| {
+            let x = [0.0f64, 1.0, 2.0, 3.0, 4.0, 9.0];
+            let input = In { ptr: x.as_ptr().cast(), dtype: DType::F64, shape: &[6], strides: &[1] };
+            let mut got = [0f64; 4];
+            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F64, shape: &[4], strides: &[1] };
+            histc(&input, 0.0, 4.0, &mut out).expect("histc");
+            assert_eq!(got, [1.0, 1.0, 1.0, 2.0]);
+            assert!(histc(&input, 4.0, 0.0, &mut out).is_err());
+        });
     }
 }

@@ -285,41 +285,48 @@ fn best_positions<T: Element>(scores: &[T], out: &mut [i64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     #[test]
     fn factorials_are_accurate() {
-        let mut product = 0.0f64;
-        for k in 1..60 {
-            product += (k as f64).ln();
-            assert!((ln_factorial(k as f64) - product).abs() <= 1e-13 * product.max(1.0), "{k}");
-        }
-        assert!(ln_factorial(0.0).abs() < 1e-14);
+        at_every_level(|| {
+            let mut product = 0.0f64;
+            for k in 1..60 {
+                product += (k as f64).ln();
+                assert!((ln_factorial(k as f64) - product).abs() <= 1e-13 * product.max(1.0), "{k}");
+            }
+            assert!(ln_factorial(0.0).abs() < 1e-14);
+        });
     }
 
     #[test]
     fn samples_have_their_means() {
-        let mut g = Generator::new(1);
-        let n = 20_000;
-        let mut mean =
-            |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
-        assert!((mean(Box::new(|g| one_poisson(g, 3.0) as f64)) - 3.0).abs() < 0.06);
-        assert!((mean(Box::new(|g| one_poisson(g, 50.0) as f64)) - 50.0).abs() < 0.25);
-        assert!((mean(Box::new(|g| one_binomial(g, 20.0, 0.7))) - 14.0).abs() < 0.1);
-        assert!((mean(Box::new(|g| one_binomial(g, 100.0, 0.3))) - 30.0).abs() < 0.2);
-        assert!((mean(Box::new(|g| one_gamma(g, 0.5))) - 0.5).abs() < 0.03);
-        assert!((mean(Box::new(|g| one_gamma(g, 4.0))) - 4.0).abs() < 0.08);
-        assert!((mean(Box::new(|g| one_exponential(g, 2.0))) - 0.5).abs() < 0.02);
+        at_every_level(|| {
+            let mut g = Generator::new(1);
+            let n = 20_000;
+            let mut mean =
+                |mut draw: Box<dyn FnMut(&mut Generator) -> f64>| (0..n).map(|_| draw(&mut g)).sum::<f64>() / n as f64;
+            assert!((mean(Box::new(|g| one_poisson(g, 3.0) as f64)) - 3.0).abs() < 0.06);
+            assert!((mean(Box::new(|g| one_poisson(g, 50.0) as f64)) - 50.0).abs() < 0.25);
+            assert!((mean(Box::new(|g| one_binomial(g, 20.0, 0.7))) - 14.0).abs() < 0.1);
+            assert!((mean(Box::new(|g| one_binomial(g, 100.0, 0.3))) - 30.0).abs() < 0.2);
+            assert!((mean(Box::new(|g| one_gamma(g, 0.5))) - 0.5).abs() < 0.03);
+            assert!((mean(Box::new(|g| one_gamma(g, 4.0))) - 4.0).abs() < 0.08);
+            assert!((mean(Box::new(|g| one_exponential(g, 2.0))) - 0.5).abs() < 0.02);
+        });
     }
 
     #[test]
     fn a_category_without_weight_is_never_drawn() {
-        let (weights, mut out) = ([0.0f32, 1.0, 0.0, 3.0], [0i64; 50]);
-        let w = In { ptr: weights.as_ptr().cast(), dtype: DType::F32, shape: &[4], strides: &[1] };
-        let mut window = Out { ptr: out.as_mut_ptr().cast(), dtype: DType::I64, shape: &[50], strides: &[1] };
-        multinomial(&mut Generator::new(5), &w, true, &mut window).expect("weights");
-        assert!(out.iter().all(|o| o % 2 == 1));
-        let bad = [-1.0f32, 1.0, 0.0, 0.0];
-        let w = In { ptr: bad.as_ptr().cast(), ..w };
-        assert!(multinomial(&mut Generator::new(5), &w, true, &mut window).is_err());
+        at_every_level(|| {
+            let (weights, mut out) = ([0.0f32, 1.0, 0.0, 3.0], [0i64; 50]);
+            let w = In { ptr: weights.as_ptr().cast(), dtype: DType::F32, shape: &[4], strides: &[1] };
+            let mut window = Out { ptr: out.as_mut_ptr().cast(), dtype: DType::I64, shape: &[50], strides: &[1] };
+            multinomial(&mut Generator::new(5), &w, true, &mut window).expect("weights");
+            assert!(out.iter().all(|o| o % 2 == 1));
+            let bad = [-1.0f32, 1.0, 0.0, 0.0];
+            let w = In { ptr: bad.as_ptr().cast(), ..w };
+            assert!(multinomial(&mut Generator::new(5), &w, true, &mut window).is_err());
+        });
     }
 }

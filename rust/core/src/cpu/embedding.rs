@@ -150,20 +150,23 @@ impl RowSum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     #[test]
     fn gradients_of_repeated_lookups_add_up() {
-        let (index, grad) = ([2i64, 0, 2], [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let i = In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
-        let g = In { ptr: grad.as_ptr().cast(), dtype: DType::F32, shape: &[3, 2], strides: &[2, 1] };
-        let run = |options| {
-            let mut got = [9f32; 6];
-            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F32, shape: &[3, 2], strides: &[2, 1] };
-            embedding_backward(options, &g, &i, &mut out);
-            got
-        };
-        assert_eq!(run(EmbeddingGrad::default()), [3.0, 4.0, 0.0, 0.0, 6.0, 8.0]);
-        assert_eq!(run(EmbeddingGrad { scale_grad_by_freq: true, ..Default::default() })[4..], [3.0, 4.0]);
-        assert_eq!(run(EmbeddingGrad { padding_idx: Some(0), ..Default::default() })[..2], [0.0, 0.0]);
+        at_every_level(|| {
+            let (index, grad) = ([2i64, 0, 2], [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            let i = In { ptr: index.as_ptr().cast(), dtype: DType::I64, shape: &[3], strides: &[1] };
+            let g = In { ptr: grad.as_ptr().cast(), dtype: DType::F32, shape: &[3, 2], strides: &[2, 1] };
+            let run = |options| {
+                let mut got = [9f32; 6];
+                let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F32, shape: &[3, 2], strides: &[2, 1] };
+                embedding_backward(options, &g, &i, &mut out);
+                got
+            };
+            assert_eq!(run(EmbeddingGrad::default()), [3.0, 4.0, 0.0, 0.0, 6.0, 8.0]);
+            assert_eq!(run(EmbeddingGrad { scale_grad_by_freq: true, ..Default::default() })[4..], [3.0, 4.0]);
+            assert_eq!(run(EmbeddingGrad { padding_idx: Some(0), ..Default::default() })[..2], [0.0, 0.0]);
+        });
     }
 }

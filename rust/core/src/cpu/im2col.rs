@@ -83,32 +83,39 @@ fn col2im_as<T: Widen>(p: &BlockParams, columns: In, out: &mut Out) {
 mod tests {
     use super::*;
     use crate::cpu::planes::testing::{Tensor, assert_close, dot};
+    use crate::cpu::rows::testing::at_every_level;
 
     #[test]
     fn columns_are_the_blocks_with_zeros_outside() {
-        let p = BlockParams { kernel: [2, 2], stride: [1, 2], padding: [0, 1], dilation: [1, 1] };
-        let x = Tensor::<f32>::new(&[1, 1, 2, 3], (1..=6).map(f64::from));
-        assert_eq!((p.output_size(0, 2), p.output_size(1, 3)), (1, 2));
-        let mut out = Tensor::<f32>::unset(&[1, 4, 2]);
-        im2col(&p, x.input(), &mut out.output());
-        assert_eq!(out.floats(), [0.0, 2.0, 1.0, 3.0, 0.0, 5.0, 4.0, 6.0]);
+        at_every_level(|| {
+            let p = BlockParams { kernel: [2, 2], stride: [1, 2], padding: [0, 1], dilation: [1, 1] };
+            let x = Tensor::<f32>::new(&[1, 1, 2, 3], (1..=6).map(f64::from));
+            assert_eq!((p.output_size(0, 2), p.output_size(1, 3)), (1, 2));
+            let mut out = Tensor::<f32>::unset(&[1, 4, 2]);
+            im2col(&p, x.input(), &mut out.output());
+            assert_eq!(out.floats(), [0.0, 2.0, 1.0, 3.0, 0.0, 5.0, 4.0, 6.0]);
+        });
     }
 
     #[test]
     fn a_block_larger_than_the_input_does_not_fit() {
-        let p = BlockParams { kernel: [3, 3], stride: [2, 2], padding: [0, 0], dilation: [1, 2] };
-        assert!(p.output_size(0, 2) <= 0 && p.output_size(1, 4) <= 0);
+        at_every_level(|| {
+            let p = BlockParams { kernel: [3, 3], stride: [2, 2], padding: [0, 0], dilation: [1, 2] };
+            assert!(p.output_size(0, 2) <= 0 && p.output_size(1, 4) <= 0);
+        });
     }
 
     #[test]
     fn folding_is_the_transpose_of_unfolding() {
-        let p = BlockParams { kernel: [3, 2], stride: [2, 1], padding: [1, 2], dilation: [1, 3] };
-        let x = Tensor::<f64>::random(&[2, 3, 6, 7], 3);
-        let blocks = (p.output_size(0, 6) * p.output_size(1, 7)) as usize;
-        let columns = Tensor::<f64>::random(&[2, 18, blocks], 4);
-        let (mut unfolded, mut folded) = (Tensor::<f64>::unset(columns.shape()), Tensor::<f64>::unset(x.shape()));
-        im2col(&p, x.input(), &mut unfolded.output());
-        col2im(&p, columns.input(), &mut folded.output());
-        assert_close(&[dot(&unfolded, &columns)], &[dot(&x, &folded)], 1e-12);
+        at_every_level(|| {
+            let p = BlockParams { kernel: [3, 2], stride: [2, 1], padding: [1, 2], dilation: [1, 3] };
+            let x = Tensor::<f64>::random(&[2, 3, 6, 7], 3);
+            let blocks = (p.output_size(0, 6) * p.output_size(1, 7)) as usize;
+            let columns = Tensor::<f64>::random(&[2, 18, blocks], 4);
+            let (mut unfolded, mut folded) = (Tensor::<f64>::unset(columns.shape()), Tensor::<f64>::unset(x.shape()));
+            im2col(&p, x.input(), &mut unfolded.output());
+            col2im(&p, columns.input(), &mut folded.output());
+            assert_close(&[dot(&unfolded, &columns)], &[dot(&x, &folded)], 1e-12);
+        });
     }
 }

@@ -424,6 +424,7 @@ fn divide_by_counts<T: Element>(out: &mut Out, include_self: bool, dim: usize, s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     fn window<'a, T: Element>(x: &'a [T], shape: &'a [usize], strides: &'a [usize]) -> In<'a> {
         In { ptr: x.as_ptr().cast(), dtype: T::DTYPE, shape, strides }
@@ -431,38 +432,44 @@ mod tests {
 
     #[test]
     fn gather_reads_strided_inputs() {
-        let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        let index = [2i64, 0, 1, 2];
-        let mut got = [0f32; 4];
-        let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F32, shape: &[2, 2], strides: &[2, 1] };
-        // The (4, 3) transpose of a (3, 4) matrix.
-        gather(&window(&x, &[4, 3], &[1, 4]), 1, &window(&index, &[2, 2], &[2, 1]), &mut out);
-        assert_eq!(got, [8.0, 0.0, 5.0, 9.0]);
+        at_every_level(|| {
+            let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
+            let index = [2i64, 0, 1, 2];
+            let mut got = [0f32; 4];
+            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::F32, shape: &[2, 2], strides: &[2, 1] };
+            // The (4, 3) transpose of a (3, 4) matrix.
+            gather(&window(&x, &[4, 3], &[1, 4]), 1, &window(&index, &[2, 2], &[2, 1]), &mut out);
+            assert_eq!(got, [8.0, 0.0, 5.0, 9.0]);
+        });
     }
 
     #[test]
     fn the_last_of_equal_indices_wins_and_sums_add_all() {
-        let (index, src) = ([1i64, 1, 0], [5i32, 6, 7]);
-        let mut got = [10i32, 20];
-        let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
-        let (i, s) = (window(&index, &[3], &[1]), window(&src, &[3], &[1]));
-        scatter(&mut out, 0, &i, Source::Window(s));
-        assert_eq!(got, [7, 6]);
-        let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
-        scatter_reduce(&mut out, ScatterKind::Sum, true, 0, &i, &s, Scalar::Int(2));
-        assert_eq!(got, [21, 28]);
-        let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
-        scatter_reduce(&mut out, ScatterKind::Mean, false, 0, &i, &s, Scalar::Int(1));
-        assert_eq!(got, [7, 5]);
+        at_every_level(|| {
+            let (index, src) = ([1i64, 1, 0], [5i32, 6, 7]);
+            let mut got = [10i32, 20];
+            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
+            let (i, s) = (window(&index, &[3], &[1]), window(&src, &[3], &[1]));
+            scatter(&mut out, 0, &i, Source::Window(s));
+            assert_eq!(got, [7, 6]);
+            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
+            scatter_reduce(&mut out, ScatterKind::Sum, true, 0, &i, &s, Scalar::Int(2));
+            assert_eq!(got, [21, 28]);
+            let mut out = Out { ptr: got.as_mut_ptr().cast(), dtype: DType::I32, shape: &[2], strides: &[1] };
+            scatter_reduce(&mut out, ScatterKind::Mean, false, 0, &i, &s, Scalar::Int(1));
+            assert_eq!(got, [7, 5]);
+        });
     }
 
     #[test]
     fn bad_indices_are_named() {
-        let index = [0i64, -1, 3];
-        let i = window(&index, &[3], &[1]);
-        let message = |rule| check_index(rule, &i, 1, 3).expect_err("out of bounds").to_string();
-        assert_eq!(message(IndexRule::Gather), "index -1 is out of bounds for dimension 1 with size 3");
-        assert_eq!(message(IndexRule::Advanced), "index 3 is out of bounds for dimension 1 with size 3");
-        assert!(check_index(IndexRule::Advanced, &window(&index, &[2], &[1]), 0, 3).is_ok());
+        at_every_level(|| {
+            let index = [0i64, -1, 3];
+            let i = window(&index, &[3], &[1]);
+            let message = |rule| check_index(rule, &i, 1, 3).expect_err("out of bounds").to_string();
+            assert_eq!(message(IndexRule::Gather), "index -1 is out of bounds for dimension 1 with size 3");
+            assert_eq!(message(IndexRule::Advanced), "index 3 is out of bounds for dimension 1 with size 3");
+            assert!(check_index(IndexRule::Advanced, &window(&index, &[2], &[1]), 0, 3).is_ok());
+        });
     }
 }

@@ -380,6 +380,7 @@ where
 mod tests {
     use super::*;
     use crate::cpu::planes::testing::{Tensor, assert_close, dot};
+    use crate::cpu::rows::testing::at_every_level;
 
     fn params(mode: ResizeMode, align_corners: bool, antialias: bool) -> ResizeParams {
         ResizeParams { mode, spatial: 2, align_corners, antialias, scale_factors: [None; 3] }
@@ -395,60 +396,73 @@ mod tests {
 
     #[test]
     fn bilinear_follows_both_coordinate_rules_and_the_scale_factor() {
-        let half = resized(&params(ResizeMode::Linear, false, false), [3, 4]);
-        assert_close(&half, &[1.0, 2.875, 3.25, 2.0, 0.5, 2.375, 3.5, 3.5, 0.0, 1.875, 3.75, 5.0], 1e-6);
-        let corners = resized(&params(ResizeMode::Linear, true, false), [3, 4]);
-        assert_close(&corners, &[1.0, 3.0, 3.333333, 2.0, 0.5, 2.5, 3.5, 3.5, 0.0, 2.0, 3.666667, 5.0], 1e-6);
-        let scale_factors = [None, Some(1.5f64.to_bits()), Some(1.4f64.to_bits())];
-        let factor = resized(&ResizeParams { scale_factors, ..params(ResizeMode::Linear, false, false) }, [3, 4]);
-        let want = [1.0, 2.714286, 3.428571, 2.0, 0.5, 2.214286, 3.5, 3.5, 0.0, 1.714286, 3.571429, 5.0];
-        assert_close(&factor, &want, 1e-6);
+        at_every_level(|| {
+            let half = resized(&params(ResizeMode::Linear, false, false), [3, 4]);
+            assert_close(&half, &[1.0, 2.875, 3.25, 2.0, 0.5, 2.375, 3.5, 3.5, 0.0, 1.875, 3.75, 5.0], 1e-6);
+            let corners = resized(&params(ResizeMode::Linear, true, false), [3, 4]);
+            assert_close(&corners, &[1.0, 3.0, 3.333333, 2.0, 0.5, 2.5, 3.5, 3.5, 0.0, 2.0, 3.666667, 5.0], 1e-6);
+            let scale_factors = [None, Some(1.5f64.to_bits()), Some(1.4f64.to_bits())];
+            let factor = resized(&ResizeParams { scale_factors, ..params(ResizeMode::Linear, false, false) }, [3, 4]);
+            let want = [1.0, 2.714286, 3.428571, 2.0, 0.5, 2.214286, 3.5, 3.5, 0.0, 1.714286, 3.571429, 5.0];
+            assert_close(&factor, &want, 1e-6);
+        });
     }
 
     #[test]
     fn bicubic_overshoots_as_it_should() {
-        let want = [
-            0.871474, 3.263625, 3.570571, 1.571106, 0.284668, 2.418945, 3.82959, 3.5, -0.302137, 1.574267, 4.08861,
-            5.428894,
-        ];
-        assert_close(&resized(&params(ResizeMode::Cubic, false, false), [3, 4]), &want, 1e-5);
+        at_every_level(|| {
+            let want = [
+                0.871474, 3.263625, 3.570571, 1.571106, 0.284668, 2.418945, 3.82959, 3.5, -0.302137, 1.574267, 4.08861,
+                5.428894,
+            ];
+            assert_close(&resized(&params(ResizeMode::Cubic, false, false), [3, 4]), &want, 1e-5);
+        });
     }
 
     #[test]
     fn antialiasing_averages_what_it_skips() {
-        assert_close(&resized(&params(ResizeMode::Linear, false, true), [1, 2]), &[1.625, 3.5], 1e-6);
-        assert_close(&resized(&params(ResizeMode::Cubic, false, true), [1, 2]), &[1.549759, 3.620385], 1e-5);
+        at_every_level(|| {
+            assert_close(&resized(&params(ResizeMode::Linear, false, true), [1, 2]), &[1.625, 3.5], 1e-6);
+            assert_close(&resized(&params(ResizeMode::Cubic, false, true), [1, 2]), &[1.549759, 3.620385], 1e-5);
+        });
     }
 
     #[test]
     fn the_two_nearest_modes_differ_by_half_a_pixel() {
-        let nearest = resized(&params(ResizeMode::Nearest, false, false), [3, 4]);
-        assert_eq!(nearest, [1.0, 1.0, 4.0, 2.0, 1.0, 1.0, 4.0, 2.0, 0.0, 0.0, 3.0, 5.0]);
-        let exact = resized(&params(ResizeMode::NearestExact, false, false), [3, 4]);
-        assert_eq!(exact, [1.0, 4.0, 4.0, 2.0, 0.0, 3.0, 3.0, 5.0, 0.0, 3.0, 3.0, 5.0]);
+        at_every_level(|| {
+            let nearest = resized(&params(ResizeMode::Nearest, false, false), [3, 4]);
+            assert_eq!(nearest, [1.0, 1.0, 4.0, 2.0, 1.0, 1.0, 4.0, 2.0, 0.0, 0.0, 3.0, 5.0]);
+            let exact = resized(&params(ResizeMode::NearestExact, false, false), [3, 4]);
+            assert_eq!(exact, [1.0, 4.0, 4.0, 2.0, 0.0, 3.0, 3.0, 5.0, 0.0, 3.0, 3.0, 5.0]);
+        });
     }
 
     #[test]
     fn the_gradient_is_the_transpose() {
-        use ResizeMode::*;
-        for (mode, antialias) in [(Nearest, false), (Linear, false), (Cubic, false), (Linear, true), (Cubic, true)] {
-            for size in [[3, 11], [9, 2]] {
-                let p = params(mode, false, antialias);
-                let x = Tensor::<f64>::random(&[2, 5, 7], 5);
-                let grad = Tensor::<f64>::random(&[2, size[0], size[1]], 6);
-                let (mut out, mut back) = (Tensor::<f64>::unset(grad.shape()), Tensor::<f64>::unset(x.shape()));
-                resize(&p, x.input(), &mut out.output()).expect("float64 is supported");
-                resize_grad(&p, grad.input(), &mut back.output()).expect("float64 is supported");
-                assert_close(&[dot(&out, &grad)], &[dot(&x, &back)], 1e-12);
+        at_every_level(|| {
+            use ResizeMode::*;
+            for (mode, antialias) in [(Nearest, false), (Linear, false), (Cubic, false), (Linear, true), (Cubic, true)]
+            {
+                for size in [[3, 11], [9, 2]] {
+                    let p = params(mode, false, antialias);
+                    let x = Tensor::<f64>::random(&[2, 5, 7], 5);
+                    let grad = Tensor::<f64>::random(&[2, size[0], size[1]], 6);
+                    let (mut out, mut back) = (Tensor::<f64>::unset(grad.shape()), Tensor::<f64>::unset(x.shape()));
+                    resize(&p, x.input(), &mut out.output()).expect("float64 is supported");
+                    resize_grad(&p, grad.input(), &mut back.output()).expect("float64 is supported");
+                    assert_close(&[dot(&out, &grad)], &[dot(&x, &back)], 1e-12);
+                }
             }
-        }
+        });
     }
 
     #[test]
     fn integers_other_than_uint8_are_refused_by_name() {
-        let x = Tensor::<i32>::new(&[1, 2, 2], [1.0; 4]);
-        let mut out = Tensor::<i32>::unset(&[1, 3, 3]);
-        let error = resize(&params(ResizeMode::Linear, false, false), x.input(), &mut out.output());
-        assert!(error.is_err_and(|e| e.to_string().contains("Int")));
+        at_every_level(|| {
+            let x = Tensor::<i32>::new(&[1, 2, 2], [1.0; 4]);
+            let mut out = Tensor::<i32>::unset(&[1, 3, 3]);
+            let error = resize(&params(ResizeMode::Linear, false, false), x.input(), &mut out.output());
+            assert!(error.is_err_and(|e| e.to_string().contains("Int")));
+        });
     }
 }

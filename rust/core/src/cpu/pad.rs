@@ -89,6 +89,7 @@ fn pad_grad_as<T: Widen>(p: &PadParams, grad_out: In, out: &mut Out) {
 mod tests {
     use super::*;
     use crate::cpu::planes::testing::{Tensor, assert_close, dot};
+    use crate::cpu::rows::testing::at_every_level;
 
     fn padded(mode: PadMode, left: i64, width: usize) -> Vec<f64> {
         let x = Tensor::<f32>::new(&[1, 1, 4], [1.0, 2.0, 3.0, 4.0]);
@@ -99,26 +100,32 @@ mod tests {
 
     #[test]
     fn every_mode_reads_beyond_the_edge_as_it_should() {
-        assert_eq!(padded(PadMode::Reflect, 2, 9), [3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]);
-        assert_eq!(padded(PadMode::Replicate, 2, 9), [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 4.0]);
-        assert_eq!(padded(PadMode::Circular, 2, 9), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0]);
+        at_every_level(|| {
+            assert_eq!(padded(PadMode::Reflect, 2, 9), [3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]);
+            assert_eq!(padded(PadMode::Replicate, 2, 9), [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 4.0]);
+            assert_eq!(padded(PadMode::Circular, 2, 9), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0]);
+        });
     }
 
     #[test]
     fn circular_padding_repeats_what_cropping_leaves() {
-        assert_eq!(padded(PadMode::Circular, -1, 5), [2.0, 3.0, 4.0, 2.0, 3.0]);
+        at_every_level(|| {
+            assert_eq!(padded(PadMode::Circular, -1, 5), [2.0, 3.0, 4.0, 2.0, 3.0]);
+        });
     }
 
     #[test]
     fn the_gradient_is_the_transpose() {
-        for mode in [PadMode::Reflect, PadMode::Replicate, PadMode::Circular] {
-            let p = PadParams { mode, spatial: 3, left: [1, 0, 2] };
-            let x = Tensor::<f64>::random(&[2, 3, 4, 5], 1);
-            let grad = Tensor::<f64>::random(&[2, 5, 6, 9], 2);
-            let (mut out, mut back) = (Tensor::<f64>::unset(grad.shape()), Tensor::<f64>::unset(x.shape()));
-            pad(&p, x.input(), &mut out.output());
-            pad_grad(&p, grad.input(), &mut back.output());
-            assert_close(&[dot(&out, &grad)], &[dot(&x, &back)], 1e-12);
-        }
+        at_every_level(|| {
+            for mode in [PadMode::Reflect, PadMode::Replicate, PadMode::Circular] {
+                let p = PadParams { mode, spatial: 3, left: [1, 0, 2] };
+                let x = Tensor::<f64>::random(&[2, 3, 4, 5], 1);
+                let grad = Tensor::<f64>::random(&[2, 5, 6, 9], 2);
+                let (mut out, mut back) = (Tensor::<f64>::unset(grad.shape()), Tensor::<f64>::unset(x.shape()));
+                pad(&p, x.input(), &mut out.output());
+                pad_grad(&p, grad.input(), &mut back.output());
+                assert_close(&[dot(&out, &grad)], &[dot(&x, &back)], 1e-12);
+            }
+        });
     }
 }

@@ -290,6 +290,7 @@ pub fn bernoulli_tensor(generator: &mut Generator, p: &In, out: &mut Out) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     fn drawn<T: Element>(n: usize, fill: impl FnOnce(&mut Generator, &mut Out)) -> Vec<T> {
         let mut x = vec![T::default(); n];
@@ -303,21 +304,25 @@ mod tests {
 
     #[test]
     fn seed_42_starts_as_everywhere_else() {
-        // torch.manual_seed(42) before each of rand(3), randn(3), randperm(5), randint(0, 10, (5,)), in PyTorch 2.13.
-        let u = drawn::<f32>(3, |g, o| uniform(g, o, 0.0, 1.0));
-        assert_eq!(u, [0.882_269_26, 0.915_003_96, 0.382_863_76]);
-        let z = drawn::<f32>(3, |g, o| normal(g, o, 0.0, 1.0));
-        assert_eq!(z, [0.336_690_37, 0.128_809_4, 0.234_462_37]);
-        assert_eq!(drawn::<i64>(5, randperm), [2, 4, 3, 0, 1]);
-        assert_eq!(drawn::<i64>(5, |g, o| random_range(g, o, 0, Some(10))), [2, 7, 6, 4, 6]);
+        at_every_level(|| {
+            // torch.manual_seed(42) before each of rand(3), randn(3), randperm(5), randint(0, 10, (5,)), in PyTorch 2.13.
+            let u = drawn::<f32>(3, |g, o| uniform(g, o, 0.0, 1.0));
+            assert_eq!(u, [0.882_269_26, 0.915_003_96, 0.382_863_76]);
+            let z = drawn::<f32>(3, |g, o| normal(g, o, 0.0, 1.0));
+            assert_eq!(z, [0.336_690_37, 0.128_809_4, 0.234_462_37]);
+            assert_eq!(drawn::<i64>(5, randperm), [2, 4, 3, 0, 1]);
+            assert_eq!(drawn::<i64>(5, |g, o| random_range(g, o, 0, Some(10))), [2, 7, 6, 4, 6]);
+        });
     }
 
     #[test]
     fn strided_outputs_are_filled_in_address_order() {
-        let dense = drawn::<f32>(6, |g, o| uniform(g, o, -1.0, 2.0));
-        let mut x = [0f32; 6];
-        let mut out = Out { ptr: x.as_mut_ptr().cast(), dtype: DType::F32, shape: &[2, 3], strides: &[1, 2] };
-        uniform(&mut Generator::new(42), &mut out, -1.0, 2.0);
-        assert_eq!(x.as_slice(), dense);
+        at_every_level(|| {
+            let dense = drawn::<f32>(6, |g, o| uniform(g, o, -1.0, 2.0));
+            let mut x = [0f32; 6];
+            let mut out = Out { ptr: x.as_mut_ptr().cast(), dtype: DType::F32, shape: &[2, 3], strides: &[1, 2] };
+            uniform(&mut Generator::new(42), &mut out, -1.0, 2.0);
+            assert_eq!(x.as_slice(), dense);
+        });
     }
 }

@@ -112,6 +112,7 @@ pub fn repeat_positions(repeats: &In, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
     use crate::dtype::DType;
 
     fn run(shape: &[usize], strides: &[usize], kernel: impl Fn(&In, &mut Out)) -> Vec<i32> {
@@ -125,17 +126,21 @@ mod tests {
 
     #[test]
     fn triangles_follow_the_diagonal() {
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, false, 0, o)), [1, 0, 0, 4, 5, 0]);
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, true, 1, o)), [0, 2, 3, 0, 0, 6]);
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, false, -5, o)), [0; 6]);
-        assert_eq!(run(&[3, 2], &[1, 3], |x, o| triangle(x, true, 0, o)), [1, 4, 0, 5, 0, 0]);
+        at_every_level(|| {
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, false, 0, o)), [1, 0, 0, 4, 5, 0]);
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, true, 1, o)), [0, 2, 3, 0, 0, 6]);
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| triangle(x, false, -5, o)), [0; 6]);
+            assert_eq!(run(&[3, 2], &[1, 3], |x, o| triangle(x, true, 0, o)), [1, 4, 0, 5, 0, 0]);
+        });
     }
 
     #[test]
     fn flips_and_rolls_read_other_places() {
-        use Reading::*;
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Reversed, Reversed], o)), [6, 5, 4, 3, 2, 1]);
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Forward, Rolled(1)], o)), [3, 1, 2, 6, 4, 5]);
-        assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Rolled(1), Forward], o)), [4, 5, 6, 1, 2, 3]);
+        at_every_level(|| {
+            use Reading::*;
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Reversed, Reversed], o)), [6, 5, 4, 3, 2, 1]);
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Forward, Rolled(1)], o)), [3, 1, 2, 6, 4, 5]);
+            assert_eq!(run(&[2, 3], &[3, 1], |x, o| rearrange(x, &[Rolled(1), Forward], o)), [4, 5, 6, 1, 2, 3]);
+        });
     }
 }

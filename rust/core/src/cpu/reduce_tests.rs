@@ -1,7 +1,8 @@
 //! Reductions against naive double loops, over layouts, dtypes and thread counts.
 
 use super::*;
-use crate::cpu::threads;
+use crate::cpu::rows::testing::at_every_level;
+use crate::cpu::threads::with_threads;
 use crate::cpu::view::for_each_offset;
 
 fn noise(n: usize) -> Vec<f32> {
@@ -43,62 +44,68 @@ fn close(got: &[f32], want: &[f64]) {
 
 #[test]
 fn any_dims_of_any_layout() {
-    let data = noise(200_000);
-    // Contiguous, transposed, stepped, broadcast, and channels-last windows.
-    let windows: [(&[usize], &[usize]); 6] = [
-        (&[7, 300, 11], &[3300, 11, 1]),
-        (&[11, 300, 7], &[1, 11, 3300]),
-        (&[5, 70, 30], &[6000, 60, 2]),
-        (&[4, 50, 9], &[9, 0, 1]),
-        (&[2, 8, 5, 6], &[240, 1, 48, 8]),
-        (&[600, 300], &[300, 1]),
-    ];
-    for (shape, strides) in windows {
-        for mask in 1..1usize << shape.len() {
-            let dims: Vec<usize> = (0..shape.len()).filter(|d| mask >> d & 1 == 1).collect();
-            let (got, want) = both(Sum, &data, shape, strides, &dims, |r| r.iter().sum());
-            for (g, w) in got.iter().zip(&want) {
-                assert!((*g as f64 - w).abs() <= 1e-2 + 1e-6 * w.abs(), "{g} is not {w}");
-            }
-            let (got, want) = both(Amax, &data, shape, strides, &dims, |r| r.iter().copied().fold(f64::MIN, f64::max));
-            close(&got, &want);
-            let (got, want) = both(Var { correction: 1.0 }, &data, shape, strides, &dims, |r| {
-                let mean = r.iter().sum::<f64>() / r.len() as f64;
-                r.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (r.len() as f64 - 1.0).max(0.0)
-            });
-            if got.iter().all(|v| !v.is_nan()) {
+    at_every_level(|| {
+        let data = noise(200_000);
+        // Contiguous, transposed, stepped, broadcast, and channels-last windows.
+        let windows: [(&[usize], &[usize]); 6] = [
+            (&[7, 300, 11], &[3300, 11, 1]),
+            (&[11, 300, 7], &[1, 11, 3300]),
+            (&[5, 70, 30], &[6000, 60, 2]),
+            (&[4, 50, 9], &[9, 0, 1]),
+            (&[2, 8, 5, 6], &[240, 1, 48, 8]),
+            (&[600, 300], &[300, 1]),
+        ];
+        for (shape, strides) in windows {
+            for mask in 1..1usize << shape.len() {
+                let dims: Vec<usize> = (0..shape.len()).filter(|d| mask >> d & 1 == 1).collect();
+                let (got, want) = both(Sum, &data, shape, strides, &dims, |r| r.iter().sum());
+                for (g, w) in got.iter().zip(&want) {
+                    assert!((*g as f64 - w).abs() <= 1e-2 + 1e-6 * w.abs(), "{g} is not {w}");
+                }
+                let (got, want) =
+                    both(Amax, &data, shape, strides, &dims, |r| r.iter().copied().fold(f64::MIN, f64::max));
+                close(&got, &want);
+                let (got, want) = both(Var { correction: 1.0 }, &data, shape, strides, &dims, |r| {
+                    let mean = r.iter().sum::<f64>() / r.len() as f64;
+                    r.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (r.len() as f64 - 1.0).max(0.0)
+                });
+                if got.iter().all(|v| !v.is_nan()) {
+                    close(&got, &want);
+                }
+                let (got, want) =
+                    both(LogSumExp, &data, shape, strides, &dims, |r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
                 close(&got, &want);
             }
-            let (got, want) =
-                both(LogSumExp, &data, shape, strides, &dims, |r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
-            close(&got, &want);
         }
-    }
+    });
 }
 
 #[test]
 fn layout_and_threads_do_not_change_a_bit() {
-    let (rows, cols) = (9000, 37);
-    let data = noise(rows * cols);
-    let transposed: Vec<f32> = (0..rows * cols).map(|i| data[i % rows * cols + i / rows]).collect();
-    let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    let by_columns = bits(both(Sum, &data, &[rows, cols], &[cols, 1], &[0], |_| 0.0).0);
-    let by_rows = bits(both(Sum, &transposed, &[rows, cols], &[1, rows], &[0], |_| 0.0).0);
-    assert_eq!(by_columns, by_rows);
-    let before = threads::num_threads();
-    let whole = bits(both(Sum, &data, &[rows * cols], &[1], &[0], |_| 0.0).0);
-    for n in [1, 3] {
-        threads::set_num_threads(n);
-        assert_eq!(bits(both(Sum, &data, &[rows, cols], &[cols, 1], &[0], |_| 0.0).0), by_columns);
-        assert_eq!(bits(both(Sum, &data, &[rows * cols], &[1], &[0], |_| 0.0).0), whole);
-    }
-    threads::set_num_threads(before);
+    at_every_level(|| {
+        let (rows, cols) = (9000, 37);
+        let data = noise(rows * cols);
+        let transposed: Vec<f32> = (0..rows * cols).map(|i| data[i % rows * cols + i / rows]).collect();
+        let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let by_columns = bits(both(Sum, &data, &[rows, cols], &[cols, 1], &[0], |_| 0.0).0);
+        let by_rows = bits(both(Sum, &transposed, &[rows, cols], &[1, rows], &[0], |_| 0.0).0);
+        assert_eq!(by_columns, by_rows);
+        let whole = bits(both(Sum, &data, &[rows * cols], &[1], &[0], |_| 0.0).0);
+        for n in [1, 3] {
+            with_threads(n, || {
+                assert_eq!(bits(both(Sum, &data, &[rows, cols], &[cols, 1], &[0], |_| 0.0).0), by_columns);
+                assert_eq!(bits(both(Sum, &data, &[rows * cols], &[1], &[0], |_| 0.0).0), whole);
+            });
+        }
+    });
 }
 
 #[test]
 fn empty_reductions_are_identities() {
-    for (kind, want) in [(Sum, 0.0), (Prod, 1.0), (LogSumExp, f32::NEG_INFINITY), (Norm { p: 2.0 }, 0.0)] {
-        assert_eq!(both(kind, &[], &[3, 0], &[1, 1], &[1], |_| 0.0).0, vec![want; 3]);
-    }
-    assert!(both(Mean, &[], &[0], &[1], &[0], |_| 0.0).0[0].is_nan());
+    at_every_level(|| {
+        for (kind, want) in [(Sum, 0.0), (Prod, 1.0), (LogSumExp, f32::NEG_INFINITY), (Norm { p: 2.0 }, 0.0)] {
+            assert_eq!(both(kind, &[], &[3, 0], &[1, 1], &[1], |_| 0.0).0, vec![want; 3]);
+        }
+        assert!(both(Mean, &[], &[0], &[1], &[0], |_| 0.0).0[0].is_nan());
+    });
 }

@@ -292,6 +292,7 @@ fn extremum_into<A: Acc, T: Element, const MAX: bool>(space: &Space<A>, values: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     fn scanned(kind: ScanKind, reverse: bool, x: &[f32], shape: &[usize], strides: &[usize], dim: usize) -> Vec<f32> {
         let mut out = vec![0f32; shape.iter().product()];
@@ -304,40 +305,50 @@ mod tests {
 
     #[test]
     fn sums_run_both_ways_along_either_dimension() {
-        let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        assert_eq!(scanned(ScanKind::Sum, false, &x, &[2, 3], &[3, 1], 1), [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
-        assert_eq!(scanned(ScanKind::Sum, true, &x, &[2, 3], &[3, 1], 1), [6.0, 5.0, 3.0, 15.0, 11.0, 6.0]);
-        assert_eq!(scanned(ScanKind::Prod, false, &x, &[2, 3], &[3, 1], 0), [1.0, 2.0, 3.0, 4.0, 10.0, 18.0]);
-        // The same data read as its transpose.
-        assert_eq!(scanned(ScanKind::Sum, false, &x, &[3, 2], &[1, 3], 0), [1.0, 4.0, 3.0, 9.0, 6.0, 15.0]);
+        at_every_level(|| {
+            let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+            assert_eq!(scanned(ScanKind::Sum, false, &x, &[2, 3], &[3, 1], 1), [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
+            assert_eq!(scanned(ScanKind::Sum, true, &x, &[2, 3], &[3, 1], 1), [6.0, 5.0, 3.0, 15.0, 11.0, 6.0]);
+            assert_eq!(scanned(ScanKind::Prod, false, &x, &[2, 3], &[3, 1], 0), [1.0, 2.0, 3.0, 4.0, 10.0, 18.0]);
+            // The same data read as its transpose.
+            assert_eq!(scanned(ScanKind::Sum, false, &x, &[3, 2], &[1, 3], 0), [1.0, 4.0, 3.0, 9.0, 6.0, 15.0]);
+        });
     }
 
     #[test]
     fn long_lines_continue_across_stages() {
-        let x = vec![1.0f32; 1000];
-        let (up, down) =
-            (scanned(ScanKind::Sum, false, &x, &[1000], &[1], 0), scanned(ScanKind::Sum, true, &x, &[1000], &[1], 0));
-        assert!((0..1000).all(|i| up[i] == (i + 1) as f32 && down[i] == (1000 - i) as f32));
+        at_every_level(|| {
+            let x = vec![1.0f32; 1000];
+            let (up, down) = (
+                scanned(ScanKind::Sum, false, &x, &[1000], &[1], 0),
+                scanned(ScanKind::Sum, true, &x, &[1000], &[1], 0),
+            );
+            assert!((0..1000).all(|i| up[i] == (i + 1) as f32 && down[i] == (1000 - i) as f32));
+        });
     }
 
     #[test]
     fn log_sum_exp_keeps_infinities() {
-        let inf = f32::INFINITY;
-        assert_eq!(
-            scanned(ScanKind::LogSumExp, false, &[-inf, -inf, 0.0, inf, inf], &[5], &[1], 0),
-            [-inf, -inf, 0.0, inf, inf]
-        );
+        at_every_level(|| {
+            let inf = f32::INFINITY;
+            assert_eq!(
+                scanned(ScanKind::LogSumExp, false, &[-inf, -inf, 0.0, inf, inf], &[5], &[1], 0),
+                [-inf, -inf, 0.0, inf, inf]
+            );
+        });
     }
 
     #[test]
     fn ties_move_the_index_and_nan_stays() {
-        let x = [1.0f32, 3.0, 3.0, 2.0, f32::NAN, 5.0];
-        let (mut values, mut indices) = ([0f32; 6], [0i64; 6]);
-        let input = In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[6], strides: &[1] };
-        let mut v = Out { ptr: values.as_mut_ptr().cast(), dtype: DType::F32, shape: &[6], strides: &[1] };
-        let mut i = Out { ptr: indices.as_mut_ptr().cast(), dtype: DType::I64, shape: &[6], strides: &[1] };
-        scan_extremum(true, &input, 0, &mut v, &mut i).expect("scan");
-        assert_eq!(indices, [0, 1, 2, 2, 4, 4]);
-        assert!(values[5].is_nan());
+        at_every_level(|| {
+            let x = [1.0f32, 3.0, 3.0, 2.0, f32::NAN, 5.0];
+            let (mut values, mut indices) = ([0f32; 6], [0i64; 6]);
+            let input = In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[6], strides: &[1] };
+            let mut v = Out { ptr: values.as_mut_ptr().cast(), dtype: DType::F32, shape: &[6], strides: &[1] };
+            let mut i = Out { ptr: indices.as_mut_ptr().cast(), dtype: DType::I64, shape: &[6], strides: &[1] };
+            scan_extremum(true, &input, 0, &mut v, &mut i).expect("scan");
+            assert_eq!(indices, [0, 1, 2, 2, 4, 4]);
+            assert!(values[5].is_nan());
+        });
     }
 }

@@ -19,6 +19,8 @@ thread_local! {
 pub trait Number: Copy {}
 impl Number for f32 {}
 impl Number for f64 {}
+impl Number for i32 {}
+impl Number for u32 {}
 
 /// Numbers of any value, the first of which lies on a 64-byte boundary.
 pub struct Scratch<T> {

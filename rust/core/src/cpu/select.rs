@@ -123,6 +123,7 @@ pub fn median_of_all(x: &In, ignore_nan: bool, out: &mut Out) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
     use crate::dtype::DType;
 
     fn selected(kind: SelectKind, x: &[f64]) -> (f64, i64) {
@@ -136,16 +137,20 @@ mod tests {
 
     #[test]
     fn medians_take_the_lower_middle() {
-        let nan = f64::NAN;
-        assert_eq!(selected(SelectKind::Median, &[4.0, 1.0, 3.0, 2.0]), (2.0, 3));
-        assert_eq!(selected(SelectKind::Median, &[4.0, nan, 3.0, nan]).1, 1);
-        assert_eq!(selected(SelectKind::NanMedian, &[4.0, nan, 3.0, 5.0]), (4.0, 0));
-        assert!(selected(SelectKind::NanMedian, &[nan, nan]).0.is_nan());
+        at_every_level(|| {
+            let nan = f64::NAN;
+            assert_eq!(selected(SelectKind::Median, &[4.0, 1.0, 3.0, 2.0]), (2.0, 3));
+            assert_eq!(selected(SelectKind::Median, &[4.0, nan, 3.0, nan]).1, 1);
+            assert_eq!(selected(SelectKind::NanMedian, &[4.0, nan, 3.0, 5.0]), (4.0, 0));
+            assert!(selected(SelectKind::NanMedian, &[nan, nan]).0.is_nan());
+        });
     }
 
     #[test]
     fn kth_counts_from_one_and_mode_prefers_the_smallest() {
-        assert_eq!(selected(SelectKind::Kth(3), &[9.0, 7.0, 8.0, 6.0]), (8.0, 2));
-        assert_eq!(selected(SelectKind::Mode, &[2.0, 1.0, 2.0, 1.0, 3.0]), (1.0, 3));
+        at_every_level(|| {
+            assert_eq!(selected(SelectKind::Kth(3), &[9.0, 7.0, 8.0, 6.0]), (8.0, 2));
+            assert_eq!(selected(SelectKind::Mode, &[2.0, 1.0, 2.0, 1.0, 3.0]), (1.0, 3));
+        });
     }
 }

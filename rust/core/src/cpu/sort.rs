@@ -374,6 +374,7 @@ unsafe fn best_of_line<T: Element, P: Packed>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
 
     fn sorted(x: &[f32], descending: bool) -> (Vec<f32>, Vec<i64>) {
         let (mut values, mut indices) = (vec![0f32; x.len()], vec![0i64; x.len()]);
@@ -387,42 +388,50 @@ mod tests {
 
     #[test]
     fn keys_order_like_elements() {
-        let floats = [f32::NEG_INFINITY, -2.0, -1e-40, 0.0, 1e-40, 3.0, f32::INFINITY, f32::NAN];
-        assert!(floats.windows(2).all(|w| key_of(w[0]) < key_of(w[1])));
-        assert_eq!(key_of(-0.0f64), key_of(0.0f64));
-        assert!(key_of(-1i8) < key_of(0i8) && key_of(i64::MIN) < key_of(i64::MAX) && key_of(127u8) < key_of(200u8));
-        assert!(key_of(false) < key_of(true));
+        at_every_level(|| {
+            let floats = [f32::NEG_INFINITY, -2.0, -1e-40, 0.0, 1e-40, 3.0, f32::INFINITY, f32::NAN];
+            assert!(floats.windows(2).all(|w| key_of(w[0]) < key_of(w[1])));
+            assert_eq!(key_of(-0.0f64), key_of(0.0f64));
+            assert!(key_of(-1i8) < key_of(0i8) && key_of(i64::MIN) < key_of(i64::MAX) && key_of(127u8) < key_of(200u8));
+            assert!(key_of(false) < key_of(true));
+        });
     }
 
     #[test]
     fn sorts_are_stable_and_place_nan_last_or_first() {
-        let (values, indices) = sorted(&[2.0, f32::NAN, -0.0, 2.0, 0.0], false);
-        assert_eq!(indices, [2, 4, 0, 3, 1]);
-        assert!(values[4].is_nan() && values[0].is_sign_negative());
-        assert_eq!(sorted(&[2.0, f32::NAN, 1.0, 2.0], true).1, [1, 0, 3, 2]);
+        at_every_level(|| {
+            let (values, indices) = sorted(&[2.0, f32::NAN, -0.0, 2.0, 0.0], false);
+            assert_eq!(indices, [2, 4, 0, 3, 1]);
+            assert!(values[4].is_nan() && values[0].is_sign_negative());
+            assert_eq!(sorted(&[2.0, f32::NAN, 1.0, 2.0], true).1, [1, 0, 3, 2]);
+        });
     }
 
     #[test]
     fn long_lines_agree_with_the_library_sort() {
-        let x: Vec<f32> = (0..200_001u64).map(|i| (i * 48_271 % 65_537) as f32 - 3e4).collect();
-        let (values, indices) = sorted(&x, false);
-        let mut want: Vec<usize> = (0..x.len()).collect();
-        want.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
-        assert!(indices.iter().zip(&want).all(|(&i, &w)| i as usize == w));
-        assert!(values.is_sorted());
+        at_every_level(|| {
+            let x: Vec<f32> = (0..200_001u64).map(|i| (i * 48_271 % 65_537) as f32 - 3e4).collect();
+            let (values, indices) = sorted(&x, false);
+            let mut want: Vec<usize> = (0..x.len()).collect();
+            want.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
+            assert!(indices.iter().zip(&want).all(|(&i, &w)| i as usize == w));
+            assert!(values.is_sorted());
+        });
     }
 
     #[test]
     fn topk_takes_the_first_of_the_sort() {
-        let x: Vec<i64> = (0..5000).map(|i| i * 7919 % 1009).collect();
-        let (mut values, mut indices) = ([0i64; 20], [0i64; 20]);
-        let input = In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[5000], strides: &[1] };
-        let mut v = Out { ptr: values.as_mut_ptr().cast(), dtype: DType::I64, shape: &[20], strides: &[1] };
-        let mut i = Out { ptr: indices.as_mut_ptr().cast(), dtype: DType::I64, shape: &[20], strides: &[1] };
-        topk(&input, 20, 0, true, &mut v, &mut i).expect("topk");
-        let mut want: Vec<usize> = (0..5000).collect();
-        want.sort_by_key(|&i| (-x[i], i));
-        assert!(indices.iter().zip(&want).all(|(&i, &w)| i as usize == w));
-        assert_eq!(values[0], x[want[0]]);
+        at_every_level(|| {
+            let x: Vec<i64> = (0..5000).map(|i| i * 7919 % 1009).collect();
+            let (mut values, mut indices) = ([0i64; 20], [0i64; 20]);
+            let input = In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[5000], strides: &[1] };
+            let mut v = Out { ptr: values.as_mut_ptr().cast(), dtype: DType::I64, shape: &[20], strides: &[1] };
+            let mut i = Out { ptr: indices.as_mut_ptr().cast(), dtype: DType::I64, shape: &[20], strides: &[1] };
+            topk(&input, 20, 0, true, &mut v, &mut i).expect("topk");
+            let mut want: Vec<usize> = (0..5000).collect();
+            want.sort_by_key(|&i| (-x[i], i));
+            assert!(indices.iter().zip(&want).all(|(&i, &w)| i as usize == w));
+            assert_eq!(values[0], x[want[0]]);
+        });
     }
 }

@@ -408,23 +408,26 @@ fn quota_from(text: &str) -> Option<usize> {
     Some((quota as u64).div_ceil(period as u64) as usize)
 }
 
+/// Runs `f` with `n` threads. The number is the process's, so tests that set it take turns; one that fixes the
+/// instruction set as well does so first.
+#[cfg(test)]
+pub fn with_threads<R>(n: usize, f: impl FnOnce() -> R) -> R {
+    static TURN: Mutex<()> = Mutex::new(());
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_num_threads(self.0);
+        }
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _restore = Restore(num_threads());
+    set_num_threads(n);
+    f()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The thread count is global: tests that set it take turns.
-    static TURN: Mutex<()> = Mutex::new(());
-
-    fn with_threads(n: usize, f: impl FnOnce()) {
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = num_threads();
-        set_num_threads(n);
-        let result = catch_unwind(AssertUnwindSafe(f));
-        set_num_threads(before);
-        if let Err(p) = result {
-            resume_unwind(p);
-        }
-    }
 
     #[test]
     fn every_item_is_visited_once_in_aligned_chunks() {

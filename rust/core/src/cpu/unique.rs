@@ -113,30 +113,40 @@ fn slices<T: Element>(x: &In, dim: usize) -> (Vec<T>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::rows::testing::at_every_level;
     use crate::dtype::DType;
 
     #[test]
     fn elements_are_grouped_sorted_and_counted() {
-        let x = [3i32, 1, 3, 2, 1, 3];
-        let input = In { ptr: x.as_ptr().cast(), dtype: DType::I32, shape: &[6], strides: &[1] };
-        let u = unique(&input);
-        assert_eq!((u.first, u.inverse, u.counts), (vec![1, 3, 0], vec![2, 0, 2, 1, 0, 2], vec![2, 1, 3]));
-        let u = unique_consecutive(&input);
-        assert_eq!(u.len(), 6);
+        at_every_level(|| {
+            let x = [3i32, 1, 3, 2, 1, 3];
+            let input = In { ptr: x.as_ptr().cast(), dtype: DType::I32, shape: &[6], strides: &[1] };
+            let u = unique(&input);
+            assert_eq!((u.first, u.inverse, u.counts), (vec![1, 3, 0], vec![2, 0, 2, 1, 0, 2], vec![2, 1, 3]));
+            let u = unique_consecutive(&input);
+            assert_eq!(u.len(), 6);
+        });
     }
 
     #[test]
     fn nan_is_never_a_duplicate() {
-        let x = [f32::NAN, 1.0, f32::NAN, -0.0, 0.0];
-        let u = unique(&In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[5], strides: &[1] });
-        assert_eq!(u.inverse, [2, 1, 3, 0, 0]);
+        at_every_level(|| {
+            let x = [f32::NAN, 1.0, f32::NAN, -0.0, 0.0];
+            let u = unique(&In { ptr: x.as_ptr().cast(), dtype: DType::F32, shape: &[5], strides: &[1] });
+            assert_eq!(u.inverse, [2, 1, 3, 0, 0]);
+        });
     }
 
     #[test]
     fn slices_compare_lexicographically() {
-        let x = [2i64, 9, 1, 5, 2, 9, 1, 4];
-        let u =
-            unique_dim(&In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[4, 2], strides: &[2, 1] }, 0, false);
-        assert_eq!((u.first, u.counts), (vec![3, 1, 0], vec![1, 1, 2]));
+        at_every_level(|| {
+            let x = [2i64, 9, 1, 5, 2, 9, 1, 4];
+            let u = unique_dim(
+                &In { ptr: x.as_ptr().cast(), dtype: DType::I64, shape: &[4, 2], strides: &[2, 1] },
+                0,
+                false,
+            );
+            assert_eq!((u.first, u.counts), (vec![3, 1, 0], vec![1, 1, 2]));
+        });
     }
 }

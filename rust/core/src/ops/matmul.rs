@@ -2,6 +2,8 @@
 
 use super::elementwise::{Operand, cast, result_type};
 use super::view;
+use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule, next_step};
@@ -20,6 +22,38 @@ pub fn t(x: &Tensor) -> Result<Tensor> {
 
 /// The primitive: both at least 2-d, batch dims broadcast.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let out = record_product(a, b, a.dtype())?;
+    attach_product(a, b, &out)?;
+    Ok(out)
+}
+
+/// `torch._int_mm`: int8 or uint8 times int8, summed in int32, which wraps.
+pub fn int_mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(a.rank() == 2, Runtime, "_int_mm: Expected self to be of dimension 2 but got {}", a.rank());
+    ensure!(b.rank() == 2, Runtime, "_int_mm: Expected mat2 to be of dimension 2 but got {}", b.rank());
+    ensure!(
+        a.shape()[1] == b.shape()[0],
+        Runtime,
+        "_int_mm: self.size(1) needs to match mat2.size(0) but got {} and {}",
+        a.shape()[1],
+        b.shape()[0]
+    );
+    ensure!(
+        matches!(a.dtype(), DType::I8 | DType::U8),
+        Runtime,
+        "_int_mm: Expected self dtype to be int8 or uint8 but got {}",
+        a.dtype()
+    );
+    ensure!(b.dtype() == DType::I8, Runtime, "_int_mm: Expected mat2 dtype to be of type int8 but got {}", b.dtype());
+    if a.device() == Device::Cpu {
+        return record_product(a, b, DType::I32);
+    }
+    // A GPU multiplies int32, and converts where it reads.
+    record_product(&cast(a, DType::I32)?, &cast(b, DType::I32)?, DType::I32)
+}
+
+/// The node of a product.
+fn record_product(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     let (ra, rb) = (a.rank(), b.rank());
     let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
     ensure!(
@@ -45,7 +79,10 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         inputs.push(Input::Tensor(edge));
     }
     let layout = Arc::new(Layout::contiguous(with(m, n)));
-    let out = record_one(Op::Matmul, inputs, OutSpec { dtype: a.dtype(), layout })?;
+    record_one(Op::Matmul, inputs, OutSpec { dtype, layout })
+}
+
+fn attach_product(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
     // Each gradient reads the other factor: what nobody will ask for is not kept.
     let kept: &[usize] = match (a.requires_grad(), b.requires_grad()) {
         (true, true) => &[0, 1],
@@ -56,7 +93,7 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     // The gradient of a transposed matrix is made transposed, so that the matrix itself gets its own layout (`x @ w.T`).
     let (turn_left, turn_right) = (is_transposed(a), is_transposed(b));
     let name = if out.rank() == 2 { "MmBackward0" } else { "BmmBackward0" };
-    attach(name, &[a, b], std::slice::from_ref(&out), Keep { inputs: kept, outputs: &[] }, || {
+    attach(name, &[a, b], std::slice::from_ref(out), Keep { inputs: kept, outputs: &[] }, || {
         Rule::Fn(Arc::new(move |v| {
             let g = v.grad()?;
             let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
@@ -72,8 +109,7 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             };
             Ok(Grads::from_iter([ga, gb]))
         }))
-    })?;
-    Ok(out)
+    })
 }
 
 /// Whether a matrix is the transpose of a row-major one.

@@ -153,6 +153,7 @@ pub fn rows() -> Vec<Row> {
         "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
+        "_int_mm(Tensor self, Tensor mat2)" fo "The product of two matrices of bytes as int32: `self` is int8 or uint8, `mat2` int8." |a| matmul::int_mm(a.tensor(0), a.tensor(1))?;
         "bmm(Tensor self, Tensor mat2)" fmo "The product of two batches of matrices." |a| bmm(a.tensor(0), a.tensor(1))?;
         "mv(Tensor self, Tensor vec)" fmo "A matrix times a vector." |a| mv(a.tensor(0), a.tensor(1))?;
         "dot(Tensor self, Tensor tensor)" fmo "The inner product of two vectors." |a| dot(a.tensor(0), a.tensor(1))?;

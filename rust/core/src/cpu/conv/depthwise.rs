@@ -107,8 +107,10 @@ pub trait DepthwiseKernels: Real {
 }
 
 macro_rules! levels {
-    ($t:ty, $wide:ident, $narrow:ident, $base:literal) => {
+    ($t:ty, $wide:ident, $narrow:ident, $neon:ident, $base:literal) => {
         const _: () = {
+            #[cfg(target_arch = "aarch64")]
+            use std::arch::aarch64::$neon;
             #[cfg(target_arch = "x86_64")]
             use std::arch::x86_64::{$narrow, $wide};
             #[cfg(target_arch = "x86_64")]
@@ -149,6 +151,8 @@ macro_rules! levels {
                             Level::Avx512 => correlate_512(j, x, w, b, add, o),
                             #[cfg(target_arch = "x86_64")]
                             Level::Avx2 => correlate_256(j, x, w, b, add, o),
+                            #[cfg(target_arch = "aarch64")]
+                            Level::Neon => correlate::<$neon>(j, x, w, b, add, o),
                             _ => correlate::<Lanes<$t, $base>>(j, x, w, b, add, o),
                         }
                     }
@@ -160,6 +164,8 @@ macro_rules! levels {
                             Level::Avx512 => dots_512(j, x, g, s),
                             #[cfg(target_arch = "x86_64")]
                             Level::Avx2 => dots_256(j, x, g, s),
+                            #[cfg(target_arch = "aarch64")]
+                            Level::Neon => dots::<$neon>(j, x, g, s),
                             _ => dots::<Lanes<$t, $base>>(j, x, g, s),
                         }
                     }
@@ -168,8 +174,8 @@ macro_rules! levels {
         };
     };
 }
-levels!(f32, __m512, __m256, 4);
-levels!(f64, __m512d, __m256d, 2);
+levels!(f32, __m512, __m256, float32x4_t, 4);
+levels!(f64, __m512d, __m256d, float64x2_t, 2);
 
 #[inline(always)]
 unsafe fn load<V: Vector, const UNIT: bool>(p: *const V::T, step: usize, mask: u32) -> V {

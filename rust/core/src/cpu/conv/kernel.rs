@@ -1,7 +1,7 @@
 //! The register tile of convolution: a few rows of packed weights times one panel of packed pixels.
 //!
 //! `a` is packed as `[k][rows]`, or lies in rows as panels of pixels do, `b` as `[k][columns]` with two vectors of columns, and the
-//! tile is accumulated in registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2.
+//! tile is accumulated in registers: up to 14×32 float32 with AVX-512, 6×16 with AVX2, 12×8 with NEON.
 
 use crate::cpu::conv::vector::{Lanes, Vector};
 use crate::cpu::conv::winograd::Transforms;
@@ -214,6 +214,14 @@ mod x86 {
     tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f32, avx2_f32_rows, __m256, f32, 1 2 3 4 5 6);
     tile_fn!(#[target_feature(enable = "avx2,fma,f16c")] avx2_f64, avx2_f64_rows, __m256d, f64, 1 2 3 4 5 6);
 }
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::*;
+    use std::arch::aarch64::{float32x4_t, float64x2_t};
+    // 24 sums, a row of two vectors and what is broadcast: 32 registers.
+    tile_fn!(neon_f32, neon_f32_rows, float32x4_t, f32, 1 2 3 4 5 6 7 8 9 10 11 12);
+    tile_fn!(neon_f64, neon_f64_rows, float64x2_t, f64, 1 2 3 4 5 6 7 8 9 10 11 12);
+}
 tile_fn!(base_f32, base_f32_rows, Lanes<f32, 4>, f32, 1 2 3 4 5 6);
 tile_fn!(base_f64, base_f64_rows, Lanes<f64, 2>, f64, 1 2 3 4 5 6);
 
@@ -224,6 +232,8 @@ impl Real for f32 {
             Level::Avx512 => Tile { rows: 14, columns: 32, run: x86::avx512_f32, run_rows: x86::avx512_f32_rows },
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Tile { rows: 6, columns: 16, run: x86::avx2_f32, run_rows: x86::avx2_f32_rows },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Tile { rows: 12, columns: 8, run: arm::neon_f32, run_rows: arm::neon_f32_rows },
             _ => Tile { rows: 6, columns: 8, run: base_f32, run_rows: base_f32_rows },
         }
     }
@@ -239,6 +249,8 @@ impl Real for f64 {
             Level::Avx512 => Tile { rows: 14, columns: 16, run: x86::avx512_f64, run_rows: x86::avx512_f64_rows },
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Tile { rows: 6, columns: 8, run: x86::avx2_f64, run_rows: x86::avx2_f64_rows },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Tile { rows: 12, columns: 4, run: arm::neon_f64, run_rows: arm::neon_f64_rows },
             _ => Tile { rows: 6, columns: 4, run: base_f64, run_rows: base_f64_rows },
         }
     }

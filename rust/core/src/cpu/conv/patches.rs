@@ -116,6 +116,8 @@ impl Patches {
             self.plan_loads(runs, panel);
             return;
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = width;
         let [ds, hs, ws] = &self.axes;
         for tap in ds.iter().flat_map(|&d| hs.iter().flat_map(move |&h| ws.iter().map(move |&w| [d, h, w]))) {
             panel.pieces.extend(runs.iter().filter_map(|run| self.piece(run, tap)));

@@ -90,6 +90,7 @@ pub fn low_mask(n: usize) -> u32 {
 }
 
 /// Spreads the low eight bits to the even places.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn spread(mask: u32) -> u32 {
     let m = mask & 0xff;
@@ -260,12 +261,96 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::Vector;
+    use std::arch::aarch64::*;
+
+    macro_rules! vector {
+        ($v:ident, $t:ty, $lanes:literal, $load:ident, $store:ident, $splat:ident, $add:ident, $sub:ident, $fma:ident,
+         $even:ident, $odd:ident, $low:ident, $high:ident) => {
+            // SAFETY of all: NEON is part of the target; the caller vouches for the addresses.
+            impl Vector for $v {
+                type T = $t;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn load(p: *const $t) -> Self {
+                    unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, p: *mut $t) {
+                    unsafe { $store(p, self) }
+                }
+                #[inline(always)]
+                unsafe fn splat(v: $t) -> Self {
+                    unsafe { $splat(v) }
+                }
+                #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    unsafe { $add(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn sub(self, other: Self) -> Self {
+                    unsafe { $sub(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn fma(self, b: Self, c: Self) -> Self {
+                    unsafe { $fma(c, self, b) }
+                }
+                #[inline(always)]
+                unsafe fn load_masked(p: *const $t, mask: u32) -> Self {
+                    unsafe { if mask == super::low_mask($lanes) { Self::load(p) } else { Self::load_step(p, 1, mask) } }
+                }
+                #[inline(always)]
+                unsafe fn store_masked(self, p: *mut $t, mask: u32) {
+                    unsafe { if mask == super::low_mask($lanes) { self.store(p) } else { self.store_step(p, 1, mask) } }
+                }
+                #[inline(always)]
+                unsafe fn unzip(self, other: Self) -> (Self, Self) {
+                    unsafe { ($even(self, other), $odd(self, other)) }
+                }
+                #[inline(always)]
+                unsafe fn zip(self, other: Self) -> (Self, Self) {
+                    unsafe { ($low(self, other), $high(self, other)) }
+                }
+            }
+        };
+    }
+    vector!(
+        float32x4_t,
+        f32,
+        4,
+        vld1q_f32,
+        vst1q_f32,
+        vdupq_n_f32,
+        vaddq_f32,
+        vsubq_f32,
+        vfmaq_f32,
+        vuzp1q_f32,
+        vuzp2q_f32,
+        vzip1q_f32,
+        vzip2q_f32
+    );
+    vector!(
+        float64x2_t,
+        f64,
+        2,
+        vld1q_f64,
+        vst1q_f64,
+        vdupq_n_f64,
+        vaddq_f64,
+        vsubq_f64,
+        vfmaq_f64,
+        vuzp1q_f64,
+        vuzp2q_f64,
+        vzip1q_f64,
+        vzip2q_f64
+    );
+}
+
 /// 16 bytes, for the levels whose vectors LLVM makes by itself.
 #[derive(Clone, Copy)]
 pub struct Lanes<T, const N: usize>([T; N]);
-
-/// Whether `mul_add` is an instruction of the target itself; otherwise it would be a library call.
-const FMA: bool = cfg!(target_arch = "aarch64");
 
 macro_rules! array_vector {
     ($t:ty, $lanes:literal) => {
@@ -298,7 +383,7 @@ macro_rules! array_vector {
             #[inline(always)]
             unsafe fn fma(mut self, b: Self, c: Self) -> Self {
                 for ((a, b), c) in self.0.iter_mut().zip(b.0).zip(c.0) {
-                    *a = if FMA { a.mul_add(b, c) } else { *a * b + c };
+                    *a = *a * b + c;
                 }
                 self
             }

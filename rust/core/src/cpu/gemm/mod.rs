@@ -1,7 +1,8 @@
 //! Matrix products: C = alpha·A·B + beta·C for every dtype, any strides, batches, and operands packed on the fly.
 //!
 //! `kernel` has the micro-kernels on top of `vector`'s registers, `pack` brings operands into panels, `blocked` cuts the
-//! work into tasks, `skinny` handles few rows or columns, `integer` the integer types. The order in which an element is summed
+//! work into tasks, `skinny` handles few rows or columns, `words` bfloat16 and bytes by the instructions made for them, `integer` the
+//! integer types. The order in which an element is summed
 //! depends on the shape, the strides and the instruction set, never on the number of threads.
 
 mod blocked;
@@ -12,6 +13,7 @@ mod skinny;
 #[cfg(test)]
 mod tests;
 mod vector;
+mod words;
 
 pub use integer::{WrappingMul, gemm_integer};
 pub use kernel::Compute;
@@ -175,6 +177,10 @@ unsafe fn oriented<E: Storage>(
             let rows_a = Strided { depth: 1, ..rows_a };
             return finish.whole(m, n, |out| skinny::dot_products(&cols_b, n, &rows_a, m, k, out.as_mut_ptr(), (1, n)));
         }
+        let by_rows = |row: usize, col: usize, values: &mut [E::Acc]| finish.row(row, col, values);
+        if E::product_of_its_own((m, n, k), a, b, &by_rows) {
+            return;
+        }
         let (a, b) = (Operand::matrix(&rows_a), Operand::matrix(&cols_b));
         if E::DIRECT && (c.col == 1 || n == 1) {
             let f = |row: usize, col: usize, values: &mut [E::Acc]| epilogue.apply(row, col, values);
@@ -182,7 +188,7 @@ unsafe fn oriented<E: Storage>(
             let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta, finish: then };
             return blocked::run(m, n, k, a, b, &target);
         }
-        blocked::run(m, n, k, a, b, &Target::Staged(&|row, col, values| finish.row(row, col, values)));
+        blocked::run(m, n, k, a, b, &Target::Staged(&by_rows));
     }
 }
 
@@ -363,13 +369,17 @@ unsafe fn for_each_product<E: Storage>(
 }
 
 /// Batched product of windows: a (…, m, k) × b (…, k, n) → out (…, m, n). All have the same rank; the batch dimensions are
-/// already broadcast (stride 0 where an operand repeats). Sizes are the caller's to check.
+/// already broadcast (stride 0 where an operand repeats). Sizes are the caller's to check. The dtype is one, or int8 or
+/// uint8 times int8 makes int32.
 pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
     let rank = out.shape.len();
     debug_assert!(rank >= 2 && a.shape.len() == rank && b.shape.len() == rank);
-    debug_assert!(a.dtype == out.dtype && b.dtype == out.dtype);
+    let of_bytes = out.dtype == DType::I32 && b.dtype == DType::I8;
+    debug_assert!(of_bytes || (a.dtype == out.dtype && b.dtype == out.dtype));
     debug_assert!(a.shape[rank - 1] == b.shape[rank - 2] && a.shape[..rank - 2] == out.shape[..rank - 2]);
     match out.dtype {
+        DType::I32 if of_bytes && a.dtype == DType::U8 => matmul_bytes::<u8>(a, b, out),
+        DType::I32 if of_bytes => matmul_bytes::<i8>(a, b, out),
         DType::F32 => matmul_float::<f32>(a, b, out),
         DType::F64 => matmul_float::<f64>(a, b, out),
         DType::F16 => matmul_float::<f16>(a, b, out),
@@ -461,5 +471,30 @@ fn matmul_integer<T: WrappingMul>(a: In, b: In, out: &mut Out) {
         (0..count).for_each(one);
     } else {
         threads::parallel_for(count, (BATCH_GRAIN / (8 * m * n * k).max(1)).max(1), |range| range.for_each(one));
+    }
+}
+
+fn matmul_bytes<L: words::Byte>(a: In, b: In, out: &mut Out) {
+    let rank = out.shape.len();
+    let (m, n, k) = (out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let dims = batch_dims(&a, &b, out);
+    let (row, col, c) = (out.strides[rank - 2], out.strides[rank - 1], SendPtr(out.ptr.cast::<i32>()));
+    for i in 0..dims.iter().map(|d| d.0).product() {
+        let (oa, ob, oc) = batch_offsets(&dims, i);
+        let (lane, depth) = (a.strides[rank - 2], a.strides[rank - 1]);
+        let left = words::Source { ptr: a.ptr.cast::<L>().wrapping_add(oa), lane, depth };
+        let (lane, depth) = (b.strides[rank - 1], b.strides[rank - 2]);
+        let right = words::Source { ptr: b.ptr.cast::<i8>().wrapping_add(ob), lane, depth };
+        // SAFETY: windows cover their shapes and `out` overlaps no input (kernel convention); segments are disjoint.
+        unsafe {
+            words::byte_product((m, n, k), left, right, &|r, first, sums| {
+                for (j, sum) in sums.iter().enumerate() {
+                    *c.get().add(oc + r * row + (first + j) * col) = *sum;
+                }
+            })
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Operands and packing: how parts of A and B become the contiguous panels that the micro-kernels stream.
 
 use super::kernel::Compute;
+use super::{Matrix, RowFn, words};
 use crate::cpu::math::Real;
 use crate::cpu::simd::{Simd, simd_dispatch};
 use crate::dtype::Element;
@@ -51,6 +52,19 @@ pub trait Storage: Element {
     fn widen(self) -> Self::Acc;
     /// Rounds to nearest, ties to even.
     fn narrow(v: Self::Acc) -> Self;
+    /// The sums of a product by instructions made for this type, handed over by [`RowFn`]; false, with nothing done, where
+    /// the level has none.
+    ///
+    /// # Safety
+    /// The matrices cover m × k and k × n.
+    unsafe fn product_of_its_own(
+        _size: (usize, usize, usize),
+        _a: Matrix<Self>,
+        _b: Matrix<Self>,
+        _finish: &RowFn<Self::Acc>,
+    ) -> bool {
+        false
+    }
 }
 
 impl Storage for f32 {
@@ -92,6 +106,19 @@ impl Storage for bf16 {
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
         // A NaN must not round up to infinity.
         bf16::from_bits(if v.is_nan() { (bits >> 16) | 0x40 } else { rounded } as u16)
+    }
+    unsafe fn product_of_its_own(
+        size: (usize, usize, usize),
+        a: Matrix<bf16>,
+        b: Matrix<bf16>,
+        finish: &RowFn<f32>,
+    ) -> bool {
+        let Some(kernel) = words::bf16_kernel() else { return false };
+        let left = words::Source { ptr: a.ptr, lane: a.row, depth: a.col };
+        let right = words::Source { ptr: b.ptr, lane: b.col, depth: b.row };
+        // SAFETY: passed on; the kernel is the level's.
+        unsafe { words::bf16_product(kernel, size, left, right, finish) };
+        true
     }
 }
 

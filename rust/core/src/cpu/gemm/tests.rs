@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::cpu::simd::{available, level, with_level};
+use crate::cpu::threads::with_threads;
 use crate::dtype::Element;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// A reproducible sequence of small integers.
 fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
@@ -213,17 +213,6 @@ fn integers_wrap_in_their_type() {
     check::<i16>(|v| v as i16);
     check::<i32>(|v| v as i32);
     check::<i64>(|v| v);
-}
-
-/// The thread count is global: tests that set it take turns.
-fn with_threads<R>(n: usize, f: impl FnOnce() -> R) -> R {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = threads::num_threads();
-    threads::set_num_threads(n);
-    let r = f();
-    threads::set_num_threads(before);
-    r
 }
 
 #[test]

@@ -351,8 +351,62 @@ pub(super) mod neon {
     #[derive(Clone, Copy)]
     pub struct F64x2(float64x2_t);
 
+    // Missing lanes are put together in registers: a copy through memory would spill the tile's sums at every step.
+    #[inline(always)]
+    unsafe fn low_f32(p: *const f32, n: usize) -> float32x4_t {
+        // SAFETY: the trait's contract: n elements are readable.
+        unsafe {
+            match n {
+                0 => vdupq_n_f32(0.0),
+                1 => vld1q_lane_f32::<0>(p, vdupq_n_f32(0.0)),
+                2 => vcombine_f32(vld1_f32(p), vdup_n_f32(0.0)),
+                3 => vld1q_lane_f32::<2>(p.add(2), vcombine_f32(vld1_f32(p), vdup_n_f32(0.0))),
+                _ => vld1q_f32(p),
+            }
+        }
+    }
+    #[inline(never)]
+    unsafe fn store_low_f32(p: *mut f32, v: float32x4_t, n: usize) {
+        // SAFETY: the trait's contract: n elements are writable.
+        unsafe {
+            match n {
+                0 => {}
+                1 => vst1q_lane_f32::<0>(p, v),
+                2 => vst1_f32(p, vget_low_f32(v)),
+                3 => {
+                    vst1_f32(p, vget_low_f32(v));
+                    vst1q_lane_f32::<2>(p.add(2), v);
+                }
+                _ => vst1q_f32(p, v),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn low_f64(p: *const f64, n: usize) -> float64x2_t {
+        // SAFETY: as above.
+        unsafe {
+            match n {
+                0 => vdupq_n_f64(0.0),
+                1 => vld1q_lane_f64::<0>(p, vdupq_n_f64(0.0)),
+                _ => vld1q_f64(p),
+            }
+        }
+    }
+    #[inline(never)]
+    unsafe fn store_low_f64(p: *mut f64, v: float64x2_t, n: usize) {
+        // SAFETY: as above.
+        unsafe {
+            match n {
+                0 => {}
+                1 => vst1q_lane_f64::<0>(p, v),
+                _ => vst1q_f64(p, v),
+            }
+        }
+    }
+
     macro_rules! neon {
-        ($name:ident, $t:ty, $lanes:literal, $dup:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $sum:ident) => {
+        ($name:ident, $t:ty, $lanes:literal, $dup:ident, $load:ident, $low:ident, $store:ident, $store_low:ident, $fma:ident,
+         $mul:ident, $sum:ident) => {
             impl Vector for $name {
                 type T = $t;
                 type Mask = usize;
@@ -375,11 +429,7 @@ pub(super) mod neon {
                 }
                 #[inline(always)]
                 unsafe fn load_masked(p: *const $t, n: usize) -> Self {
-                    let mut a = [0.0; $lanes];
-                    for (i, v) in a.iter_mut().enumerate().take(n) {
-                        *v = unsafe { *p.add(i) };
-                    }
-                    unsafe { $name($load(a.as_ptr())) }
+                    unsafe { $name($low(p, n)) }
                 }
                 #[inline(always)]
                 unsafe fn store(self, p: *mut $t) {
@@ -387,11 +437,7 @@ pub(super) mod neon {
                 }
                 #[inline(always)]
                 unsafe fn store_masked(self, p: *mut $t, n: usize) {
-                    let mut a = [0.0; $lanes];
-                    unsafe { $store(a.as_mut_ptr(), self.0) };
-                    for (i, v) in a.iter().enumerate().take(n) {
-                        unsafe { *p.add(i) = *v };
-                    }
+                    unsafe { $store_low(p, self.0, n) }
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -408,6 +454,6 @@ pub(super) mod neon {
             }
         };
     }
-    neon!(F32x4, f32, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, vfmaq_f32, vmulq_f32, vaddvq_f32);
-    neon!(F64x2, f64, 2, vdupq_n_f64, vld1q_f64, vst1q_f64, vfmaq_f64, vmulq_f64, vaddvq_f64);
+    neon!(F32x4, f32, 4, vdupq_n_f32, vld1q_f32, low_f32, vst1q_f32, store_low_f32, vfmaq_f32, vmulq_f32, vaddvq_f32);
+    neon!(F64x2, f64, 2, vdupq_n_f64, vld1q_f64, low_f64, vst1q_f64, store_low_f64, vfmaq_f64, vmulq_f64, vaddvq_f64);
 }

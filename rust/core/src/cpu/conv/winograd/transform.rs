@@ -85,6 +85,10 @@ impl Transforms<f32> {
             (Level::Avx2, false) => avx2::SQUARE,
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, true) => avx2::FLAT,
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, false) => neon::SQUARE,
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, true) => neon::FLAT,
             (_, false) => base::SQUARE,
             (_, true) => base::FLAT,
         }
@@ -400,4 +404,6 @@ transforms!(
     std::arch::x86_64::__m256,
     f32
 );
+#[cfg(target_arch = "aarch64")]
+transforms!(neon, std::arch::aarch64::float32x4_t, f32);
 transforms!(base, Lanes<f32, 4>, f32);
