@@ -274,6 +274,11 @@ impl Gpu {
         )))
     }
 
+    /// Something went wrong that the next look is to tell.
+    pub(super) fn report(&self, message: String) {
+        self.trouble.report(message);
+    }
+
     /// What the driver reported since the last look. `doing` names the operator or transfer that noticed.
     pub fn check(&self, doing: &str) -> Result<()> {
         let message = match lock(&self.trouble.reason).clone() {

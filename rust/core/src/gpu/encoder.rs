@@ -1,11 +1,12 @@
 //! Encoding: dispatches go into one open compute pass and are submitted in batches. Parameters travel in a block of uniform
 //! memory a dispatch, uploaded once a submission.
 
+use super::batch::Batch;
 use super::device::Gpu;
 use super::guards::FLAG_BYTES;
 use super::memory::Allocation;
 use super::pipelines::{IMMEDIATE_BYTES, PARAMETER_BYTES, Pipeline};
-use super::timing::Timer;
+use super::timing::{Share, Timer, unit};
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::sync::lock;
@@ -41,6 +42,24 @@ pub struct Dispatch<'a> {
     pub groups: [u32; 3],
 }
 
+/// A buffer with its [`Allocation::id`].
+pub(super) struct Named<'a> {
+    pub id: u64,
+    pub buffer: &'a wgpu::Buffer,
+}
+
+/// A launch as it is encoded.
+pub(super) struct Launch<'a> {
+    pub pipeline: &'a Pipeline,
+    pub buffers: &'a [Named<'a>],
+    /// What is bound of every buffer, or nothing where all of each is.
+    pub windows: &'a [Window],
+    pub parameters: &'a [u32],
+    pub groups: [u32; 3],
+    /// Whose work it is.
+    pub shares: &'a [Share],
+}
+
 /// A stretch of a buffer that a launch binds: its first byte, a multiple of [`WINDOW_ALIGNMENT`], and its bytes.
 pub type Window = (u64, u64);
 
@@ -54,6 +73,8 @@ pub struct Work {
     /// The pipeline that the pass has set, and whether it is the form with immediates.
     current: (u64, bool),
     dispatches: usize,
+    /// Launches to encode before anything else.
+    pub(super) waiting: Option<Batch>,
     alignment: u64,
     staged: Vec<u8>,
     chunks: Vec<(wgpu::Buffer, wgpu::BindGroup)>,
@@ -89,6 +110,7 @@ impl Work {
             pass: None,
             current: (0, false),
             dispatches: 0,
+            waiting: None,
             alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
             staged: Vec::new(),
             chunks: Vec::new(),
@@ -110,6 +132,13 @@ impl Work {
         self.current = (0, false);
     }
 
+    /// For commands that are no launches, in order with those.
+    fn outside_passes(&mut self, gpu: &Gpu) -> &mut wgpu::CommandEncoder {
+        self.emit(gpu);
+        self.end_pass();
+        self.encoder(gpu)
+    }
+
     /// Room for a block of parameters: the chunk and the offset in it. A block is read to its full declared size.
     fn stage(&mut self, parameters: &[u32]) -> (usize, u32) {
         let bytes = parameters.len() * 4;
@@ -124,34 +153,27 @@ impl Work {
         ((at / CHUNK) as usize, (at % CHUNK) as u32)
     }
 
-    fn group(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<wgpu::BindGroup> {
-        let mut shown: SmallVec<[Window; 8]> = SmallVec::from_slice(windows);
-        if windows.is_empty() && d.buffers.iter().any(|b| b.part.is_some()) {
-            for b in d.buffers {
-                shown.push(b.part.map_or_else(|| Ok((0, gpu.whole(b, &d.pipeline.name)?)), Ok)?);
-            }
-        }
-        let key: GroupKey = (d.pipeline.layout.id, d.buffers.iter().map(|b| b.id).collect(), shown);
+    fn group(&mut self, gpu: &Gpu, launch: &Launch) -> wgpu::BindGroup {
+        let Launch { buffers, windows, .. } = launch;
+        let layout = &launch.pipeline.layout;
+        let key: GroupKey = (layout.id, buffers.iter().map(|b| b.id).collect(), SmallVec::from_slice(windows));
         if let Some(found) = self.groups.get(&key) {
-            return Ok(found.clone());
+            return found.clone();
         }
         if self.groups.len() >= GROUPS {
             self.groups.clear();
         }
         let mut entries: SmallVec<[wgpu::BindGroupEntry; 8]> = SmallVec::new();
-        for (i, b) in d.buffers.iter().enumerate() {
-            let (offset, bytes) = match key.2.get(i) {
-                Some(w) => *w,
-                None => (0, gpu.whole(b, &d.pipeline.name)?),
-            };
-            let binding = wgpu::BufferBinding { buffer: &b.buffer, offset, size: std::num::NonZero::new(bytes) };
+        for (i, Named { buffer, .. }) in buffers.iter().enumerate() {
+            let (offset, bytes) = windows.get(i).copied().unwrap_or((0, gpu.shown(buffer)));
+            let binding = wgpu::BufferBinding { buffer, offset, size: std::num::NonZero::new(bytes) };
             entries.push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
         }
-        let layout = &d.pipeline.layout.layout;
-        let made = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &layout.layout, entries: &entries };
+        let made = gpu.device.create_bind_group(&descriptor);
         self.counters.bind_groups += 1;
         self.groups.insert(key, made.clone());
-        Ok(made)
+        made
     }
 
     fn grow_chunks(&mut self, gpu: &Gpu, count: usize) {
@@ -174,27 +196,52 @@ impl Work {
     }
 
     fn dispatch(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<()> {
+        self.emit(gpu);
+        self.encode_dispatch(gpu, d, windows)
+    }
+
+    /// Encodes a launch ahead of those that wait.
+    pub(super) fn encode_dispatch(&mut self, gpu: &Gpu, d: &Dispatch, windows: &[Window]) -> Result<()> {
         d.buffers.iter().try_for_each(|b| gpu.check_memory(b))?;
-        let groups = gpu.fit(d.groups, d.pipeline)?;
-        let (pipeline, immediate) = gpu.compiled(d.pipeline, d.parameters.len())?;
+        let mut shown: SmallVec<[Window; 8]> = SmallVec::from_slice(windows);
+        if windows.is_empty() {
+            let parts = d.buffers.iter().any(|b| b.part.is_some());
+            for b in d.buffers {
+                let window = b.part.map_or_else(|| Ok((0, gpu.whole(b, &d.pipeline.name)?)), Ok)?;
+                if parts {
+                    shown.push(window);
+                }
+            }
+        }
+        let buffers: SmallVec<[Named; 8]> = d.buffers.iter().map(|b| Named { id: b.id, buffer: &b.buffer }).collect();
+        let Dispatch { pipeline, parameters, groups, .. } = *d;
+        let shares = &[Share { unit: unit(), groups: 1 }];
+        self.encode(gpu, &Launch { pipeline, buffers: &buffers, windows: &shown, parameters, groups, shares })
+    }
+
+    pub(super) fn encode(&mut self, gpu: &Gpu, launch: &Launch) -> Result<()> {
+        let Launch { parameters, .. } = *launch;
+        debug_assert!(parameters.len() as u64 * 4 <= PARAMETER_BYTES);
+        let groups = gpu.fit(launch.groups, launch.pipeline)?;
+        let (pipeline, immediate) = gpu.compiled(launch.pipeline, parameters.len())?;
         let mut staged = None;
         if !immediate {
-            let (chunk, offset) = self.stage(d.parameters);
+            let (chunk, offset) = self.stage(parameters);
             self.grow_chunks(gpu, chunk + 1);
             staged = Some((chunk, offset));
         }
-        let group = self.group(gpu, d, windows)?;
-        self.open_pass(gpu, &d.pipeline.name);
+        let group = self.group(gpu, launch);
+        self.open_pass(gpu, &launch.pipeline.name, launch.shares);
         let Some(pass) = &mut self.pass else { return Err(Error::Internal("no compute pass".into())) };
-        if self.current != (d.pipeline.id, immediate) {
+        if self.current != (launch.pipeline.id, immediate) {
             pass.set_pipeline(pipeline);
-            self.current = (d.pipeline.id, immediate);
+            self.current = (launch.pipeline.id, immediate);
         }
         match staged {
             Some((chunk, offset)) => pass.set_bind_group(0, &self.chunks[chunk].1, &[offset]),
             None => {
                 let mut bytes = [0; IMMEDIATE_BYTES as usize];
-                for (slot, word) in bytes.chunks_exact_mut(4).zip(d.parameters) {
+                for (slot, word) in bytes.chunks_exact_mut(4).zip(parameters) {
                     slot.copy_from_slice(&word.to_le_bytes());
                 }
                 pass.set_immediates(0, &bytes);
@@ -219,6 +266,7 @@ impl Work {
 
     /// Sends what is encoded, if anything is; its number.
     fn send(&mut self, gpu: &Gpu) -> Option<u64> {
+        self.emit(gpu);
         self.end_pass();
         let mut encoder = self.encoder.take()?;
         if let Some(timer) = &mut self.timer {
@@ -268,7 +316,6 @@ impl Work {
 impl Gpu {
     /// Encodes a kernel launch.
     pub fn dispatch(&self, d: &Dispatch) -> Result<()> {
-        debug_assert!(d.parameters.len() as u64 * 4 <= PARAMETER_BYTES);
         lock(&self.work).dispatch(self, d, &[])
     }
 
@@ -289,11 +336,16 @@ impl Gpu {
         buffers.any(|b| b.used > limit)
     }
 
+    /// The bytes of a buffer that a launch binds which does not say which.
+    fn shown(&self, buffer: &wgpu::Buffer) -> u64 {
+        buffer.size().min(self.window_bytes())
+    }
+
     /// The bytes with which a buffer is bound as a whole.
     pub(super) fn whole(&self, b: &Allocation, kernel: &str) -> Result<u64> {
         let limit = self.window_bytes();
         if b.used <= limit {
-            return Ok(b.buffer.size().min(limit));
+            return Ok(self.shown(&b.buffer));
         }
         Err(Error::Runtime(format!(
             "a tensor of {} bytes is larger than what a shader of gpu:{} ({}) can see at once, {limit} bytes \
@@ -304,7 +356,7 @@ impl Gpu {
 
     /// A grid of as many groups within the device's limit. The backend's shaders number their groups through (`group.x + group.y * grid.x`)
     /// and drop those beyond their count, so the form does not matter to them.
-    fn fit(&self, groups: [u32; 3], kernel: &Pipeline) -> Result<[u32; 3]> {
+    pub(super) fn fit(&self, groups: [u32; 3], kernel: &Pipeline) -> Result<[u32; 3]> {
         let limit = self.limits.max_compute_workgroups_per_dimension;
         if groups.iter().all(|&g| g <= limit) {
             return Ok(groups);
@@ -382,10 +434,9 @@ impl Gpu {
     pub fn copy(&self, source: &Allocation, from: u64, target: &Allocation, to: u64, bytes: u64) -> Result<()> {
         self.check_memory(source)?;
         self.check_memory(target)?;
-        let mut work = lock(&self.work);
-        work.end_pass();
         let (from, to) = (from + source.part.map_or(0, |p| p.0), to + target.part.map_or(0, |p| p.0));
-        work.encoder(self).copy_buffer_to_buffer(&source.buffer, from, &target.buffer, to, bytes);
+        let mut work = lock(&self.work);
+        work.outside_passes(self).copy_buffer_to_buffer(&source.buffer, from, &target.buffer, to, bytes);
         Ok(())
     }
 
@@ -411,8 +462,7 @@ impl Gpu {
         drop(view);
         staging.unmap();
         let mut work = lock(&self.work);
-        work.end_pass();
-        work.encoder(self).copy_buffer_to_buffer(&staging, 0, &target.buffer, 0, size);
+        work.outside_passes(self).copy_buffer_to_buffer(&staging, 0, &target.buffer, 0, size);
         Ok(())
     }
 
@@ -446,10 +496,10 @@ impl Gpu {
         let (staging, number) = {
             let mut work = lock(&self.work);
             let staging = work.readback_buffer(self, bytes)?;
-            work.end_pass();
-            work.encoder(self).copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
+            let encoder = work.outside_passes(self);
+            encoder.copy_buffer_to_buffer(&source.buffer, 0, &staging, 0, own);
             if let Some(flags) = flags {
-                work.encoder(self).copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
+                encoder.copy_buffer_to_buffer(&flags.buffer, 0, &staging, own, FLAG_BYTES as u64);
             }
             work.counters.waits += 1;
             let number = work.send(self);

@@ -107,7 +107,7 @@ impl<'a> Inline<'a> {
         for k in 0..self.operands.len() {
             declare(t, first + k, &format!("{prefix}b{k}"), "u32", false);
         }
-        let names = Names { prefix, base: BASE + slot * ROOM };
+        let names = Names { prefix, base: BASE + slot * ROOM, from: "" };
         write_results(t, &self.kernel.program, names);
         self.kernel.write_compute(t, &self.shape, names);
         self.operands.len()

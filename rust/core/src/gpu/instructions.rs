@@ -12,8 +12,9 @@ use std::fmt::Write;
 pub struct Names<'a> {
     /// Before the names at module scope.
     pub prefix: &'a str,
-    /// The first word of its parameters.
+    /// The first word of its parameters, counted from `from`, an expression with a plus behind it where it is not 0.
     pub base: usize,
+    pub from: &'a str,
 }
 
 /// The type of a program's results.
@@ -50,7 +51,7 @@ pub fn write_instructions(t: &mut String, p: &Program, mut at: usize, names: Nam
                 }
             }
         }
-        let value = expression(instr, p, &held, &number_at);
+        let value = expression(instr, p, &held, &number_at, names.from);
         let _ = writeln!(t, "    let v{i} = {value};");
         held[instr.dst as usize] = format!("v{i}");
         uniform[instr.dst as usize] = match instr.code {
@@ -75,11 +76,11 @@ fn varying(register: &str, value: &str) -> String {
 }
 
 /// The value of an instruction, its operands being the registers' current names.
-fn expression(instr: &Instr, p: &Program, held: &[String], number_at: &[usize]) -> String {
+fn expression(instr: &Instr, p: &Program, held: &[String], number_at: &[usize], from: &str) -> String {
     let argument = |k: usize| held[instr.src[k] as usize].as_str();
     match instr.code {
         Code::Load(k) => format!("l{k}"),
-        Code::Scalar(k) => read_number(p.scalars[k as usize], &format!("{}u", number_at[k as usize])),
+        Code::Scalar(k) => read_number(p.scalars[k as usize], &format!("{from}{}u", number_at[k as usize])),
         Code::Cast(to) => convert(instr.dtype, to, argument(0)),
         Code::Ew(op) => {
             let arguments: SmallVec<[&str; 4]> = (0..instr.src.len()).map(argument).collect();

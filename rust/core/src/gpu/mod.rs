@@ -1,11 +1,12 @@
 //! The GPU backend: every operator as WGSL, on any adapter that Vulkan, Metal or DX12 reach.
 //!
 //! [`adapters`] finds the hardware and [`device`] opens it with the best rung of features it has. [`memory`] holds pooled
-//! buffers, [`encoder`] collects dispatches into submissions, [`pipelines`] compiles and keeps shaders, [`wgsl`] assembles
-//! their text. Then one launcher a family of operators; the shaders are in `shaders/`.
+//! buffers, [`encoder`] collects dispatches into submissions, [`batch`] makes one of several alike, [`pipelines`] compiles and
+//! keeps shaders, [`wgsl`] assembles their text. Then one launcher a family of operators; the shaders are in `shaders/`.
 
 pub mod adapters;
 pub mod attention;
+pub mod batch;
 pub mod batch_norm;
 pub mod channels;
 pub mod conv;

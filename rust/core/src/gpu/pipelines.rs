@@ -36,6 +36,12 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    pub fn of(write: bool) -> Access {
+        if write { Access::Write } else { Access::Read }
+    }
+}
+
 /// A compiled kernel.
 #[derive(Debug)]
 pub struct Pipeline {

@@ -12,7 +12,7 @@ use std::cell::Cell;
 const LAUNCHES: u32 = BATCH as u32;
 const BYTES: u64 = LAUNCHES as u64 * 16;
 
-/// A kernel's run on the GPU.
+/// A kernel's run on the GPU, or its share of one.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The step of a plan that it belongs to, as given by [`within`].
@@ -23,12 +23,22 @@ pub struct Launch {
     pub end: u64,
 }
 
+/// The step of a plan that a launch belongs to, and the workgroups that work for it: a launch may be several in one.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub unit: u64,
+    pub groups: u32,
+}
+
+/// A launch that is timed: its name, and whose it is.
+type Timed = (String, Vec<Share>);
+
 /// Queries under way and results that were not fetched.
 pub struct Timer {
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
-    launches: Vec<(u64, String)>,
-    submitted: Vec<(wgpu::Buffer, Vec<(u64, String)>)>,
+    launches: Vec<Timed>,
+    submitted: Vec<(wgpu::Buffer, Vec<Timed>)>,
     /// Nanoseconds of a tick, and what [`clock`] shows at tick 0 where that is known yet.
     period: f64,
     origin: Option<f64>,
@@ -41,6 +51,11 @@ thread_local! {
 /// From now on launches of this thread belong to step `unit`.
 pub fn within(unit: u64) {
     UNIT.set(unit);
+}
+
+/// The step that launches of this thread belong to.
+pub(super) fn unit() -> u64 {
+    UNIT.get()
 }
 
 impl Timer {
@@ -65,9 +80,9 @@ impl Timer {
     }
 
     /// The queries around the pass of the next launch.
-    pub fn writes(&mut self, name: &str) -> wgpu::ComputePassTimestampWrites<'_> {
+    pub fn writes(&mut self, name: &str, shares: &[Share]) -> wgpu::ComputePassTimestampWrites<'_> {
         let first = 2 * self.launches.len() as u32;
-        self.launches.push((UNIT.get(), name.to_string()));
+        self.launches.push((name.to_string(), shares.to_vec()));
         wgpu::ComputePassTimestampWrites {
             query_set: &self.set,
             beginning_of_pass_write_index: Some(first),
@@ -95,6 +110,20 @@ fn buffer(gpu: &Gpu, usage: wgpu::BufferUsages) -> wgpu::Buffer {
         usage,
         mapped_at_creation: false,
     })
+}
+
+/// Each step gets its share of a launch's time, under a name that says so.
+fn divide((name, shares): Timed, begin: u64, end: u64, found: &mut Vec<Launch>) {
+    let (count, all) = (shares.len(), shares.iter().map(|s| u64::from(s.groups)).sum::<u64>());
+    let mut groups = 0;
+    let mut from = begin;
+    for (k, share) in shares.into_iter().enumerate() {
+        groups += u64::from(share.groups);
+        let to = begin + ((end - begin) as f64 * groups as f64 / all as f64) as u64;
+        let name = if count == 1 { name.clone() } else { format!("{name} {} of {count}", k + 1) };
+        found.push(Launch { unit: share.unit, name, begin: from, end: to });
+        from = to;
+    }
 }
 
 /// The ticks in a buffer.
@@ -126,7 +155,7 @@ impl Gpu {
         let mut timer = Box::new(Timer::new(self));
         // An empty pass that ends now relates the two clocks.
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let writes = timer.writes("");
+        let writes = timer.writes("", &[]);
         drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) }));
         timer.resolve(self, &mut encoder);
         self.queue.submit([encoder.finish()]);
@@ -149,9 +178,9 @@ impl Gpu {
             ticks.iter().rev().take(1).for_each(|&last| timer.relate(last));
             let (origin, period) = (timer.origin.unwrap_or_default(), timer.period);
             let time = |tick: u64| (origin + tick as f64 * period).max(0.0) as u64;
-            for ((unit, name), pair) in launches.into_iter().zip(ticks.chunks_exact(2)) {
+            for (timed, pair) in launches.into_iter().zip(ticks.chunks_exact(2)) {
                 let begin = time(pair[0]);
-                found.push(Launch { unit, name, begin, end: time(pair[1]).max(begin) });
+                divide(timed, begin, time(pair[1]).max(begin), &mut found);
             }
         }
         Ok(found)
@@ -170,13 +199,13 @@ impl Gpu {
 
 impl Work {
     /// The pass of the next launch: the open one, or one of its own where launches are timed.
-    pub(super) fn open_pass(&mut self, gpu: &Gpu, name: &str) {
+    pub(super) fn open_pass(&mut self, gpu: &Gpu, name: &str, shares: &[Share]) {
         let mut timer = self.timer.take();
         if timer.is_some() {
             self.end_pass();
         }
         if self.pass.is_none() {
-            let timestamp_writes = timer.as_mut().map(|t| t.writes(name));
+            let timestamp_writes = timer.as_mut().map(|t| t.writes(name, shares));
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
             self.pass = Some(self.encoder(gpu).begin_compute_pass(&descriptor).forget_lifetime());
         }

@@ -5,9 +5,11 @@
 //! which operands share memory, and on the number of dims left after joining.
 
 mod blocks;
+mod jobs;
 mod shape;
 mod text;
 
+pub(super) use jobs::{Recipe, bound};
 pub(super) use shape::Shape;
 use shape::Walk;
 #[cfg(test)]
@@ -38,10 +40,14 @@ const WORD: usize = 4;
 /// What the elements of a stretch are a multiple of, so that its results begin where a window may.
 const STRETCH: usize = 256;
 
+/// Elements of the largest launch that may become part of one with others. One with more keeps any GPU busy for longer than a
+/// launch takes to start.
+const MOST_JOINED: usize = 1 << 20;
+
 /// A program with a name for the cache of pipelines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kernel {
-    pub(super) program: Program,
+    pub(super) program: Arc<Program>,
     pub(super) id: u32,
 }
 
@@ -123,7 +129,7 @@ pub fn move_all(gpu: &Arc<Gpu>, target: &View, source: &View) -> Result<()> {
 
 impl Kernel {
     pub fn new(program: Program) -> Kernel {
-        Kernel { program, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Kernel { program: Arc::new(program), id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Computes every element of the index space.
@@ -180,8 +186,13 @@ impl Kernel {
         let buffers = s.buffers(operands, targets);
         let pipeline = self.pipeline(gpu, &s)?;
         let parameters = s.parameters(&self.program, operands, numbers, 0..n, &[]);
-        let grid = Gpu::grid(s.workgroups(n));
-        gpu.dispatch(&Dispatch { pipeline: &pipeline, buffers: &buffers, parameters: &parameters, groups: grid })
+        let (groups, parameters) = (Gpu::grid(s.workgroups(n)), &parameters);
+        let launch = Dispatch { pipeline: &pipeline, buffers: &buffers, parameters, groups };
+        let whole = operands.iter().map(|o| o.memory).chain(targets.iter().copied()).all(|m| m.part.is_none());
+        if !whole || !s.is_flat() {
+            return gpu.dispatch(&launch);
+        }
+        gpu.join(&launch, &pipeline, Recipe { kernel: self.clone(), shape: s }, n > MOST_JOINED)
     }
 
     fn pipeline(&self, gpu: &Gpu, s: &Shape) -> Result<Arc<Pipeline>> {
@@ -250,9 +261,9 @@ impl Kernel {
         }
         let half = targets.len() / 2;
         for (stores, targets) in [(0..half, &targets[..half]), (half..targets.len(), &targets[half..])] {
-            let mut program = self.program.clone();
-            program.stores = program.stores[stores.clone()].to_vec();
-            let part = Kernel { program, id: self.part(stores.start, stores.end) };
+            let stored = self.program.stores[stores.clone()].to_vec();
+            let program = Program { stores: stored, ..(*self.program).clone() };
+            let part = Kernel { program: Arc::new(program), id: self.part(stores.start, stores.end) };
             part.run(gpu, Job { targets, ..job })?;
         }
         Ok(())

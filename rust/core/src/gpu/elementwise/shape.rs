@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Words of the parameters before the dims.
-const HEADER: usize = 3;
+pub(super) const HEADER: usize = 3;
 
 /// How an operand's elements are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,7 +174,15 @@ impl Shape {
     }
 
     pub(super) fn accesses(&self) -> Vec<Access> {
-        self.bindings.iter().map(|b| if b.1 { Access::Write } else { Access::Read }).collect()
+        self.bindings.iter().map(|b| Access::of(b.1)).collect()
+    }
+
+    /// Whether it can be part of a launch with others: every operand is one element or read in vectors, and every result is
+    /// written in them.
+    pub(super) fn is_flat(&self) -> bool {
+        self.blocks.is_none()
+            && self.walks.iter().all(|w| matches!(w, Walk::Wide | Walk::Constant))
+            && self.stores.iter().all(|&b| self.bindings[b as usize].0 != 0)
     }
 
     /// The dims among the parameters: those of the index space, if some walk needs them.

@@ -1,6 +1,8 @@
 //! Programs as WGSL with an invocation for four neighbouring elements.
 
 #[cfg(test)]
+use super::Recipe;
+#[cfg(test)]
 use super::blocks::Blocks;
 use super::shape::{Shape, Walk};
 use super::{GROUP, Kernel};
@@ -14,7 +16,7 @@ use smallvec::SmallVec;
 use std::fmt::Write;
 
 /// A kernel with one program only.
-const OWN: Names = Names { prefix: "", base: 0 };
+const OWN: Names = Names { prefix: "", base: 0, from: "" };
 
 impl Kernel {
     pub(super) fn text(&self, s: &Shape) -> String {
@@ -35,7 +37,7 @@ impl Kernel {
     /// The program for one element; what is read in vectors comes as arguments.
     pub(in crate::gpu) fn write_compute(&self, t: &mut String, s: &Shape, names: Names) {
         let p = &self.program;
-        let Names { prefix, base } = names;
+        let Names { prefix, base, .. } = names;
         let _ = write!(t, "fn {prefix}compute(element: u32");
         for (k, walk) in s.walks.iter().enumerate() {
             if walk.is_argument() {
@@ -159,6 +161,13 @@ pub fn samples(kernel: &Kernel) -> Vec<String> {
                 s.walks[0] = if blocks { Walk::Single } else { Walk::Linear };
             }
             texts.push(kernel.text(&s));
+        }
+        if s.is_flat() {
+            // What is one element for all may be the same memory in every launch.
+            let constants = (0..count).filter(|_| walk == Walk::Constant).filter(|&b| !s.bindings[b].1);
+            let shared = constants.fold(0, |bits, b| bits | 1 << b);
+            let recipe = Recipe { kernel: kernel.clone(), shape: s };
+            texts.push(recipe.text(3, shared));
         }
     }
     texts
