@@ -6,7 +6,7 @@
 //! one that went back to the pool and came out again is the same buffer.
 
 use super::device::Gpu;
-use super::elementwise::{Recipe, bound};
+use super::elementwise::{Form, Recipe, alike, workgroups};
 use super::encoder::{Dispatch, Launch, Named, Work};
 use super::pipelines::{PARAMETER_BYTES, Pipeline};
 use super::timing::{Share, unit};
@@ -54,15 +54,16 @@ impl Batch {
     }
 
     /// Whether a launch that does not conflict can join.
-    fn takes(&self, gpu: &Gpu, launch: &Dispatch, groups: u32) -> bool {
-        let (bindings, jobs) = (launch.buffers.len(), self.shares.len() + 1);
-        let shared = self.shared_with(launch);
-        let words = self.parameters.len() + launch.parameters.len() + jobs;
-        let total = self.groups() + u64::from(groups);
+    fn takes(&self, gpu: &Gpu, launch: &Dispatch) -> bool {
+        let (bindings, jobs, shared) = (launch.buffers.len(), self.shares.len() + 1, self.shared_with(launch));
+        let common = shared.count_ones() as usize;
+        let bound = common + jobs * (bindings - common);
+        let words = self.parameters.len() + launch.parameters.len();
+        let total = self.groups() + u64::from(workgroups(launch.parameters));
         launch.pipeline.id == self.pipeline.id
             // Texts are made for what the first two launches share.
             && (jobs == 2 || shared == self.shared)
-            && bound(jobs, bindings, shared).len() <= gpu.limits.max_storage_buffers_per_shader_stage as usize
+            && bound <= gpu.limits.max_storage_buffers_per_shader_stage as usize
             && words as u64 * 4 <= PARAMETER_BYTES
             && gpu.fit(Gpu::grid(total as usize), &self.pipeline).is_ok()
     }
@@ -71,33 +72,37 @@ impl Batch {
         self.shares.iter().map(|s| u64::from(s.groups)).sum()
     }
 
-    fn add(&mut self, launch: &Dispatch, groups: u32) {
+    fn add(&mut self, launch: &Dispatch) {
         if !self.shares.is_empty() {
             self.shared = self.shared_with(launch);
         }
         self.buffers.extend(launch.buffers.iter().map(|b| (b.id, b.buffer.clone())));
         self.parameters.extend_from_slice(launch.parameters);
-        self.shares.push(Share { unit: unit(), groups });
+        self.shares.push(Share { unit: unit(), groups: workgroups(launch.parameters) });
     }
 
-    /// The first workgroup of every launch, then their parameters.
-    fn joined_parameters(&self) -> Vec<u32> {
-        let mut words = Vec::with_capacity(self.shares.len() + self.parameters.len());
-        let mut first = 0;
-        for share in &self.shares {
-            words.push(first);
-            first += share.groups;
-        }
-        words.extend_from_slice(&self.parameters);
-        words
-    }
-
-    fn joined_pipeline(&self, gpu: &Gpu) -> Result<Arc<Pipeline>> {
-        let (jobs, shared, id) = (self.shares.len(), self.shared, self.pipeline.id);
-        let variant = ("elementwise_jobs", vec![id as u32, (id >> 32) as u32, jobs as u32, shared]);
+    /// The pipeline of all of them, and its parameters.
+    fn joined(&self, gpu: &Gpu) -> Result<(Arc<Pipeline>, Vec<u32>)> {
+        let words = self.parameters.len() / self.shares.len();
+        let form = Form { jobs: self.shares.len(), shared: self.shared, alike: alike(&self.parameters, words) };
+        let id = self.pipeline.id;
+        let key = vec![id as u32, (id >> 32) as u32, form.jobs as u32, form.shared, u32::from(form.alike)];
         // The pipeline of one launch alone was made before, so it is known what the device can do, and nothing is run to find
         // out while the work is locked.
-        gpu.pipeline(variant, || self.recipe.shader(jobs, shared))
+        let pipeline = gpu.pipeline(("elementwise_jobs", key), || self.recipe.shader(form))?;
+        Ok((pipeline, form.parameters(&self.parameters, words)))
+    }
+
+    /// The buffers that are bound.
+    fn bound(&self) -> SmallVec<[Named<'_>; 32]> {
+        let jobs = self.shares.len();
+        let bindings = self.buffers.len() / jobs;
+        let form = Form { jobs, shared: if jobs == 1 { 0 } else { self.shared }, alike: false };
+        let named = |(j, b): (usize, usize)| {
+            let (id, buffer) = &self.buffers[j * bindings + b];
+            Named { id: *id, buffer }
+        };
+        form.bound(bindings).into_iter().map(named).collect()
     }
 }
 
@@ -108,7 +113,6 @@ impl Work {
         launch: &Dispatch,
         pipeline: &Arc<Pipeline>,
         recipe: Recipe,
-        groups: u32,
         alone: bool,
     ) -> Result<()> {
         if self.waiting.as_ref().is_some_and(|b| b.conflicts(launch, &recipe)) {
@@ -118,14 +122,14 @@ impl Work {
             return self.encode_dispatch(gpu, launch, &[]);
         }
         let mut batch = match self.waiting.take() {
-            Some(batch) if batch.takes(gpu, launch, groups) => batch,
+            Some(batch) if batch.takes(gpu, launch) => batch,
             other => {
                 self.waiting = other;
                 self.emit(gpu);
                 Batch::new(recipe, pipeline.clone())
             }
         };
-        batch.add(launch, groups);
+        batch.add(launch);
         self.waiting = Some(batch);
         Ok(())
     }
@@ -140,31 +144,14 @@ impl Work {
     }
 
     fn encode_batch(&mut self, gpu: &Gpu, batch: &Batch) -> Result<()> {
-        let jobs = batch.shares.len();
-        let (mut pipeline, mut joined) = (batch.pipeline.clone(), Vec::new());
-        if jobs > 1 {
-            (pipeline, joined) = (batch.joined_pipeline(gpu)?, batch.joined_parameters());
-        }
-        let parameters = if jobs > 1 { &joined } else { &batch.parameters };
-        let bindings = batch.buffers.len() / jobs;
-        let shared = if jobs == 1 { 0 } else { batch.shared };
-        let places = bound(jobs, bindings, shared);
-        let buffers: SmallVec<[Named; 8]> = places
-            .iter()
-            .map(|(j, b)| &batch.buffers[j * bindings + b])
-            .map(|(id, buffer)| Named { id: *id, buffer })
-            .collect();
-        self.encode(
-            gpu,
-            &Launch {
-                pipeline: &pipeline,
-                buffers: &buffers,
-                windows: &[],
-                parameters,
-                groups: Gpu::grid(batch.groups() as usize),
-                shares: &batch.shares,
-            },
-        )
+        let joined = if batch.shares.len() > 1 { Some(batch.joined(gpu)?) } else { None };
+        let (pipeline, parameters) = match &joined {
+            Some((pipeline, parameters)) => (&**pipeline, &parameters[..]),
+            None => (&*batch.pipeline, &batch.parameters[..]),
+        };
+        let (buffers, groups) = (batch.bound(), Gpu::grid(batch.groups() as usize));
+        let shares = &batch.shares;
+        self.encode(gpu, &Launch { pipeline, buffers: &buffers, windows: &[], parameters, groups, shares })
     }
 }
 
@@ -173,7 +160,7 @@ impl Gpu {
     /// join, or else, `alone`, go ahead of those that wait.
     pub(super) fn join(&self, d: &Dispatch, pipeline: &Arc<Pipeline>, recipe: Recipe, alone: bool) -> Result<()> {
         d.buffers.iter().try_for_each(|b| self.check_memory(b))?;
-        let groups = self.fit(d.groups, pipeline)?.iter().product();
-        lock(&self.work).join(self, d, pipeline, recipe, groups, alone)
+        self.fit(d.groups, pipeline)?;
+        lock(&self.work).join(self, d, pipeline, recipe, alone)
     }
 }

@@ -9,7 +9,7 @@ mod jobs;
 mod shape;
 mod text;
 
-pub(super) use jobs::{Recipe, bound};
+pub(super) use jobs::{Form, Recipe, alike, workgroups};
 pub(super) use shape::Shape;
 use shape::Walk;
 #[cfg(test)]
@@ -40,9 +40,10 @@ const WORD: usize = 4;
 /// What the elements of a stretch are a multiple of, so that its results begin where a window may.
 const STRETCH: usize = 256;
 
-/// Elements of the largest launch that may become part of one with others. One with more keeps any GPU busy for longer than a
-/// launch takes to start.
-const MOST_JOINED: usize = 1 << 20;
+/// Elements of the largest launch that may become part of one with others, on a GPU and where the processor computes. A GPU is
+/// busy with more for longer than a launch takes to start. A processor goes through the reads and writes of all of them for
+/// each workgroup, if only to skip them: only what is a single workgroup gains.
+const MOST_JOINED: [usize; 2] = [1 << 20, WORKGROUP * GROUP];
 
 /// A program with a name for the cache of pipelines.
 #[derive(Clone, Debug)]
@@ -192,7 +193,8 @@ impl Kernel {
         if !whole || !s.is_flat() {
             return gpu.dispatch(&launch);
         }
-        gpu.join(&launch, &pipeline, Recipe { kernel: self.clone(), shape: s }, n > MOST_JOINED)
+        let most = MOST_JOINED[usize::from(gpu.info.device_type == wgpu::DeviceType::Cpu)];
+        gpu.join(&launch, &pipeline, Recipe { kernel: self.clone(), shape: s }, n > most)
     }
 
     fn pipeline(&self, gpu: &Gpu, s: &Shape) -> Result<Arc<Pipeline>> {

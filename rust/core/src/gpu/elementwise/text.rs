@@ -1,9 +1,9 @@
 //! Programs as WGSL with an invocation for four neighbouring elements.
 
 #[cfg(test)]
-use super::Recipe;
-#[cfg(test)]
 use super::blocks::Blocks;
+#[cfg(test)]
+use super::jobs::{Form, Recipe};
 use super::shape::{Shape, Walk};
 use super::{GROUP, Kernel};
 use crate::dtype::DType;
@@ -167,7 +167,7 @@ pub fn samples(kernel: &Kernel) -> Vec<String> {
             let constants = (0..count).filter(|_| walk == Walk::Constant).filter(|&b| !s.bindings[b].1);
             let shared = constants.fold(0, |bits, b| bits | 1 << b);
             let recipe = Recipe { kernel: kernel.clone(), shape: s };
-            texts.push(recipe.text(3, shared));
+            texts.extend([true, false].map(|alike| recipe.text(Form { jobs: 3, shared, alike })));
         }
     }
     texts
