@@ -348,6 +348,7 @@ def test_packed_sequences_give_what_each_sequence_gives_alone(kind):
         close(state[:, i], array(last[0] if kind == "LSTM" else last), 1e-4, 1e-5)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_recurrent_layers_have_first_and_second_derivatives(kind, bias):

@@ -161,6 +161,7 @@ def peak_of(step: Callable) -> float:
     return (corten.cpu.max_memory_allocated() - before) / (1 << 20)
 
 
+@pytest.mark.cpu
 def test_results_of_one_operator_are_freed_one_by_one() -> None:
     """The gradient keeps the statistics of a normalisation, and nobody its first result."""
     norm, x = nn.BatchNorm1d(64), corten.randn(4096, 64)
@@ -173,6 +174,7 @@ def test_results_of_one_operator_are_freed_one_by_one() -> None:
     assert corten.cpu.memory_allocated() - before < 1.1 * (1 << 20)
 
 
+@pytest.mark.cpu
 def test_results_of_one_operator_are_freed_one_by_one_within_a_flush() -> None:
     layers = nn.Sequential(*[nn.BatchNorm1d(64) if k % 2 == 0 else nn.ReLU() for k in range(16)])
     x = corten.randn(4096, 64)
@@ -184,6 +186,7 @@ def test_results_of_one_operator_are_freed_one_by_one_within_a_flush() -> None:
     assert 8 < peak_of(step) < 11
 
 
+@pytest.mark.cpu
 def test_what_the_backward_pass_needs_is_computed_there_if_its_operands_are_kept() -> None:
     layers = nn.Sequential(*[nn.Linear(64, 64) if k % 2 == 0 else nn.ReLU() for k in range(32)])
     x = corten.randn(4096, 64)
@@ -196,6 +199,7 @@ def test_what_the_backward_pass_needs_is_computed_there_if_its_operands_are_kept
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.cpu
 def test_a_compiled_step_lets_go_of_gradients_where_the_function_does(option: Callable, begun: bool) -> None:
     layers, x = nn.Sequential(nn.Linear(1024, 1024), nn.Tanh(), nn.Linear(1024, 1024)), corten.randn(16, 1024)
 

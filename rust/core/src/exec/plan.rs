@@ -105,6 +105,7 @@ struct Cache {
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 /// A thread's last plan: in a loop over few operators the next is the same.
+#[derive(Default)]
 pub struct Last {
     key: Key,
     fusion: bool,
