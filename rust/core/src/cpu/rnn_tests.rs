@@ -426,31 +426,35 @@ fn the_reference_has_the_gradients_of_its_differences() {
 
 #[test]
 fn a_gradient_that_does_not_arrive_counts_as_zero() {
-    for cell in CELLS {
-        let case = Case::new(cell, [3, 5, 4], 7);
-        for missing in 0..3 {
-            let mut given = Given::new(&case);
-            let saved = reference(&case, &given);
-            let found = run_backward::<f64>(&case, &given, &saved, [0, 1, 2].map(|k| k != missing), false);
-            [&mut given.dhs, &mut given.dh_last, &mut given.dc_last][missing].fill(0.0);
-            let want = reference(&case, &given);
-            assert_close(&found.dprojected, &want.dprojected, 1e-12, "input");
-            assert_close(&found.dh, &want.dh, 1e-12, "state");
-            assert_close(&found.dc, &want.dc, 1e-12, "cell");
-            assert!(found.dweight.is_empty());
-        }
+    at_every_level(|| CELLS.into_iter().for_each(a_missing_gradient_counts_as_zero));
+}
+
+fn a_missing_gradient_counts_as_zero(cell: Cell) {
+    let case = Case::new(cell, [3, 5, 4], 7);
+    for missing in 0..3 {
+        let mut given = Given::new(&case);
+        let saved = reference(&case, &given);
+        let found = run_backward::<f64>(&case, &given, &saved, [0, 1, 2].map(|k| k != missing), false);
+        [&mut given.dhs, &mut given.dh_last, &mut given.dc_last][missing].fill(0.0);
+        let want = reference(&case, &given);
+        assert_close(&found.dprojected, &want.dprojected, 1e-12, "input");
+        assert_close(&found.dh, &want.dh, 1e-12, "state");
+        assert_close(&found.dc, &want.dc, 1e-12, "cell");
+        assert!(found.dweight.is_empty());
     }
 }
 
 #[test]
 fn nan_passes_through_every_cell() {
-    for cell in CELLS {
-        let case = Case::new(cell, [2, 3, 2], 0);
-        let mut given = Given::new(&case);
-        given.h[..3].fill(f64::NAN);
-        let found = run_forward::<f32>(&case, &given, true).expect("the sizes fit");
-        assert!(found.h_last[..3].iter().all(|v| v.is_nan()) && found.h_last[3..].iter().all(|v| v.is_finite()));
-    }
+    at_every_level(|| {
+        for cell in CELLS {
+            let case = Case::new(cell, [2, 3, 2], 0);
+            let mut given = Given::new(&case);
+            given.h[..3].fill(f64::NAN);
+            let found = run_forward::<f32>(&case, &given, true).expect("the sizes fit");
+            assert!(found.h_last[..3].iter().all(|v| v.is_nan()) && found.h_last[3..].iter().all(|v| v.is_finite()));
+        }
+    });
 }
 
 #[test]
