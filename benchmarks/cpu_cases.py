@@ -14,6 +14,10 @@ SCALES = ("full", "tiny")
 PRODUCTS = ("matmul", "convolution", "attention")
 
 
+# How many times fewer multiplications Winograd's algorithms need for windows of three by three.
+WINOGRAD = 2.25
+
+
 @dataclass(frozen=True)
 class Case:
     """What is timed: `build(module)` makes the inputs and returns the function that is repeated."""
@@ -85,8 +89,7 @@ def convolutions(tiny: bool) -> Iterator[Case]:
     for name, sizes in convolution_shapes(tiny).items():
         flops = convolution_flops(*sizes)
         _, _, size, _, kernel, stride, groups = sizes
-        # Winograd's minimal algorithms for windows of three.
-        minimal = {1: 1.5, 2: 2.25, 3: 2.25}[len(size)] if (kernel, stride, groups) == (3, 1, 1) else 1.0
+        minimal = {1: 1.5, 2: WINOGRAD, 3: WINOGRAD}[len(size)] if (kernel, stride, groups) == (3, 1, 1) else 1.0
         for backward, count in ((False, flops), (True, 2 * flops)):
             direction = "backward" if backward else "forward"
             build = convolution(normal, *sizes, backward=backward)

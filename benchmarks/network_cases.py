@@ -13,7 +13,7 @@ from typing import Any
 
 import network_flops as work
 import networks
-from cpu_cases import Case, normal
+from cpu_cases import WINOGRAD, Case, normal
 from network_flops import step_flops
 from shared_cases import convolutional, deep, two_layers, update
 
@@ -66,11 +66,14 @@ def trained(network, optimizer: str, data, shape: tuple[int, ...], settings: dic
     return build
 
 
-def steps(name: str, network, optimizer: str, data, shape: tuple[int, ...], flops: float, **settings: float):
+def steps(
+    name: str, network, optimizer: str, data, shape: tuple[int, ...], flops: float, saving=1.0, **settings: float
+):
     """A step of training as it is, and through `compile`."""
     for compiled in (False, True):
         build = trained(network, optimizer, data, shape, {"lr": 1e-3} | settings, compiled)
-        yield Case("training step", f"{name}{', compiled' if compiled else ''}", build, flops, compiled=compiled)
+        full = f"{name}{', compiled' if compiled else ''}"
+        yield Case("training step", full, build, flops, saving=saving, compiled=compiled)
 
 
 def training(tiny: bool) -> Iterator[Case]:
@@ -90,7 +93,9 @@ def small_training(tiny: bool) -> Iterator[Case]:
     first = work.convolution(1, 16, 3, 28 * 28)
     forward = first + work.convolution(16, 32, 3, 14 * 14) + work.linear(32 * 7 * 7, CLASSES)
     flops = count * step_flops(forward, first)
-    yield from steps("CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28), flops)
+    yield from steps(
+        "CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28), flops, WINOGRAD
+    )
 
 
 def image_training(tiny: bool) -> Iterator[Case]:
@@ -99,13 +104,13 @@ def image_training(tiny: bool) -> Iterator[Case]:
     sizes: dict[str, Any] = {"counts": counts, "width": width, "bottleneck": False, "small": True, "classes": CLASSES}
     flops = count * step_flops(work.resnet(**sizes, side=side), work.convolution(3, width, 3, side**2))
     name, network = "ResNet-18 on 32 x 32, batch 16, SGD with momentum", partial(networks.resnet, **sizes)
-    yield from steps(name, network, "SGD", images, (count, 3, side, side), flops, lr=0.01, momentum=0.9)
+    yield from steps(name, network, "SGD", images, (count, 3, side, side), flops, WINOGRAD, lr=0.01, momentum=0.9)
 
     count, side, width, depth = (2, 16, 4, 2) if tiny else (4, 96, 32, 3)
     sizes = {"width": width, "depth": depth, "classes": 2}
     flops = count * step_flops(work.unet(**sizes, side=side), work.convolution(3, width, 3, side**2))
     name, network = "U-Net on 96 x 96, batch 4, Adam", partial(networks.unet, **sizes)
-    yield from steps(name, network, "Adam", masks, (count, 3, side, side), flops)
+    yield from steps(name, network, "Adam", masks, (count, 3, side, side), flops, WINOGRAD)
 
 
 def text_training(tiny: bool) -> Iterator[Case]:
@@ -198,7 +203,7 @@ def inference(tiny: bool) -> Iterator[Case]:
         count = min(batch, 2) if tiny else batch
         build = inferred(resnet, partial(drawn, shape=(count, 3, side, side)))
         flops = count * work.resnet(**shape, classes=classes, side=side)
-        yield Case("inference", f"ResNet-50, batch {batch}", build, flops)
+        yield Case("inference", f"ResNet-50, batch {batch}", build, flops, saving=WINOGRAD)
 
     words, length, positions = (50, 16, 32) if tiny else (30522, 128, 512)
     bert = partial(networks.bert, **sizes, vocabulary=words, length=positions)
