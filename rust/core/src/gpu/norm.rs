@@ -180,10 +180,7 @@ pub fn forward(gpu: &Gpu, kind: Norm, x: &View, given: Operands, number: usize, 
         t = t.output("rstd", DType::F32, DType::F32);
         let saved = if rms { "" } else { "mean_put(row, mean); " };
         t = t.line(&format!("fn save(row: u32, mean: f32, rstd: f32) {{ {saved}rstd_put(row, rstd); }}"));
-        let passes = match kept {
-            0 => STREAMED.to_string(),
-            kept => format!("const KEPT = {kept}u;\n{KEPT}"),
-        };
+        let passes = Piece::passes(kept, STREAMED, KEPT);
         let t = weight.write(t, piece, ("weight", 8), given.weight, ["weighted", "v * w"]);
         bias.write(t, piece, ("bias", 9), given.bias, ["shifted", "v + w"])
             .finish(&format!("{}{FORWARD}{passes}", piece.frame(gpu, lanes, &[])))

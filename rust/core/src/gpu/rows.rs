@@ -115,6 +115,11 @@ impl Piece {
         }
     }
 
+    /// The text of a kernel's passes over rows, as [`Piece::kept`] says how many pieces an invocation keeps.
+    pub fn passes(kept: usize, streamed: &str, once: &str) -> String {
+        if kept == 0 { streamed.into() } else { format!("const KEPT = {kept}u;\n{once}") }
+    }
+
     /// As [`frame`], with what the piece is.
     pub fn frame(self, gpu: &Gpu, lanes: usize, fields: &[&str]) -> String {
         match self {

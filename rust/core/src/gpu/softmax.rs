@@ -113,10 +113,7 @@ pub fn forward(gpu: &Gpu, log: bool, dim: usize, x: &View, y: &View) -> Result<(
             Piece::Fours => [FOURS, SUMS].concat(),
             Piece::Columns => COLUMNS.to_string(),
         };
-        let passes = match frame.kept {
-            0 => STREAMED.to_string(),
-            kept => format!("const KEPT = {kept}u;\n{KEPT}"),
-        };
+        let passes = Piece::passes(frame.kept, STREAMED, KEPT);
         format!("{}{sums}{FORWARD}{passes}", frame.piece.frame(gpu, frame.lanes, &["top", "sum"]))
     };
     frame.launch(gpu, "softmax", (&["x", "y"], &operands), log, body)

@@ -96,12 +96,7 @@ unsafe fn tile<V: Vector, const M: usize>(
         ask::<V, M>(c, ldc);
         let mut acc = [[V::splat(V::T::default()); 2]; M];
         for _ in 0..k {
-            let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let s = V::splat(*a.add(i));
-                acc[0] = s.fma(b0, acc[0]);
-                acc[1] = s.fma(b1, acc[1]);
-            }
+            add_products(&mut acc, a, 1, b);
             a = a.add(M);
             b = b.add(2 * V::LANES);
         }
@@ -125,16 +120,25 @@ unsafe fn tile_of_rows<V: Vector, const M: usize>(
         for panel in 0..a.count {
             let rows = a.at.add(panel * a.pitch);
             for k in 0..2 * V::LANES {
-                let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let s = V::splat(*rows.add(i * 2 * V::LANES + k));
-                    acc[0] = s.fma(b0, acc[0]);
-                    acc[1] = s.fma(b1, acc[1]);
-                }
+                add_products(&mut acc, rows.add(k), 2 * V::LANES, b);
                 b = b.add(2 * V::LANES);
             }
         }
         finish(acc, c, ldc, start);
+    }
+}
+
+/// Adds the products of one `k`, whose rows of `a` are `pitch` apart.
+#[inline(always)]
+unsafe fn add_products<V: Vector, const M: usize>(acc: &mut [[V; 2]; M], a: *const V::T, pitch: usize, b: *const V::T) {
+    // SAFETY: the contract of `Tile::run`.
+    unsafe {
+        let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
+        for (i, acc) in acc.iter_mut().enumerate() {
+            let s = V::splat(*a.add(i * pitch));
+            acc[0] = s.fma(b0, acc[0]);
+            acc[1] = s.fma(b1, acc[1]);
+        }
     }
 }
 

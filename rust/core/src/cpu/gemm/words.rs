@@ -382,8 +382,7 @@ simd_dispatch! {
 /// What is called with a row, its first column and the finished sums of that segment.
 type SegmentFn<'a, T> = dyn Fn(usize, usize, &mut [T]) + Sync + 'a;
 
-/// The sums of (m × k)·(k × n), handed over in segments of rows. With `start`, a word that the left operand's rows would
-/// hold everywhere, the sums of such a row are subtracted from all.
+/// The sums of (m × k)·(k × n), handed over in segments of rows.
 ///
 /// # Safety
 /// The operands cover m × k and n × k; the kernel's instructions are there.
