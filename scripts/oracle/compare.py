@@ -24,6 +24,8 @@ WIDER = {
     torch.bfloat16: torch.float64,
     torch.float32: torch.float64,
     torch.complex64: torch.complex128,
+    torch.float64: torch.float64,  # of inputs in float32
+    torch.complex128: torch.complex128,
 }
 # A result that is off may be no further from the result in float64 than this many times PyTorch's own distance.
 ALLOWANCE = 4
@@ -126,7 +128,7 @@ def _as_near(a: torch.Tensor, b: torch.Tensor, exact: Any, tolerance: tuple[floa
     """Whether corten's values are as near to the result in float64 as PyTorch's are."""
     if not isinstance(exact, torch.Tensor) or exact.shape != b.shape:
         return False
-    wide = WIDER[b.dtype]
+    wide, dtype = WIDER[b.dtype], b.dtype
     a, b, exact = a.to(wide), b.to(wide), exact.detach().resolve_conj().to(wide)
     if not torch.equal(torch.isfinite(a), torch.isfinite(b)):
         return False
@@ -135,6 +137,6 @@ def _as_near(a: torch.Tensor, b: torch.Tensor, exact: Any, tolerance: tuple[floa
         return False
     a, b, exact = a[finite], b[finite], exact[finite]
     own = (b - exact).abs().amax() if len(b) else torch.zeros(())
-    rtol, atol = 1.3e-6, 1e-5
+    rtol, atol = map(min, TOLERANCES[dtype], TOLERANCES[torch.float32])
     bound = ALLOWANCE * own + max(atol, tolerance[1]) + max(rtol, tolerance[0]) * exact.abs()
     return bool(((a - exact).abs() <= bound).all())

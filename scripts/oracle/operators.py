@@ -214,7 +214,7 @@ class Case:
         """Compares the gradients for fixed random cotangents."""
         leaves = [t for t in compare.leaves(self.inputs) if isinstance(t, torch.Tensor) and t.requires_grad]
         leaves = list({id(t): t for t in leaves}.values())
-        if not leaves:
+        if not leaves or (self.op.name == "msort" and _has_equals(leaves[0])):
             return
         cotangents = cotangents_of(theirs)
         expected = gradients(theirs, leaves, cotangents, torch)
@@ -248,6 +248,10 @@ class Case:
         leaves = list({id(t): t for t in leaves}.values())
         found = gradients(result, leaves, [widened(c) for c in cotangents], torch) or []
         return list(itertools.compress(found, wanted))
+
+
+def _has_equals(values: torch.Tensor) -> bool:
+    return len(values.unique()) < values.numel()
 
 
 def _seed_differently(seed: int, _set: Callable[[int], Any] = torch.manual_seed) -> Any:

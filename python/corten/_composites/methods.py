@@ -352,7 +352,7 @@ def is_pinned(self, device=None):
 
 
 def sum_to_size(self, *size):
-    """The sum over the dims in which ``size`` has 1 or nothing."""
+    """The sum over the dims in which ``size`` has 1 or nothing; a sum of integers and bools is int64."""
     size = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
     shape = tuple(self.shape)
     lead = len(shape) - len(size)
@@ -360,7 +360,9 @@ def sum_to_size(self, *size):
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
     dims = list(range(lead)) + [lead + d for d, n in enumerate(size) if n == 1 and shape[lead + d] != 1]
-    total = self.sum(dims, keepdim=True, dtype=self.dtype) if dims else self
+    if not size:
+        return self.sum()
+    total = self.sum(dims, keepdim=True) if dims else self
     return total.reshape(size) if lead else total
 
 
