@@ -203,17 +203,17 @@ def _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, dims):
 
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, L)``; ``max |x|`` for p = inf, ``min |x|`` for −inf."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, L)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, H, W)``; ``max |x|`` for p = inf, ``min |x|`` for −inf."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, H, W)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, D, H, W)``; ``max |x|`` for p = inf, ``min |x|`` for −inf."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, D, H, W)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
