@@ -1,8 +1,8 @@
 """Window functions, with the names of `torch.signal.windows`: vectors of M weights, symmetric or one period.
 
 Every function takes ``sym`` (symmetric, as filters are designed, or the first M of M + 1 weights, as spectra want
-them), ``dtype`` (float32 or float64), ``layout``, ``device`` and ``requires_grad``, and raises ValueError for a negative
-M, for other dtypes and for parameters that are out of range.
+them), ``dtype`` (float32 or float64), ``layout``, ``device`` and ``requires_grad``, and raises ValueError for
+a negative M, for other dtypes and for parameters that are out of range.
 """
 
 import math
