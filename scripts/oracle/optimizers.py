@@ -92,7 +92,9 @@ def compare_options(info: Any, ours: Any, options: dict[str, Any], dtype: torch.
 
 
 def train(package: Any, optimizer_class: Any, start: Any, pulls: Any, options: dict[str, Any]) -> Any:
-    """Parameters after some steps on a sum of cubes that is pulled about by noise, and the optimizer's state_dict."""
+    """Parameters after some steps on a polynomial that is pulled about by noise, and the optimizer's state_dict."""
+    if optimizer_class.__name__ == "LBFGS":  # it converges, and a change of the noise would amplify what is rounded
+        pulls = pulls[:1] * 2
     parameters = [p.clone().detach().requires_grad_() for p in start]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,7 +103,7 @@ def train(package: Any, optimizer_class: Any, start: Any, pulls: Any, options: d
 
             def closure(noise: Any = noise) -> Any:
                 optimizer.zero_grad()
-                loss = sum(((p**2).sum() * 0.5 + (p * n).sum()) for p, n in zip(parameters, noise, strict=True))
+                loss = sum((p**4 * 0.1 + p**2 * 0.5 + p * n).sum() for p, n in zip(parameters, noise, strict=True))
                 loss.backward()
                 return loss
 

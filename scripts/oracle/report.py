@@ -12,8 +12,11 @@ from . import compare, modules, operators
 from .pool import Results
 from .worker import SUITES, suite
 
-# In the order in which they are listed.
-KINDS = ("crash", "hang", "missing", "error", "structure", "dtype", "shape", "values", "gradient")
+# What is noted beside right and wrong, and in which dtype it is looked at.
+NOTES = {
+    "strides": ("of the operators right in float32, PyTorch's strides", "float32"),
+    "second": ("of the operators right in float64, gradients of second order", "float64"),
+}
 
 
 def shares(results: Results, device: str) -> list[tuple[str, int, int, int]]:
@@ -29,7 +32,19 @@ def shares(results: Results, device: str) -> list[tuple[str, int, int, int]]:
         whole = {key: found for key, found in items.items() if set(wanted[key]) <= set(found)}
         right = sum(all(found[d]["status"] != "wrong" for d in wanted[key]) for key, found in whole.items())
         rows.append((f"{name} in all of their dtypes", right, len(whole), len(items)))
-    return rows if device == "cpu" else [row for row in rows if row[0].endswith("float32")]
+    if device != "cpu":
+        return [row for row in rows if row[0].endswith("float32")]
+    return [*rows, *(notes_of(results, kind)[0] for kind in NOTES)]
+
+
+def notes_of(results: Results, kind: str) -> tuple[tuple[str, int, int, int], list[tuple[str, str]]]:
+    """Of right operators those without a note of a kind as a row of the table, and the others with the note."""
+    what, dtype = NOTES[kind]
+    outcomes = {key: results.of("operators", key).get(dtype, {}) for key in suite("operators").entries()}
+    right = {key: found for key, found in outcomes.items() if found.get("status") == "right"}
+    asked = {key: found for key, found in right.items() if kind == "strides" or kind in found}
+    noted = [(key, found[kind]) for key, found in asked.items() if found.get(kind)]
+    return (what, len(asked) - len(noted), len(asked), len(asked)), noted
 
 
 def wrong(results: Results, dtypes: tuple[str, ...] | None = None) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -50,6 +65,7 @@ def cause(outcome: dict[str, Any]) -> str:
         return f"{outcome['kind']}: not close"
     if outcome["kind"] in ("values", "gradient") and "not equal" in text:
         return f"{outcome['kind']}: not equal"
+    text = re.sub(r"^(\w+: )[\w.]+(\(\))?: ", r"\1…: ", text)  # the operator's name
     text = re.sub(r"[\[(][-\d., ]*[\])]", "(…)", text)
     text = re.sub(r"\b(?:float|complex|bfloat|u?int)\d+\b|\bbool\b", "DTYPE", text)
     text = re.sub(r"-?\d+(?:\.\d+)?", "N", text)
@@ -102,6 +118,11 @@ def page(folder: Path) -> str:
                 lines.append(f"| {device} | {what}{unfinished} | {right} | {total} | {percent(right, total)} |")
     for device in devices:
         lines += ["", f"### What is wrong on the {device.upper()}", "", *_causes(Results(folder, device))]
+    for kind, (what, _) in NOTES.items():
+        noted = notes_of(Results(folder, "cpu"), kind)[1]
+        names = " ".join(f"`{key}`" for key, _ in noted)
+        if noted:
+            lines += ["", f"Not among {what.removeprefix('of ')}: {names}. The first: {noted[0][1]}."]
     return "\n".join([*lines, "", "### What is left out", "", *_exclusions()])
 
 

@@ -80,12 +80,13 @@ class Translator:
 
     def tensor(self, value: torch.Tensor) -> Any:
         """A leaf with the tensor's values, dtype, strides, offset and wish for a gradient."""
-        dtype = named(str(value.dtype).removeprefix("torch."))
         plain = value.detach().resolve_conj().resolve_neg()
-        strides, shape = plain.stride(), plain.shape
-        extent = sum((n - 1) * s for n, s in zip(shape, strides)) + 1 if plain.numel() else 0
-        offset = plain.storage_offset() if plain.numel() else 0
-        flat = torch.as_strided(plain, (offset + extent,), (1,), 0)
+        if self.device != "cpu" and plain.dtype == torch.float64:
+            plain = plain.float()  # the GPU has no float64, and what is compared there is float32
+        dtype = named(str(plain.dtype).removeprefix("torch."))
+        strides, shape, offset = plain.stride(), plain.shape, plain.storage_offset()
+        # The whole storage: `as_strided` reads beyond the window.
+        flat = torch.as_strided(plain, (plain.untyped_storage().nbytes() // plain.element_size(),), (1,), 0)
         carried = flat.view(_AS_INTEGERS[flat.dtype]) if flat.dtype in _AS_INTEGERS else flat
         result = corten.from_numpy(carried.numpy().copy())
         if carried is not flat:

@@ -175,3 +175,35 @@ def test_errors_of_one_cause_are_grouped():
     second = {"kind": "error", "error": "IndexError: index 2 is out of bounds for [5]"}
     assert cause(first) == cause(second)
     assert cause({"kind": "missing", "error": "Missing: corten.stft"}) == "missing: names"
+
+
+def test_strides_and_gradients_of_second_order_are_noted():
+    operators, extras = load("oracle.operators"), load("oracle.extras")
+    sample = SimpleNamespace(
+        input=torch.tensor([[0.5, -2.0], [1.0, 3.0]], dtype=torch.float64, requires_grad=True),
+        args=(),
+        kwargs={},
+        output_process_fn_grad=None,
+    )
+    op = SimpleNamespace(name="exp", op=torch.exp, decorators=())
+
+    def notes_of(function):
+        case = operators.Case(op, function, sample, torch.float64, "cpu")
+        assert case.run_reference()
+        case.run()
+        return extras.strides(case.actual, case.expected), extras.second_order(case)
+
+    class OnlyOnce(corten.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.slope = x.exp()
+            return x.exp()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * ctx.slope.detach()
+
+    assert notes_of(corten.exp) == ("", "")
+    turned, second = notes_of(lambda x: x.exp().t().contiguous().t())
+    assert turned == "strides (1, 2) instead of (2, 1) for shape (2, 2)" and second == ""
+    assert notes_of(OnlyOnce.apply)[1] != ""

@@ -171,7 +171,11 @@ def _max_unpool(input, indices, kernel_size, stride, padding, output_size, dims)
             )
     flat = input.new_zeros((*leading, cells))
     result = flat.scatter(-1, indices.flatten(-dims), input.flatten(-dims))
-    return result.reshape((*leading, *size))
+    result = result.reshape((*leading, *size))
+    last = dims == 2 and input.dim() == 4 and not input.is_contiguous()
+    if last and input.is_contiguous(memory_format=corten.channels_last):
+        return result.contiguous(memory_format=corten.channels_last)
+    return result
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
