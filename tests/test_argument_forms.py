@@ -113,6 +113,12 @@ def test_reflected_division_has_its_old_name_too():
     assert corten.tensor([2.0, 4.0]).__rdiv__(8).tolist() == [4, 2]
 
 
+def test_tensor_is_resized_within_its_storage_on_every_device():
+    x = corten.arange(6, dtype=corten.float32)
+    assert x.resize_(2, 2).tolist() == [[0, 1], [2, 3]]
+    assert x.resize_(6).tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_lazy_modules_stay_lazy_when_they_are_converted():
     norm = corten.nn.LazyBatchNorm1d().half().float()
     assert norm.has_uninitialized_params()

@@ -180,16 +180,20 @@ class Case:
 
     def is_random(self) -> bool:
         """Whether the result depends on random numbers that are not promised to be PyTorch's."""
-        if self.op.name not in RANDOM:
-            return self.device != "cpu" and self.is_seeded()
-        return self.is_seeded()
+        if self.op.name not in RANDOM and self.device == "cpu":
+            return False
+        # Its windows are so few that other seeds may well give the same.
+        return "fractional_max_pool" in self.op.name or self.is_seeded()
 
     def is_seeded(self) -> bool:
         """Whether one of a few other seeds gives another result in PyTorch."""
         for shift in range(1, 6):
             # Patched, since op_db's wrappers seed once more.
             with mock.patch.object(torch, "manual_seed", functools.partial(_seed_differently, shift)):
-                other = self.call(self.op.op, snapshot(self.originals), torch)
+                try:
+                    other = self.call(self.op.op, snapshot(self.originals), torch)
+                except Exception:
+                    return False  # it reads the storage beyond its window, which a copy has not
             pairs = zip(compare.leaves(self.expected), compare.leaves(other))
             if any(isinstance(a, torch.Tensor) and not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs):
                 return True

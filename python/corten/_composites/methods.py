@@ -251,7 +251,9 @@ def resize_(self, *sizes, memory_format=None):
         else (_row_major(sizes))
     )
     reach = 1 + sum((n - 1) * s for n, s in zip(sizes, stride, strict=True)) if 0 not in sizes else 0
-    _core.resize_storage(self, (self.storage_offset() + reach) * self.element_size())
+    needed = (self.storage_offset() + reach) * self.element_size()
+    if needed > _core.storage_nbytes(self):
+        _core.resize_storage(self, needed)
     self._become(_core.alias_tensor(self, self.dtype, self.storage_offset(), sizes, stride))
     return self
 
