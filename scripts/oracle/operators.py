@@ -87,19 +87,22 @@ def run(key: str, dtype_name: str, device: str) -> dict[str, Any]:
     """Compares all samples; the first difference ends it.
 
     Returns:
-        `status` (right, wrong, none), `samples`, and for a wrong one `kind` and `error`. What does not make an operator
-        wrong: `strides`, where they differ, and in float64 `second`, where gradients of second order do.
+        `status` (right, wrong, none), `samples`, `refused` (samples for which PyTorch itself raises), and for a wrong
+        one `kind` and `error`. What does not make an operator wrong: `strides`, where they differ, and in float64
+        `second`, where gradients of second order do.
     """
     op, dtype = entries()[key], getattr(torch, dtype_name)
     differentiable = op.supports_autograd and dtype in op.supported_backward_dtypes("cpu")
     torch.manual_seed(0)
     count = 0
-    notes: dict[str, str] = {}
+    notes: dict[str, Any] = {}
     try:
         function = function_of(op)
         for sample in op.sample_inputs("cpu", dtype, requires_grad=differentiable):
             case = Case(op, function, sample, dtype, device)
-            if case.run_reference():
+            if not case.run_reference():
+                notes["refused"] = notes.get("refused", 0) + 1
+            else:
                 count += 1
                 case.run()
                 note(notes, case, device, second=differentiable and op.supports_gradgrad and dtype == torch.float64)
@@ -108,7 +111,7 @@ def run(key: str, dtype_name: str, device: str) -> dict[str, Any]:
     return {"status": "right" if count else "none", "samples": count, **notes}
 
 
-def note(notes: dict[str, str], case: Case, device: str, second: bool) -> None:
+def note(notes: dict[str, Any], case: Case, device: str, second: bool) -> None:
     """Adds what the sample shows beside right and wrong, the first of each kind."""
     if "strides" not in notes and (found := extras.strides(case.actual, case.expected)):
         notes["strides"] = found
