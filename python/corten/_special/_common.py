@@ -2,7 +2,6 @@
 
 from .. import _core
 from .._composites._common import Tensor, floating, ops, result
-from .._composites.arrange import broadcast_tensors
 
 # Of the largest coefficient; smaller ones do not show in float32.
 _SINGLE = 1e-9
@@ -47,7 +46,7 @@ def widened(x):
 
 
 def pair(name, x, y):
-    """Two operands, of which one may be a number, broadcast and in one floating-point dtype.
+    """Two operands, of which one may be a number, as tensors of one floating-point dtype.
 
     Raises:
         TypeError: where neither is a tensor.
@@ -58,5 +57,4 @@ def pair(name, x, y):
     if not dtype.is_floating_point:
         dtype = _core.get_default_dtype()
     device = (x if isinstance(x, Tensor) else y).device
-    tensors = [v.to(dtype) if isinstance(v, Tensor) else ops.full((), v, dtype=dtype, device=device) for v in (x, y)]
-    return broadcast_tensors(*tensors)
+    return [v.to(dtype) if isinstance(v, Tensor) else ops.full((), v, dtype=dtype, device=device) for v in (x, y)]

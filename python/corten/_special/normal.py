@@ -3,6 +3,7 @@
 import math
 
 from .._composites._common import ops, result
+from .._composites.arrange import broadcast_tensors
 from ..autograd import Function
 from . import tables
 from ._common import function_of_one, pair, series, widened
@@ -117,5 +118,5 @@ def entr(x):
 
 def xlog1py(input, other, *, out=None):
     """x · log(1 + y), 0 where x is 0 and y is not NaN; one of both may be a number."""
-    x, y = pair("xlog1py", input, other)
+    x, y = broadcast_tensors(*pair("xlog1py", input, other))
     return result(_ProductWithLog1p.apply(widened(x), widened(y)).to(x.dtype), out)

@@ -8,6 +8,7 @@ import math
 
 from .. import _core
 from .._composites._common import ops, result
+from .._composites.arrange import broadcast_tensors
 from ..autograd import Function
 from ._common import pair, widened
 
@@ -39,7 +40,7 @@ def _highest(n):
 
 
 def _operands(name, x, n):
-    """The argument and the degree in one dtype and shape; the degree whole and finite."""
+    """The argument and the degree in one dtype; the degree whole and finite."""
     x, n = pair(name, x, n)
     degree = n.detach().trunc()
     return x, widened(x), widened(ops.where(degree.isfinite(), degree, -1))
@@ -165,7 +166,7 @@ def zeta(input, other, *, out=None):
 
     Differentiable with respect to q.
     """
-    x, q = pair("zeta", input, other)
+    x, q = broadcast_tensors(*pair("zeta", input, other))
     return result(_Zeta.apply(widened(x), widened(q)).to(x.dtype), out)
 
 
