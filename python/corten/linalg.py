@@ -135,11 +135,14 @@ def _check_driver(driver):
 
 
 def vander(x, *, N=None):
-    """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element."""
-    if x.dim() == 0:
-        raise RuntimeError("Expected dim >= 1, but got a 0-D tensor")
+    """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element.
+
+    Raises:
+        RuntimeError: where N is less than 2.
+    """
+    x = x if x.dim() else x.unsqueeze(0)
     count = x.size(-1) if N is None else N
-    if count < 1:
+    if count < 2:
         raise RuntimeError("N must be greater than 1.")
     if not x.is_floating_point():
         x = x.to(_core.int64)

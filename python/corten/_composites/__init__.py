@@ -118,6 +118,7 @@ METHODS.update(
 )
 METHODS["_typed_storage"] = METHODS["storage"]
 METHODS["__array_priority__"] = 1000
+METHODS["__rdiv__"] = _core.Tensor.__rtruediv__  # PyTorch has kept the name of Python 2
 
 
 def _fact(doc, value):

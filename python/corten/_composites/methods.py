@@ -251,7 +251,9 @@ def resize_(self, *sizes, memory_format=None):
         else (_row_major(sizes))
     )
     reach = 1 + sum((n - 1) * s for n, s in zip(sizes, stride, strict=True)) if 0 not in sizes else 0
-    _core.resize_storage(self, (self.storage_offset() + reach) * self.element_size())
+    needed = (self.storage_offset() + reach) * self.element_size()
+    if needed > _core.storage_nbytes(self):
+        _core.resize_storage(self, needed)
     self._become(_core.alias_tensor(self, self.dtype, self.storage_offset(), sizes, stride))
     return self
 
@@ -352,7 +354,7 @@ def is_pinned(self, device=None):
 
 
 def sum_to_size(self, *size):
-    """The sum over the dims in which ``size`` has 1 or nothing."""
+    """The sum over the dims in which ``size`` has 1 or nothing; a sum of integers and bools is int64."""
     size = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
     shape = tuple(self.shape)
     lead = len(shape) - len(size)
@@ -360,7 +362,9 @@ def sum_to_size(self, *size):
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
     dims = list(range(lead)) + [lead + d for d, n in enumerate(size) if n == 1 and shape[lead + d] != 1]
-    total = self.sum(dims, keepdim=True, dtype=self.dtype) if dims else self
+    if not size:
+        return self.sum()
+    total = self.sum(dims, keepdim=True) if dims else self
     return total.reshape(size) if lead else total
 
 

@@ -157,7 +157,8 @@ def matrix_power(input, n, *, out=None):
         return matrix_power(inverse(), -n, out=out)
     if n == 0:
         identity = ops.eye(input.size(-1), dtype=input.dtype, device=input.device)
-        return result(identity.expand(input.shape).clone(), out)
+        # Written into a copy, so that the result has a gradient: zeros.
+        return result(input.clone().copy_(identity), out)
     power, square = None, input
     while True:
         if n & 1:

@@ -250,6 +250,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         dim: the dims; all when omitted.
         edge_order: 1 or 2, the order of the one-sided differences at both ends.
     """
+    spacing = 1 if spacing is None else spacing
     dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     dims = [wrapped(d, input.dim()) for d in dims]
     single = isinstance(spacing, (int, float)) or (isinstance(spacing, Tensor) and spacing.dim() == 0)

@@ -175,6 +175,10 @@ class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):  # type: ign
     def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True):
         pass
 
+    def moved(self, like):
+        """A buffer without a shape that will have the dtype and the device of another tensor."""
+        return type(self)(self.requires_grad, like.device, like.dtype, self.persistent)
+
     def __deepcopy__(self, memo):
         if id(self) not in memo:
             copied = type(self)(self.requires_grad, self.data.device, self.data.dtype, self.persistent)
