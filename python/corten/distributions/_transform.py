@@ -6,7 +6,7 @@ from operator import add, mul
 import corten
 
 from . import constraints
-from .utils import lazy_property, sum_rightmost
+from .utils import _sum_rightmost, lazy_property
 
 
 class Transform:
@@ -235,7 +235,7 @@ class ComposeTransform(Transform):
         terms = []
         dims = self.domain.event_dim
         for part, before, after in zip(self.parts, values, values[1:]):
-            terms.append(sum_rightmost(part.log_abs_det_jacobian(before, after), dims - part.domain.event_dim))
+            terms.append(_sum_rightmost(part.log_abs_det_jacobian(before, after), dims - part.domain.event_dim))
             dims += part.codomain.event_dim - part.domain.event_dim
         return reduce(add, terms)
 
@@ -294,7 +294,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x, y):
-        return sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.base_transform!r}, {self.reinterpreted_batch_ndims})"
@@ -433,7 +433,7 @@ class CatTransform(_Pieces):
 
     def log_abs_det_jacobian(self, x, y):
         terms = [
-            sum_rightmost(t.log_abs_det_jacobian(a, b), self.event_dim - t.event_dim)
+            _sum_rightmost(t.log_abs_det_jacobian(a, b), self.event_dim - t.event_dim)
             for t, a, b in zip(self.transforms, self._pieces(x), self._pieces(y))
         ]
         # Where the dim belongs to one value the parts add up.

@@ -7,7 +7,7 @@ import corten
 from . import constraints
 from ._parameters import BinaryParameter, cross_entropy
 from .exp_family import ExponentialFamily
-from .utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, one_of, probs_to_logits, uniform
+from .utils import _uniform, broadcast_all, clamp_probs, lazy_property, logits_to_probs, one_of, probs_to_logits
 
 __all__ = ["ContinuousBernoulli"]
 
@@ -93,7 +93,7 @@ class ContinuousBernoulli(BinaryParameter, ExponentialFamily):
             return self.rsample(sample_shape)
 
     def rsample(self, sample_shape=()):
-        return self.icdf(uniform(self._extended_shape(sample_shape), self.probs))
+        return self.icdf(_uniform(self._extended_shape(sample_shape), self.probs))
 
     def log_prob(self, value):
         if self._validate_args:

@@ -3,7 +3,7 @@
 import corten
 
 from .distribution import Distribution
-from .utils import sum_rightmost
+from .utils import _sum_rightmost
 
 __all__ = ["ExponentialFamily"]
 
@@ -30,16 +30,18 @@ class ExponentialFamily(Distribution):
         raise NotImplementedError
 
     def _normalizer_and_moments(self):
-        """θ as leaves, F(θ), and its gradient, which is the mean of t(x)."""
+        """θ, F(θ), and its gradient, which is the mean of t(x); with gradients where θ has them."""
+        natural = self._natural_params
+        tracked = corten.is_grad_enabled() and any(p.requires_grad for p in natural)
         with corten.enable_grad():
-            params = [p.detach().requires_grad_() for p in self._natural_params]
+            params = [p if p.requires_grad else p.detach().requires_grad_() for p in natural]
             normalizer = self._log_normalizer(*params)
-            moments = corten.autograd.grad(normalizer.sum(), params, create_graph=True)
-        return params, normalizer, moments
+            moments = corten.autograd.grad(normalizer.sum(), params, create_graph=tracked)
+        return natural, normalizer if tracked else normalizer.detach(), moments
 
     def entropy(self):
         carrier = self._mean_carrier_measure
         params, result, moments = self._normalizer_and_moments()
         for param, moment in zip(params, moments):
-            result = result - sum_rightmost(param * moment, param.dim() - len(self._batch_shape))
+            result = result - _sum_rightmost(param * moment, param.dim() - len(self._batch_shape))
         return result - carrier

@@ -4,7 +4,7 @@ import corten
 
 from . import constraints
 from .distribution import Distribution
-from .utils import broadcast_all, uniform
+from .utils import _uniform, broadcast_all
 
 __all__ = ["GeneralizedPareto"]
 
@@ -44,7 +44,7 @@ class GeneralizedPareto(Distribution):
         return (value - self.loc) / self.scale
 
     def rsample(self, sample_shape=()):
-        return self.icdf(uniform(self._extended_shape(sample_shape), self.loc))
+        return self.icdf(_uniform(self._extended_shape(sample_shape), self.loc))
 
     def log_prob(self, value):
         z = self._excess(value)

@@ -30,7 +30,7 @@ from .pareto import Pareto
 from .poisson import Poisson
 from .transformed_distribution import TransformedDistribution
 from .uniform import Uniform
-from .utils import euler_constant, sum_rightmost
+from .utils import _sum_rightmost, euler_constant
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -173,7 +173,7 @@ def _exponential_family(p, q):
     result = q._log_normalizer(*q._natural_params) - normalizer
     for own, other, moment in zip(params, q._natural_params, moments):
         term = (other - own) * moment
-        result = result - sum_rightmost(term, own.dim() - len(p.batch_shape))
+        result = result - _sum_rightmost(term, own.dim() - len(p.batch_shape))
     return result
 
 
@@ -208,7 +208,7 @@ def _independent(p, q):
             f"KL between Independent distributions of {p.reinterpreted_batch_ndims} and "
             f"{q.reinterpreted_batch_ndims} reinterpreted dims is not implemented"
         )
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 @register_kl(Laplace, Laplace)

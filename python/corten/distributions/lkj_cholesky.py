@@ -7,7 +7,7 @@ import corten
 from . import constraints
 from .beta import Beta
 from .distribution import Distribution
-from .utils import broadcast_all, standard_normal
+from .utils import _standard_normal, broadcast_all
 
 __all__ = ["LKJCholesky"]
 
@@ -33,10 +33,11 @@ class LKJCholesky(Distribution):
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
         like = {"dtype": self.concentration.dtype, "device": self.concentration.device}
-        # The squared length of a row's part below the diagonal is a beta number; the first row has none.
+        # The squared length of a row's part of k entries below the diagonal is a beta number of the first concentration
+        # k / 2 (PyTorch 2.13 takes k - 1/2, which fits its density for k = 1 alone); the first row has none.
         earlier = corten.arange(-1, dim - 1, **like).clamp(min=0)
         marginal = self.concentration.unsqueeze(-1) + 0.5 * (dim - 2)
-        self._beta = Beta(earlier + 0.5, marginal - 0.5 * earlier)
+        self._beta = Beta(0.5 * earlier + 0.5, marginal - 0.5 * earlier)
         super().__init__(self.concentration.shape, (dim, dim), validate_args)
 
     def expand(self, batch_shape, _instance=None):
@@ -49,7 +50,7 @@ class LKJCholesky(Distribution):
         """Draws by the onion method, all rows at once: a direction on a sphere times the root of a beta number."""
         with corten.no_grad():
             squared = self._beta.sample(sample_shape)
-            normal = standard_normal(self._extended_shape(sample_shape), squared).tril(-1)
+            normal = _standard_normal(self._extended_shape(sample_shape), squared.dtype, squared.device).tril(-1)
             length = normal.square().sum(-1, keepdim=True).sqrt()
             length[..., 0, :] = 1
             below = squared.sqrt().unsqueeze(-1) * (normal / length)

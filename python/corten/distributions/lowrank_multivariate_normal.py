@@ -6,7 +6,7 @@ import corten
 
 from . import _matrices, constraints
 from .distribution import Distribution
-from .utils import lazy_property, standard_normal
+from .utils import _standard_normal, lazy_property
 
 __all__ = ["LowRankMultivariateNormal"]
 
@@ -126,8 +126,8 @@ class LowRankMultivariateNormal(Distribution):
 
     def rsample(self, sample_shape=()):
         shape = self._extended_shape(sample_shape)
-        shared = standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc)
-        own = standard_normal(shape, self.loc)
+        shared = _standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc.dtype, self.loc.device)
+        own = _standard_normal(shape, self.loc.dtype, self.loc.device)
         correlated = _matrices.matvec(self._unbroadcasted_cov_factor, shared)
         return self.loc + correlated + self._unbroadcasted_cov_diag.sqrt() * own
 

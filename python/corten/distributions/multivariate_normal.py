@@ -6,7 +6,7 @@ import corten
 
 from . import _matrices, constraints
 from .distribution import Distribution
-from .utils import lazy_property, standard_normal
+from .utils import _standard_normal, lazy_property
 
 __all__ = ["MultivariateNormal"]
 
@@ -107,7 +107,7 @@ class MultivariateNormal(ScaleMatrix, Distribution):
         return self._unbroadcasted_scale_tril.pow(2).sum(-1).expand(self._extended_shape())
 
     def rsample(self, sample_shape=()):
-        normal = standard_normal(self._extended_shape(sample_shape), self.loc)
+        normal = _standard_normal(self._extended_shape(sample_shape), self.loc.dtype, self.loc.device)
         return self.loc + _matrices.matvec(self._unbroadcasted_scale_tril, normal)
 
     def log_prob(self, value):

@@ -10,7 +10,7 @@ from .categorical import Categorical
 from .distribution import Distribution
 from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform
-from .utils import broadcast_all, clamp_probs, uniform
+from .utils import _uniform, broadcast_all, clamp_probs
 
 __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
 
@@ -39,7 +39,7 @@ class ExpRelaxedCategorical(CategoricalParameter, Distribution):
         return self._expanded(ExpRelaxedCategorical, batch_shape, _instance, "_categorical", kept=("temperature",))
 
     def rsample(self, sample_shape=()):
-        u = clamp_probs(uniform(self._extended_shape(sample_shape), self.logits))
+        u = clamp_probs(_uniform(self._extended_shape(sample_shape), self.logits))
         return ((self.logits - (-u.log()).log()) / self.temperature).log_softmax(-1)
 
     def log_prob(self, value):

@@ -7,7 +7,7 @@ import corten
 from . import constraints
 from .chi2 import Chi2
 from .distribution import Distribution
-from .utils import broadcast_all, standard_normal
+from .utils import _standard_normal, broadcast_all
 
 __all__ = ["StudentT"]
 
@@ -49,7 +49,7 @@ class StudentT(Distribution):
         return corten.where(finite, self.scale.pow(2) * df / (df - 2), otherwise)
 
     def rsample(self, sample_shape=()):
-        normal = standard_normal(self._extended_shape(sample_shape), self.df)
+        normal = _standard_normal(self._extended_shape(sample_shape), self.df.dtype, self.df.device)
         return self.loc + self.scale * normal * (self._chi2.rsample(sample_shape) / self.df).rsqrt()
 
     def log_prob(self, value):

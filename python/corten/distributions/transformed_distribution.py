@@ -9,7 +9,7 @@ from . import constraints
 from .distribution import Distribution
 from .independent import Independent
 from .transforms import ComposeTransform, Transform
-from .utils import sum_rightmost
+from .utils import _sum_rightmost
 
 __all__ = ["TransformedDistribution"]
 
@@ -91,9 +91,9 @@ class TransformedDistribution(Distribution):
             x = transform.inv(y)
             dims += transform.domain.event_dim - transform.codomain.event_dim
             slope = transform.log_abs_det_jacobian(x, y)
-            log_det = log_det + sum_rightmost(slope, dims - transform.domain.event_dim)
+            log_det = log_det + _sum_rightmost(slope, dims - transform.domain.event_dim)
             y = x
-        return sum_rightmost(self.base_dist.log_prob(y), dims - len(self.base_dist.event_shape)) - log_det
+        return _sum_rightmost(self.base_dist.log_prob(y), dims - len(self.base_dist.event_shape)) - log_det
 
     def _monotonize_cdf(self, value):
         """The probability, or its complement where the transforms decrease."""

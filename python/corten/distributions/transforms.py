@@ -19,7 +19,7 @@ from ._transform import (
     check_rank,
     identity_transform,
 )
-from .utils import broadcast_all, lazy_property, sum_rightmost, tril_matrix_to_vec, vec_to_tril_matrix
+from .utils import _sum_rightmost, broadcast_all, lazy_property, tril_matrix_to_vec, vec_to_tril_matrix
 
 __all__ = [
     "AbsTransform",
@@ -237,7 +237,7 @@ class AffineTransform(Transform):
             slope = corten.full_like(x, math.log(abs(self.scale)))
         else:
             slope = self.scale.abs().log().expand(x.shape)
-        return sum_rightmost(slope, self.event_dim)
+        return _sum_rightmost(slope, self.event_dim)
 
     def forward_shape(self, shape):
         return corten.broadcast_shapes(shape, getattr(self.loc, "shape", ()), getattr(self.scale, "shape", ()))

@@ -6,7 +6,7 @@ import corten
 
 from . import constraints
 from .distribution import Distribution
-from .utils import broadcast_all, uniform
+from .utils import _uniform, broadcast_all
 
 __all__ = ["Uniform"]
 
@@ -53,7 +53,7 @@ class Uniform(Distribution):
         return (self.high - self.low).pow(2) / 12
 
     def rsample(self, sample_shape=()):
-        return self.low + uniform(self._extended_shape(sample_shape), self.low) * (self.high - self.low)
+        return self.low + _uniform(self._extended_shape(sample_shape), self.low) * (self.high - self.low)
 
     def log_prob(self, value):
         if self._validate_args:

@@ -46,17 +46,17 @@ def one_of(probs, logits):
     return ("logits", logits) if probs is None else ("probs", probs)
 
 
-def standard_normal(shape, like):
-    """Standard normal numbers of a shape, with the dtype and device of ``like``."""
-    return corten.empty(shape, dtype=like.dtype, device=like.device).normal_()
+def _standard_normal(shape, dtype, device):
+    """Standard normal numbers of a shape."""
+    return corten.empty(shape, dtype=dtype, device=device).normal_()
 
 
-def uniform(shape, like):
+def _uniform(shape, like):
     """Uniform numbers in [0, 1) of a shape, with the dtype and device of ``like``."""
     return corten.rand(shape, dtype=like.dtype, device=like.device)
 
 
-def sum_rightmost(value, dims):
+def _sum_rightmost(value, dims):
     """The sum over the last ``dims`` dims."""
     return value.sum(tuple(range(-dims, 0))) if dims else value
 
@@ -127,7 +127,7 @@ def vec_to_tril_matrix(vec, diag=0):
     # With m elements: n² + (1 + 2 diag) n − |diag| (diag + 1) − 2 m = 0.
     slope = 1 + 2 * diag
     n = (-slope + (slope * slope + 8 * vec.shape[-1] + 4 * abs(diag) * (diag + 1)) ** 0.5) / 2
-    if round(n) - n > corten.finfo(vec.dtype).eps:
+    if abs(round(n) - n) > corten.finfo(vec.dtype).eps:
         raise ValueError(
             f"The size of last dimension is {vec.shape[-1]} which cannot be expressed as "
             "the lower triangular part of a square D x D matrix."
