@@ -101,11 +101,11 @@ def test_every_distribution_has_a_case():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_have_the_mean_and_variance_that_are_told(family):
     distribution = FAMILIES[family](tensor)
-    draws = distribution.sample((DRAWS,)).numpy().astype(np.float64)
-    mean, variance = distribution.mean.numpy(), distribution.variance.numpy()
+    draws = distribution.sample((DRAWS,)).cpu().numpy().astype(np.float64)
+    mean, variance = distribution.mean.cpu().numpy(), distribution.variance.cpu().numpy()
     assert_mean(draws, mean, "mean")
     assert_mean((draws - mean) ** 2, variance, "variance")
-    np.testing.assert_allclose(distribution.stddev.numpy() ** 2, variance, rtol=1e-5)
+    np.testing.assert_allclose(distribution.stddev.cpu().numpy() ** 2, variance, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ALL)
@@ -146,8 +146,8 @@ def test_an_entropy_that_is_not_there_says_so(family):
 def test_the_entropy_is_the_mean_of_minus_the_log_density(family):
     distribution = ALL[family](tensor)
     entropy = distribution.entropy()
-    assert_mean(-distribution.log_prob(distribution.sample((DRAWS,))).numpy(), entropy.numpy(), "entropy")
-    np.testing.assert_allclose(distribution.perplexity().numpy(), np.exp(entropy.numpy()), rtol=1e-5)
+    assert_mean(-distribution.log_prob(distribution.sample((DRAWS,))).cpu().numpy(), entropy.cpu().numpy(), "entropy")
+    np.testing.assert_allclose(distribution.perplexity().cpu().numpy(), np.exp(entropy.cpu().numpy()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ALL)
@@ -156,7 +156,7 @@ def test_densities_of_discrete_families_sum_to_one(family):
     if distribution.has_enumerate_support:
         values = distribution.enumerate_support()
         assert values.shape[1:] == distribution.batch_shape + distribution.event_shape
-        np.testing.assert_allclose(distribution.log_prob(values).exp().sum(0).numpy(), 1, rtol=1e-5)
+        np.testing.assert_allclose(distribution.log_prob(values).exp().sum(0).cpu().numpy(), 1, rtol=1e-5)
         small = distribution.enumerate_support(expand=False)
         assert corten.equal(small.expand(values.shape), values)
 
@@ -171,7 +171,7 @@ def test_expanded_distributions_have_the_same_density_everywhere(family):
     assert expanded.event_shape == distribution.event_shape
     assert expanded.sample((2,)).shape == (2, 4, *distribution.batch_shape, *distribution.event_shape)
     wanted = distribution.log_prob(value).expand(4, *distribution.batch_shape)
-    np.testing.assert_allclose(expanded.log_prob(value).numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(expanded.log_prob(value).cpu().numpy(), wanted.cpu().numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ALL)
@@ -235,14 +235,16 @@ def test_densities_and_distribution_functions_are_scipys(family):
     own, other = ALL[family](wide), SCIPY[family](scipy.stats)
     value = own.sample((20,))
     log_density = other.logpdf if hasattr(other.dist, "logpdf") else other.logpmf
-    np.testing.assert_allclose(own.log_prob(value).numpy(), log_density(value.numpy()), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        own.log_prob(value).cpu().numpy(), log_density(value.cpu().numpy()), rtol=1e-9, atol=1e-11
+    )
     level = np.linspace(0.02, 0.98, 9)[:, None]
     for function, argument, wanted in (("cdf", value, other.cdf), ("icdf", wide(level), other.ppf)):
         try:
             found = getattr(own, function)(argument)
         except NotImplementedError:
             continue
-        np.testing.assert_allclose(found.numpy(), wanted(argument.numpy()), rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(found.cpu().numpy(), wanted(argument.cpu().numpy()), rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.cpu
@@ -250,17 +252,17 @@ def test_densities_of_vectors_are_scipys():
     family = FAMILIES["MultivariateNormal"](wide)
     value = family.sample((5,))
     other = scipy.stats.multivariate_normal(LOC, np.array(TRIL) @ np.array(TRIL).T)
-    np.testing.assert_allclose(family.log_prob(value).numpy(), other.logpdf(value.numpy()), rtol=1e-10)
+    np.testing.assert_allclose(family.log_prob(value).cpu().numpy(), other.logpdf(value.cpu().numpy()), rtol=1e-10)
     wishart = FAMILIES["Wishart"](wide)
     value = wishart.sample()
     for i, df in enumerate([4, 6, 9]):
         other = scipy.stats.wishart(df, np.array(TRIL) @ np.array(TRIL).T)
-        np.testing.assert_allclose(wishart.log_prob(value)[i].item(), other.logpdf(value[i].numpy()), rtol=1e-9)
+        np.testing.assert_allclose(wishart.log_prob(value)[i].item(), other.logpdf(value[i].cpu().numpy()), rtol=1e-9)
         np.testing.assert_allclose(wishart.entropy()[i].item(), other.entropy(), rtol=1e-9)
     dirichlet = FAMILIES["Dirichlet"](wide)
     value = dirichlet.sample()
-    for i, concentration in enumerate(dirichlet.concentration.numpy()):
-        wanted = scipy.stats.dirichlet(concentration).logpdf(value[i].numpy())
+    for i, concentration in enumerate(dirichlet.concentration.cpu().numpy()):
+        wanted = scipy.stats.dirichlet(concentration).logpdf(value[i].cpu().numpy())
         np.testing.assert_allclose(dirichlet.log_prob(value)[i].item(), wanted, rtol=1e-9)
 
 
@@ -270,12 +272,12 @@ def test_the_lkj_density_integrates_to_one(dim):
     """The mean of the density's ratio to that of another concentration is 1."""
     p, q = D.LKJCholesky(dim, wide(2.0)), D.LKJCholesky(dim, wide(1.5))
     draws = p.sample((DRAWS,))
-    assert_mean((q.log_prob(draws) - p.log_prob(draws)).exp().numpy(), 1.0, "ratio")
+    assert_mean((q.log_prob(draws) - p.log_prob(draws)).exp().cpu().numpy(), 1.0, "ratio")
     correlation = draws @ draws.mT
-    np.testing.assert_allclose(correlation.diagonal(dim1=-2, dim2=-1).numpy(), 1, rtol=1e-12)
+    np.testing.assert_allclose(correlation.diagonal(dim1=-2, dim2=-1).cpu().numpy(), 1, rtol=1e-12)
     # A correlation's marginal is a beta number on [-1, 1] of both concentrations concentration + dim / 2 - 1.
     wanted = 1 / (2 * (2.0 + dim / 2 - 1) + 1)
-    assert_mean(correlation[:, 1, 0].square().numpy(), wanted, "variance of a correlation")
+    assert_mean(correlation[:, 1, 0].square().cpu().numpy(), wanted, "variance of a correlation")
 
 
 @pytest.mark.cpu
@@ -287,7 +289,7 @@ def test_gamma_draws_have_the_derivative_of_the_quantile(concentration):
     wanted = (quantiles[0] - 8 * quantiles[1] + 8 * quantiles[3] - quantiles[4]) / (12 * h)
     seen = quantiles[2] > 1e-280
     found = D._special.gamma_draw_derivative(wide(concentration), wide(quantiles[2]))
-    np.testing.assert_allclose(found.numpy()[seen], wanted[seen], rtol=1e-6)
+    np.testing.assert_allclose(found.cpu().numpy()[seen], wanted[seen], rtol=1e-6)
 
 
 @pytest.mark.cpu
@@ -299,7 +301,7 @@ def test_beta_draws_have_the_derivative_of_the_quantile(a, b):
     wanted = (quantiles[0] - 8 * quantiles[1] + 8 * quantiles[3] - quantiles[4]) / (12 * h)
     x = quantiles[2]
     seen = (x > 1e-200) & (1 - x > 1e-6)
-    found = D._special.dirichlet_draw_derivative(wide(a), wide(a + b), wide(x)).numpy() * (1 - x)
+    found = D._special.dirichlet_draw_derivative(wide(a), wide(a + b), wide(x)).cpu().numpy() * (1 - x)
     np.testing.assert_allclose(found[seen], wanted[seen], rtol=1e-6)
 
 
@@ -313,7 +315,9 @@ def test_the_gamma_distribution_function_is_scipys_with_its_gradients():
     a = wide([[0.01], [0.5], [1.0], [4.0], [90.0], [1e4]])
     x = a * wide([0.0, 1e-6, 0.3, 0.99, 1.0, 1.2, 3.0, 1e3, math.inf])
     found = D._special.gamma_cdf(a, x)
-    np.testing.assert_allclose(found.numpy(), scipy.special.gammainc(a.numpy(), x.numpy()), rtol=1e-8, atol=1e-300)
+    np.testing.assert_allclose(
+        found.cpu().numpy(), scipy.special.gammainc(a.cpu().numpy(), x.cpu().numpy()), rtol=1e-8, atol=1e-300
+    )
     a, x = wide([0.5, 2.0, 9.0]).requires_grad_(), wide([0.7, 1.5, 11.0]).requires_grad_()
     assert corten.autograd.gradcheck(D._special.gamma_cdf, (a, x))
 
@@ -322,9 +326,9 @@ def test_the_gamma_distribution_function_is_scipys_with_its_gradients():
 def test_logarithms_of_bessel_functions_are_scipys_at_every_size():
     x = np.array([1e-3, 0.5, 3.0, 29.9, 30.1, 100, 1e4])
     np.testing.assert_allclose(
-        D._special.log_i0(wide(x)).numpy(), np.log(scipy.special.i0e(x)) + x, rtol=1e-12, atol=1e-15
+        D._special.log_i0(wide(x)).cpu().numpy(), np.log(scipy.special.i0e(x)) + x, rtol=1e-12, atol=1e-15
     )
-    np.testing.assert_allclose(D._special.log_i1(wide(x)).numpy(), np.log(scipy.special.i1e(x)) + x, rtol=1e-12)
+    np.testing.assert_allclose(D._special.log_i1(wide(x)).cpu().numpy(), np.log(scipy.special.i1e(x)) + x, rtol=1e-12)
     assert corten.autograd.gradcheck(D._special.log_i0, (wide([0.5, 29.0, 31.0]).requires_grad_(),))
 
 
@@ -356,7 +360,7 @@ def test_gradients_through_draws_are_those_of_the_mean(family):
     exact = [tensor(value).requires_grad_() for value in values]
     mean(*exact).sum().backward()
     for parameter, one in zip(parameters, exact, strict=True):
-        assert_mean(parameter.grad.numpy()[:, None], one.grad.numpy(), family)
+        assert_mean(parameter.grad.cpu().numpy()[:, None], one.grad.cpu().numpy(), family)
 
 
 def test_gradients_through_dirichlet_draws_are_those_of_the_mean():
@@ -365,7 +369,7 @@ def test_gradients_through_dirichlet_draws_are_those_of_the_mean():
     (D.Dirichlet(concentration).rsample() * weight).sum().backward()
     exact = tensor([0.7, 2.0, 3.0]).requires_grad_()
     (exact / exact.sum() * weight).sum().backward()
-    assert_mean(concentration.grad.numpy(), exact.grad.numpy(), "Dirichlet")
+    assert_mean(concentration.grad.cpu().numpy(), exact.grad.cpu().numpy(), "Dirichlet")
 
 
 def test_straight_through_draws_have_the_gradient_of_the_probabilities():
@@ -376,7 +380,7 @@ def test_straight_through_draws_have_the_gradient_of_the_probabilities():
     (draw * weight).sum().backward()
     exact = logits.detach().requires_grad_()
     (exact.softmax(-1) * weight).sum().backward()
-    np.testing.assert_allclose(logits.grad.numpy(), exact.grad.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(logits.grad.cpu().numpy(), exact.grad.cpu().numpy(), rtol=1e-5)
 
 
 def test_draws_without_gradients_say_so():
@@ -474,17 +478,17 @@ def normal_pairs():
 def test_divergences_are_means_over_draws(p, q, monkeypatch):
     monkeypatch.setattr(D.Distribution, "_validate_args", False)
     own, other = (side[name] for side, name in zip(normal_pairs(), (p, q)))
-    found = D.kl_divergence(own, other).numpy()
+    found = D.kl_divergence(own, other).cpu().numpy()
     draws = own.sample((DRAWS,))
-    infinite = ~other.support.check(draws).all(0).numpy()
+    infinite = ~other.support.check(draws).all(0).cpu().numpy()
     np.testing.assert_array_equal(np.isinf(found), infinite)
-    ratio = (own.log_prob(draws) - other.log_prob(draws)).numpy()
+    ratio = (own.log_prob(draws) - other.log_prob(draws)).cpu().numpy()
     assert_mean(np.where(infinite, 0, ratio), np.where(infinite, 0, found), "divergence")
 
 
 def test_divergences_of_a_distribution_from_itself_are_zero():
     for name, p in normal_pairs()[0].items():
-        np.testing.assert_allclose(D.kl_divergence(p, p).numpy(), 0, atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(D.kl_divergence(p, p).cpu().numpy(), 0, atol=2e-6, err_msg=name)
 
 
 def test_divergences_without_a_formula_say_so():

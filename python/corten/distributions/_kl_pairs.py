@@ -126,9 +126,9 @@ def _bernoulli_to_poisson(p, q):
     return q.rate - p.probs * q.rate.log() - p.entropy()
 
 
-_BOUNDED = [Beta, ContinuousBernoulli, Uniform]
+_BOUNDED: list[type] = [Beta, ContinuousBernoulli, Uniform]
 # For each family the others that give some of its draws the density 0.
-_INFINITE = {
+_INFINITE: dict[type, list[type]] = {
     Beta: [Pareto],
     ContinuousBernoulli: [Pareto],
     Exponential: [*_BOUNDED, Pareto],

@@ -1,6 +1,7 @@
 """The Kullback-Leibler divergence, by pairs of families; this file has those of a family with itself."""
 
 import warnings
+from collections.abc import Callable
 
 import corten
 from corten.nn.functional import softplus
@@ -35,8 +36,8 @@ from .utils import _sum_rightmost, euler_constant
 __all__ = ["kl_divergence", "register_kl"]
 
 # Functions by pairs of classes: those that were registered, and what was found for pairs of subclasses.
-_KL_REGISTRY = {}
-_KL_MEMOIZE = {}
+_KL_REGISTRY: dict[tuple[type, type], Callable] = {}
+_KL_MEMOIZE: dict[tuple[type, type], Callable | None] = {}
 
 
 def register_kl(type_p, type_q):

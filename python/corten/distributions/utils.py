@@ -101,9 +101,9 @@ class _LazyAndProperty(lazy_property, property):
         property.__init__(self, wrapped)
 
 
-def _triangle(n, diag, device):
-    rows, columns = corten.tril_indices(n, n, diag, device=device)
-    return rows, columns
+def triangle_places(n, diag, device):
+    """Where the elements on and below a diagonal lie in a matrix ``(n, n)``, counted row by row."""
+    return corten.ones((n, n), device=device).tril(diag).flatten().nonzero().flatten()
 
 
 def tril_matrix_to_vec(mat, diag=0):
@@ -115,7 +115,7 @@ def tril_matrix_to_vec(mat, diag=0):
     n = mat.shape[-1]
     if not -n <= diag < n:
         raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")
-    return mat[(..., *_triangle(n, diag, mat.device))]
+    return mat.flatten(-2).index_select(-1, triangle_places(n, diag, mat.device))
 
 
 def vec_to_tril_matrix(vec, diag=0):
@@ -133,6 +133,5 @@ def vec_to_tril_matrix(vec, diag=0):
             "the lower triangular part of a square D x D matrix."
         )
     n = round(n)
-    mat = vec.new_zeros((*vec.shape[:-1], n, n))
-    mat[(..., *_triangle(n, diag, vec.device))] = vec
-    return mat
+    flat = vec.new_zeros((*vec.shape[:-1], n * n)).index_copy(-1, triangle_places(n, diag, vec.device), vec)
+    return flat.unflatten(-1, (n, n))

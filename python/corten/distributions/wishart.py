@@ -10,6 +10,7 @@ from . import _matrices, constraints
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
 from .multivariate_normal import ScaleMatrix, factor_of, one_matrix
+from .utils import vec_to_tril_matrix
 
 __all__ = ["Wishart"]
 
@@ -99,10 +100,9 @@ class Wishart(ScaleMatrix, ExponentialFamily):
         """Draws by the decomposition of Bartlett (1933), some of which may be singular to rounding."""
         p = self._event_shape[-1]
         roots = self._dist_chi2.rsample(sample_shape).sqrt()
-        noise = roots.clamp(min=corten.finfo(roots.dtype).eps).diag_embed()
-        rows, columns = corten.tril_indices(p, p, offset=-1, device=noise.device)
-        shape = corten.Size(sample_shape) + self._batch_shape + (p * (p - 1) // 2,)
-        noise[..., rows, columns] = corten.randn(shape, dtype=noise.dtype, device=noise.device)
+        like = {"dtype": roots.dtype, "device": roots.device}
+        below = corten.randn(corten.Size(sample_shape) + self._batch_shape + (p * (p - 1) // 2,), **like)
+        noise = roots.clamp(min=corten.finfo(roots.dtype).eps).diag_embed() + vec_to_tril_matrix(below, diag=-1)
         factor = self._unbroadcasted_scale_tril @ noise
         return factor @ factor.mT
 
