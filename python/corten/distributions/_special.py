@@ -9,13 +9,28 @@ log odds. See Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients
 """
 
 import functools
+import typing
 
 import corten
 from corten.autograd import Function
 
-# exp(-40) is below the rounding of float64.
-_REACH = 40.0
-_NEWTON_STEPS = 8
+
+class _Accuracy(typing.NamedTuple):
+    """How integrals are computed."""
+
+    # From this h on exp(-h) is below the rounding of results.
+    distance: float
+    # How many points leave an error of about that size.
+    points: int
+    # ``exp(x) - 1`` and ``log(1 + x)``.
+    expm1: typing.Callable = corten.expm1
+    log1p: typing.Callable = corten.log1p
+
+
+_DOUBLE = _Accuracy(40.0, 48)
+_SINGLE = _Accuracy(20.0, 16)
+# Results of float32 and narrower computed in float64: cancellation leaves them their digits.
+_SINGLE_BY_DOUBLE = _Accuracy(20.0, 16, lambda x: x.exp() - 1, lambda x: (x + 1).log())
 
 
 @functools.cache
@@ -29,25 +44,25 @@ def _nodes(count):
 
 
 def _widened(*tensors):
-    """Tensors in the dtype of the computation, and how many points its precision is worth."""
+    """Tensors of one shape in the dtype of the computation, float64 where the device has it, and the accuracy."""
     shape = corten.broadcast_shapes(*(t.shape for t in tensors))
-    narrow = tensors[0].dtype != corten.float64
-    dtype = corten.float64 if tensors[0].device.type == "cpu" else tensors[0].dtype
-    return [t.detach().to(dtype).expand(shape) for t in tensors], 24 if narrow else 48
+    given, on_cpu = tensors[0].dtype, tensors[0].device.type == "cpu"
+    dtype = corten.float64 if on_cpu else given
+    accuracy = _DOUBLE if given == corten.float64 else _SINGLE_BY_DOUBLE if on_cpu else _SINGLE
+    return [t.detach().to(dtype).expand(shape) for t in tensors], accuracy
 
 
-def _stretch(h, slope, start):
-    """Where the convex increasing h reaches the constant; Newton's steps come from above."""
-    reach = start
-    for _ in range(_NEWTON_STEPS):
-        reach = reach - (h(reach) - _REACH) / slope(reach)
-    return reach
+def _stretch(h, slope, start, distance, steps):
+    """Where the convex increasing h reaches ``distance``: Newton's steps come from above and never pass it."""
+    for _ in range(steps):
+        start = start - (h(start) - distance) / slope(start)
+    return start
 
 
-def _integrals(h, factors, reach, count):
+def _integrals(h, factors, reach, points):
     """The integrals of ``exp(-h(s)) f(s)`` over [0, reach] for every f of ``factors``, node by node."""
     totals = [0.0] * len(factors)
-    for point, weight in zip(*_nodes(count)):
+    for point, weight in zip(*_nodes(points)):
         s = reach * point
         e = (-h(s)).exp() * weight
         totals = [total + e * f(s) for total, f in zip(totals, factors)]
@@ -61,18 +76,20 @@ def _log_minus_digamma(a):
     return corten.where(a > 10, series, a.log() - a.digamma())
 
 
-def _gamma_parts(a, x, count):
+def _gamma_parts(a, x, accuracy):
     """``x < a``, the integral of the density's tail beyond x over ``x p(x)``, and the derivative of a draw by a."""
+    distance, points, expm1, _ = accuracy
     left = x < a
     side = corten.where(left, -1.0, 1.0).to(a.dtype)
-    h = lambda s: x * (side * s).expm1() - side * a * s  # noqa: E731
-    slope = lambda s: side * (side * x * (side * s).exp() - a)  # noqa: E731
-    # Bounds of where h reaches the constant: h(s) ≥ x s²/3 for s ≤ 1 below a, and h(s) ≥ x (e^s - 1 - s) above.
-    below = corten.where(x >= 3 * _REACH, (3 * _REACH / x).sqrt(), (_REACH + x) / a)
-    above = corten.minimum((2 * _REACH / x).sqrt(), 1.5 + (4 * _REACH / x).log1p())
-    reach = _stretch(h, slope, corten.where(left, below, above))
+    steep = side * a
+    h = lambda s: x * expm1(side * s) - steep * s  # noqa: E731
+    slope = lambda s: side * x * (side * s).exp() - steep  # noqa: E731
+    # Bounds of where h reaches the distance: h(s) ≥ x s²/3 for s ≤ 1 below a, and h(s) ≥ x (e^s - 1 - s) above.
+    below = corten.where(x >= 3 * distance, (3 * distance / x).sqrt(), (distance + x) / a)
+    above = corten.minimum((2 * distance / x).sqrt(), 1.5 + (4 * distance / x).log1p())
+    reach = _stretch(h, slope, corten.where(left, below, above), distance, 4)
     score = (x / a).log() + _log_minus_digamma(a)
-    mass, moment = _integrals(h, [lambda s: 1.0, lambda s: score + side * s], reach, count)
+    mass, moment = _integrals(h, [lambda s: 1.0, lambda s: score + side * s], reach, points)
     return left, mass, side * x * moment
 
 
@@ -85,10 +102,10 @@ class _GammaCdf(Function):
     @staticmethod
     def forward(ctx, a, x):
         ctx.save_for_backward(a, x)
-        (wide_a, wide_x), count = _widened(a, x)
+        (wide_a, wide_x), accuracy = _widened(a, x)
         inside = (wide_x > 0) & wide_x.isfinite()
         safe_x = corten.where(inside, wide_x, 1.0)
-        left, mass, _ = _gamma_parts(wide_a, safe_x, count)
+        left, mass, _ = _gamma_parts(wide_a, safe_x, accuracy)
         tail = mass * (wide_a * safe_x.log() - safe_x - wide_a.lgamma()).exp()
         value = corten.where(left, tail, 1 - tail)
         ends = corten.where(wide_x > 0, 1.0, 0.0).to(value.dtype)
@@ -109,9 +126,9 @@ def _summed_to(grad, like):
 
 def gamma_draw_derivative(a, x):
     """The derivative by a of a draw x from the gamma distribution with concentration a and rate 1."""
-    (wide_a, wide_x), count = _widened(a, x)
+    (wide_a, wide_x), accuracy = _widened(a, x)
     positive = wide_x > 0
-    derivative = _gamma_parts(wide_a, corten.where(positive, wide_x, 1.0), count)[2]
+    derivative = _gamma_parts(wide_a, corten.where(positive, wide_x, 1.0), accuracy)[2]
     return corten.where(positive, derivative, 0.0).to(x.dtype)
 
 
@@ -132,24 +149,30 @@ def standard_gamma(concentration):
     return _StandardGamma.apply(concentration)
 
 
-def _beta_parts(a, b, x, count):
+def _beta_parts(a, b, x, accuracy):
     """The derivative by a of a draw x from the beta distribution, over ``1 - x``."""
+    distance, points, expm1, log1p = accuracy
     total = a + b
-    odds = x.log() - (-x).log1p()
     left = a > total * x
-    side = corten.where(left, -1.0, 1.0).to(x.dtype)
-    softplus = corten.nn.functional.softplus
-    base = softplus(odds)
-    h = lambda s: total * (softplus(odds + side * s) - base) - side * a * s  # noqa: E731
-    slope = lambda s: side * (total * (odds + side * s).sigmoid() - a)  # noqa: E731
-    # Bounds of where h reaches the constant: h is above its asymptote, and above a parabola for s ≤ 1, where the
+    # What lies above x for a and b lies below 1 - x for b and a. Below, with log odds smaller by s, the logarithm of
+    # 1 - x grows by -shrunk(s), and that of x by as much less s.
+    steep, near = corten.where(left, a, b), corten.where(left, x, 1 - x)
+    shrunk = lambda s: log1p(near * expm1(-s))  # noqa: E731
+    h = lambda s: total * shrunk(s) + steep * s  # noqa: E731
+
+    def slope(s):
+        e = (-s).exp()
+        return steep - total * near * e / (1 - near + near * e)
+
+    # Bounds of where h reaches the distance: h is above its asymptote, and above a parabola for s ≤ 1, where the
     # curvature falls to no less than a third.
-    tail = (_REACH + total * softplus(-side * odds)) / corten.where(left, a, b)
-    parabola = (6 * _REACH / (total * x * (1 - x))).sqrt()
-    reach = _stretch(h, slope, corten.where(parabola <= 1, parabola, tail))
-    score = total.digamma() - a.digamma()
-    (moment,) = _integrals(h, [lambda s: score - softplus(-odds - side * s)], reach, count)
-    return side * x * moment
+    parabola = (6 * distance / (total * x * (1 - x))).sqrt()
+    asymptote = (distance - total * (-near).log1p()) / steep
+    reach = _stretch(h, slope, corten.where(parabola <= 1, parabola, asymptote), distance, 6)
+    score = x.log() + total.digamma() - a.digamma()
+    lost = corten.where(left, 1.0, 0.0).to(x.dtype)
+    (moment,) = _integrals(h, [lambda s: score - shrunk(s) - lost * s], reach, points)
+    return corten.where(left, -x, x) * moment
 
 
 def dirichlet_draw_derivative(concentration, total, x):
@@ -157,9 +180,9 @@ def dirichlet_draw_derivative(concentration, total, x):
 
     A part of a draw is a beta draw with the concentrations a and total - a, the other parts share what is left.
     """
-    (a, total, x_), count = _widened(concentration, total, x)
+    (a, total, x_), accuracy = _widened(concentration, total, x)
     inside = (x_ > 0) & (x_ < 1)
-    derivative = _beta_parts(a, total - a, corten.where(inside, x_, 0.5), count)
+    derivative = _beta_parts(a, total - a, corten.where(inside, x_, 0.5), accuracy)
     return corten.where(inside, derivative, 0.0).to(x.dtype)
 
 
