@@ -375,6 +375,23 @@ def test_gradients_through_dirichlet_draws_are_those_of_the_mean():
     assert_mean(concentration.grad.cpu().numpy(), exact.grad.cpu().numpy(), "Dirichlet")
 
 
+@pytest.mark.parametrize("family", ["Gamma", "Beta", "Dirichlet"])
+def test_second_derivatives_through_draws_say_that_they_are_not_there(family):
+    parameters = [tensor([1.7, 0.8]).requires_grad_() for _ in range(1 if family == "Dirichlet" else 2)]
+    draw = getattr(D, family)(*parameters).rsample().square().sum()
+    (gradient,) = corten.autograd.grad(draw, parameters[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("family", ["Beta", "Categorical", "Dirichlet", "MultivariateNormal", "Normal", "VonMises"])
+def test_empty_batches_have_empty_draws(family):
+    distribution = ALL[family](tensor).expand((0, 3))
+    draws = distribution.sample((2,))
+    assert draws.shape == (2, 0, 3, *distribution.event_shape)
+    assert distribution.log_prob(draws).shape == (2, 0, 3)
+
+
 def test_straight_through_draws_have_the_gradient_of_the_probabilities():
     logits = tensor([0.3, -1.0, 2.0]).requires_grad_()
     weight = tensor([1.0, -2.0, 0.5])

@@ -124,8 +124,24 @@ def _summed_to(grad, like):
     return None if grad is None else grad.sum_to_size(like.shape)
 
 
+class _Once(Function):
+    """A derivative that has none itself: where one is asked for, it says so."""
+
+    @staticmethod
+    def forward(ctx, derivative, *tensors):
+        return derivative(*tensors)
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise RuntimeError("distributions: second derivatives through gamma and beta draws are not implemented")
+
+
 def gamma_draw_derivative(a, x):
     """The derivative by a of a draw x from the gamma distribution with concentration a and rate 1."""
+    return _Once.apply(_gamma_derivative, a, x)
+
+
+def _gamma_derivative(a, x):
     (wide_a, wide_x), accuracy = _widened(a, x)
     positive = wide_x > 0
     derivative = _gamma_parts(wide_a, corten.where(positive, wide_x, 1.0), accuracy)[2]
@@ -180,6 +196,10 @@ def dirichlet_draw_derivative(concentration, total, x):
 
     A part of a draw is a beta draw with the concentrations a and total - a, the other parts share what is left.
     """
+    return _Once.apply(_dirichlet_derivative, concentration, total, x)
+
+
+def _dirichlet_derivative(concentration, total, x):
     (a, total, x_), accuracy = _widened(concentration, total, x)
     inside = (x_ > 0) & (x_ < 1)
     derivative = _beta_parts(a, total - a, corten.where(inside, x_, 0.5), accuracy)

@@ -110,6 +110,11 @@ class _DependentProperty(property, _Dependent):
         return _DependentProperty(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
 
 
+def _all_from(inside, dim):
+    """Whether all is true over ``dim`` and the dims behind it, also where there is nothing."""
+    return inside.flatten(dim).all(dim) if dim < inside.dim() else inside
+
+
 class _IndependentConstraint(Constraint):
     """Some more of the last dims make one value, which lies inside when every part of it does."""
 
@@ -137,7 +142,7 @@ class _IndependentConstraint(Constraint):
         kept = inside.dim() - self.reinterpreted_batch_ndims
         if kept < 0:
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
-        return inside.reshape((*inside.shape[:kept], -1)).all(-1)
+        return _all_from(inside, kept)
 
     def __repr__(self):
         return f"{type(self).__name__[1:]}({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
@@ -164,7 +169,7 @@ class MixtureSameFamilyConstraint(Constraint):
         if kept < 0:
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
         inside = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
-        return inside.reshape((*inside.shape[:kept], -1)).all(-1)
+        return _all_from(inside, kept)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.base_constraint!r})"
