@@ -27,7 +27,6 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
     "corten.testing": "compare with corten.allclose",
     "corten.version": "corten.__version__ has the version",
     "corten.cpu.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
