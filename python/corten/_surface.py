@@ -62,7 +62,7 @@ _RESULTS = {
 }
 
 
-def _result_class(name, fields):
+def result_class(name, fields):
     """A tuple with named fields that prints as PyTorch's `torch.return_types`."""
 
     def __repr__(self):
@@ -118,7 +118,7 @@ def install(package):
     for name in dir(_core.ops):
         if not name.startswith("_") and name not in _FUNCTIONAL_ONLY:
             namespace.setdefault(name, getattr(_core.ops, name))
-    _core.set_named_results({name: _result_class(name, fields) for name, fields in _RESULTS.items()})
+    _core.set_named_results({name: result_class(name, fields) for name, fields in _RESULTS.items()})
     Tensor = _core.Tensor
     Tensor.backward = _backward
     Tensor._is_view = _is_view
@@ -127,6 +127,9 @@ def install(package):
     namespace["is_inference"] = Tensor.is_inference
     namespace["sgn"] = namespace["sign"]
     Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_
+    # Of dense matrices, products of sparse ones are these.
+    namespace["spmm"] = namespace["dsmm"] = namespace["hsmm"] = namespace["mm"]
+    namespace["saddmm"] = namespace["addmm"]
     namespace["ger"] = namespace["outer"]
     Tensor.ger = Tensor.outer
     Tensor.__repr__ = _repr
