@@ -268,8 +268,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
         if size is None:
-            self._become(source.detach())
-            return self
+            return _with_window(self, source.detach())
         base = source
     else:
         base = source._tensor
@@ -277,8 +276,14 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         size = ((base.numel() * base.element_size()) // self.element_size() - storage_offset,)
     size = (size,) if isinstance(size, int) else tuple(size)
     stride = _row_major(size) if stride is None else tuple(stride)
-    self._become(_core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
-    return self
+    return _with_window(self, _core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
+
+
+def _with_window(self, window):
+    """The tensor, become another window; a leaf stays one that requires grad."""
+    trained = self.requires_grad and self.is_leaf
+    self._become(window)
+    return self.requires_grad_() if trained else self
 
 
 def untyped_storage(self):
