@@ -170,6 +170,7 @@ for _home, _names in {
     "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag conv_tbc "
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     "storage": "TypedStorage UntypedStorage",
+    "testing": "FileCheck",
 }.items():
     _LAZY.update(dict.fromkeys(_names.split(), _home))
 
