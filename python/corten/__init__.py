@@ -164,10 +164,11 @@ for _home, _names in {
     "_control": "AcceleratorError FatalError JITException Future fork wait cond from_file "
     "get_device_module SymInt SymFloat SymBool",
     "random": "thread_safe_generator",
+    "nn.functional": "conv_tbc",
     "nn._functional.distance": "cosine_similarity pairwise_distance",
     "nn._functional.vision": "pixel_shuffle pixel_unshuffle channel_shuffle",
     "nn._functional.native": "ctc_loss cosine_embedding_loss hinge_embedding_loss margin_ranking_loss poisson_nll_loss "
-    "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag conv_tbc "
+    "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag "
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     "storage": "TypedStorage UntypedStorage",
     "testing": "FileCheck",

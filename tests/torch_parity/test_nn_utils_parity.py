@@ -104,3 +104,30 @@ def test_pruning_leaves_what_pytorchs_leaves(name):
         module = PRUNINGS[name](lib.nn.utils.prune, lib.nn.Linear(5, 4))
         states.append({**state(module), "used": module.weight.detach().numpy()})
     compare(states)
+
+
+def test_the_loss_of_a_linear_layer_is_pytorchs():
+    losses = []
+    for lib in LIBRARIES:
+        lib.manual_seed(3)
+        loss = lib.nn.LinearCrossEntropyLoss(5, 4, out_features=(2,), bias=True, label_smoothing=0.1)
+        x, target = lib.randn(6, 5), lib.randint(4, (6, 2))
+        value = loss(x, target)
+        value.backward()
+        grad = loss.linear.weight.grad.numpy()
+        losses.append((state(loss), value.detach().numpy(), grad, re.sub(r"\btorch\b", "corten", repr(loss))))
+    compare([losses[0][0], losses[1][0]])
+    np.testing.assert_allclose(losses[0][1], losses[1][1], rtol=2e-6)
+    np.testing.assert_allclose(losses[0][2], losses[1][2], rtol=2e-5, atol=1e-7)
+    assert losses[0][3] == losses[1][3]
+
+
+def test_converted_batch_norms_print_and_compute_as_pytorchs():
+    results = []
+    for lib in LIBRARIES:
+        inner = lib.nn.Sequential(lib.nn.BatchNorm1d(2, affine=False))
+        model = lib.nn.SyncBatchNorm.convert_sync_batchnorm(lib.nn.Sequential(lib.nn.BatchNorm2d(3), inner)).eval()
+        x = lib.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 2, 2)).astype("float32"))
+        results.append((repr(model), list(model.state_dict()), model[0](x).detach().numpy()))
+    assert results[0][:2] == results[1][:2]
+    np.testing.assert_allclose(results[0][2], results[1][2], rtol=1e-5)

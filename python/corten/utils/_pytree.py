@@ -319,7 +319,7 @@ class TreeSpec:
         Raises:
             ValueError: the tree differs above them.
         """
-        found: list = []
+        found = []
         self._collect(tree, found)
         return found
 
@@ -401,7 +401,7 @@ def tree_flatten(tree, is_leaf=None):
     Args:
         is_leaf: whether a subtree is to count as a leaf.
     """
-    leaves: list = []
+    leaves = []
     return leaves, _flatten(tree, leaves, is_leaf)
 
 
@@ -531,7 +531,7 @@ def tree_leaves_with_path(tree, is_leaf=None):
     Raises:
         ValueError: a node's class was registered without keys.
     """
-    found: list = []
+    found = []
     _walk((), tree, found, is_leaf)
     return found
 

@@ -127,11 +127,17 @@ def linear_cross_entropy(
 
     Args:
         input: features ``(N, in_features)`` or ``(in_features,)``.
-        linear_weight: ``(num_classes, in_features)``.
+        linear_weight: ``(num_classes, in_features)``, or ``(num_classes, d1, ..., in_features)`` for targets
+            ``(N, d1, ...)``.
+        linear_bias: of ``linear_weight``'s shape without its last dim.
         target: classes or probabilities, as in :func:`cross_entropy`.
         options: accepted; the result does not depend on it.
     """
-    logits = _ops.linear(input, linear_weight, linear_bias)
+    outer = linear_weight.shape[:-1]
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = _ops.linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]), bias)
+    if len(outer) > 1:
+        logits = logits.unflatten(-1, outer)
     if ignore_index is None:
         ignore_index = -100
     return cross_entropy(

@@ -133,15 +133,6 @@ def embedding_bag(
     return bags, place, sizes, chosen.to(indices.dtype)
 
 
-def conv_tbc(input, weight, bias, pad=0):
-    """A convolution over time of ``(T, N, C)`` with ``weight`` ``(K, C, O)`` and ``bias`` ``(O,)``; ``(T', N, O)``."""
-    for argument, tensor, rank in (("Input", input, 3), ("Weight", weight, 3), ("Bias", bias, 1)):
-        if tensor.dim() != rank:
-            raise RuntimeError(f"{argument} must have {rank} dims, got {tensor.dim()}: conv_tbc takes (T, N, C)")
-    output = corten.conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
-    return output.permute(2, 0, 1)
-
-
 def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
     """A convolution of one to three dims, or its transposition; the lists have a number for each dim."""
     rank = weight.dim() - 2
