@@ -183,3 +183,64 @@ def test_hooks_without_the_mark_are_warned_about():
     Hooked._backward_hooks = {0: lambda g: g}
     with pytest.warns(UserWarning, match="will not be serialized"):
         warn_if_has_hooks(Hooked())
+
+
+def test_namespaces_of_pytorchs_packages_hold_the_same_things():
+    assert corten.functional.einsum is corten.einsum
+    assert isinstance(corten.ones(2, 3), corten.types._TensorOrTensors) and isinstance(2.0, corten.types._Number)
+    assert type(corten.ones(2).sort()) is corten.return_types.sort
+    assert corten.utils.dlpack.from_dlpack is corten.from_dlpack
+    collate = importlib.import_module("corten.utils.data._utils.collate")
+    assert collate.default_collate is corten.utils.data.default_collate
+    assert importlib.import_module("corten.autograd.anomaly_mode").detect_anomaly is corten.autograd.detect_anomaly
+
+
+def test_ways_to_collate_are_registered_by_type():
+    collate = importlib.import_module("corten.utils.data._utils.collate")
+
+    class Box:
+        def __init__(self, value):
+            self.value = value
+
+    registry = {**collate.default_collate_fn_map, Box: lambda batch, *, collate_fn_map: [b.value for b in batch]}
+    merged = collate.collate([(Box(1), 2.0), (Box(3), 4.0)], collate_fn_map=registry)
+    assert merged[0] == [1, 3] and merged[1].tolist() == [2.0, 4.0]
+
+
+def test_masks_of_attention_are_merged():
+    layer, query = nn.MultiheadAttention(4, 2), corten.zeros(2, 3, 4)
+    pairs, keys = corten.arange(9.0).reshape(3, 3), corten.arange(6.0).reshape(2, 3)
+    assert layer.merge_masks(None, None, query) == (None, None) and layer.merge_masks(None, keys, query)[1] == 1
+    merged, kind = layer.merge_masks(pairs, keys, query)
+    assert kind == 2 and merged.shape == (2, 2, 3, 3)
+    close(merged[1, 0], values(pairs) + values(keys)[1])
+
+
+def test_a_recurrent_layer_checks_its_arguments():
+    layer = nn.GRU(2, 3)
+    layer.check_forward_args(corten.ones(4, 1, 2), corten.ones(1, 1, 3), None)
+    with pytest.raises(RuntimeError, match="Expected hidden size"):
+        layer.check_forward_args(corten.ones(4, 1, 2), corten.ones(1, 2, 3), None)
+
+
+def test_a_function_may_call_its_rule_vjp():
+    class Double(corten.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def vjp(ctx, grad):
+            return grad * 2
+
+    x = corten.ones(2, requires_grad=True)
+    Double.apply(x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+    class Both(Double):
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    with pytest.raises(RuntimeError, match="only implement one of them"):
+        Both.apply(x).sum().backward()

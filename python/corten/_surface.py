@@ -62,6 +62,10 @@ _RESULTS = {
 }
 
 
+# By name: the classes of results with several tensors, for `corten.return_types`.
+NAMED_RESULTS: dict[str, type] = {}
+
+
 def result_class(name, fields):
     """A tuple with named fields that prints as PyTorch's `torch.return_types`."""
 
@@ -69,7 +73,7 @@ def result_class(name, fields):
         parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
         return f"corten.return_types.{name}(\n{parts})"
 
-    attributes = {"__slots__": (), "__repr__": __repr__, "_fields": fields}
+    attributes = {"__slots__": (), "__module__": "corten.return_types", "__repr__": __repr__, "_fields": fields}
     for i, field in enumerate(fields):
         attributes[field] = property(lambda self, i=i: self[i])
     return type(name, (tuple,), attributes)
@@ -118,7 +122,8 @@ def install(package):
     for name in dir(_core.ops):
         if not name.startswith("_") and name not in _FUNCTIONAL_ONLY:
             namespace.setdefault(name, getattr(_core.ops, name))
-    _core.set_named_results({name: result_class(name, fields) for name, fields in _RESULTS.items()})
+    NAMED_RESULTS.update({name: result_class(name, fields) for name, fields in _RESULTS.items()})
+    _core.set_named_results(NAMED_RESULTS)
     Tensor = _core.Tensor
     Tensor.backward = _backward
     Tensor._is_view = _is_view

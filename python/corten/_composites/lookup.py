@@ -76,9 +76,9 @@ def _named(name, fields, values, out=None):
     if out is not None:
         values = [result(value, place) for value, place in zip(values, out, strict=True)]
     if name not in _named_classes:
-        from .._surface import result_class
+        from .._surface import NAMED_RESULTS, result_class
 
-        _named_classes[name] = result_class(name, fields)
+        _named_classes[name] = NAMED_RESULTS[name] = result_class(name, fields)
     return _named_classes[name](values)
 
 

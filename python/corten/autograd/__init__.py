@@ -125,7 +125,17 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
 
 def __getattr__(name):
     # Rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph", "profiler", "grad_mode", "variable"):
+    if name in (
+        "gradcheck",
+        "gradgradcheck",
+        "numerical",
+        "functional",
+        "graph",
+        "profiler",
+        "grad_mode",
+        "variable",
+        "anomaly_mode",
+    ):
         import importlib
 
         checker = name.endswith("gradcheck")

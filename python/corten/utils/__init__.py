@@ -2,7 +2,7 @@
 
 import importlib
 
-_SUBMODULES = ("_pytree", "data", "hooks", "serialization")
+_SUBMODULES = ("_pytree", "data", "dlpack", "hooks", "serialization")
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 
