@@ -167,7 +167,7 @@ for _home, _names in {
     "set_num_interop_threads init_num_threads set_default_tensor_type set_anomaly_enabled",
     "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
     "LongTensor BoolTensor",
-    "_control": "AcceleratorError FatalError JITException Future fork wait cond from_file "
+    "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
     "get_device_module SymInt SymFloat SymBool",
     "random": "thread_safe_generator",
     "nn.functional": "conv_tbc",

@@ -1,5 +1,7 @@
 """Names of programs' control flow and of files: `cond`, `fork` and `wait`, futures, tensors on files' memory."""
 
+import enum
+
 from . import _core
 from ._core import ops
 
@@ -14,6 +16,16 @@ class FatalError(RuntimeError):
 
 class JITException(RuntimeError):
     """What PyTorch's compiled scripts raise; nothing here raises it."""
+
+
+class AggregationType(enum.Enum):
+    """How PyTorch's profiler of memory joins values; :data:`AVG` and :data:`SUM`."""
+
+    SUM = 0
+    AVG = 1
+
+
+AVG, SUM = AggregationType.AVG, AggregationType.SUM
 
 
 class Future:
