@@ -244,3 +244,12 @@ def test_a_function_may_call_its_rule_vjp():
 
     with pytest.raises(RuntimeError, match="only implement one of them"):
         Both.apply(x).sum().backward()
+
+
+@pytest.mark.parametrize("size, shape", [(3, (4,)), ((3, None), (1, 2, 3, 4, 5, 6)), (-1, (1, 2, 4, 4))])
+def test_adaptive_pooling_refuses_dims_and_sizes_as_pytorch_does(size, shape):
+    with pytest.raises(RuntimeError):
+        nn.AdaptiveMaxPool2d(size)(corten.ones(shape))
+    with pytest.raises(ValueError, match="at least 3"):
+        nn.AdaptiveMaxPool2d((3, 3))(corten.ones(2, 2))
+    assert nn.AdaptiveAvgPool2d((3, None))(corten.ones(2, 4, 5)).shape == (2, 3, 5)
