@@ -195,6 +195,7 @@ def test_namespaces_of_pytorchs_packages_hold_the_same_things():
     assert importlib.import_module("corten.autograd.anomaly_mode").detect_anomaly is corten.autograd.detect_anomaly
 
 
+@pytest.mark.cpu
 def test_ways_to_collate_are_registered_by_type():
     collate = importlib.import_module("corten.utils.data._utils.collate")
 
