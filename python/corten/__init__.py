@@ -94,6 +94,8 @@ if TYPE_CHECKING:
         cpu,
         cuda,
         distributions,
+        func,
+        functional,
         gpu,
         interop,
         linalg,
@@ -101,10 +103,13 @@ if TYPE_CHECKING:
         optim,
         profiler,
         random,
+        return_types,
         serialization,
         signal,
         special,
         storage,
+        testing,
+        types,
         utils,
         vision,
     )
@@ -137,6 +142,8 @@ _LAZY = dict.fromkeys(
         "cpu",
         "cuda",
         "distributions",
+        "func",
+        "functional",
         "gpu",
         "interop",
         "linalg",
@@ -144,16 +151,39 @@ _LAZY = dict.fromkeys(
         "optim",
         "profiler",
         "random",
+        "return_types",
         "serialization",
         "signal",
         "special",
         "storage",
+        "testing",
+        "types",
         "utils",
         "vision",
     ],
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
+for _home, _names in {
+    "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "
+    "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_float32_matmul_precision "
+    "get_float32_matmul_precision set_warn_always is_warn_always_enabled set_flush_denormal get_num_interop_threads "
+    "set_num_interop_threads init_num_threads set_default_tensor_type set_anomaly_enabled",
+    "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
+    "LongTensor BoolTensor",
+    "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
+    "get_device_module SymInt SymFloat SymBool",
+    "random": "thread_safe_generator",
+    "nn.functional": "conv_tbc",
+    "nn._functional.distance": "cosine_similarity pairwise_distance",
+    "nn._functional.vision": "pixel_shuffle pixel_unshuffle channel_shuffle",
+    "nn._functional.native": "ctc_loss cosine_embedding_loss hinge_embedding_loss margin_ranking_loss poisson_nll_loss "
+    "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag "
+    "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
+    "storage": "TypedStorage UntypedStorage",
+    "testing": "FileCheck",
+}.items():
+    _LAZY.update(dict.fromkeys(_names.split(), _home))
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))
 

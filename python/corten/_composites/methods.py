@@ -1,34 +1,25 @@
 """Methods of ``Tensor`` in Python: conversions to and from the outside, copies, storages, metadata changed in place."""
 
 from .. import _core
-from ._common import Tensor, ops
+from ._common import Tensor, ops, scalar_name
 from .pointwise import float_power
-
-_TYPE_NAMES = {
-    "bool": "Bool",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "float16": "Half",
-    "bfloat16": "BFloat16",
-    "float32": "Float",
-    "float64": "Double",
-}
 
 
 def type(self, dtype=None, non_blocking=False):
-    """The name of the tensor's type, or the tensor in another dtype (a dtype or such a name)."""
+    """The name of the tensor's type, or the tensor in another dtype (a dtype, such a name, or a class of it).
+
+    Raises:
+        ValueError: there is no type of that name.
+    """
     if dtype is None:
-        return f"corten.{_TYPE_NAMES[self.dtype._name]}Tensor"
-    if isinstance(dtype, str):
-        module, _, name = dtype.rpartition(".")
-        found = [d for d, title in _TYPE_NAMES.items() if name == title + "Tensor"]
-        if module not in ("torch", "corten") or not found:
-            raise ValueError(f"invalid type: '{dtype}'")
-        dtype = getattr(_core, found[0])
-    return self.to(dtype)
+        place = "corten.cuda" if self.is_cuda else "corten"
+        return f"{place}.{scalar_name(self)}Tensor"
+    if isinstance(dtype, _core.dtype):
+        return self.to(dtype, non_blocking=non_blocking)
+    from .._typed_tensors import find
+
+    kind = find(dtype)
+    return self.to("cuda" if kind.is_cuda else "cpu", kind.dtype, non_blocking=non_blocking)
 
 
 def cuda(self, device=None, non_blocking=False, memory_format=None):
@@ -209,7 +200,7 @@ def float_power_(self, exponent):
     """
     if self.dtype != _core.float64:
         raise RuntimeError(
-            f"the base given to float_power_ has dtype {self.type()[7:-6]} but the operation's result requires dtype "
+            f"the base given to float_power_ has dtype {scalar_name(self)} but the operation's result requires dtype "
             "Double"
         )
     return self._replace(float_power(self._snapshot(), exponent), "float_power")
@@ -279,8 +270,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
         if size is None:
-            self._become(source.detach())
-            return self
+            return _with_window(self, source.detach())
         base = source
     else:
         base = source._tensor
@@ -288,8 +278,14 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         size = ((base.numel() * base.element_size()) // self.element_size() - storage_offset,)
     size = (size,) if isinstance(size, int) else tuple(size)
     stride = _row_major(size) if stride is None else tuple(stride)
-    self._become(_core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
-    return self
+    return _with_window(self, _core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
+
+
+def _with_window(self, window):
+    """The tensor, become another window; a leaf stays one that requires grad."""
+    trained = self.requires_grad and self.is_leaf
+    self._become(window)
+    return self.requires_grad_() if trained else self
 
 
 def untyped_storage(self):

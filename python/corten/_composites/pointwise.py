@@ -3,7 +3,7 @@
 import math
 
 from .. import _core
-from ._common import Tensor, floating, ops, result
+from ._common import Tensor, floating, ops, result, scalar_name
 
 
 def logit(input, eps=None, *, out=None):
@@ -38,7 +38,7 @@ def deg2rad(input, *, out=None):
 def frac(input, *, out=None):
     """What truncation cuts off, with the sign of x."""
     if not input.is_floating_point():
-        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{input.type()[7:-6]}'")
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{scalar_name(input)}'")
     return result(input - input.trunc(), out)
 
 
@@ -80,7 +80,7 @@ def isreal(input):
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Where |x − y| ≤ atol + rtol · |y|."""
     if input.dtype != other.dtype:
-        raise RuntimeError(f"{input.type()[7:-6]} did not match {other.type()[7:-6]}")
+        raise RuntimeError(f"{scalar_name(input)} did not match {scalar_name(other)}")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")

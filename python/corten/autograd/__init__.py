@@ -10,6 +10,7 @@ from .modes import (
     set_detect_anomaly,
     set_grad_enabled,
 )
+from .policies import enforce_grad_layout_policy, set_multithreading_enabled
 
 Variable = _core.Tensor
 
@@ -124,7 +125,17 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
 
 def __getattr__(name):
     # Rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph", "profiler"):
+    if name in (
+        "gradcheck",
+        "gradgradcheck",
+        "numerical",
+        "functional",
+        "graph",
+        "profiler",
+        "grad_mode",
+        "variable",
+        "anomaly_mode",
+    ):
         import importlib
 
         checker = name.endswith("gradcheck")
@@ -141,6 +152,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "enforce_grad_layout_policy",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -149,4 +161,5 @@ __all__ = [
     "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]

@@ -42,17 +42,19 @@ max_pool3d, max_pool3d_with_indices = _max_pool(3)
 
 def _fill_output_size(output_size, input, dims):
     """Replaces None entries by the input's extent, as a list of ``dims`` sizes."""
-    if not isinstance(output_size, (tuple, list)):
-        output_size = (output_size,) * dims
-    if len(output_size) > dims or input.dim() <= len(output_size):
-        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
-    if any(size is not None and size < 0 for size in output_size):
+    # One number needs no extents: the operator itself checks the input's dims.
+    single = not isinstance(output_size, (tuple, list))
+    sizes = (output_size,) * dims if single else output_size
+    if not single and (len(sizes) > dims or input.dim() <= len(sizes)):
+        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
+    if any(size is not None and size < 0 for size in sizes):
         raise RuntimeError(
-            "adaptive pooling: elements of output_size must be greater than or equal to 0 but received "
-            f"{list(output_size)}"
+            f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(sizes)}"
         )
-    extents = input.shape[input.dim() - dims :]
-    return [extent if size is None else size for size, extent in zip(output_size, extents, strict=True)]
+    if None not in sizes:
+        return list(sizes)
+    extents = input.shape[max(input.dim() - dims, 0) :]
+    return [extent if size is None else size for size, extent in zip(sizes, extents, strict=True)]
 
 
 def _positions(name, output_size):
