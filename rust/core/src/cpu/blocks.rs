@@ -7,6 +7,7 @@ use crate::dtype::DType;
 use crate::elementwise_table;
 use crate::op::Ew;
 use half::{bf16, f16};
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// `dst` and `src` hold `n` elements of the function's types; they may not overlap.
 pub type BlockFn = unsafe fn(dst: *mut u8, src: &[*const u8; 4], n: usize);
@@ -364,6 +365,9 @@ macro_rules! define_blocks {
         /// The block function of an operator for values of `dtype`, if its row has that class.
         #[allow(unreachable_code)]
         pub fn block_fn(op: Ew, dtype: DType) -> Option<BlockFn> {
+            if let Some(f) = whole_fn(op, dtype) {
+                return Some(f);
+            }
             match op {
                 $(Ew::$V => { $(resolve!(dtype, $V, $cls);)* None })*
             }
@@ -371,6 +375,40 @@ macro_rules! define_blocks {
     };
 }
 elementwise_table!(define_blocks);
+
+macro_rules! whole_functions {
+    (unary { $($u:ident => $uf:ident),* } binary { $($b:ident => $bf:ident),* }) => {
+        /// Functions of whole slices as block functions.
+        mod whole {
+            use super::*;
+            use crate::cpu::math::slices;
+            $(pub unsafe fn $uf<T: Real>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                // SAFETY: the contract of `BlockFn`.
+                unsafe { slices::$uf(from_raw_parts(src[0].cast::<T>(), n), from_raw_parts_mut(dst.cast(), n)) }
+            })*
+            $(pub unsafe fn $bf<T: Real>(dst: *mut u8, src: &[*const u8; 4], n: usize) {
+                // SAFETY: the contract of `BlockFn`.
+                unsafe {
+                    let (x, y) = (from_raw_parts(src[0].cast::<T>(), n), from_raw_parts(src[1].cast(), n));
+                    slices::$bf(x, y, from_raw_parts_mut(dst.cast(), n))
+                }
+            })*
+        }
+
+        /// What looks at several elements before it computes them.
+        fn whole_fn(op: Ew, dtype: DType) -> Option<BlockFn> {
+            match (op, register_dtype(dtype)) {
+                $((Ew::$u, DType::F32) => Some(whole::$uf::<f32>), (Ew::$u, DType::F64) => Some(whole::$uf::<f64>),)*
+                $((Ew::$b, DType::F32) => Some(whole::$bf::<f32>), (Ew::$b, DType::F64) => Some(whole::$bf::<f64>),)*
+                _ => None,
+            }
+        }
+    };
+}
+whole_functions! {
+    unary { Sin => sin, Cos => cos, Tan => tan }
+    binary { Fmod => fmod, Remainder => remainder, FloorDiv => floor_div, Pow => pow }
+}
 
 /// Conversions between register types.
 pub fn cast_fn(from: DType, to: DType) -> BlockFn {

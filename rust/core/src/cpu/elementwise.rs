@@ -6,6 +6,7 @@ use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
 use super::copy::Walk;
 use super::philox::Philox;
 use super::threads;
+use crate::cpu::simd::prefetch;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::exec::program::{Code, Program};
@@ -58,6 +59,9 @@ struct Step {
 fn is_flag(code: Code) -> bool {
     matches!(code, Code::Ew(op) if matches!(op.rule(), Rule::Compare | Rule::Test | Rule::Logic))
 }
+
+/// Bytes of a tensor that caches hold beside others.
+const IN_CACHE: usize = 1 << 20;
 
 /// A program with its block functions resolved.
 pub struct Kernel {
@@ -136,7 +140,8 @@ impl Kernel {
         }
         let space = Space::new(shape, strides, operands);
         let direct = self.direct_stores(operands, targets);
-        let frame = Frame { kernel: self, space: &space, operands, numbers, targets, direct };
+        let large = n * self.width > IN_CACHE;
+        let frame = Frame { kernel: self, space: &space, operands, numbers, targets, direct, large };
         let (tile, steps) = (self.tile, self.steps.len().max(1));
         if let Some(bands) = Bands::new(&space.shape, &space.strides, tile) {
             let grain = (SERIAL_WORK / (bands.elements() * steps)).max(1);
@@ -253,6 +258,8 @@ struct Frame<'a> {
     numbers: &'a [u64],
     targets: &'a [Target],
     direct: SmallVec<[bool; 4]>,
+    /// Whether the elements come from beyond the second-level cache.
+    large: bool,
 }
 
 thread_local! {
@@ -266,11 +273,25 @@ impl Frame<'_> {
             let mut at = start;
             while at < end {
                 let n = tile.min(end - at);
+                self.ask(at + n, tile.min(end - at - n));
                 // SAFETY: register r owns bytes r·slot .. (r+1)·slot of the arena.
                 unsafe { self.run_tile(at, n, base, slot, regs, &[]) };
                 at += n;
             }
         });
+    }
+
+    /// Asks for the elements of the next tile, which memory brings while this one is computed.
+    fn ask(&self, at: usize, n: usize) {
+        if !self.large {
+            return;
+        }
+        for ((operand, dtype), _) in
+            self.operands.iter().zip(&self.kernel.loads).zip(&self.space.linear).filter(|o| *o.1)
+        {
+            let from = operand.ptr.wrapping_add(at * dtype.size());
+            (0..n * dtype.size()).step_by(64).for_each(|line| prefetch(from.wrapping_add(line)));
+        }
     }
 
     /// Runs whole bands: operands that lie across the rows are transposed a band at a time.

@@ -190,8 +190,7 @@ fn fold_group<S: Simd, A: Acc, F: Fold<A>>(blocks: &[[A; BLOCK]; GROUP], p: A) -
 #[inline(always)]
 fn halve<A: Acc, F: Fold<A>, const HALF: usize>(x: &mut [A], count: usize) {
     for i in 0..count {
-        let piece: [A; HALF] =
-            std::array::from_fn(|j| F::combine(x[2 * HALF * i + j], x[2 * HALF * i + HALF + j]));
+        let piece: [A; HALF] = std::array::from_fn(|j| F::combine(x[2 * HALF * i + j], x[2 * HALF * i + HALF + j]));
         x[HALF * i..][..HALF].copy_from_slice(&piece);
     }
 }

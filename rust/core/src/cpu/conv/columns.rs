@@ -18,13 +18,7 @@ const LEAST_DEPTH: usize = 8;
 const BAND: usize = 48 << 10;
 
 /// Computes the input gradient, unless another way is better.
-pub fn input_grad<T: Float>(
-    g: &Geometry,
-    grad: &[T],
-    w: &[T],
-    bias: Option<&[T]>,
-    out: &mut [T],
-) -> bool {
+pub fn input_grad<T: Float>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) -> bool {
     if g.group_channels() > MOST_CHANNELS || g.group_rows() < LEAST_DEPTH || g.taps() == 1 {
         return false;
     }
@@ -45,13 +39,7 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    fn compute<T: Float>(
-        &self,
-        grad: &[T],
-        w: &[T],
-        bias: T,
-        to: &mut [T],
-    ) {
+    fn compute<T: Float>(&self, grad: &[T], w: &[T], bias: T, to: &mut [T]) {
         let (g, taps) = (self.g, self.g.taps());
         let (group, c) = (self.channel / g.group_channels(), self.channel % g.group_channels());
         let points: usize = g.output.iter().product();

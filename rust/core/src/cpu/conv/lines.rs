@@ -68,7 +68,9 @@ impl Lines {
                 unsafe {
                     match offset {
                         None => to.write_bytes(0, size),
-                        Some(offset) if self.step == 1 => self.line(x.wrapping_add(c * plane).wrapping_offset(*offset), to),
+                        Some(offset) if self.step == 1 => {
+                            self.line(x.wrapping_add(c * plane).wrapping_offset(*offset), to)
+                        }
                         Some(offset) => self.line_of_pairs(x.wrapping_add(c * plane).wrapping_offset(*offset), to),
                     }
                 }

@@ -12,6 +12,8 @@ mod kernel;
 mod lines;
 mod patches;
 mod product;
+#[cfg(test)]
+mod tests;
 mod vector;
 mod weight_grad;
 mod winograd;

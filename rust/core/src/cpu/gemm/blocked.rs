@@ -4,9 +4,10 @@
 
 use super::RowFn;
 use super::kernel::{Compute, Kernels, Tile};
-use super::pack::Operand;
+use super::pack::{Operand, transpose};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
+use crate::simd_dispatch;
 use std::ops::Range;
 
 /// Below this many multiply-adds (about 20 µs) a product stays on the calling thread.
@@ -15,8 +16,12 @@ const PARALLEL_FROM: usize = 1_500_000;
 const SHARED_B: usize = 4 << 20;
 /// Elements of A that a task packs for all of k, instead of block by block.
 const WHOLE_A: usize = 32 << 10;
+/// Elements of B that every task packs for itself, which costs less than waiting for each other.
+const WHOLE_B: usize = 32 << 10;
 /// Elements of B that stay in L2 while the panels of a task pass over them.
 const L2_B: usize = 64 << 10;
+/// Up to this depth a strip of B stays in L1, even where its rows lie apart.
+const SHORT_K: usize = 64;
 /// Block of k when B is read where it lies: each row of B is another page, and the first-level TLB has 64 to 96 entries.
 const DIRECT_KC: usize = 32;
 
@@ -26,6 +31,8 @@ pub(super) enum Target<'a, T> {
     Rows { c: *mut T, stride: usize, alpha: T, beta: T, finish: Option<&'a RowFn<'a, T>> },
     /// A task's block is computed in a buffer and handed over row by row.
     Staged(&'a RowFn<'a, T>),
+    /// The same, turned: columns of the product are rows of C in memory, handed over as such.
+    Turned { c: *mut T, stride: usize, finish: Option<&'a RowFn<'a, T>> },
 }
 
 // SAFETY: tasks write disjoint parts of C.
@@ -88,12 +95,15 @@ pub(super) unsafe fn run<T: Compute>(m: usize, n: usize, k: usize, a: Operand<T>
     let size = std::mem::size_of::<T>();
     let b_mode = match b.direct {
         // Packing pays when several panels of rows read B again, and B is large enough to need order.
-        Some((_, 1, _))
-            if m <= 2 * mr || k * n * size <= (64 << 10) || (m <= 8 * mr && k * n * size <= (512 << 10)) =>
+        Some((_, 1, depth))
+            if m <= 2 * mr
+                || k * n * size <= (64 << 10)
+                || k * n * size <= (512 << 10)
+                    && (m <= 8 * mr || k <= SHORT_K && !(depth * size).is_multiple_of(1024)) =>
         {
             BMode::Direct
         }
-        _ if m <= kernels.mc || k * nr > SHARED_B => BMode::Local,
+        _ if m <= kernels.mc || k * nr > SHARED_B || k * n <= WHOLE_B => BMode::Local,
         _ => BMode::Shared,
     };
     let kc_limit =
@@ -216,7 +226,7 @@ impl<T: Compute> Plan<'_, T> {
         };
         let group = (L2_B / (self.kc * self.kernels.nr)).clamp(1, strips.len());
         let b_len = if self.b_mode == BMode::Local { group * self.kc * self.kernels.nr } else { 0 };
-        let c_len = if matches!(self.target, Target::Staged(_)) { rows.len() * cols.len() } else { 0 };
+        let c_len = if matches!(self.target, Target::Rows { .. }) { 0 } else { rows.len() * cols.len() };
         // Multiples of a cache line keep the parts aligned.
         let (a_len, b_len) = (a_len.next_multiple_of(16), b_len.next_multiple_of(16));
         with_scratch::<T, _>(a_len + b_len + c_len, |scratch| {
@@ -308,7 +318,7 @@ impl<T: Compute> Plan<'_, T> {
         let rows = self.rows.range(panel);
         let (c, c_row, alpha, beta) = match *self.target {
             Target::Rows { c, stride, alpha, beta, .. } => (c.wrapping_add(rows.start * stride), stride, alpha, beta),
-            Target::Staged(_) => {
+            Target::Staged(_) | Target::Turned { .. } => {
                 let width = block.cols.len();
                 let row = block.staged.wrapping_add((rows.start - block.rows.start) * width);
                 // Column 0 lies before the buffer, which starts at the block's first column.
@@ -347,12 +357,35 @@ impl<T: Compute> Plan<'_, T> {
                     f(r, cols.start, row);
                 }
             }
+            Target::Turned { c, stride, finish } => {
+                let to = c.wrapping_add(cols.start * stride + rows.start);
+                // SAFETY: the block belongs to this task.
+                unsafe { turn(staged, cols.len(), to, stride, rows.len()) };
+                let Some(f) = finish else { return };
+                for col in cols {
+                    // SAFETY: as above.
+                    let row = unsafe { std::slice::from_raw_parts_mut(c.add(col * stride + rows.start), rows.len()) };
+                    f(col, rows.start, row);
+                }
+            }
             Target::Staged(f) => {
                 for (r, row) in rows.zip(staged.chunks_mut(cols.len())) {
                     f(r, cols.start, row);
                 }
             }
         }
+    }
+}
+
+simd_dispatch! {
+    /// Turns rows of `width` elements that lie one after the other into columns: `width` rows, `stride` apart.
+    ///
+    /// # Safety
+    /// `to` has the rows.
+    unsafe fn turn<T: Compute>(from: &[T], width: usize, to: *mut T, stride: usize, rows: usize) {
+        debug_assert!(from.len() >= rows * width);
+        // SAFETY: the caller's contract; this is the level's copy.
+        unsafe { transpose::<S, T>(from.as_ptr(), width, rows, width, stride, to) }
     }
 }
 

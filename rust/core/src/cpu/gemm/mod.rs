@@ -110,6 +110,8 @@ unsafe impl<E> Sync for MatrixMut<E> {}
 
 /// Up to this many rows against columns with contiguous depth, dot products beat packing.
 const DOT_ROWS_MAX: usize = 16;
+/// Up to so many tiles' columns a matrix is read where it lies instead of being packed.
+const FEW_STRIPS: usize = 2;
 /// Down to this depth, summing the registers at the end of a dot product stays cheap.
 const DOT_DEPTH_MIN: usize = 128;
 
@@ -185,6 +187,14 @@ unsafe fn oriented<E: Storage>(
         if E::DIRECT && (c.col == 1 || n == 1) {
             let f = |row: usize, col: usize, values: &mut [E::Acc]| epilogue.apply(row, col, values);
             let then: Option<&RowFn<E::Acc>> = if epilogue.is_none() { None } else { Some(&f) };
+            // Few rows times the transpose of a large matrix, as in a linear layer: of the transposed product the few are
+            // packed, and the large matrix is read where it lies.
+            let few = m > 1 && m <= FEW_STRIPS * E::Acc::kernels().0.nr && n >= 2 * m;
+            let plain = alpha == E::Acc::ONE && beta == E::Acc::ZERO;
+            if few && plain && a_rows_contiguous && b_cols_contiguous {
+                let target = Target::Turned { c: c.ptr.cast(), stride: c.row, finish: then };
+                return blocked::run(n, m, k, b, a, &target);
+            }
             let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta, finish: then };
             return blocked::run(m, n, k, a, b, &target);
         }

@@ -124,6 +124,19 @@ fn every_size_stride_and_level_gives_the_exact_product() {
 }
 
 #[test]
+fn few_rows_times_the_transpose_of_many() {
+    for (m, n, k) in
+        [(2, 4, 3), (9, 30, 20), (17, 34, 129), (20, 100, 37), (33, 150, 170), (64, 128, 600), (12, 2048, 64)]
+    {
+        for padding in [0, 5] {
+            check::<f32>((m, n, k), (k + padding, 1), (1, k + padding), (n + padding, 1), (1.0, 0.0));
+            check::<f64>((m, n, k), (k + padding, 1), (1, k + padding), (n + padding, 1), (1.0, 0.0));
+            check::<f32>((m, n, k), (k, 1), (1, k), (n, 1), (2.0, 1.0));
+        }
+    }
+}
+
+#[test]
 fn alpha_and_beta_scale_product_and_old_values() {
     for size in SIZES {
         check_layouts::<f32>(size, (2.0, 3.0));
@@ -269,12 +282,14 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn the_epilogue_sees_every_element_once() {
-    for (m, n, k) in [(1, 70, 30), (70, 1, 30), (50, 90, 20), (9, 40, 200), (300, 100, 400), (3, 4, 0)] {
+    for (m, n, k) in [(1, 70, 30), (70, 1, 30), (50, 90, 20), (20, 75, 33), (9, 40, 200), (300, 100, 400), (3, 4, 0)] {
         for column_major in [false, true] {
             let (a, b) = (numbers::<f32>(m * k, 1), numbers::<f32>(k * n, 2));
             let (row_bias, col_bias) = (numbers::<f32>(m, 3), numbers::<f32>(n, 4));
             let sc = if column_major { (1, m) } else { (n, 1) };
-            let want = reference((m, n, k), (&a, (k, 1)), (&b, (n, 1)), (1.0, 0.0), (&[], sc));
+            // The second matrix of a linear layer is turned.
+            let sb = if m == 20 { (1, k) } else { (n, 1) };
+            let want = reference((m, n, k), (&a, (k, 1)), (&b, sb), (1.0, 0.0), (&[], sc));
             let square = |r: usize, c: usize, v: &mut [f32]| {
                 v.iter_mut().enumerate().for_each(|(i, v)| *v = *v * 2.0 + (r * 100 + c + i) as f32)
             };
@@ -290,7 +305,7 @@ fn the_epilogue_sees_every_element_once() {
                         (m, n, k),
                         1.0,
                         Matrix { ptr: a.as_ptr(), row: k, col: 1 },
-                        Matrix { ptr: b.as_ptr(), row: n, col: 1 },
+                        Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 },
                         0.0,
                         MatrixMut { ptr: c.as_mut_ptr(), row: sc.0, col: sc.1 },
                         &epilogue,

@@ -260,6 +260,7 @@ from_library! {
     sin_small = sin();
     cos_small = cos();
     tan = tan();
+    tan_small = tan();
     asin = asin();
     acos = acos();
     atan = atan();

@@ -7,11 +7,12 @@
 pub mod bessel;
 pub mod double;
 pub mod single;
+pub mod slices;
 #[cfg(test)]
 mod tests;
 pub mod zeta;
 
-use super::simd::{Simd, simd_dispatch};
+use super::simd::Simd;
 use crate::dtype::Element;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
@@ -108,9 +109,10 @@ real! {
         lgamma();
         /// The derivative of log Γ; NaN at the negative poles, ∓∞ at ±0, as in PyTorch. Not vectorised.
         digamma();
-        /// sin and cos only where |x| ≤ `single::SMALL_ANGLE` for f32; the bits are those of `sin` and `cos`.
+        /// sin, cos and tan only where |x| ≤ `single::SMALL_ANGLE` for f32; the bits are those of `sin`, `cos` and `tan`.
         sin_small();
         cos_small();
+        tan_small();
     }
     plain {
         sqrt();
@@ -206,44 +208,3 @@ macro_rules! integer {
     )*};
 }
 integer!(u8, i8, i16, i32, i64);
-
-/// Elements looked at together when deciding whether all angles of a block are small.
-const ANGLE_BLOCK: usize = 256;
-
-simd_dispatch! {
-    /// out[i] = sin(x[i]). Blocks of moderate angles skip the reduction of huge ones, which costs twice the rest.
-    pub fn sin_slice<T: Real>(x: &[T], out: &mut [T]) {
-        for (x, out) in x.chunks(ANGLE_BLOCK).zip(out.chunks_mut(ANGLE_BLOCK)) {
-            if all_small(x) {
-                for (o, &v) in out.iter_mut().zip(x) {
-                    *o = v.sin_small::<S>();
-                }
-            } else {
-                for (o, &v) in out.iter_mut().zip(x) {
-                    *o = v.sin::<S>();
-                }
-            }
-        }
-    }
-    /// out[i] = cos(x[i]), in the same way.
-    pub fn cos_slice<T: Real>(x: &[T], out: &mut [T]) {
-        for (x, out) in x.chunks(ANGLE_BLOCK).zip(out.chunks_mut(ANGLE_BLOCK)) {
-            if all_small(x) {
-                for (o, &v) in out.iter_mut().zip(x) {
-                    *o = v.cos_small::<S>();
-                }
-            } else {
-                for (o, &v) in out.iter_mut().zip(x) {
-                    *o = v.cos::<S>();
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn all_small<T: Real>(x: &[T]) -> bool {
-    let limit = T::from_f64(single::SMALL_ANGLE as f64);
-    // A count instead of an early exit, so that the loop vectorises; NaN counts as large.
-    x.iter().map(|&v| ((v.abs() > limit) | v.is_nan()) as u32).sum::<u32>() == 0
-}

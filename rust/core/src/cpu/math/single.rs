@@ -288,7 +288,16 @@ pub fn cos_small<S: Simd>(x: f32) -> f32 {
 
 #[inline(always)]
 pub fn tan<S: Simd>(x: f32) -> f32 {
-    let (q, r) = reduce::<S>(x.abs());
+    tan_turned::<S>(reduce::<S>(x.abs()), x)
+}
+
+#[inline(always)]
+pub fn tan_small<S: Simd>(x: f32) -> f32 {
+    tan_turned::<S>(reduce_small::<S>(x.abs()), x)
+}
+
+#[inline(always)]
+fn tan_turned<S: Simd>((q, r): (u32, f32), x: f32) -> f32 {
     let (s, c) = (sin_reduced::<S>(r), cos_reduced::<S>(r));
     let v = if q & 1 == 0 { s / c } else { -c / s };
     f32::from_bits(v.to_bits() ^ (x.to_bits() & SIGN))
@@ -394,17 +403,16 @@ pub fn tanh<S: Simd>(x: f32) -> f32 {
 
 #[inline(always)]
 pub fn sigmoid<S: Simd>(x: f32) -> f32 {
-    // With e = e^-|x| this is 1/(1 + e) or e/(1 + e); the first quotient is corrected by what e and 1 + e rounded away.
+    // With e = e^-|x| this is 1/(1 + e) or e/(1 + e), corrected by what 1 + e rounded away.
     let (t, r) = exp_split::<S>(clamp(-x.abs(), -104.0, 0.0));
-    let (e, e_low) = exp_reduced::<S>(r);
-    let (e, e_low) = (scale(e, t, 0), scale(e_low, t, 0));
+    let e = scale(1.0 + fma::<S>(r * r, exp_tail::<S>(r), r), t, 0);
     let d = 1.0 + e;
-    let d_low = (e - (d - 1.0)) + e_low;
+    let d_low = e - (d - 1.0);
     // The numerator is e or 1 without a branch, which would make LLVM divide once for each.
     let floor = f32::from_bits(!(x.to_bits() as i32 >> 31) as u32 & 1.0f32.to_bits());
     let q = if e > floor { e } else { floor } / d;
-    let (num_low, reciprocal) = if x < 0.0 { (e_low, 1.0 - q) } else { (0.0, q) };
-    fma::<S>(fma::<S>(-q, d_low, num_low), reciprocal, q)
+    let reciprocal = if x < 0.0 { 1.0 - q } else { q };
+    fma::<S>(-q * d_low, reciprocal, q)
 }
 
 #[inline(always)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::simd::{Level, available, with_level};
+use crate::simd_dispatch;
 
 /// Every this many bit patterns is tried; `CORTEN_TEST_STRIDE=1` makes the sweeps exhaustive.
 fn stride() -> usize {
@@ -254,14 +255,60 @@ fn functions_of_two_numbers_follow_the_library() {
 fn sines_of_a_block_do_not_depend_on_the_neighbours() {
     let mut x: Vec<f32> = (0..1000).map(|i| i as f32 * 0.37 - 150.0).collect();
     let (mut small, mut mixed) = (vec![0.0; 1000], vec![0.0; 1000]);
-    sin_slice(&x, &mut small);
+    slices::sin(&x, &mut small);
     x[777] = 1e30;
     x[3] = f32::NAN;
-    sin_slice(&x, &mut mixed);
+    slices::sin(&x, &mut mixed);
     for i in (0..1000).filter(|i| ![777, 3].contains(i)) {
         assert_eq!(small[i].to_bits(), mixed[i].to_bits());
     }
     assert!(ulp_f32(mixed[777], (1e30f32 as f64).sin()) < 1.0 && mixed[3].is_nan());
+}
+
+#[test]
+fn remainders_of_a_block_are_those_of_each_pair() {
+    let parts =
+        [0.0, -0.0, 1.0, 3.0, 0.1, 0.3, 6.0, 1e-45, 1e-38, 1.17e-38, 4194303.0, 1e20, 3.4e38, f32::INFINITY, f32::NAN];
+    let near: Vec<f32> = (0..997).map(|i| ((i * 7919) % 1000) as f32 * 0.37 - 170.0).collect();
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for &a in near.iter().chain(&parts) {
+        for &b in near.iter().step_by(13).chain(&parts) {
+            x.extend([a, -a]);
+            y.extend([b, b]);
+        }
+    }
+    let mut out = vec![0.0; x.len()];
+    for level in available() {
+        with_level(level, || {
+            let alike = |out: &[f32], name: &str, f: fn(f32, f32) -> f32| {
+                for ((&x, &y), &o) in x.iter().zip(&y).zip(out) {
+                    let want = f(x, y);
+                    assert!(
+                        o.to_bits() == want.to_bits() || (o.is_nan() && want.is_nan()),
+                        "{name}({x}, {y}) = {o}, not {want}"
+                    );
+                }
+            };
+            slices::fmod(&x, &y, &mut out);
+            alike(&out, "fmod", Real::fmod);
+            slices::remainder(&x, &y, &mut out);
+            alike(&out, "remainder", Real::remainder);
+            slices::floor_div(&x, &y, &mut out);
+            alike(&out, "floor_div", Real::floor_div);
+        });
+    }
+}
+
+#[test]
+fn whole_powers_of_a_block_are_products() {
+    let x = [2.0f64, -3.0, 0.5, 0.0, f64::INFINITY];
+    let mut out = [0.0; 5];
+    slices::pow(&x, &[3.0; 5], &mut out);
+    assert_eq!(out, [8.0, -27.0, 0.125, 0.0, f64::INFINITY]);
+    slices::pow(&x, &[-2.0; 5], &mut out);
+    assert_eq!(out, [0.25, 1.0 / 9.0, 4.0, f64::INFINITY, 0.0]);
+    slices::pow(&x, &[3.0, 2.0, -1.0, 0.0, 0.5], &mut out);
+    assert_eq!(out, [8.0, 9.0, 2.0, 1.0, f64::INFINITY]);
 }
 
 #[test]
