@@ -103,9 +103,12 @@ if TYPE_CHECKING:
         serialization,
         special,
         storage,
+        torch_version,
         utils,
+        version,
         vision,
     )
+    from ._as_torch import install_as_torch
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from ._streams import Event, Stream
     from .serialization import load, save
@@ -144,11 +147,14 @@ _LAZY = dict.fromkeys(
         "serialization",
         "special",
         "storage",
+        "torch_version",
         "utils",
+        "version",
         "vision",
     ],
     "",
 )
+_LAZY.update(install_as_torch="_as_torch")
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))

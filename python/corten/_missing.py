@@ -29,7 +29,6 @@ _HINTS = {
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
     "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
     "corten.testing": "compare with corten.allclose",
-    "corten.version": "corten.__version__ has the version",
     "corten.cpu.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
     "corten.FloatTensor": "use corten.tensor(..., dtype=corten.float32)",
@@ -63,8 +62,17 @@ _HINTS |= {
 }
 
 
+def hint(path):
+    """What stands in for ``path``, a dotted name, or for what it is part of; None where nothing is known."""
+    while path:
+        if path in _HINTS:
+            return _HINTS[path]
+        path = path.rpartition(".")[0]
+    return None
+
+
 def missing(module, name):
     """The AttributeError for ``name``, which ``module`` lacks."""
-    hint = _HINTS.get(f"{module}.{name}")
+    instead = _HINTS.get(f"{module}.{name}")
     text = f"module {module!r} has no attribute {name!r}"
-    return AttributeError(f"{text}: {hint}" if hint else text, name=name)
+    return AttributeError(f"{text}: {instead}" if instead else text, name=name)
