@@ -91,6 +91,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import (
         accelerator,
+        amp,
         cpu,
         cuda,
         gpu,
@@ -109,8 +110,10 @@ if TYPE_CHECKING:
         vision,
     )
     from ._as_torch import install_as_torch
+    from ._autocast import *  # noqa: F403
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from ._streams import Event, Stream
+    from .amp import GradScaler, autocast
     from .serialization import load, save
 del TYPE_CHECKING
 
@@ -134,6 +137,7 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 _LAZY = dict.fromkeys(
     [
         "accelerator",
+        "amp",
         "compiler",
         "cpu",
         "cuda",
@@ -154,7 +158,37 @@ _LAZY = dict.fromkeys(
     ],
     "",
 )
-_LAZY.update(install_as_torch="_as_torch")
+_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(
+    dict.fromkeys(
+        [
+            "autocast_decrement_nesting",
+            "autocast_increment_nesting",
+            "clear_autocast_cache",
+            "get_autocast_cpu_dtype",
+            "get_autocast_dtype",
+            "get_autocast_gpu_dtype",
+            "get_autocast_ipu_dtype",
+            "get_autocast_xla_dtype",
+            "is_autocast_cache_enabled",
+            "is_autocast_cpu_enabled",
+            "is_autocast_enabled",
+            "is_autocast_ipu_enabled",
+            "is_autocast_xla_enabled",
+            "set_autocast_cache_enabled",
+            "set_autocast_cpu_dtype",
+            "set_autocast_cpu_enabled",
+            "set_autocast_dtype",
+            "set_autocast_enabled",
+            "set_autocast_gpu_dtype",
+            "set_autocast_ipu_dtype",
+            "set_autocast_ipu_enabled",
+            "set_autocast_xla_dtype",
+            "set_autocast_xla_enabled",
+        ],
+        "_autocast",
+    )
+)
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))

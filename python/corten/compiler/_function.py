@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import corten
 
+from .._autocast import state as autocast
 from ._guards import Guards
 from ._structure import Parts, Unguardable, flatten, outline, rebuild
 
@@ -228,4 +229,5 @@ def _modes():
         core.get_default_dtype(),
         core.get_default_device(),
         core.get_num_threads(),
+        *autocast.casts.items(),
     )

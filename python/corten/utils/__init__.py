@@ -1,8 +1,8 @@
-"""Utilities: data loading, hook handles, and the parts of the file format."""
+"""Utilities: data loading, checkpointing, hook handles, and the parts of the file format."""
 
 import importlib
 
-_SUBMODULES = ("data", "hooks", "serialization")
+_SUBMODULES = ("checkpoint", "data", "hooks", "serialization")
 
 __all__ = list(_SUBMODULES)
 
