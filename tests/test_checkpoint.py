@@ -57,6 +57,7 @@ def test_random_numbers_are_drawn_again_and_the_generator_goes_on(use_reentrant)
     assert corten.equal(corten.get_rng_state(), after)
 
 
+@pytest.mark.cpu
 @BOTH
 def test_autocast_is_what_it_was(use_reentrant):
     seen = []
@@ -72,6 +73,7 @@ def test_autocast_is_what_it_was(use_reentrant):
     assert seen == [corten.bfloat16, corten.bfloat16] and x.grad.dtype is corten.float32
 
 
+@pytest.mark.cpu
 def test_inner_values_are_not_kept():
     def part(a):
         for _ in range(20):
@@ -238,6 +240,7 @@ def test_nothing_is_recorded_without_gradients():
     assert runs == [1] and not y.requires_grad
 
 
+@pytest.mark.cpu
 def test_a_graph_that_is_dropped_lets_its_inputs_go():
     before = corten.cpu.memory_allocated()
     x = corten.randn(500, 500, requires_grad=True)
