@@ -6,7 +6,7 @@
 import math as _math
 import sys as _sys
 
-from . import _core
+from . import _core, _spoken
 from ._core import (
     InternalError,
     OutOfMemoryError,
@@ -59,7 +59,7 @@ class Size(tuple):
     __slots__ = ()
 
     def __repr__(self):
-        return f"corten.Size([{', '.join(map(str, self))}])"
+        return f"{_spoken.name}.Size([{', '.join(map(str, self))}])"
 
     def numel(self):
         """The product of the sizes."""
@@ -92,10 +92,13 @@ if TYPE_CHECKING:
     from . import (
         accelerator,
         amp,
+        backends,
         cpu,
         cuda,
+        distributed,
         gpu,
         interop,
+        jit,
         linalg,
         nn,
         optim,
@@ -112,6 +115,8 @@ if TYPE_CHECKING:
     from ._as_torch import install_as_torch
     from ._autocast import *  # noqa: F403
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
+    from ._predicates import *  # noqa: F403
+    from ._settings import *  # noqa: F403
     from ._streams import Event, Stream
     from .amp import GradScaler, autocast
     from .serialization import load, save
@@ -137,12 +142,16 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 _LAZY = dict.fromkeys(
     [
         "accelerator",
+        "_C",
         "amp",
+        "backends",
         "compiler",
         "cpu",
         "cuda",
+        "distributed",
         "gpu",
         "interop",
+        "jit",
         "linalg",
         "nn",
         "optim",
@@ -158,7 +167,24 @@ _LAZY = dict.fromkeys(
     ],
     "",
 )
-_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(
+    {
+        name: home
+        for home, names in {
+            "_legacy_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor "
+            "IntTensor LongTensor ShortTensor",
+            "_predicates": "is_complex is_floating_point is_signed is_storage is_tensor numel",
+            "_settings": "are_deterministic_algorithms_enabled get_deterministic_debug_mode "
+            "get_float32_matmul_precision get_num_interop_threads is_deterministic_algorithms_warn_only_enabled "
+            "is_warn_always_enabled set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
+            "set_num_interop_threads set_warn_always use_deterministic_algorithms",
+        }.items()
+        for name in names.split()
+    }
+)
+_LAZY.update(
+    UntypedStorage="storage", TypedStorage="storage", install_as_torch="_as_torch", autocast="amp", GradScaler="amp"
+)
 _LAZY.update(
     dict.fromkeys(
         [

@@ -52,6 +52,11 @@ def _is_import():
     return False
 
 
+def _has_transforms():
+    """Whether torchvision may be told to be there: who asks counts on its transforms."""
+    return importlib.util.find_spec("corten.vision.transforms") is not None
+
+
 class _Loader:
     """Puts the module of corten under the other name."""
 
@@ -82,6 +87,8 @@ class _TorchFinder:
             found = importlib.util.find_spec(home)
         except ModuleNotFoundError:
             found = None
+        if found is not None and name == "torchvision" and not _has_transforms() and not _is_import():
+            return None
         if found is not None:
             spec = machinery.ModuleSpec(name, _Loader(home), origin=found.origin)
             if found.submodule_search_locations is not None:
@@ -94,8 +101,8 @@ class _TorchFinder:
     @staticmethod
     def find_distributions(context=metadata.DistributionFinder.Context()):  # noqa: B008  (the protocol's default)
         """What `importlib.metadata` tells about ``torch`` and ``torchvision``."""
-        names = [context.name] if context.name else list(VERSIONS)
-        return [_Distribution(name) for name in names if name in VERSIONS]
+        present = ["torch", "torchvision"] if _has_transforms() else ["torch"]
+        return [_Distribution(name) for name in present if context.name in (None, name)]
 
     @staticmethod
     def invalidate_caches():
@@ -161,6 +168,19 @@ def _reach_spawned_processes():
     spawn.get_preparation_data = get_preparation_data
 
 
+def _print_as_torch():
+    """Tensors, dtypes and sizes print as PyTorch's do; programs compare and parse such texts."""
+    from . import _core, _spoken
+
+    _spoken.name = "torch"
+    for kind in (_core.dtype, _core.layout, _core.memory_format):
+        kind.__repr__ = _renamed(kind.__repr__)
+
+
+def _renamed(show):
+    return lambda self: "torch." + show(self).removeprefix("corten.")
+
+
 def install_as_torch():
     """Makes `import torch`, its submodules and `torchvision` mean corten in this process.
 
@@ -195,5 +215,6 @@ def install_as_torch():
     sys.meta_path.insert(0, _TorchFinder)
     sys.meta_path.append(_LackFinder)
     sys.modules["torch"] = corten
+    _print_as_torch()
     corten.__version__ = version.__version__ = TorchVersion(_version("torch"))
     _reach_spawned_processes()

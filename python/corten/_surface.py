@@ -1,6 +1,6 @@
 """Puts the operators where PyTorch has them: functions into the package, methods onto `Tensor`."""
 
-from . import _core
+from . import _core, _spoken
 from .autograd import passes
 
 # Operators that PyTorch has in `torch.nn.functional` (or `torch._C._nn`) only.
@@ -68,7 +68,7 @@ def _result_class(name, fields):
 
     def __repr__(self):
         parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
-        return f"corten.return_types.{name}(\n{parts})"
+        return f"{_spoken.name}.return_types.{name}(\n{parts})"
 
     attributes = {"__slots__": (), "__repr__": __repr__, "_fields": fields}
     for i, field in enumerate(fields):

@@ -62,8 +62,9 @@ def train(models, data, noise, report):
     optimizer = optim.AdamW(policy_net.parameters(), lr=LR, amsgrad=True)
     memory, lengths, steps = deque(maxlen=10_000), [], 0
     for episode in range(EPISODES):
+        before = steps
         state = torch.tensor(env.reset(seed=episode)[0], dtype=torch.float32).unsqueeze(0)
-        for length in range(1, LONGEST + 1):
+        for _ in range(LONGEST):
             threshold = EPS_END + (EPS_START - EPS_END) * math.exp(-steps / EPS_DECAY)
             steps += 1
             explore, which = noise.uniform(2).tolist()
@@ -81,7 +82,7 @@ def train(models, data, noise, report):
                 soft_update(target_net, policy_net)
             if terminated:
                 break
-        lengths.append(length)
+        lengths.append(steps - before)
     return sum(lengths[-20:]) / 20
 
 

@@ -1,6 +1,6 @@
 """Methods of ``Tensor`` in Python: conversions to and from the outside, copies, storages, metadata changed in place."""
 
-from .. import _core
+from .. import _core, _spoken
 from ._common import Tensor, ops
 from .pointwise import float_power
 
@@ -19,15 +19,19 @@ _TYPE_NAMES = {
 
 
 def type(self, dtype=None, non_blocking=False):
-    """The name of the tensor's type, or the tensor in another dtype (a dtype or such a name)."""
+    """The name of the tensor's type, or the tensor in another dtype (a dtype, such a name, or `corten.FloatTensor`)."""
     if dtype is None:
-        return f"corten.{_TYPE_NAMES[self.dtype._name]}Tensor"
+        place = "" if self.device.type == "cpu" else "cuda."
+        return f"{_spoken.name}.{place}{_TYPE_NAMES[self.dtype._name]}Tensor"
     if isinstance(dtype, str):
         module, _, name = dtype.rpartition(".")
         found = [d for d, title in _TYPE_NAMES.items() if name == title + "Tensor"]
-        if module not in ("torch", "corten") or not found:
+        package, _, place = module.partition(".")
+        if package not in ("torch", "corten") or place not in ("", "cuda") or not found:
             raise ValueError(f"invalid type: '{dtype}'")
-        dtype = getattr(_core, found[0])
+        return self.to(place or "cpu", getattr(_core, found[0]), non_blocking=non_blocking)
+    if hasattr(dtype, "_cpu"):
+        return self.to("cpu" if dtype._cpu else "cuda", dtype.dtype, non_blocking=non_blocking)
     return self.to(dtype)
 
 

@@ -82,6 +82,12 @@ nvtx = SimpleNamespace(
 def __getattr__(name):
     if name == "default_generators":
         return _gpu.default_generators
+    if name.endswith("Tensor"):
+        from .._legacy_types import DTYPES, tensor_type
+
+        if name in DTYPES:
+            found = globals()[name] = tensor_type(name, __name__)
+            return found
     if name == "amp":
         import importlib
 
