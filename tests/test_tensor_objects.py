@@ -79,11 +79,9 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
     ("module", "name", "hint"),
     [
         (corten, "mps", "device 'gpu'"),
-        (corten, "jit", "fused while they run"),
+        (corten, "fx", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),
-        (corten, "backends", "corten.set_num_threads"),
-        (corten.utils, "checkpoint", "corten.autograd.Function"),
         (corten.nn, "DataParallel", "one device"),
         (corten.nn.utils, "prune", "mask"),
         (corten.nn.utils, "parametrizations", "corten.nn.utils.weight_norm"),
