@@ -3,6 +3,7 @@
 import logging
 import random
 import re
+from typing import TypeVar, cast
 
 import corten
 import numpy as np
@@ -336,3 +337,16 @@ def test_a_closure_for_the_optimizer_runs_in_python():
     for _ in range(3):
         f(ones(2))
     assert f.runs == 3
+
+
+T = TypeVar("T")
+
+
+def test_names_of_typing_keep_no_function_in_python():
+    def double(x: T) -> T:
+        return cast(T, x * 2)
+
+    f = Counter(double)
+    for _ in range(3):
+        assert f(ones(2)).tolist() == [2.0, 2.0]
+    assert f.runs == 1

@@ -143,6 +143,7 @@ _LAZY = dict.fromkeys(
     [
         "accelerator",
         "_C",
+        "_dynamo",
         "amp",
         "backends",
         "compiler",

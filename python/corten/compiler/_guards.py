@@ -209,7 +209,7 @@ class Guards:
             self._visit_optimizer(value, words)
         elif not _is_library(type(value).__module__) or isinstance(value, types.SimpleNamespace):
             self._visit_instance(value, words)
-        elif not type(value).__module__.startswith(("corten", "builtins", "functools")):
+        elif not type(value).__module__.startswith(("corten", "builtins", "functools", "typing")):
             self._refuse(f"{words} is a {type(value).__module__}.{type(value).__qualname__}, whose content may change")
 
     def _visit_function(self, function):
