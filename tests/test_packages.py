@@ -163,6 +163,8 @@ def test_scripting_returns_what_it_is_given():
 
     assert double(corten.ones(1)).item() == 2.0
     assert corten.jit.ignore(double) is double and corten.jit.ignore(drop=True)(double) is double
+    assert issubclass(corten.jit.ScriptModule, corten.nn.Module)
+    assert not isinstance(corten.nn.Linear(1, 1), corten.jit.ScriptModule)
     assert corten.jit.isinstance([1], list[int]) and not corten.jit.isinstance((1,), list[int])
 
 

@@ -154,7 +154,18 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
     raise NotImplementedError("torch.jit.load is not there: corten.load reads weights; the class stays in Python")
 
 
+class ScriptFunction:
+    """The class of scripted functions, of which there are none."""
+
+
 def __getattr__(name):
+    if name in ("ScriptModule", "RecursiveScriptModule"):
+        from .nn import Module
+
+        # As in PyTorch with scripting switched off: a module like any other.
+        attributes = {"__module__": __name__, "__doc__": "A module whose class was written for TorchScript."}
+        found = globals()[name] = type(name, (Module,), attributes)
+        return found
     from ._missing import missing
 
     raise missing(__name__, name)

@@ -48,5 +48,7 @@ def _run_hidden():
         spec.loader.exec_module(module)
 
 
-sys.meta_path.insert(0, _Waiting)
+# An older Python in another environment has no use for it.
+if sys.version_info >= (3, 11):  # noqa: UP036
+    sys.meta_path.insert(0, _Waiting)
 _run_hidden()
