@@ -227,8 +227,11 @@ def test_public_names_have_docstrings():
     import corten
 
     parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg gpu"
+    parts += " cpu profiler autograd.profiler interop.wgpu func testing utils._pytree nn.attention nn.parallel nn.grad"
     parts += " amp utils.checkpoint backends.cuda backends.cudnn backends.mps jit distributed"
-    parts += " cpu profiler autograd.profiler interop.wgpu"
+    parts += (
+        " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"
+    )
     modules = [corten] + [importlib.import_module(f"corten.{name}") for name in parts.split()]
     owners = [(module.__name__, module, module.__all__) for module in modules if hasattr(module, "__all__")]
     owners.append(("corten.Tensor", corten.Tensor, dir(corten.Tensor)))

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-LATER = ["interop", "linalg", "nn", "optim", "profiler", "random", "serialization", "storage", "utils", "vision"]
+LATER = [
+    "distributions", "func", "interop", "linalg", "nn", "optim", "profiler", "random", "serialization", "storage",
+    "testing", "utils", "vision",
+]  # fmt: skip
 # Each costs more than the engine itself does; the first use of a part that needs it loads it.
 HEAVY = ["numpy", "typing", "re", "enum", "dataclasses", "inspect", "multiprocessing", "tempfile", "zipfile", "pickle"]
 

@@ -82,18 +82,29 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten, "fx", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),
-        (corten.nn, "DataParallel", "one device"),
-        (corten.nn.utils, "prune", "mask"),
-        (corten.nn.utils, "parametrizations", "corten.nn.utils.weight_norm"),
-        (corten.autograd, "forward_ad", "reverse mode"),
+        (corten.nn.parallel, "DistributedDataParallel", "one device"),
+        (corten.autograd, "forward_ad", "corten.func.jvp"),
+        (corten.func, "vmap", "leading dimension"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
     ],
 )
 def test_missing_names_point_at_what_is_there(module, name, hint) -> None:
     assert not hasattr(module, name)
-    with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*{hint}"):
-        getattr(module, name)
+    for error in (AttributeError, NotImplementedError):
+        with pytest.raises(error, match=f"has no attribute '{name}': .*{hint}"):
+            getattr(module, name)
+
+
+def test_hints_are_for_what_is_not_there() -> None:
+    def is_there(path: str) -> bool:
+        target = corten
+        for part in path.split(".")[1:]:
+            target = getattr(target, part, None)
+        return target is not None
+
+    # Programs ask corten.distributed whether it is available; its hint is for what it lacks.
+    assert [path for path in _missing._HINTS if is_there(path)] == ["corten.distributed"]
 
 
 def test_hints_name_only_what_exists() -> None:

@@ -96,6 +96,9 @@ if TYPE_CHECKING:
         cpu,
         cuda,
         distributed,
+        distributions,
+        func,
+        functional,
         gpu,
         interop,
         jit,
@@ -104,10 +107,14 @@ if TYPE_CHECKING:
         optim,
         profiler,
         random,
+        return_types,
         serialization,
+        signal,
         special,
         storage,
+        testing,
         torch_version,
+        types,
         utils,
         version,
         vision,
@@ -115,7 +122,6 @@ if TYPE_CHECKING:
     from ._as_torch import install_as_torch
     from ._autocast import *  # noqa: F403
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
-    from ._predicates import *  # noqa: F403
     from ._settings import *  # noqa: F403
     from ._streams import Event, Stream
     from .amp import GradScaler, autocast
@@ -150,6 +156,9 @@ _LAZY = dict.fromkeys(
         "cpu",
         "cuda",
         "distributed",
+        "distributions",
+        "func",
+        "functional",
         "gpu",
         "interop",
         "jit",
@@ -158,65 +167,48 @@ _LAZY = dict.fromkeys(
         "optim",
         "profiler",
         "random",
+        "return_types",
         "serialization",
+        "signal",
         "special",
         "storage",
+        "testing",
         "torch_version",
+        "types",
         "utils",
         "version",
         "vision",
     ],
     "",
 )
-_LAZY.update(
-    {
-        name: home
-        for home, names in {
-            "_legacy_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor "
-            "IntTensor LongTensor ShortTensor",
-            "_predicates": "is_complex is_floating_point is_signed is_storage is_tensor numel",
-            "_settings": "are_deterministic_algorithms_enabled get_deterministic_debug_mode "
-            "get_float32_matmul_precision get_num_interop_threads is_deterministic_algorithms_warn_only_enabled "
-            "is_warn_always_enabled set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
-            "set_num_interop_threads set_warn_always use_deterministic_algorithms",
-        }.items()
-        for name in names.split()
-    }
-)
-_LAZY.update(
-    UntypedStorage="storage", TypedStorage="storage", install_as_torch="_as_torch", autocast="amp", GradScaler="amp"
-)
-_LAZY.update(
-    dict.fromkeys(
-        [
-            "autocast_decrement_nesting",
-            "autocast_increment_nesting",
-            "clear_autocast_cache",
-            "get_autocast_cpu_dtype",
-            "get_autocast_dtype",
-            "get_autocast_gpu_dtype",
-            "get_autocast_ipu_dtype",
-            "get_autocast_xla_dtype",
-            "is_autocast_cache_enabled",
-            "is_autocast_cpu_enabled",
-            "is_autocast_enabled",
-            "is_autocast_ipu_enabled",
-            "is_autocast_xla_enabled",
-            "set_autocast_cache_enabled",
-            "set_autocast_cpu_dtype",
-            "set_autocast_cpu_enabled",
-            "set_autocast_dtype",
-            "set_autocast_enabled",
-            "set_autocast_gpu_dtype",
-            "set_autocast_ipu_dtype",
-            "set_autocast_ipu_enabled",
-            "set_autocast_xla_dtype",
-            "set_autocast_xla_enabled",
-        ],
-        "_autocast",
-    )
-)
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
+_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+for _home, _names in {
+    "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "
+    "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_float32_matmul_precision "
+    "get_float32_matmul_precision set_warn_always is_warn_always_enabled set_flush_denormal get_num_interop_threads "
+    "set_num_interop_threads init_num_threads set_default_tensor_type set_anomaly_enabled",
+    "_autocast": "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
+    "get_autocast_dtype get_autocast_gpu_dtype get_autocast_ipu_dtype get_autocast_xla_dtype is_autocast_cache_enabled "
+    "is_autocast_cpu_enabled is_autocast_enabled is_autocast_ipu_enabled is_autocast_xla_enabled "
+    "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype "
+    "set_autocast_enabled set_autocast_gpu_dtype set_autocast_ipu_dtype set_autocast_ipu_enabled "
+    "set_autocast_xla_dtype set_autocast_xla_enabled",
+    "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
+    "LongTensor BoolTensor",
+    "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
+    "get_device_module SymInt SymFloat SymBool",
+    "random": "thread_safe_generator",
+    "nn.functional": "conv_tbc",
+    "nn._functional.distance": "cosine_similarity pairwise_distance",
+    "nn._functional.vision": "pixel_shuffle pixel_unshuffle channel_shuffle",
+    "nn._functional.native": "ctc_loss cosine_embedding_loss hinge_embedding_loss margin_ranking_loss poisson_nll_loss "
+    "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag "
+    "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
+    "storage": "TypedStorage UntypedStorage",
+    "testing": "FileCheck",
+}.items():
+    _LAZY.update(dict.fromkeys(_names.split(), _home))
 
 __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_"))
 

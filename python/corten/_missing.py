@@ -11,8 +11,8 @@ _HINTS = {
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
     "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
     "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
-    "corten.func": "corten.autograd.functional has Jacobians, Hessians and their products with vectors",
     "corten.vmap": "write the batch as a leading dimension",
+    "corten.func.vmap": "write the batch as a leading dimension",
     "corten.fft": "complex dtypes are not there",
     "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",
@@ -20,32 +20,58 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.distributions": "see corten.normal, corten.bernoulli and corten.multinomial",
-    "corten.testing": "compare with corten.allclose",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
-    "corten.autograd.forward_ad": "use reverse mode, corten.autograd.grad",
     "corten.utils.tensorboard": "write with the tensorboard package itself",
-    "corten.nn.DataParallel": "training runs on one device; call the module itself",
-    "corten.nn.parallel": "training runs on one device; call the module itself",
-    "corten.nn.SyncBatchNorm": "training runs in one process; use corten.nn.BatchNorm2d",
-    "corten.nn.quantized": "use the floating point modules",
-    "corten.nn.attention": "use corten.nn.functional.scaled_dot_product_attention",
-    "corten.nn.utils.parametrize": "use corten.nn.utils.weight_norm or corten.nn.utils.spectral_norm",
-    "corten.nn.utils.parametrizations": "use corten.nn.utils.weight_norm or corten.nn.utils.spectral_norm",
-    "corten.nn.utils.prune": "multiply weights by a mask in a forward pre-hook",
-    "corten.nn.utils.stateless": "use Module.load_state_dict",
+    "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
+    "corten.autograd.forward_ad": "corten.func.jvp and corten.func.linearize give products with Jacobians",
+    "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
+    "corten.nn.quantized": "use the floating point modules",
     "corten.linalg.eig": "complex dtypes are not there, and eigenvalues may be complex",
     "corten.linalg.eigvals": "complex dtypes are not there, and eigenvalues may be complex",
 }
+_BITS = range(1, 8)
+_WIDE = "uint16 uint32 uint64 bit bits8 bits16 bits1x8 bits2x4 bits4x2"
+_SMALL_FLOATS = "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2"
+_QUANTIZED = "qint8 qint32 quint8 quint4x2 quint2x4 per_tensor_affine per_channel_affine"
+# The classes of TorchScript and of its compiler.
+_SCRIPTS = (
+    "AliasDb AnyType Argument ArgumentSpec AwaitType BenchmarkConfig BenchmarkExecutionStats Block "
+    "BoolType BufferDict CallStack Capsule ClassType Code CompilationUnit CompleteArgumentSpec ComplexType "
+    "ConcreteModuleType ConcreteModuleTypeBuilder DeepCopyMemoTable DeviceObjType DictType EnumType ErrorReport "
+    "ExecutionPlan FloatType FunctionSchema FutureType Gradient Graph GraphExecutorState "
+    "IODescriptor InferredType IntType InterfaceType ListType LockingLogger ModuleDict Node NoneType "
+    "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileReader PyTorchFileWriter "
+    "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptFunction "
+    "ScriptList ScriptListIterator ScriptMethod ScriptModule ScriptObject ScriptObjectProperty StaticModule "
+    "StreamObjType StringType SymBoolType SymIntType Tag TensorType ThroughputBenchmark TracingState TupleType Type "
+    "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
+    "parse_schema parse_type_comment unify_type_list"
+)
 _COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
 _HINTS |= {
     f"corten.{name}": _COMPLEX
     for name in (
         *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
-        *("complex", "polar", "view_as_complex", "view_as_real", "real", "imag", "angle"),
+        *("complex", "polar", "view_as_complex", "view_as_real"),
     )
 }
+_HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
+_HINTS |= {
+    f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS
+}
+_HINTS |= {
+    f"corten.{name}": "the smallest floating-point dtypes are float16 and bfloat16" for name in _SMALL_FLOATS.split()
+}
+_HINTS |= {f"corten.{name}": "there are no quantized dtypes; use int8 or uint8" for name in _QUANTIZED.split()}
+_HINTS |= {
+    f"corten.{name}": "a program is Python, and fused while it runs; there is no other form of it"
+    for name in _SCRIPTS.split()
+}
+
+
+class MissingName(AttributeError, NotImplementedError):
+    """What the access of a name of PyTorch raises that corten lacks: `hasattr` is False, and the text names a way."""
 
 
 def hint(path):
@@ -58,7 +84,7 @@ def hint(path):
 
 
 def missing(module, name):
-    """The AttributeError for ``name``, which ``module`` lacks."""
+    """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name."""
     instead = _HINTS.get(f"{module}.{name}")
     text = f"module {module!r} has no attribute {name!r}"
-    return AttributeError(f"{text}: {instead}" if instead else text, name=name)
+    return MissingName(f"{text}: {instead}", name=name) if instead else AttributeError(text, name=name)

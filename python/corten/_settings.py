@@ -1,14 +1,19 @@
-"""Switches of a whole process that PyTorch's programs set: kept, and honest about what they change."""
+"""Settings of the process that PyTorch's programs make: determinism, precision of products, warnings, threads."""
 
 import warnings
+
+from . import _core
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
     "get_deterministic_debug_mode",
     "get_float32_matmul_precision",
     "get_num_interop_threads",
+    "init_num_threads",
     "is_deterministic_algorithms_warn_only_enabled",
     "is_warn_always_enabled",
+    "set_anomaly_enabled",
+    "set_default_tensor_type",
     "set_deterministic_debug_mode",
     "set_float32_matmul_precision",
     "set_flush_denormal",
@@ -17,93 +22,134 @@ __all__ = [
     "use_deterministic_algorithms",
 ]
 
-_settings = {"deterministic": False, "warn_only": False, "precision": "highest", "interop": 1, "warn_always": False}
+_state = {"deterministic": 0, "precision": "highest", "warn_always": False, "interop": 1}
 _MODES = ("default", "warn", "error")
 _PRECISIONS = ("highest", "high", "medium")
 
 
+def _flag(name, argument, value):
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be bool, not {type(value).__name__}")
+    return value
+
+
 def use_deterministic_algorithms(mode, *, warn_only=False):
-    """Keeps the switch: results are the same from run to run and for any number of threads, with it and without."""
-    _settings.update(deterministic=bool(mode), warn_only=bool(warn_only))
+    """Notes that the program wants the same results from the same numbers.
+
+    On the CPU results never depend on the number of threads. On a GPU sums into places that indices choose are added in
+    no fixed order, whatever this says.
+
+    Raises:
+        TypeError: ``mode`` is not a bool.
+    """
+    _flag("use_deterministic_algorithms", "mode", mode)
+    _state["deterministic"] = (1 if warn_only else 2) if mode else 0
 
 
 def are_deterministic_algorithms_enabled():
-    """What `use_deterministic_algorithms` set."""
-    return _settings["deterministic"]
+    """Whether :func:`use_deterministic_algorithms` was asked for."""
+    return _state["deterministic"] > 0
 
 
 def is_deterministic_algorithms_warn_only_enabled():
-    """What `use_deterministic_algorithms` set as ``warn_only``."""
-    return _settings["warn_only"]
-
-
-def set_deterministic_debug_mode(debug_mode):
-    """As `use_deterministic_algorithms`, by ``"default"``, ``"warn"`` or ``"error"``, or 0, 1 or 2.
-
-    Raises:
-        TypeError, RuntimeError: for anything else.
-    """
-    if not isinstance(debug_mode, (int, str)):
-        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
-    mode = _MODES.index(debug_mode) if debug_mode in _MODES else debug_mode
-    if mode not in (0, 1, 2):
-        raise RuntimeError(
-            f"invalid value of debug_mode, expected one of 0, 1, 2 or {', '.join(_MODES)}, got {debug_mode}"
-        )
-    use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
+    """Whether it was asked for with ``warn_only``."""
+    return _state["deterministic"] == 1
 
 
 def get_deterministic_debug_mode():
-    """0, 1 or 2, as `set_deterministic_debug_mode` takes it."""
-    if not _settings["deterministic"]:
-        return 0
-    return 1 if _settings["warn_only"] else 2
+    """0 where determinism was not asked for, 1 with ``warn_only``, else 2."""
+    return _state["deterministic"]
+
+
+def set_deterministic_debug_mode(debug_mode):
+    """As :func:`use_deterministic_algorithms`, by number or name: ``"default"``, ``"warn"`` or ``"error"``."""
+    if not isinstance(debug_mode, (int, str)):
+        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
+    if isinstance(debug_mode, str):
+        if debug_mode not in _MODES:
+            raise RuntimeError(
+                f"invalid value of debug_mode, expected one of `default`, `warn`, `error`, but got {debug_mode}"
+            )
+        debug_mode = _MODES.index(debug_mode)
+    if debug_mode not in (0, 1, 2):
+        raise RuntimeError(f"invalid value of debug_mode, expected 0, 1, or 2, but got {debug_mode}")
+    _state["deterministic"] = int(debug_mode)
 
 
 def set_float32_matmul_precision(precision):
-    """Keeps what is permitted: ``"highest"``, ``"high"`` or ``"medium"``. Products of float32 keep all their bits.
+    """Notes how precise float32 products must be. They are computed in float32 whatever is chosen.
 
-    Raises:
-        RuntimeError: for anything else.
+    Args:
+        precision: ``"highest"``, ``"high"`` or ``"medium"``; others are ignored with a warning.
     """
     if precision not in _PRECISIONS:
-        raise RuntimeError(f"precision must be one of {', '.join(_PRECISIONS)}, but got {precision!r}")
-    _settings["precision"] = precision
+        warnings.warn(
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call has "
+            "no effect.",
+            stacklevel=2,
+        )
+        return
+    _state["precision"] = precision
 
 
 def get_float32_matmul_precision():
-    """What `set_float32_matmul_precision` set."""
-    return _settings["precision"]
+    """What :func:`set_float32_matmul_precision` was told, ``"highest"`` at first."""
+    return _state["precision"]
 
 
-def set_num_interop_threads(n):
-    """Keeps the number: operators do not run beside each other.
-
-    Raises:
-        RuntimeError: for numbers below 1.
-    """
-    if n < 1:
-        raise RuntimeError("Expected positive number of threads")
-    _settings["interop"] = int(n)
-
-
-def get_num_interop_threads():
-    """What `set_num_interop_threads` set."""
-    return _settings["interop"]
-
-
-def set_flush_denormal(mode):
-    """Whether tiny numbers can be taken for zero as asked: False is what holds, True is refused with a False."""
-    return not mode
-
-
-def set_warn_always(b):
-    """Whether warnings are told each time; those of corten follow Python's filters."""
-    if bool(b) and not _settings["warn_always"]:
-        warnings.simplefilter("always")
-    _settings["warn_always"] = bool(b)
+def set_warn_always(mode, /):
+    """Notes whether warnings that come once should come every time; Python's own filters decide."""
+    _state["warn_always"] = _flag("set_warn_always", "mode", mode)
 
 
 def is_warn_always_enabled():
-    """What `set_warn_always` set."""
-    return _settings["warn_always"]
+    """What :func:`set_warn_always` was told, False at first."""
+    return _state["warn_always"]
+
+
+def set_flush_denormal(mode):
+    """Whether it is as asked: numbers below the normal range are kept, and there is no way to flush them to zero."""
+    return not _flag("set_flush_denormal", "mode", mode)
+
+
+def get_num_interop_threads():
+    """What :func:`set_num_interop_threads` was told, 1 at first."""
+    return _state["interop"]
+
+
+def set_num_interop_threads(num, /):
+    """Notes the number: operators run one after the other, each on :func:`get_num_threads` threads.
+
+    Raises:
+        RuntimeError: for 0 and below.
+    """
+    if num <= 0:
+        raise RuntimeError("set_num_interop_threads expects a positive integer")
+    _state["interop"] = int(num)
+
+
+def init_num_threads():
+    """Does nothing: the pool of threads starts with its first work."""
+
+
+def set_default_tensor_type(t, /):
+    """Sets the default dtype, and the default device where the type is one of a GPU.
+
+    Args:
+        t: a class such as ``corten.DoubleTensor``, or its name.
+
+    Raises:
+        TypeError: the type is not one of floating-point tensors.
+    """
+    from ._typed_tensors import find
+
+    kind = find(t)
+    if not kind.dtype.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, not {kind.__name__}")
+    _core.set_default_dtype(kind.dtype)
+    _core.set_default_device("cuda" if kind.is_cuda else "cpu")
+
+
+def set_anomaly_enabled(mode, check_nan=True):
+    """Turns the detection of anomalies on or off, as ``autograd.set_detect_anomaly``."""
+    _core.set_anomaly_mode(mode, check_nan)

@@ -63,14 +63,18 @@ _RESULTS = {
 }
 
 
-def _result_class(name, fields):
+# By name: the classes of results with several tensors, for `corten.return_types`.
+NAMED_RESULTS: dict[str, type] = {}
+
+
+def result_class(name, fields):
     """A tuple with named fields that prints as PyTorch's `torch.return_types`."""
 
     def __repr__(self):
         parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
         return f"{_spoken.name}.return_types.{name}(\n{parts})"
 
-    attributes = {"__slots__": (), "__repr__": __repr__, "_fields": fields}
+    attributes = {"__slots__": (), "__module__": "corten.return_types", "__repr__": __repr__, "_fields": fields}
     for i, field in enumerate(fields):
         attributes[field] = property(lambda self, i=i: self[i])
     return type(name, (tuple,), attributes)
@@ -119,7 +123,8 @@ def install(package):
     for name in dir(_core.ops):
         if not name.startswith("_") and name not in _FUNCTIONAL_ONLY:
             namespace.setdefault(name, getattr(_core.ops, name))
-    _core.set_named_results({name: _result_class(name, fields) for name, fields in _RESULTS.items()})
+    NAMED_RESULTS.update({name: result_class(name, fields) for name, fields in _RESULTS.items()})
+    _core.set_named_results(NAMED_RESULTS)
     Tensor = _core.Tensor
     Tensor.backward = _backward
     Tensor._is_view = _is_view
@@ -128,6 +133,9 @@ def install(package):
     namespace["is_inference"] = Tensor.is_inference
     namespace["sgn"] = namespace["sign"]
     Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_
+    # Of dense matrices, products of sparse ones are these.
+    namespace["spmm"] = namespace["dsmm"] = namespace["hsmm"] = namespace["mm"]
+    namespace["saddmm"] = namespace["addmm"]
     namespace["ger"] = namespace["outer"]
     Tensor.ger = Tensor.outer
     Tensor.__repr__ = _repr

@@ -7,8 +7,13 @@ would need the code apart from Python, such as saving it, raises NotImplementedE
 import warnings
 from typing import Final
 
+from ._control import Future, fork, wait
+from ._control import JITException as Error
+
 __all__ = [
+    "Error",
     "Final",
+    "Future",
     "annotate",
     "enable_onednn_fusion",
     "export",
@@ -123,16 +128,6 @@ def is_scripting():
 def is_tracing():
     """False: no code is traced."""
     return False
-
-
-def fork(func, *args, **kwargs):
-    """The result of the call, which is done at once, for `wait`."""
-    return func(*args, **kwargs)
-
-
-def wait(future):
-    """What `fork` returned."""
-    return future
 
 
 def enable_onednn_fusion(enabled):

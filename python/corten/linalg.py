@@ -3,14 +3,17 @@
 import itertools
 
 from . import _core
-from ._composites._common import ops, result, wrapped
+from ._composites._common import ops, result, scalar_name, wrapped
+from ._composites.low_rank import householder_product, matrix_exp
 from ._composites.products import chain_matmul, matrix_power
 from ._composites.products import cross as _cross
 
 __all__ = [
     "cross",
     "diagonal",
+    "householder_product",
     "matmul",
+    "matrix_exp",
     "matrix_norm",
     "matrix_power",
     "multi_dot",
@@ -25,15 +28,9 @@ __all__ = [
 ]
 
 
-def _scalar_name(x):
-    return x.type()[7:-6]
-
-
 def _check_floating(name, x):
     if not x.is_floating_point():
-        raise RuntimeError(
-            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {_scalar_name(x)}"
-        )
+        raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {scalar_name(x)}")
 
 
 def _converted(name, x, dtype):
@@ -44,9 +41,9 @@ def _converted(name, x, dtype):
     if not dtype.is_floating_point:
         raise RuntimeError(f"linalg.{name}: dtype should be floating point or complex. Got {dtype}")
     if _core.promote_types(x.dtype, dtype) != dtype:
-        wanted = _scalar_name(ops.empty(0, dtype=dtype))
+        wanted = scalar_name(ops.empty(0, dtype=dtype))
         raise RuntimeError(
-            f"linalg.{name}: the dtype of the input ({_scalar_name(x)}) should be convertible without narrowing to "
+            f"linalg.{name}: the dtype of the input ({scalar_name(x)}) should be convertible without narrowing to "
             f"the specified dtype ({wanted})"
         )
     return x.to(dtype)
@@ -135,11 +132,14 @@ def _check_driver(driver):
 
 
 def vander(x, *, N=None):
-    """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element."""
-    if x.dim() == 0:
-        raise RuntimeError("Expected dim >= 1, but got a 0-D tensor")
+    """The Vandermonde matrices ``(*, n, N)`` of vectors ``(*, n)``: powers 0 to N − 1 of every element.
+
+    Raises:
+        RuntimeError: where N is less than 2.
+    """
+    x = x if x.dim() else x.unsqueeze(0)
     count = x.size(-1) if N is None else N
-    if count < 1:
+    if count < 2:
         raise RuntimeError("N must be greater than 1.")
     if not x.is_floating_point():
         x = x.to(_core.int64)
@@ -156,7 +156,7 @@ def vecdot(x, y, *, dim=-1, out=None):
     if x.dtype != y.dtype:
         raise RuntimeError(
             "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
-            f"{_scalar_name(x)} and y of type {_scalar_name(y)} instead"
+            f"{scalar_name(x)} and y of type {scalar_name(y)} instead"
         )
     return result((x * y).sum(dim), out)
 
@@ -191,7 +191,7 @@ def _check_chain(tensors):
         if x.dtype != tensors[0].dtype:
             raise RuntimeError(
                 "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
-                f"{_scalar_name(tensors[0]).lower()} and tensor {i} {_scalar_name(x).lower()}"
+                f"{scalar_name(tensors[0]).lower()} and tensor {i} {scalar_name(x).lower()}"
             )
     for i, (left, right) in enumerate(itertools.pairwise(tensors)):
         if left.size(-1) != right.size(0):
@@ -279,7 +279,7 @@ def _extremum(magnitudes, largest, dim, keepdim):
 
 def _spectral_norm(A, ord, dims, keepdim):
     if A.dtype in (_core.float16, _core.bfloat16):
-        raise RuntimeError(f"linalg.matrix_norm: Low precision dtypes not supported. Got {_scalar_name(A)}")
+        raise RuntimeError(f"linalg.matrix_norm: Low precision dtypes not supported. Got {scalar_name(A)}")
     values = svdvals(A.movedim(dims, (-2, -1)))
     if ord == "nuc":
         norm = values.sum(-1)

@@ -6,6 +6,11 @@ from . import gpu
 from ._core import GpuGenerators, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 __all__ = ["default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
+__all__ += ["thread_safe_generator"]
+
+
+def thread_safe_generator():
+    """None, which stands for the default generator: workers of a DataLoader are processes, each with its own."""
 
 
 @contextlib.contextmanager

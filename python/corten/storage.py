@@ -168,7 +168,7 @@ class UntypedStorage(_Storage):
         Raises:
             RuntimeError: where the file cannot be opened, or is shorter and not shared.
         """
-        return cls._of(_map_file(filename, shared, nbytes))
+        return cls._of(_map_file(filename, shared, nbytes, corten.uint8))
 
     def untyped(self):
         """The storage itself."""
@@ -200,27 +200,28 @@ class TypedStorage(_Storage):
         return f"TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}"
 
 
-def _map_file(filename, shared, nbytes):
-    """A vector of bytes on a file's memory."""
+def _map_file(filename, shared, size, dtype):
+    """A vector ``(size,)`` of a dtype on a file's memory."""
     import mmap
     import os
 
+    nbytes = size * dtype.itemsize
     if nbytes == 0:
-        return corten.empty(0, dtype=corten.uint8)
+        return corten.empty(0, dtype=dtype)
     try:
         descriptor = os.open(filename, (os.O_RDWR | os.O_CREAT if shared else os.O_RDONLY) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise RuntimeError(f"unable to open file <{os.fspath(filename)}>: {error.strerror}") from error
     try:
-        size = os.fstat(descriptor).st_size
-        if size < nbytes:
+        there = os.fstat(descriptor).st_size
+        if there < nbytes:
             if not shared:
-                raise RuntimeError(f"file <{os.fspath(filename)}> has {size} bytes, {nbytes} are asked for")
+                raise RuntimeError(f"file <{os.fspath(filename)}> has {there} bytes, {nbytes} are asked for")
             os.truncate(descriptor, nbytes)
         memory = mmap.mmap(descriptor, nbytes, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
     finally:
         os.close(descriptor)
-    return corten.frombuffer(memory, dtype=corten.uint8)
+    return corten.frombuffer(memory, dtype=dtype)
 
 
 def _rebuild(cls, tensor):

@@ -45,6 +45,9 @@ def strides(tensor: Any) -> list[int]:
 def tolerance_of(row: Row, dtype: str) -> tuple[float, float]:
     """Two correct implementations may each be off by the row's tolerance."""
     rtol, atol = row.tolerance.get(dtype, (0.0, 0.0))
+    if row.name.startswith(("special.bessel_", "special.airy_ai")) and dtype == "float64":
+        # PyTorch's are off by so much between 5 and 8 and around -2.5, by scipy's and mpmath's values.
+        rtol, atol = 1e-5, 1e-5
     return 2 * rtol, 2 * atol
 
 

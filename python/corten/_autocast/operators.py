@@ -50,6 +50,8 @@ _FULL_GPU = (
 # In the widest dtype among the arguments.
 _WIDEST = "cat concat concatenate stack index_copy"
 _WIDEST_GPU = "addcdiv addcmul atan2 bilinear cross dot vdot grid_sample index_put scatter_add tensordot"
+# As they are, and so is what they are made of.
+_PLAIN = "matrix_exp linalg.matrix_exp convolution"
 # Refused on a GPU: its gradient leaves the range of float16.
 _REFUSED_GPU = ("binary_cross_entropy",)
 
@@ -65,6 +67,7 @@ def _rules():
         (_FULL_GPU, None, "full"),
         (_WIDEST, "widest", "widest"),
         (_WIDEST_GPU, None, "widest"),
+        (_PLAIN, "plain", "plain"),
         (" ".join(_REFUSED_GPU), None, "refused"),
     ):
         for name in names.split():
@@ -131,6 +134,8 @@ def _widest(value, found):
 
 def _target(rule, name, kind, args, kwargs):
     """The dtype to convert to; None for no conversion."""
+    if rule == "plain":
+        return None
     if rule == "lower":
         return state.casts[kind]
     if rule == "full":
@@ -216,8 +221,12 @@ def _replacements():
     found = {}
     for path, (on_cpu, on_gpu) in _rules().items():
         place, _, name = path.rpartition(".")
-        for home in (corten.linalg,) if place else homes:
-            operator = vars(home).get(name)
+        operators = [vars(home).get(name) for home in ((corten.linalg,) if place else homes)]
+        if place:
+            operators.append(vars(_core.ops).get("_linalg_" + name))
+        elif name in corten._LAZY:
+            operators.append(getattr(corten, name))
+        for operator in operators:
             if operator is not None and id(operator) not in found:
                 found[id(operator)] = operator, _casting(operator, name, on_cpu, on_gpu)
     for run in (rnn._run_padded, rnn._run_packed):

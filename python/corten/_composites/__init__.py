@@ -4,7 +4,19 @@
 """
 
 from .. import _core
-from . import arrange, creation, methods, pointwise, products, statistics
+from . import (
+    arrange,
+    creation,
+    in_place_functions,
+    lookup,
+    low_rank,
+    methods,
+    old_methods,
+    pointwise,
+    predicates,
+    products,
+    statistics,
+)
 from ._common import in_place
 from .einsum import einsum
 
@@ -20,11 +32,16 @@ _BY_MODULE = {
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
+    lookup: "unravel_index nonzero_static frexp histogram histogramdd",
+    low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp",
+    predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "
+    "get_device can_cast real imag conj resolve_conj resolve_neg conj_physical angle",
     _core: "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state",
 }
 
 FUNCTIONS = {name: getattr(module, name) for module, names in _BY_MODULE.items() for name in names.split()}
 FUNCTIONS["einsum"] = einsum
+FUNCTIONS.update(in_place_functions.FUNCTIONS)
 
 # PyTorch has these as methods too.
 METHODS = {
@@ -64,12 +81,25 @@ METHODS = {
         "cov",
         "corrcoef",
         "diff",
+        "nonzero_static",
+        "frexp",
+        "histogram",
+        "svd",
+        "matrix_exp",
+        "is_conj",
+        "is_neg",
+        "is_distributed",
+        "conj",
+        "resolve_conj",
+        "resolve_neg",
+        "conj_physical",
+        "angle",
     ]
 }
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
+        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm", "conj_physical"]
     }
 )
 METHODS.update(
@@ -116,8 +146,10 @@ METHODS.update(
         ]
     }
 )
+METHODS.update(old_methods.METHODS)
 METHODS["_typed_storage"] = METHODS["storage"]
 METHODS["__array_priority__"] = 1000
+METHODS["__rdiv__"] = _core.Tensor.__rtruediv__  # PyTorch has kept the name of Python 2
 
 
 def _fact(doc, value):
@@ -152,6 +184,7 @@ METHODS.update(
         "layout": _fact("`corten.strided`: every tensor is dense.", lambda self: _core.strided),
         "real": _fact("The tensor itself, since there are no complex dtypes.", lambda self: self),
         "mH": _fact("As `mT`, since there are no complex dtypes.", lambda self: self.mT),
+        "imag": property(predicates.imag, doc="Raises RuntimeError: real tensors have no imaginary part."),
         "H": _fact("As `T`, of matrices only.", lambda self: self.mT if self.dim() == 2 else self.T),
     }
 )

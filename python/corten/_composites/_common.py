@@ -5,6 +5,24 @@ from .. import _core
 Tensor = _core.Tensor
 ops = _core.ops
 
+_SCALAR_NAMES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "float32": "Float",
+    "float64": "Double",
+}
+
+
+def scalar_name(x):
+    """The name of a tensor's dtype in errors and in names of types, ``"Float"`` for float32."""
+    return _SCALAR_NAMES[x.dtype._name]
+
 
 def result(value, out):
     """The value, written into ``out`` where one is given, with the checks of the native operators."""

@@ -1,38 +1,25 @@
 """Methods of ``Tensor`` in Python: conversions to and from the outside, copies, storages, metadata changed in place."""
 
 from .. import _core, _spoken
-from ._common import Tensor, ops
+from ._common import Tensor, ops, scalar_name
 from .pointwise import float_power
-
-_TYPE_NAMES = {
-    "bool": "Bool",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "float16": "Half",
-    "bfloat16": "BFloat16",
-    "float32": "Float",
-    "float64": "Double",
-}
 
 
 def type(self, dtype=None, non_blocking=False):
-    """The name of the tensor's type, or the tensor in another dtype (a dtype, such a name, or `corten.FloatTensor`)."""
+    """The name of the tensor's type, or the tensor in another dtype (a dtype, such a name, or a class of it).
+
+    Raises:
+        ValueError: there is no type of that name.
+    """
     if dtype is None:
-        place = "" if self.device.type == "cpu" else "cuda."
-        return f"{_spoken.name}.{place}{_TYPE_NAMES[self.dtype._name]}Tensor"
-    if isinstance(dtype, str):
-        module, _, name = dtype.rpartition(".")
-        found = [d for d, title in _TYPE_NAMES.items() if name == title + "Tensor"]
-        package, _, place = module.partition(".")
-        if package not in ("torch", "corten") or place not in ("", "cuda") or not found:
-            raise ValueError(f"invalid type: '{dtype}'")
-        return self.to(place or "cpu", getattr(_core, found[0]), non_blocking=non_blocking)
-    if hasattr(dtype, "_cpu"):
-        return self.to("cpu" if dtype._cpu else "cuda", dtype.dtype, non_blocking=non_blocking)
-    return self.to(dtype)
+        place = "cuda." if self.is_cuda else ""
+        return f"{_spoken.name}.{place}{scalar_name(self)}Tensor"
+    if isinstance(dtype, _core.dtype):
+        return self.to(dtype, non_blocking=non_blocking)
+    from .._typed_tensors import find
+
+    kind = find(dtype)
+    return self.to("cuda" if kind.is_cuda else "cpu", kind.dtype, non_blocking=non_blocking)
 
 
 def cuda(self, device=None, non_blocking=False, memory_format=None):
@@ -213,7 +200,7 @@ def float_power_(self, exponent):
     """
     if self.dtype != _core.float64:
         raise RuntimeError(
-            f"the base given to float_power_ has dtype {self.type()[7:-6]} but the operation's result requires dtype "
+            f"the base given to float_power_ has dtype {scalar_name(self)} but the operation's result requires dtype "
             "Double"
         )
     return self._replace(float_power(self._snapshot(), exponent), "float_power")
@@ -255,7 +242,9 @@ def resize_(self, *sizes, memory_format=None):
         else (_row_major(sizes))
     )
     reach = 1 + sum((n - 1) * s for n, s in zip(sizes, stride, strict=True)) if 0 not in sizes else 0
-    _core.resize_storage(self, (self.storage_offset() + reach) * self.element_size())
+    needed = (self.storage_offset() + reach) * self.element_size()
+    if needed > _core.storage_nbytes(self):
+        _core.resize_storage(self, needed)
     self._become(_core.alias_tensor(self, self.dtype, self.storage_offset(), sizes, stride))
     return self
 
@@ -281,8 +270,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
         if size is None:
-            self._become(source.detach())
-            return self
+            return _with_window(self, source.detach())
         base = source
     else:
         base = source._tensor
@@ -290,8 +278,14 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         size = ((base.numel() * base.element_size()) // self.element_size() - storage_offset,)
     size = (size,) if isinstance(size, int) else tuple(size)
     stride = _row_major(size) if stride is None else tuple(stride)
-    self._become(_core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
-    return self
+    return _with_window(self, _core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
+
+
+def _with_window(self, window):
+    """The tensor, become another window; a leaf stays one that requires grad."""
+    trained = self.requires_grad and self.is_leaf
+    self._become(window)
+    return self.requires_grad_() if trained else self
 
 
 def untyped_storage(self):
@@ -356,7 +350,7 @@ def is_pinned(self, device=None):
 
 
 def sum_to_size(self, *size):
-    """The sum over the dims in which ``size`` has 1 or nothing."""
+    """The sum over the dims in which ``size`` has 1 or nothing; a sum of integers and bools is int64."""
     size = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
     shape = tuple(self.shape)
     lead = len(shape) - len(size)
@@ -364,7 +358,9 @@ def sum_to_size(self, *size):
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
     dims = list(range(lead)) + [lead + d for d, n in enumerate(size) if n == 1 and shape[lead + d] != 1]
-    total = self.sum(dims, keepdim=True, dtype=self.dtype) if dims else self
+    if not size:
+        return self.sum()
+    total = self.sum(dims, keepdim=True) if dims else self
     return total.reshape(size) if lead else total
 
 

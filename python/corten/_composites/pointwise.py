@@ -3,7 +3,7 @@
 import math
 
 from .. import _core
-from ._common import Tensor, floating, ops, result
+from ._common import Tensor, floating, ops, result, scalar_name
 
 
 def logit(input, eps=None, *, out=None):
@@ -17,10 +17,12 @@ def logit(input, eps=None, *, out=None):
 
 def sinc(input, *, out=None):
     """sin(πx) / (πx), 1 at 0."""
+    # In float32 at least: the sine of a rounded multiple of π is far off.
     x = floating(input)
-    zero = x == 0
-    angle = ops.where(zero, 1, x) * math.pi
-    return result(ops.where(zero, 1, angle.sin() / angle), out)
+    wide = x.float() if x.dtype in (_core.float16, _core.bfloat16) else x
+    zero = wide == 0
+    angle = ops.where(zero, 1, wide) * math.pi
+    return result(ops.where(zero, 1, angle.sin() / angle).to(x.dtype), out)
 
 
 def rad2deg(input, *, out=None):
@@ -36,7 +38,7 @@ def deg2rad(input, *, out=None):
 def frac(input, *, out=None):
     """What truncation cuts off, with the sign of x."""
     if not input.is_floating_point():
-        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{input.type()[7:-6]}'")
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{scalar_name(input)}'")
     return result(input - input.trunc(), out)
 
 
@@ -78,7 +80,7 @@ def isreal(input):
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Where |x − y| ≤ atol + rtol · |y|."""
     if input.dtype != other.dtype:
-        raise RuntimeError(f"{input.type()[7:-6]} did not match {other.type()[7:-6]}")
+        raise RuntimeError(f"{scalar_name(input)} did not match {scalar_name(other)}")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
@@ -87,9 +89,9 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         close = close | (input.isnan() & other.isnan())
     if rtol == 0 and atol == 0:
         return close
-    y = floating(other)
+    x, y = floating(input), floating(other)
     allowed = atol + (rtol * y).abs()
-    difference = (input - y).abs()
+    difference = (x - y).abs()
     return close | (difference.isfinite() & (difference <= allowed))
 
 

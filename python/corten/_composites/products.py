@@ -3,7 +3,7 @@
 import warnings
 
 from .. import _core
-from ._common import Tensor, ops, result, tensors_of, wrapped
+from ._common import Tensor, ops, result, scalar_name, tensors_of, wrapped
 
 
 def tensordot(a, b, dims=2, out=None):
@@ -157,7 +157,8 @@ def matrix_power(input, n, *, out=None):
         return matrix_power(inverse(), -n, out=out)
     if n == 0:
         identity = ops.eye(input.size(-1), dtype=input.dtype, device=input.device)
-        return result(identity.expand(input.shape).clone(), out)
+        # Written into a copy, so that the result has a gradient: zeros.
+        return result(input.clone().copy_(identity), out)
     power, square = None, input
     while True:
         if n & 1:
@@ -228,7 +229,7 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """
     for name, x in (("X1", x1), ("X2", x2)):
         if not x.is_floating_point():
-            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {x.type()[7:-6]}")
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {scalar_name(x)}")
         if x.dim() < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.dim()}D")
     if x1.size(-1) != x2.size(-1):

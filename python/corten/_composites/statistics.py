@@ -1,7 +1,7 @@
 """Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
 
 from .. import _core
-from ._common import Tensor, floating, ops, result, wrapped
+from ._common import Tensor, floating, ops, result, scalar_name, wrapped
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
@@ -60,7 +60,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The mean of the elements that are not NaN."""
     if not input.is_floating_point():
         raise RuntimeError(
-            f"nanmean(): expected input to have floating point or complex dtype but got {input.type()[7:-6]}"
+            f"nanmean(): expected input to have floating point or complex dtype but got {scalar_name(input)}"
         )
     present = input.isnan().logical_not()
     count = present.sum(dim, keepdim) if dim is not None or keepdim else present.sum()
@@ -194,7 +194,7 @@ def _observation_weights(count, fweights, aweights):
         if (name == "fweights") == weights.is_floating_point():
             kind = "integral" if name == "fweights" else "floating point"
             raise RuntimeError(
-                f"cov(): expected {name} to have {kind} dtype but got {name} with {weights.type()[7:-6]} dtype"
+                f"cov(): expected {name} to have {kind} dtype but got {name} with {scalar_name(weights)} dtype"
             )
         if weights.numel() != count:
             raise RuntimeError(
@@ -250,6 +250,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         dim: the dims; all when omitted.
         edge_order: 1 or 2, the order of the one-sided differences at both ends.
     """
+    spacing = 1 if spacing is None else spacing
     dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     dims = [wrapped(d, input.dim()) for d in dims]
     single = isinstance(spacing, (int, float)) or (isinstance(spacing, Tensor) and spacing.dim() == 0)

@@ -11,6 +11,7 @@ from .modes import (
     set_detect_anomaly,
     set_grad_enabled,
 )
+from .policies import enforce_grad_layout_policy, set_multithreading_enabled
 
 Variable = _core.Tensor
 
@@ -125,7 +126,17 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
 
 def __getattr__(name):
     # Rarely used: imported on first access.
-    if name in ("gradcheck", "gradgradcheck", "numerical", "functional", "graph", "profiler"):
+    if name in (
+        "gradcheck",
+        "gradgradcheck",
+        "numerical",
+        "functional",
+        "graph",
+        "profiler",
+        "grad_mode",
+        "variable",
+        "anomaly_mode",
+    ):
         import importlib
 
         checker = name.endswith("gradcheck")
@@ -142,6 +153,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "enforce_grad_layout_policy",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -150,4 +162,5 @@ __all__ = [
     "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]

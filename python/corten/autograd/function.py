@@ -82,7 +82,7 @@ class FunctionCtx:
                 zeros(meta[0], dtype=meta[1]) if g is None and meta is not None else g
                 for g, meta in zip(grads, self._output_metas, strict=True)
             )
-        results = function.backward(self, *grads)
+        results = _backward_rule(function)(self, *grads)
         if not isinstance(results, tuple):
             results = (results,)
         if len(results) > len(self._is_tensor):
@@ -106,6 +106,18 @@ class FunctionCtx:
             if r is not None and not isinstance(r, _Tensor):
                 raise RuntimeError(f"expected Variable or None (got {type(r).__name__})")
         return tuple(r for r, tensor in zip(results, self._is_tensor, strict=False) if tensor)
+
+
+def _backward_rule(function):
+    """The method that computes gradients: `backward`, or `vjp`, its other name."""
+    if function.vjp is Function.vjp:
+        return function.backward
+    if function.backward is not Function.backward:
+        raise RuntimeError(
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement "
+            "one of them."
+        )
+    return function.vjp
 
 
 class _FunctionMeta(type):
@@ -134,6 +146,23 @@ class Function(metaclass=_FunctionMeta):
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."  # noqa: E501
         )
+
+    @staticmethod
+    def vjp(ctx, *grad_outputs):
+        """Another name for `backward`; a class defines one of them."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom Function.")
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        """What PyTorch's vmap would call; nothing calls it here."""
+        raise NotImplementedError("there is no vmap; write the batch as a leading dimension")
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        """What PyTorch's forward mode would call; `corten.func.jvp` goes through `backward` twice instead."""
+        raise NotImplementedError("there is no forward mode; corten.func.jvp differentiates `backward`")
 
     @classmethod
     def apply(cls, *args, **kwargs):

@@ -206,6 +206,29 @@ def _register_all(tensors, fn):
     return [t.register_hook(lambda grad, i=i: hook(i, grad)) for i, t in enumerate(tensors)]
 
 
+def set_warn_on_accumulate_grad_stream_mismatch(enabled):
+    """Accepted: a GPU has one queue, so gradients cannot arrive on another stream than their parameter's."""
+
+
+def set_override_stale_capture_stream(enabled):
+    """Accepted: there are no captured streams; see :func:`corten.compile`."""
+
+
+@contextlib.contextmanager
+def region_activation_memory_budget(budget):
+    """Accepted: what a backward pass reads is kept, whatever share of it is asked for.
+
+    Args:
+        budget: a number in [0, 1].
+
+    Raises:
+        ValueError: it is outside.
+    """
+    if not 0 <= budget <= 1:
+        raise ValueError(f"region_activation_memory_budget: budget must be in [0, 1], got {budget}")
+    yield
+
+
 __all__ = [
     "GradientEdge",
     "Node",
@@ -213,7 +236,10 @@ __all__ = [
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
+    "region_activation_memory_budget",
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
 ]

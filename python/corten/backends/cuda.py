@@ -37,7 +37,8 @@ class cuBLASModule:
 
 matmul = cuBLASModule()
 
-_sdp = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+# Which kernels attention may use, by PyTorch's names for them; `corten.nn.attention.sdpa_kernel` sets them for a block.
+_sdp = {"cudnn": True, "flash": True, "mem_efficient": True, "math": True, "overrideable": True}
 
 
 def flash_sdp_enabled():

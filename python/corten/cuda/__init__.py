@@ -83,11 +83,10 @@ def __getattr__(name):
     if name == "default_generators":
         return _gpu.default_generators
     if name.endswith("Tensor"):
-        from .._legacy_types import DTYPES, tensor_type
+        from .._typed_tensors import GPU
 
-        if name in DTYPES:
-            found = globals()[name] = tensor_type(name, __name__)
-            return found
+        if name in GPU:
+            return GPU[name]
     if name == "amp":
         import importlib
 

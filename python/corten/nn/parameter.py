@@ -147,7 +147,7 @@ def is_lazy(param):
 class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
     """A parameter without a shape; :meth:`materialize` gives it one."""
 
-    _materialized_class = Parameter
+    _materialized_class = cls_to_become = Parameter
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
         return corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
@@ -164,7 +164,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
 class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):  # type: ignore[misc]
     """A buffer without a shape; :meth:`materialize` gives it one."""
 
-    _materialized_class = corten.Tensor
+    _materialized_class = cls_to_become = corten.Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
         tensor = corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
@@ -174,6 +174,10 @@ class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):  # type: ign
 
     def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True):
         pass
+
+    def moved(self, like):
+        """A buffer without a shape that will have the dtype and the device of another tensor."""
+        return type(self)(self.requires_grad, like.device, like.dtype, self.persistent)
 
     def __deepcopy__(self, memo):
         if id(self) not in memo:

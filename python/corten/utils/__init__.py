@@ -2,9 +2,9 @@
 
 import importlib
 
-_SUBMODULES = ("checkpoint", "data", "hooks", "serialization")
+_SUBMODULES = ("_pytree", "checkpoint", "data", "dlpack", "hooks", "serialization")
 
-__all__ = list(_SUBMODULES)
+__all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 
 
 def __getattr__(name):

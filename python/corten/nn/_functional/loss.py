@@ -127,11 +127,24 @@ def linear_cross_entropy(
 
     Args:
         input: features ``(N, in_features)`` or ``(in_features,)``.
-        linear_weight: ``(num_classes, in_features)``.
+        linear_weight: ``(C, in_features)``, or ``(C, d1, …, dK, in_features)`` for features in batches.
         target: classes or probabilities, as in :func:`cross_entropy`.
+        linear_bias: ``(C,)``, or ``(C, d1, …, dK)``.
         options: accepted; the result does not depend on it.
+
+    Raises:
+        RuntimeError: for features or weights of other ranks, or sizes that do not agree.
     """
-    logits = _ops.linear(input, linear_weight, linear_bias)
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
+    if linear_weight.dim() > 2 and input.dim() == 1:
+        raise RuntimeError("linear_cross_entropy: linear_weight with more than 2 dimensions needs input in a batch")
+    bias = None if linear_bias is None else linear_bias.flatten()
+    logits = _ops.linear(input, linear_weight.flatten(0, -2), bias)
+    if linear_weight.dim() > 2:
+        logits = logits.unflatten(1, linear_weight.shape[:-1])
     if ignore_index is None:
         ignore_index = -100
     return cross_entropy(

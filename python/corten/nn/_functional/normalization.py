@@ -24,6 +24,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     """
     if training:
         _check_batch_is_not_single(input.shape)
+    if input.dim() == 1 and not input.numel():
+        return input.clone()  # nothing to normalise, and no channels to count
     return _ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 

@@ -1,5 +1,7 @@
 """Pooling: maximum with optional indices, unpooling, power average and fractional maximum."""
 
+import math
+
 import corten
 
 from ... import _ops
@@ -40,17 +42,19 @@ max_pool3d, max_pool3d_with_indices = _max_pool(3)
 
 def _fill_output_size(output_size, input, dims):
     """Replaces None entries by the input's extent, as a list of ``dims`` sizes."""
-    if not isinstance(output_size, (tuple, list)):
-        output_size = (output_size,) * dims
-    if len(output_size) > dims or input.dim() <= len(output_size):
-        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
-    if any(size is not None and size < 0 for size in output_size):
+    # One number needs no extents: the operator itself checks the input's dims.
+    single = not isinstance(output_size, (tuple, list))
+    sizes = (output_size,) * dims if single else output_size
+    if not single and (len(sizes) > dims or input.dim() <= len(sizes)):
+        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
+    if any(size is not None and size < 0 for size in sizes):
         raise RuntimeError(
-            "adaptive pooling: elements of output_size must be greater than or equal to 0 but received "
-            f"{list(output_size)}"
+            f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(sizes)}"
         )
-    extents = input.shape[input.dim() - dims :]
-    return [extent if size is None else size for size, extent in zip(output_size, extents, strict=True)]
+    if None not in sizes:
+        return list(sizes)
+    extents = input.shape[max(input.dim() - dims, 0) :]
+    return [extent if size is None else size for size, extent in zip(sizes, extents, strict=True)]
 
 
 def _positions(name, output_size):
@@ -169,7 +173,11 @@ def _max_unpool(input, indices, kernel_size, stride, padding, output_size, dims)
             )
     flat = input.new_zeros((*leading, cells))
     result = flat.scatter(-1, indices.flatten(-dims), input.flatten(-dims))
-    return result.reshape((*leading, *size))
+    result = result.reshape((*leading, *size))
+    last = dims == 2 and input.dim() == 4 and not input.is_contiguous()
+    if last and input.is_contiguous(memory_format=corten.channels_last):
+        return result.contiguous(memory_format=corten.channels_last)
+    return result
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
@@ -188,29 +196,30 @@ def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 
 def _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, dims):
-    average = getattr(_ops, f"avg_pool{dims}d")
     kernel = _ntuple(kernel_size, dims)
-    cells = 1
-    for extent in kernel:
-        cells *= extent
     stride = kernel if stride is None else _ntuple(stride, dims)
+    if norm_type in (math.inf, -math.inf):
+        sign = 1 if norm_type > 0 else -1
+        maximum = getattr(_ops, f"max_pool{dims}d")
+        return sign * maximum(sign * input.abs(), kernel, stride, 0, 1, ceil_mode)
+    average = getattr(_ops, f"avg_pool{dims}d")
     mean_power = average(input.pow(norm_type), kernel, stride, 0, ceil_mode)
-    # sign * relu(|x|) keeps the sign of an odd power's sum; windows cut off by ceil_mode count as full ones.
-    return (corten.sign(mean_power) * _ops.relu(corten.abs(mean_power))).mul(cells).pow(1.0 / norm_type)
+    # The product is the mean itself, without a gradient at 0; windows cut off by ceil_mode count as full ones.
+    return (corten.sign(mean_power) * corten.abs(mean_power)).mul(math.prod(kernel)).pow(1.0 / norm_type)
 
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, L)``."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, L)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, H, W)``."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, H, W)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, D, H, W)``."""
+    """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, D, H, W)``; p may be infinite."""
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
@@ -225,6 +234,17 @@ def _fractional_starts(samples, extent, out, kernel):
     # The last window always ends at the edge.
     last = (steps == out - 1).expand(starts.shape)
     return corten.where(last, extent - kernel, starts)
+
+
+def _checked_samples(samples, batch, channels, dims):
+    """The first ``batch`` samples of ``(N, C, dims)``."""
+    if samples.size(0) < batch:
+        raise RuntimeError("Expect _random_samples.size(0) no less then input batch size.")
+    if samples.size(1) != channels:
+        raise RuntimeError("Expect _random_samples.size(1) equals to input channel size.")
+    if samples.size(2) != dims:
+        raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got {samples.size(2)}.")
+    return samples[:batch]
 
 
 def _fractional_max_pool(input, kernel_size, output_size, output_ratio, samples, dims):
@@ -249,20 +269,23 @@ def _fractional_max_pool(input, kernel_size, output_size, output_ratio, samples,
     batch, channels = x.shape[0], x.shape[1]
     if samples is None:
         samples = corten.rand(batch, channels, dims, dtype=input.dtype, device=input.device)
+    samples = _checked_samples(samples, batch, channels, dims)
     position = corten.zeros((batch, channels), dtype=corten.int64, device=input.device)
     position = position.reshape(batch, channels, *[1] * (2 * dims))
     for d in range(dims):
-        # Samples are ordered from the last dimension to the first.
-        starts = _fractional_starts(samples[:, :, dims - 1 - d], extents[d], out[d], kernel[d])
+        # Samples are ordered from the last dimension to the first, except in three.
+        sample = samples[:, :, d if dims == 3 else dims - 1 - d]
+        starts = _fractional_starts(sample, extents[d], out[d], kernel[d])
         window = corten.arange(kernel[d], device=input.device)
         index = starts.unsqueeze(-1) + window
         shape = [batch, channels] + [1] * (2 * dims)
         shape[2 + d], shape[2 + dims + d] = out[d], kernel[d]
         position = position * extents[d] + index.reshape(shape)
-    windows = position.reshape(batch, channels, -1)
-    values = x.flatten(2).gather(2, windows).reshape(batch, channels, *out, -1)
+    windows = position.flatten(2)
+    by_window = (batch, channels, *out, math.prod(kernel))
+    values = x.flatten(2).gather(2, windows).reshape(by_window)
     best, where = values.max(-1)
-    indices = windows.reshape(batch, channels, *out, -1).gather(-1, where.unsqueeze(-1)).squeeze(-1)
+    indices = windows.reshape(by_window).gather(-1, where.unsqueeze(-1)).squeeze(-1)
     return (best, indices) if batched else (best.squeeze(0), indices.squeeze(0))
 
 

@@ -151,6 +151,29 @@ class MultiheadAttention(Module):
         )
         return (output.transpose(1, 0) if swap else output), weights
 
+    def merge_masks(self, attn_mask, key_padding_mask, query):
+        """Both masks as one that is added to the attention's weights, and its kind.
+
+        Args:
+            attn_mask: ``(L, S)`` or ``(N * num_heads, L, S)``, or None.
+            key_padding_mask: ``(N, S)``, or None.
+            query: ``(N, L, E)``.
+
+        Returns:
+            None and None; the padding's mask and 1; or ``(N, num_heads, L, S)`` and 2.
+        """
+        if attn_mask is None:
+            return (None, None) if key_padding_mask is None else (key_padding_mask, 1)
+        batch, length, _ = query.shape
+        if attn_mask.dim() == 3:
+            merged = attn_mask.view(batch, -1, length, attn_mask.shape[-1])
+        else:
+            merged = attn_mask.view(1, 1, *attn_mask.shape[-2:]).expand(batch, self.num_heads, -1, -1)
+        if key_padding_mask is not None:
+            padding = key_padding_mask.view(batch, 1, 1, -1).expand(-1, self.num_heads, -1, -1)
+            merged = merged + padding
+        return merged, 2
+
 
 def _transpose_together(query, key, value):
     """Swaps batch and length, keeping equal arguments equal: equal ones are projected in one product."""

@@ -146,6 +146,50 @@ class BatchNorm3d(_BatchNorm):
         _check_rank(input, (5,))
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation over the batches of all processes, of which there is one: that of ``(N, C, *)``.
+
+    Args:
+        process_group: accepted.
+        num_features, eps, momentum, affine, track_running_stats, bias: as in :class:`BatchNorm1d`.
+    """
+
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        process_group=None,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input):
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module, process_group=None):
+        """The module with a SyncBatchNorm, of the same parameters and state, for each batch normalisation in it."""
+        converted = module
+        if isinstance(module, _BatchNorm):
+            options = module.eps, module.momentum, module.affine, module.track_running_stats, process_group
+            converted = cls(module.num_features, *options)
+            converted.weight, converted.bias = module.weight, module.bias
+            converted.running_mean, converted.running_var = module.running_mean, module.running_var
+            converted.num_batches_tracked = module.num_batches_tracked
+            converted.training = module.training
+        for name, child in module.named_children():
+            converted.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return converted
+
+
 class _InstanceNorm(_NormBase):
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import corten
 
-from ..parameter import Buffer, Parameter
+from ..parameter import Buffer, Parameter, is_lazy
 from . import hooks as _hooks
 from . import state_dict as _state
 from .hooks import (  # noqa: F401  (the process-wide registration functions belong to this module's interface)
@@ -675,25 +675,19 @@ class Module:
         if recurse:
             for module in self.children():
                 module._apply(fn)
-        for name, param in self._parameters.items():
+        for param in self._parameters.values():
             if param is None:
                 continue
-            with corten.no_grad():
-                applied = fn(param)
-            if param.device.type == applied.device.type:
-                # The same object keeps its identity, so optimizers that hold it see the new values.
-                param.data = applied
-                current = param
-            else:
-                current = Parameter(applied, param.requires_grad)
-                self._parameters[name] = current
             grad = param.grad
-            if grad is not None:
-                with corten.no_grad():
-                    current.grad = fn(grad).requires_grad_(grad.requires_grad)
+            with corten.no_grad():
+                # The parameter stays the same object, so optimizers that hold it see the new values.
+                param.data = fn(param)
+                if grad is not None:
+                    param.grad = fn(grad).requires_grad_(grad.requires_grad)
         for name, buffer in self._buffers.items():
             if buffer is not None:
-                self._buffers[name] = fn(buffer)
+                applied = fn(buffer)
+                self._buffers[name] = buffer.moved(applied) if is_lazy(buffer) else applied
         return self
 
     def _convert_floating(self, dtype):

@@ -316,6 +316,11 @@ class RNNBase(Module):
         layers, batch, _ = self.get_expected_hidden_size(input, batch_sizes)
         return layers, batch, self.hidden_size
 
+    def check_forward_args(self, input, hidden, batch_sizes):
+        """Raises RuntimeError unless input and state have the shapes that this network takes."""
+        self.check_input(input, batch_sizes)
+        self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
+
     def check_hidden_size(self, hx, expected_hidden_size, msg="Expected hidden size {}, got {}"):
         """Raises RuntimeError with ``msg`` unless ``hx`` has the expected shape."""
         if tuple(hx.shape) != tuple(expected_hidden_size):

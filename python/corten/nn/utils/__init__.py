@@ -1,5 +1,7 @@
 """corten.nn.utils: gradient clipping, parameter vectors, packed sequences, reparametrisations, fusion."""
 
+import importlib
+
 from . import rnn
 from .clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
@@ -24,15 +26,24 @@ __all__ = [
     "parameters_to_vector",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "parametrizations",
+    "parametrize",
+    "prune",
     "rnn",
     "skip_init",
     "spectral_norm",
+    "stateless",
     "vector_to_parameters",
     "weight_norm",
 ]
 
 
+_SUBMODULES = ("parametrizations", "parametrize", "prune", "stateless")
+
+
 def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     from ..._missing import missing
 
     raise missing(__name__, name)

@@ -5,6 +5,7 @@ from .dataloader import DataLoader, _DatasetKind
 from .dataset import (
     ChainDataset,
     ConcatDataset,
+    DataChunk,
     Dataset,
     IterableDataset,
     StackDataset,
@@ -27,6 +28,7 @@ __all__ = [
     "BatchSampler",
     "ChainDataset",
     "ConcatDataset",
+    "DataChunk",
     "DataLoader",
     "Dataset",
     "DistributedSampler",

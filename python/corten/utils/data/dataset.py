@@ -171,6 +171,27 @@ class ChainDataset(IterableDataset):
         return sum(len(dataset) for dataset in self._members())
 
 
+class DataChunk(list):
+    """A list of samples that prints as its items do; loaders of chunks give them.
+
+    Args:
+        items: any iterable.
+    """
+
+    def __init__(self, items):
+        items = list(items)
+        super().__init__(items)
+        self.items = items
+
+    def as_str(self, indent=""):
+        """The items between brackets, behind the indent."""
+        return f"{indent}[{', '.join(map(str, self))}]"
+
+    def raw_iterator(self):
+        """The items that the chunk was made of."""
+        yield from self.items
+
+
 class Subset(Dataset):
     """The samples of ``dataset`` at ``indices``.
 

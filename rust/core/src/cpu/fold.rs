@@ -4,7 +4,7 @@
 //! and then blocks are combined pairwise. Threads, tiles and memory layouts only decide who computes which part of it.
 
 use crate::cpu::gemm::Storage;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, prefetch};
 use crate::dtype::{DType, Element};
 use crate::{dispatch, simd_dispatch};
 
@@ -128,11 +128,16 @@ fn fold_lanes<A: Acc, F: Fold<A>>(lanes: &mut [A; LANES]) -> A {
     lanes[0]
 }
 
+/// Elements that are asked for before they are needed: processors look ahead within a page of memory only.
+const AHEAD: usize = 1024;
+
+/// The lanes of a block.
 #[inline(always)]
-fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
+fn block_lanes<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> [A; LANES] {
     let mut lanes = [F::IDENTITY; LANES];
     let (rows, rest) = x.as_chunks::<LANES>();
     for row in rows {
+        prefetch(row.as_ptr().wrapping_add(AHEAD));
         for (lane, &v) in lanes.iter_mut().zip(row) {
             *lane = F::combine(*lane, F::map::<S>(v, p));
         }
@@ -140,15 +145,74 @@ fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
     for (lane, &v) in lanes.iter_mut().zip(rest) {
         *lane = F::combine(*lane, F::map::<S>(v, p));
     }
+    lanes
+}
+
+#[inline(always)]
+fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
+    let mut lanes = block_lanes::<S, A, F>(x, p);
     // The lanes pass through memory: seeing the pairwise tree below, LLVM would cut the loop above into pairs as well.
     std::hint::black_box(&mut lanes);
     fold_lanes::<A, F>(&mut lanes)
 }
 
+/// log₂ of the blocks whose lanes are combined together: one by one they would wait for the memory that lanes pass through,
+/// and how far each leaf carries in the tree is a branch that processors guess wrong half the time.
+const GROUP_LEVEL: u32 = 4;
+const GROUP: usize = 1 << GROUP_LEVEL;
+
+#[repr(align(64))]
+struct Lanes<A>([A; GROUP * LANES]);
+
+#[inline(always)]
+fn fold_group<S: Simd, A: Acc, F: Fold<A>>(blocks: &[[A; BLOCK]; GROUP], p: A) -> A {
+    let mut all = Lanes([F::IDENTITY; GROUP * LANES]);
+    for (out, block) in all.0.as_chunks_mut::<LANES>().0.iter_mut().zip(blocks) {
+        *out = block_lanes::<S, A, F>(block, p);
+    }
+    // As in `fold_block`.
+    std::hint::black_box(&mut all);
+    let all = &mut all.0;
+    // The lanes of each block, then neighbouring blocks.
+    halve::<A, F, 8>(all, GROUP);
+    halve::<A, F, 4>(all, GROUP);
+    halve::<A, F, 2>(all, GROUP);
+    halve::<A, F, 1>(all, GROUP);
+    let mut count = GROUP;
+    while count > 1 {
+        count /= 2;
+        halve::<A, F, 1>(all, count);
+    }
+    all[0]
+}
+
+/// Combines the halves of the first `count` pieces of 2·`HALF` elements, and moves the results together.
+#[inline(always)]
+fn halve<A: Acc, F: Fold<A>, const HALF: usize>(x: &mut [A], count: usize) {
+    for i in 0..count {
+        let piece: [A; HALF] =
+            std::array::from_fn(|j| F::combine(x[2 * HALF * i + j], x[2 * HALF * i + HALF + j]));
+        x[HALF * i..][..HALF].copy_from_slice(&piece);
+    }
+}
+
 simd_dispatch! {
     fn fold_blocks<A: Acc, F>(x: &[A], p: A, tree: &mut Tree<A>) where [F: Fold<A>] {
-        for block in x.chunks(BLOCK) {
+        let (blocks, rest) = x.as_chunks::<BLOCK>();
+        // Groups stand where subtrees of their size do.
+        let first = (tree.count.wrapping_neg() % GROUP as u64).min(blocks.len() as u64) as usize;
+        let (groups, last) = blocks[first..].as_chunks::<GROUP>();
+        for block in &blocks[..first] {
             tree.push::<F>(fold_block::<S, A, F>(block, p));
+        }
+        for group in groups {
+            tree.push_subtree::<F>(fold_group::<S, A, F>(group, p), GROUP_LEVEL);
+        }
+        for block in last {
+            tree.push::<F>(fold_block::<S, A, F>(block, p));
+        }
+        if !rest.is_empty() {
+            tree.push::<F>(fold_block::<S, A, F>(rest, p));
         }
     }
     fn fold_short<A: Acc, F>(x: &[A], p: A) -> A where [F: Fold<A>] {
@@ -237,13 +301,19 @@ impl<A: Acc> Tree<A> {
     /// Appends the next leaf. A subtree of 2ᵏ leaves may be pushed as one leaf of a tree that counts in such subtrees.
     #[inline(always)]
     pub fn push<F: Fold<A>>(&mut self, leaf: A) {
-        let carries = self.count.trailing_ones() as usize;
-        let mut value = leaf;
-        for k in 0..carries {
+        self.push_subtree::<F>(leaf, 0);
+    }
+
+    /// Appends what the next 2ˡᵉᵛᵉˡ leaves combine to; as many or a multiple of them are there already.
+    #[inline(always)]
+    fn push_subtree<F: Fold<A>>(&mut self, leaves: A, level: u32) {
+        let top = (level + (self.count >> level).trailing_ones()) as usize;
+        let mut value = leaves;
+        for k in level as usize..top {
             value = F::combine(self.partial[k], value);
         }
-        self.partial[carries] = value;
-        self.count += 1;
+        self.partial[top] = value;
+        self.count += 1 << level;
     }
 
     pub fn finish<F: Fold<A>>(&self) -> A {

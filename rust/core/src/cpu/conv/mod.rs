@@ -4,15 +4,19 @@
 //! transposed convolution's forward pass) and its weight gradient. Float types multiply packed weights with patches
 //! that are packed on the fly (`product`, `weight_grad`); depthwise convolutions and integers have kernels of their own.
 
+mod columns;
 mod depthwise;
 mod direct;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod lines;
 mod patches;
 mod product;
 mod vector;
 mod weight_grad;
 mod winograd;
 
+use crate::cpu::gemm::{Compute, Storage};
 use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
 use crate::dispatch;
@@ -162,6 +166,11 @@ enum Pass {
     WeightGrad,
 }
 
+/// The types in which convolutions are computed.
+trait Float: DepthwiseKernels + Compute + Storage<Acc = Self> {}
+impl Float for f32 {}
+impl Float for f64 {}
+
 fn run(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) {
     match out.dtype {
         DType::F32 => run_real::<f32>(pass, g, a, b, bias, out),
@@ -175,7 +184,7 @@ fn run(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) 
     }
 }
 
-fn run_real<T: DepthwiseKernels>(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) {
+fn run_real<T: Float>(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) {
     let (a, b, bias) = (contiguous::<T>(&a), contiguous::<T>(&b), bias.map(|v| contiguous::<T>(&v)));
     compute(pass, g, &a, &b, bias.as_deref(), out.as_mut_slice::<T>());
 }
@@ -196,7 +205,7 @@ fn widen<T: Widen<Acc = f32>>(x: In) -> Vec<f32> {
     x.iter().map(|v| v.widen()).collect()
 }
 
-fn compute<T: DepthwiseKernels>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias: Option<&[T]>, out: &mut [T]) {
+fn compute<T: Float>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias: Option<&[T]>, out: &mut [T]) {
     if g.is_empty() {
         match pass {
             Pass::Forward => product::fill(out, g.rows, g.output.iter().product(), bias),
@@ -238,7 +247,10 @@ fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, 
 
 /// The input gradient, one phase of the stride after another: within a phase it is a convolution of stride 1 over the
 /// output gradient with a subset of the kernel.
-fn input_grad_product<T: Real>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+fn input_grad_product<T: Float>(g: &Geometry, grad: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+    if columns::input_grad(g, grad, w, bias, out) {
+        return;
+    }
     let sizes = Sizes { groups: g.groups, rows: g.group_channels(), channels: g.group_rows() };
     if g.phases().any(|p| g.phase(p).1.iter().any(Vec::is_empty)) {
         product::fill(out, g.channels, g.input.iter().product(), bias);

@@ -5,6 +5,8 @@
 
 use crate::cpu::conv::kernel::Real;
 #[cfg(target_arch = "x86_64")]
+use crate::cpu::conv::lines::Lines;
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::conv::vector::{low_mask, spread};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Level, level};
@@ -46,15 +48,20 @@ pub struct Panel {
     taps: usize,
     #[cfg(target_arch = "x86_64")]
     ahead: isize,
+    #[cfg(target_arch = "x86_64")]
+    lines: Lines,
+    /// Whether `lines` has the plan instead.
+    #[cfg(target_arch = "x86_64")]
+    in_lines: bool,
 }
 
 /// Columns of one panel that lie in one row of the output grid.
 #[derive(Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     lane: usize,
-    len: usize,
-    sample: usize,
-    at: [usize; 3],
+    pub len: usize,
+    pub sample: usize,
+    pub at: [usize; 3],
 }
 
 impl Patches {
@@ -113,7 +120,10 @@ impl Patches {
     fn plan_runs(&self, runs: &[Run], width: usize, panel: &mut Panel) {
         #[cfg(target_arch = "x86_64")]
         if masked(width, self.stride[2]) {
-            self.plan_loads(runs, panel);
+            panel.in_lines = panel.lines.plan(self, runs);
+            if !panel.in_lines {
+                self.plan_loads(runs, panel);
+            }
             return;
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -217,7 +227,13 @@ impl Patches {
         if masked(width, step) {
             let x = x.wrapping_add(channels.start * plane).cast();
             // SAFETY: only f32 has panels of 32 columns; the caller's contract covers the rest.
-            unsafe { pack_avx512(panel, x, plane, step, channels.len(), to.cast()) };
+            unsafe {
+                if panel.in_lines {
+                    panel.lines.pack(x, plane, channels.len(), to.cast());
+                } else {
+                    pack_avx512(panel, x, plane, step, channels.len(), to.cast());
+                }
+            }
             return;
         }
         let mut first = 0;

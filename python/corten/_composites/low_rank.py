@@ -1,0 +1,179 @@
+"""Singular values under `torch`'s own names, and the greatest ones alone by random projections (Halko et al. 2011)."""
+
+from ._common import ops, result
+from .lookup import _named
+
+
+def svd(input, some=True, compute_uv=True, *, out=None):
+    """``U``, ``S`` and ``V``, not its transpose, of matrices ``(*, m, n)``, with ``input = U @ diag(S) @ V.mT``.
+
+    Args:
+        some: as many vectors as there are singular values, else square matrices of them.
+        compute_uv: where false, zeros take the place of ``U`` and ``V``.
+    """
+    if compute_uv:
+        u, s, vh = ops._linalg_svd(input, not some)
+        return _named("svd", ("U", "S", "V"), (u, s, vh.mT), out)
+    m, n = input.shape[-2:]
+    s = ops._linalg_svdvals(input)
+    squares = [input.new_zeros((*input.shape[:-2], size, size)) for size in (m, n)]
+    return _named("svd", ("U", "S", "V"), (squares[0], s, squares[1]), out)
+
+
+def nuclear_norm(input, dim=(-2, -1), keepdim=False, *, out=None):
+    """The sum of the singular values; deprecated, use ``corten.linalg.matrix_norm(input, 'nuc')``."""
+    from ..linalg import matrix_norm
+
+    return matrix_norm(input, "nuc", dim, keepdim, out=out)
+
+
+def frobenius_norm(input, dim, keepdim=False, *, out=None):
+    """The root of the sum of squares over one or two dims, over all for ``()``."""
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    if len(dims) > 2:
+        raise RuntimeError(f"Expected at most 2 dimensions, but got {len(dims)} dimensions instead.")
+    return result(ops._vector_norm(input, 2, dims or None, keepdim), out)
+
+
+def _basis(A, q, niter, M):
+    """Orthonormal columns ``(*, m, q)`` whose span nearly holds what ``A - M`` does most."""
+
+    def apply(matrix, mean, x):
+        return matrix @ x if mean is None else matrix @ x - mean @ x
+
+    transposed, mean_t = A.mT, None if M is None else M.mT
+    draw = ops.randn(A.shape[-1], q, dtype=A.dtype, device=A.device)
+    basis = ops._linalg_qr(apply(A, M, draw), "reduced")[0]
+    for _ in range(niter):
+        basis = ops._linalg_qr(apply(transposed, mean_t, basis), "reduced")[0]
+        basis = ops._linalg_qr(apply(A, M, basis), "reduced")[0]
+    return basis
+
+
+def svd_lowrank(A, q=6, niter=2, M=None):
+    """Nearly the ``q`` greatest singular values of ``A - M``, with vectors: ``U (*, m, q)``, ``S``, ``V (*, n, q)``.
+
+    Args:
+        q: slightly more than the rank that is looked for.
+        niter: refinements of the random basis.
+        M: subtracted from ``A``, broadcast.
+
+    Raises:
+        ValueError: ``q`` is not within the sizes of A, or ``niter`` is negative.
+    """
+    m, n = A.shape[-2:]
+    if not 0 <= q <= min(m, n):
+        raise ValueError(f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
+    if niter < 0:
+        raise ValueError(f"niter(={niter}) must be non-negative integer")
+    M = None if M is None else M.broadcast_to(A.shape)
+    wide = m < n
+    if wide:
+        A, M = A.mT, None if M is None else M.mT
+    basis = _basis(A, q, niter, M)
+    small = basis.mT @ (A if M is None else A - M)
+    u, s, vh = ops._linalg_svd(small, False)
+    u, v = basis @ u, vh.mT
+    return (v, s, u) if wide else (u, s, v)
+
+
+def pca_lowrank(A, q=None, center=True, niter=2):
+    """Principal components of ``A`` ``(*, m, n)``, rows being samples: ``U``, ``S`` and the directions ``V (*, n, q)``.
+
+    Args:
+        q: slightly more than the number of components looked for; 6 at most where it is not given.
+        center: whether the columns' means are subtracted first.
+        niter: as in :func:`svd_lowrank`.
+
+    Raises:
+        ValueError: as :func:`svd_lowrank`.
+    """
+    m, n = A.shape[-2:]
+    q = min(6, m, n) if q is None else q
+    if not 0 <= q <= min(m, n):
+        raise ValueError(f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
+    if niter < 0:
+        raise ValueError(f"niter(={niter}) must be non-negative integer")
+    return svd_lowrank(A - A.mean(-2, keepdim=True) if center else A, q, niter)
+
+
+def matrix_exp(A, *, out=None):
+    """The exponential of square matrices ``(*, n, n)``, by a Taylor series of order 18 with scaling and squaring.
+
+    Raises:
+        RuntimeError: for integers and for matrices that are not square.
+    """
+    if not A.is_floating_point():
+        raise RuntimeError(f"linalg.matrix_exp: Expected a floating point or complex tensor as input. Got {A.dtype}")
+    if A.dim() < 2:
+        raise RuntimeError("linalg.matrix_exp: The input tensor A must have at least 2 dimensions.")
+    if A.shape[-1] != A.shape[-2]:
+        raise RuntimeError(
+            f"linalg.matrix_exp: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} "
+            "matrices"
+        )
+    if A.numel() == 0:
+        return result(A.clone(), out)
+    # A series of order 18 has converged in float64 where the 1-norm is at most 1. Every matrix is squared as often as
+    # the greatest norm asks for.
+    norm = A.detach().abs().sum(-2).amax().item()
+    squarings = max(0, _exponent(norm))
+    x = A / 2.0**squarings
+    identity = ops.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    # Five products: powers up to the sixth, then Horner's rule in the sixth (Paterson & Stockmeyer 1973).
+    powers = [identity, x]
+    while len(powers) < 7:
+        half = len(powers) // 2
+        powers.append(powers[half] @ powers[len(powers) - half])
+    factors, factor = [], 1.0
+    for k in range(19):
+        factor = factor / k if k else factor
+        factors.append(factor)
+    total = powers[6] * factors[18]
+    for block in (12, 6, 0):
+        terms = sum(powers[k] * factors[block + k] for k in range(6))
+        total = terms + (total if block == 12 else powers[6] @ total)
+    for _ in range(squarings):
+        total = total @ total
+    return result(total, out)
+
+
+def _exponent(norm):
+    """The least s with ``norm <= 2**s``; 0 for what is not finite."""
+    import math
+
+    if not math.isfinite(norm) or norm == 0:
+        return 0
+    return math.ceil(math.log2(norm))
+
+
+def householder_product(input, tau, *, out=None):
+    """The first n columns ``(*, m, n)`` of the product of reflections ``I - tau v vᵀ``.
+
+    Args:
+        input: ``(*, m, n)`` with ``m >= n``; below the diagonal of column i is what follows the 1 of vector i.
+        tau: ``(*, k)`` with ``k <= n``.
+
+    Raises:
+        RuntimeError: for shapes that do not fit.
+    """
+    m, n = input.shape[-2:]
+    k = tau.shape[-1]
+    if m < n:
+        raise RuntimeError(
+            "torch.linalg.householder_product: input.shape[-2] must be greater than or equal to "
+            f"input.shape[-1], got {m} and {n}"
+        )
+    if n < k:
+        raise RuntimeError(
+            "torch.linalg.householder_product: input.shape[-1] must be greater than or equal to "
+            f"tau.shape[-1], got {n} and {k}"
+        )
+    identity = ops.eye(m, n, dtype=input.dtype, device=input.device)
+    if k == 0 or m == 0:
+        return result(identity.expand(input.shape).clone(), out)
+    v = input[..., :k].tril(-1) + identity[:, :k]
+    # All reflections at once (Joffrain et al. 2006): I - V (I + D triu(VᵀV, 1))⁻¹ D Vᵀ with D = diag(tau).
+    inner = tau.unsqueeze(-1) * (v.mT @ v).triu(1)
+    small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v[..., :n, :].mT, upper=True, unitriangular=True)
+    return result(identity - v @ small, out)

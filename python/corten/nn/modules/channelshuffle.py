@@ -1,0 +1,5 @@
+"""ChannelShuffle, under the name of its file in ``torch.nn.modules``."""
+
+from .pixelshuffle import ChannelShuffle
+
+__all__ = ["ChannelShuffle"]

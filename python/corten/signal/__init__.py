@@ -1,0 +1,5 @@
+"""Signal processing, with the names of `torch.signal`."""
+
+from . import windows
+
+__all__ = ["windows"]
