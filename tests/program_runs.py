@@ -21,6 +21,7 @@ PROGRAMS = {
     "deep_q_network": (UP, 60, ["gymnasium"]),
     "digits_cnn": (UP, 0.95, ["sklearn"]),
     "lstm_language_model": (DOWN, 11, []),
+    "proximal_policy": (UP, 100, ["gymnasium"]),
     "residual_network": (UP, 0.94, ["sklearn"]),
     "siamese_network": (UP, 0.9, ["sklearn"]),
     "super_resolution": (UP, 21, ["sklearn", "PIL"]),
