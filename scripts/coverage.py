@@ -48,7 +48,6 @@ REASONS = (
     ("torch: dtypes", "*", "a dtype that corten has not"),
     ("torch", "Sym*", "sizes are numbers, no symbols"),
     ("torch", "dsmm hsmm saddmm spmm", "tensors are dense"),
-    ("torch", "*autocast*", "automatic mixed precision is not there"),
     ("torch.Tensor", "ipu mtia reinforce volatile name lstsq eig solve symeig", "removed, or another vendor's"),
 )  # fmt: skip
 # Namespaces whose functions are operators, as they are in the table of operators.
@@ -77,7 +76,7 @@ def only_raises(value: Any) -> str:
         return ""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(body))).body[0]
-    except (OSError, SyntaxError):
+    except (OSError, TypeError, SyntaxError):
         return ""
     if not isinstance(tree, ast.FunctionDef):
         return ""

@@ -1,14 +1,19 @@
 """When a compiled function is recorded anew, and what keeps it from being recorded."""
 
+import builtins
+import contextlib
 import logging
 import random
 import re
+import threading
+from typing import TypeVar, cast
 
 import corten
 import numpy as np
 import pytest
 from corten import nn
 from corten.compiler import statistics
+from corten.compiler._effects import watch
 
 from compiled import Counter, network, ones
 
@@ -233,6 +238,72 @@ def test_what_cannot_be_recorded_runs_in_python_and_says_why(function, reason, c
         Counter(function, fullgraph=True)(ones(3))
 
 
+emit = print
+
+
+def talks(x, loud):
+    if loud:
+        print("loud")
+    return x * 2
+
+
+def test_a_call_with_an_effect_counts_only_where_it_is_reached(capsys):
+    f = Counter(talks, fullgraph=True)
+    for i in range(4):
+        assert f(ones(3) * i, False).tolist() == [2.0 * i] * 3
+    assert statistics(f.function).replays == 3
+    with pytest.raises(RuntimeError, match=r"cannot be compiled with fullgraph=True: it calls print\(\)"):
+        f(ones(3), True)
+    assert capsys.readouterr().out == ""
+    assert f(ones(3), False).tolist() == [2.0] * 3
+    assert print is builtins.print and print.__module__ == "builtins" and not hasattr(print, "__wrapped__")
+
+
+def test_without_fullgraph_what_prints_runs_in_python_for_its_arguments_alone(capsys):
+    f = Counter(talks)
+    for loud in (True, False, True, False, False):
+        f(ones(3), loud)
+    assert capsys.readouterr().out == "loud\n" * 2
+    assert f.runs == 3 and statistics(f.function).replays == 2
+
+
+def test_an_error_at_such_a_call_is_raised_though_the_program_hides_it():
+    def function(x):
+        with contextlib.suppress(RuntimeError):
+            print("never")
+        return x + 1
+
+    with pytest.raises(RuntimeError, match=r"it calls print\(\)"):
+        Counter(function, fullgraph=True)(ones(2))
+
+
+def test_a_name_that_comes_to_hide_the_builtin_is_noticed():
+    scope = {}
+    exec("def function(x, loud):\n    return print(x) if loud else x + 1", scope)
+    said = []
+    f = Counter(scope["function"])
+    f(ones(2), False)
+    scope["print"] = lambda x: said.append(1) or x * 5
+    assert f(ones(2), True).tolist() == [5.0] * 2
+    assert f(ones(2), False).tolist() == [2.0] * 2
+    assert f.runs == 3
+
+
+def test_other_threads_print_beside_a_recording(capsys):
+    with watch(["print"], lambda *call: pytest.fail("this thread prints nothing")):
+        thread = threading.Thread(target=lambda: print("beside"))
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().out == "beside\n"
+
+
+def test_a_builtin_under_another_name_is_refused(capsys):
+    f = Counter(lambda x: (emit("here"), x * 2)[1])
+    for _ in range(3):
+        f(ones(2))
+    assert capsys.readouterr().out == "here\n" * 3 and f.runs == 3
+
+
 @corten.compiler.disable
 def disabled(x):
     return x * 2
@@ -336,3 +407,16 @@ def test_a_closure_for_the_optimizer_runs_in_python():
     for _ in range(3):
         f(ones(2))
     assert f.runs == 3
+
+
+T = TypeVar("T")
+
+
+def test_names_of_typing_keep_no_function_in_python():
+    def double(x: T) -> T:
+        return cast(T, x * 2)
+
+    f = Counter(double)
+    for _ in range(3):
+        assert f(ones(2)).tolist() == [2.0, 2.0]
+    assert f.runs == 1

@@ -8,6 +8,7 @@ import corten
 import numpy as np
 import pytest
 from corten import nn
+from corten.backends import cuda as switches
 from corten.nn import functional as F
 from corten.nn.attention import SDPBackend, sdpa_kernel
 
@@ -25,10 +26,15 @@ def test_attention_is_the_same_whatever_kernels_are_allowed():
     expected = F.scaled_dot_product_attention(q, k, v)
     with sdpa_kernel([SDPBackend.MATH, SDPBackend.FLASH_ATTENTION], set_priority=True):
         close(F.scaled_dot_product_attention(q, k, v), values(expected))
-        assert nn.attention._cur_sdpa_kernel_backends() == [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION]
+        chosen = nn.attention._cur_sdpa_kernel_backends(with_priority=True)
+        assert chosen == [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION]
         with sdpa_kernel(SDPBackend.MATH):
             assert nn.attention._cur_sdpa_kernel_backends() == [SDPBackend.MATH]
-    assert len(nn.attention._cur_sdpa_kernel_backends()) == 5
+            assert switches.math_sdp_enabled() and not switches.flash_sdp_enabled()
+    assert len(nn.attention._cur_sdpa_kernel_backends()) == 5 and switches.flash_sdp_enabled()
+    switches.enable_math_sdp(False)
+    assert SDPBackend.MATH not in nn.attention._cur_sdpa_kernel_backends()
+    switches.enable_math_sdp(True)
     with pytest.raises(AssertionError, match="SDPBackend"), sdpa_kernel("math"):
         pass
 

@@ -222,6 +222,7 @@ def settings():
     corten.use_deterministic_algorithms(False)
     corten.set_float32_matmul_precision("highest")
     corten.set_warn_always(False)
+    corten.set_num_interop_threads(1)
 
 
 def test_settings_are_kept(settings):
@@ -236,7 +237,10 @@ def test_settings_are_kept(settings):
     assert corten.get_float32_matmul_precision() == "medium"
     corten.set_warn_always(True)
     assert corten.is_warn_always_enabled() and corten.set_flush_denormal(True) is False
+    assert corten.set_flush_denormal(False) is True
     assert corten.get_num_interop_threads() == 1
+    corten.set_num_interop_threads(3)
+    assert corten.get_num_interop_threads() == 3
     with pytest.raises(RuntimeError, match="positive"):
         corten.set_num_interop_threads(0)
     with pytest.raises(TypeError, match="must be bool"):
@@ -249,9 +253,12 @@ def test_settings_are_kept(settings):
 def test_typed_tensors_are_constructors_and_classes_of_instances():
     assert corten.LongTensor([1, 2]).dtype == corten.int64 and corten.FloatTensor(2, 3).shape == (2, 3)
     assert corten.ByteTensor(corten.Size([4])).shape == (4,) and corten.IntTensor([1.7]).tolist() == [1]
+    assert corten.BoolTensor().shape == (0,) and corten.ByteTensor(range(3)).tolist() == [0, 1, 2]
     assert isinstance(corten.ones(1), corten.FloatTensor) and not isinstance(corten.ones(1), corten.LongTensor)
+    assert not isinstance([1.0], corten.FloatTensor) and not isinstance(corten.ones(1), corten.cuda.FloatTensor)
     assert corten.ones(1).type(corten.HalfTensor).dtype == corten.float16
     assert corten.ones(1).type("torch.LongTensor").type() == "corten.LongTensor"
+    assert corten.typename(corten.ones(1)) == "corten.FloatTensor"
     with pytest.raises(TypeError, match="expected a tensor of dtype"):
         corten.LongTensor(corten.ones(2))
     with pytest.raises(TypeError, match="must be a sequence"):
@@ -308,8 +315,11 @@ def test_a_tensor_lives_in_a_file(tmp_path):
     private[0] = 5
     assert private.tolist() == [5, 2]
     assert corten.from_file(path, size=3, dtype=corten.bfloat16).tolist() == [2, 2, 2]
+    assert corten.from_file(path, size=3, dtype=corten.float16, requires_grad=True).requires_grad
     with pytest.raises(RuntimeError, match="has 6 bytes"):
         corten.from_file(path, size=4, dtype=corten.bfloat16)
+    with pytest.raises(RuntimeError, match="unable to open file"):
+        corten.from_file(tmp_path / "none", size=4)
 
 
 # -- methods ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 import math as _math
 import sys as _sys
 
-from . import _core
+from . import _core, _spoken
 from ._core import (
     InternalError,
     OutOfMemoryError,
@@ -59,7 +59,7 @@ class Size(tuple):
     __slots__ = ()
 
     def __repr__(self):
-        return f"corten.Size([{', '.join(map(str, self))}])"
+        return f"{_spoken.name}.Size([{', '.join(map(str, self))}])"
 
     def numel(self):
         """The product of the sizes."""
@@ -91,13 +91,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import (
         accelerator,
+        amp,
+        backends,
         cpu,
         cuda,
+        distributed,
         distributions,
         func,
         functional,
         gpu,
         interop,
+        jit,
         linalg,
         nn,
         optim,
@@ -109,12 +113,18 @@ if TYPE_CHECKING:
         special,
         storage,
         testing,
+        torch_version,
         types,
         utils,
+        version,
         vision,
     )
+    from ._as_torch import install_as_torch
+    from ._autocast import *  # noqa: F403
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
+    from ._settings import *  # noqa: F403
     from ._streams import Event, Stream
+    from .amp import GradScaler, autocast
     from .serialization import load, save
 del TYPE_CHECKING
 
@@ -138,14 +148,20 @@ from ._tensor_repr import set_printoptions  # noqa: E402
 _LAZY = dict.fromkeys(
     [
         "accelerator",
+        "_C",
+        "_dynamo",
+        "amp",
+        "backends",
         "compiler",
         "cpu",
         "cuda",
+        "distributed",
         "distributions",
         "func",
         "functional",
         "gpu",
         "interop",
+        "jit",
         "linalg",
         "nn",
         "optim",
@@ -157,18 +173,27 @@ _LAZY = dict.fromkeys(
         "special",
         "storage",
         "testing",
+        "torch_version",
         "types",
         "utils",
+        "version",
         "vision",
     ],
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
+_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
 for _home, _names in {
     "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "
     "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_float32_matmul_precision "
     "get_float32_matmul_precision set_warn_always is_warn_always_enabled set_flush_denormal get_num_interop_threads "
     "set_num_interop_threads init_num_threads set_default_tensor_type set_anomaly_enabled",
+    "_autocast": "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
+    "get_autocast_dtype get_autocast_gpu_dtype get_autocast_ipu_dtype get_autocast_xla_dtype is_autocast_cache_enabled "
+    "is_autocast_cpu_enabled is_autocast_enabled is_autocast_ipu_enabled is_autocast_xla_enabled "
+    "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype "
+    "set_autocast_enabled set_autocast_gpu_dtype set_autocast_ipu_dtype set_autocast_ipu_enabled "
+    "set_autocast_xla_dtype set_autocast_xla_enabled",
     "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
     "LongTensor BoolTensor",
     "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "

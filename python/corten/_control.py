@@ -3,7 +3,6 @@
 import enum
 
 from . import _core
-from ._core import ops
 
 
 class AcceleratorError(RuntimeError):
@@ -149,28 +148,15 @@ def from_file(
         size: the number of elements.
 
     Raises:
-        RuntimeError: the file is shorter than the tensor, and not shared.
+        RuntimeError: the file cannot be opened, or is shorter than the tensor and not shared.
         NotImplementedError: for devices other than the CPU, whose memory a file cannot be.
     """
-    import mmap
-    import os
+    from .storage import _map_file
 
     if device is not None and _core.device(device).type != "cpu":
         raise NotImplementedError(f"from_file: a file cannot be the memory of device '{device}'; move the tensor there")
-    dtype = _core.get_default_dtype() if dtype is None else dtype
-    nbytes = size * dtype.itemsize
-    if nbytes == 0:
-        return ops.empty(0, dtype=dtype)
-    with open(filename, "r+b" if shared and os.path.exists(filename) else "w+b" if shared else "rb") as file:
-        there = os.fstat(file.fileno()).st_size
-        if there < nbytes:
-            if not shared:
-                raise RuntimeError(f"from_file: file <{filename}> has {there} bytes, {nbytes} are needed")
-            file.truncate(nbytes)
-        memory = mmap.mmap(file.fileno(), nbytes, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
-    from ._composites.creation import frombuffer
-
-    return frombuffer(memory, dtype=dtype, requires_grad=requires_grad)
+    mapped = _map_file(filename, shared, size, _core.get_default_dtype() if dtype is None else dtype)
+    return mapped.requires_grad_() if requires_grad else mapped
 
 
 def get_device_module(device=None):

@@ -3,19 +3,12 @@
 _HINTS = {
     "corten.mps": "an Apple GPU is device 'gpu'; see corten.gpu",
     "corten.xpu": "an Intel GPU is device 'gpu'; see corten.gpu",
-    "corten.cuda.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
     "corten.cuda.comm": "training runs on one device",
     "corten.cuda.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
     "corten.cuda.tunable": "kernels are chosen by the sizes of tensors",
-    "corten.cuda.FloatTensor": "use corten.tensor(..., device='cuda')",
-    "corten.cuda.LongTensor": "use corten.tensor(..., dtype=corten.int64, device='cuda')",
-    "corten.backends": "there are no backends to configure; corten.set_num_threads sets the CPU's threads",
-    "corten.jit": "no call is needed: programs are fused while they run; corten.save keeps weights",
     "corten.fx": "no call is needed: programs are fused while they run",
     "corten.export": "corten.save keeps weights",
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
-    "corten.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
-    "corten.autocast": "convert with model.half() or tensor.to(corten.bfloat16)",
     "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
     "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
     "corten.vmap": "write the batch as a leading dimension",
@@ -27,10 +20,7 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.version": "corten.__version__ has the version",
-    "corten.cpu.amp": "convert with model.half() or tensor.to(corten.bfloat16)",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
-    "corten.utils.checkpoint": "corten.autograd.Function can compute values again in its backward",
     "corten.utils.tensorboard": "write with the tensorboard package itself",
     "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
@@ -66,8 +56,6 @@ _HINTS |= {
         *("complex", "polar", "view_as_complex", "view_as_real"),
     )
 }
-
-
 _HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
 _HINTS |= {
     f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS
@@ -86,8 +74,17 @@ class MissingName(AttributeError, NotImplementedError):
     """What the access of a name of PyTorch raises that corten lacks: `hasattr` is False, and the text names a way."""
 
 
+def hint(path):
+    """What stands in for ``path``, a dotted name, or for what it is part of; None where nothing is known."""
+    while path:
+        if path in _HINTS:
+            return _HINTS[path]
+        path = path.rpartition(".")[0]
+    return None
+
+
 def missing(module, name):
     """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name."""
-    hint = _HINTS.get(f"{module}.{name}")
+    instead = _HINTS.get(f"{module}.{name}")
     text = f"module {module!r} has no attribute {name!r}"
-    return MissingName(f"{text}: {hint}", name=name) if hint else AttributeError(text, name=name)
+    return MissingName(f"{text}: {instead}", name=name) if instead else AttributeError(text, name=name)

@@ -4,7 +4,25 @@ import warnings
 
 from . import _core
 
-_state = {"deterministic": 0, "precision": "highest", "warn_always": False}
+__all__ = [
+    "are_deterministic_algorithms_enabled",
+    "get_deterministic_debug_mode",
+    "get_float32_matmul_precision",
+    "get_num_interop_threads",
+    "init_num_threads",
+    "is_deterministic_algorithms_warn_only_enabled",
+    "is_warn_always_enabled",
+    "set_anomaly_enabled",
+    "set_default_tensor_type",
+    "set_deterministic_debug_mode",
+    "set_float32_matmul_precision",
+    "set_flush_denormal",
+    "set_num_interop_threads",
+    "set_warn_always",
+    "use_deterministic_algorithms",
+]
+
+_state = {"deterministic": 0, "precision": "highest", "warn_always": False, "interop": 1}
 _MODES = ("default", "warn", "error")
 _PRECISIONS = ("highest", "high", "medium")
 
@@ -90,24 +108,24 @@ def is_warn_always_enabled():
 
 
 def set_flush_denormal(mode):
-    """Returns False: numbers below the normal range are kept, and there is no way to flush them to zero."""
-    _flag("set_flush_denormal", "mode", mode)
-    return False
+    """Whether it is as asked: numbers below the normal range are kept, and there is no way to flush them to zero."""
+    return not _flag("set_flush_denormal", "mode", mode)
 
 
 def get_num_interop_threads():
-    """The number of operators that run beside each other: one, since a plan's kernels run in their order."""
-    return 1
+    """What :func:`set_num_interop_threads` was told, 1 at first."""
+    return _state["interop"]
 
 
 def set_num_interop_threads(num, /):
-    """Accepted for any number above 0: operators run one after the other, each on :func:`get_num_threads` threads.
+    """Notes the number: operators run one after the other, each on :func:`get_num_threads` threads.
 
     Raises:
         RuntimeError: for 0 and below.
     """
     if num <= 0:
         raise RuntimeError("set_num_interop_threads expects a positive integer")
+    _state["interop"] = int(num)
 
 
 def init_num_threads():

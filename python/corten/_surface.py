@@ -1,6 +1,7 @@
 """Puts the operators where PyTorch has them: functions into the package, methods onto `Tensor`."""
 
-from . import _core
+from . import _core, _spoken
+from .autograd import passes
 
 # Operators that PyTorch has in `torch.nn.functional` (or `torch._C._nn`) only.
 _FUNCTIONAL_ONLY = frozenset(
@@ -71,7 +72,7 @@ def result_class(name, fields):
 
     def __repr__(self):
         parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
-        return f"corten.return_types.{name}(\n{parts})"
+        return f"{_spoken.name}.return_types.{name}(\n{parts})"
 
     attributes = {"__slots__": (), "__module__": "corten.return_types", "__repr__": __repr__, "_fields": fields}
     for i, field in enumerate(fields):
@@ -93,7 +94,7 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     retain = create_graph if retain_graph is None else retain_graph
-    _core.run_backward([self], [gradient], retain, create_graph, inputs, False)
+    passes.run([self], [gradient], retain, create_graph, inputs, False)
 
 
 def _repr(self, *, tensor_contents=None):

@@ -155,6 +155,21 @@ class UntypedStorage(_Storage):
     def _of(cls, tensor):
         return cls._on(tensor, corten.uint8)
 
+    @classmethod
+    def from_file(cls, filename, shared=False, nbytes=0):
+        """The first bytes of a file as a storage: mapped, so that only what is looked at is read.
+
+        Args:
+            filename: the path.
+            shared: whether writes go into the file, which is made or lengthened where it must be; else the storage
+                alone has them.
+            nbytes: how many bytes.
+
+        Raises:
+            RuntimeError: where the file cannot be opened, or is shorter and not shared.
+        """
+        return cls._of(_map_file(filename, shared, nbytes, corten.uint8))
+
     def untyped(self):
         """The storage itself."""
         return self
@@ -183,6 +198,30 @@ class TypedStorage(_Storage):
 
     def _describe(self):
         return f"TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}"
+
+
+def _map_file(filename, shared, size, dtype):
+    """A vector ``(size,)`` of a dtype on a file's memory."""
+    import mmap
+    import os
+
+    nbytes = size * dtype.itemsize
+    if nbytes == 0:
+        return corten.empty(0, dtype=dtype)
+    try:
+        descriptor = os.open(filename, (os.O_RDWR | os.O_CREAT if shared else os.O_RDONLY) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise RuntimeError(f"unable to open file <{os.fspath(filename)}>: {error.strerror}") from error
+    try:
+        there = os.fstat(descriptor).st_size
+        if there < nbytes:
+            if not shared:
+                raise RuntimeError(f"file <{os.fspath(filename)}> has {there} bytes, {nbytes} are asked for")
+            os.truncate(descriptor, nbytes)
+        memory = mmap.mmap(descriptor, nbytes, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
+    finally:
+        os.close(descriptor)
+    return corten.frombuffer(memory, dtype=dtype)
 
 
 def _rebuild(cls, tensor):

@@ -164,6 +164,21 @@ METHODS.update(
         ),
         "is_cpu": _fact("Whether the tensor lives in the processor's memory.", lambda self: self.device.type == "cpu"),
         "is_meta": _fact("Whether the tensor has no elements' memory.", lambda self: self.device.type == "meta"),
+        **{
+            f"is_{kind}": _fact(f"False: {words}.", lambda self: False)
+            for kind, words in {
+                "ipu": "there are no such devices",
+                "maia": "there are no such devices",
+                "mps": "an Apple GPU is device `gpu`, and `is_cuda` tells of every GPU",
+                "mtia": "there are no such devices",
+                "vulkan": "a GPU is device `gpu`, and `is_cuda` tells of every GPU",
+                "xla": "there are no such devices",
+                "xpu": "an Intel GPU is device `gpu`, and `is_cuda` tells of every GPU",
+                "mkldnn": "every tensor is dense",
+                "nested": "every tensor is dense",
+                "sparse_csr": "every tensor is dense",
+            }.items()
+        },
         "is_sparse": _fact("False: every tensor is dense.", lambda self: False),
         "is_quantized": _fact("False: there are no quantized dtypes.", lambda self: False),
         "layout": _fact("`corten.strided`: every tensor is dense.", lambda self: _core.strided),

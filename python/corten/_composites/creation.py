@@ -37,6 +37,8 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
         shared = obj
     elif _is_array(obj):
         shared = from_numpy(obj)
+    elif type(obj).__module__ == "corten.storage":
+        shared = obj._tensor
     elif hasattr(obj, "__dlpack__") or type(obj).__name__ == "PyCapsule":
         shared = from_dlpack(obj)
     elif not isinstance(obj, (list, tuple, str)) and _has_buffer(obj):

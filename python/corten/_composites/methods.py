@@ -1,6 +1,6 @@
 """Methods of ``Tensor`` in Python: conversions to and from the outside, copies, storages, metadata changed in place."""
 
-from .. import _core
+from .. import _core, _spoken
 from ._common import Tensor, ops, scalar_name
 from .pointwise import float_power
 
@@ -12,8 +12,8 @@ def type(self, dtype=None, non_blocking=False):
         ValueError: there is no type of that name.
     """
     if dtype is None:
-        place = "corten.cuda" if self.is_cuda else "corten"
-        return f"{place}.{scalar_name(self)}Tensor"
+        place = "cuda." if self.is_cuda else ""
+        return f"{_spoken.name}.{place}{scalar_name(self)}Tensor"
     if isinstance(dtype, _core.dtype):
         return self.to(dtype, non_blocking=non_blocking)
     from .._typed_tensors import find

@@ -1,6 +1,7 @@
 """Automatic differentiation: `backward`, `grad`, `Function`, gradient modes and numerical checks."""
 
 from .. import _core
+from . import passes
 from .function import Function, once_differentiable
 from .modes import (
     detect_anomaly,
@@ -46,7 +47,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
     seeds = _seeds(roots, grad_tensors if grad_tensors is not None else grad_variables)
     retain = create_graph if retain_graph is None else retain_graph
     chosen = None if inputs is None else list(_as_tuple(inputs))
-    _core.run_backward(list(roots), seeds, retain, create_graph, chosen, False)
+    passes.run(list(roots), seeds, retain, create_graph, chosen, False)
 
 
 def grad(
@@ -87,7 +88,7 @@ def grad(
     if is_grads_batched:
         results = _grad_of_each(roots, targets, seeds, retain, create_graph)
     else:
-        results = _core.run_backward(list(roots), seeds, retain, create_graph, list(targets), True)
+        results = passes.run(list(roots), seeds, retain, create_graph, list(targets), True)
     if not allow_unused and any(g is None for g in results):
         index = next(i for i, g in enumerate(results) if g is None)
         raise RuntimeError(
@@ -118,7 +119,7 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
     rows = []
     for i in range(count):
         keep = retain or i < count - 1
-        rows.append(_core.run_backward(list(roots), [b[i] for b in batches], keep, create_graph, list(targets), True))
+        rows.append(passes.run(list(roots), [b[i] for b in batches], keep, create_graph, list(targets), True))
     stack = _core.ops.stack
     return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
 

@@ -95,6 +95,7 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mo
     Args:
         model: a function, a method or a :class:`corten.nn.Module`; left out, the result is a decorator.
         fullgraph: raises where the function cannot be recorded as a whole, instead of running it in Python.
+            A call with an effect outside, such as ``print``, counts where it is reached, and is not made then.
         dynamic: accepted. A new shape makes a new recording, which costs one ordinary call; kernels know no shapes and
             are not compiled again.
         backend: "inductor" and "cudagraphs" record and replay; "eager" and "aot_eager" run the function as it is.

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import corten
 
-from ._guards import Guards
+from .._autocast import state as autocast
+from ._effects import watch
+from ._guards import Guards, is_library
 from ._structure import Parts, Unguardable, flatten, outline, rebuild
 
 logger = logging.getLogger("corten.compiler")
@@ -171,10 +173,11 @@ class CompiledFunction:
             self._tell("an argument is, or shares memory with, a tensor that it uses otherwise")
             return self._run(args, kwargs)
         self._explain(known)
-        core, modes, results = corten._core, _modes(), Parts()
+        core, modes, results, reached = corten._core, _modes(), Parts(), []
         core.capture_begin(parts.tensors)
         try:
-            result = self._function(*args, **kwargs)
+            with watch(guards.watched, functools.partial(self._reach, reached)):
+                result = self._function(*args, **kwargs)
             plan = outline(result, results)
             if self._warm_ups:
                 gc.collect()
@@ -182,7 +185,12 @@ class CompiledFunction:
             core.capture_abandon()
             raise
         trace = core.capture_finish(results.tensors)
-        reason = trace if isinstance(trace, str) else self._why_not(key, parts, args, kwargs, guards, modes, results)
+        if reached:
+            reason = reached[0]
+        elif isinstance(trace, str):
+            reason = trace
+        else:
+            reason = self._why_not(key, parts, args, kwargs, guards, modes, results)
         if reason is None:
             self.statistics.recordings += 1
             self._count += 1
@@ -195,6 +203,18 @@ class CompiledFunction:
         else:
             self._give_up(reason, key)
         return result
+
+    def _reach(self, reached, name, module):
+        """Notes that the function has come to a call that a replay would leave out.
+
+        Raises:
+            RuntimeError: before the call, where Python must not run.
+        """
+        if is_library(module):
+            return
+        reached.append(f"it calls {name}()")
+        if self._fullgraph:
+            self._tell(reached[0])
 
     def _why_not(self, key, parts, args, kwargs, guards, modes, results):
         """What the call did that a replay could not do, or None."""
@@ -228,4 +248,5 @@ def _modes():
         core.get_default_dtype(),
         core.get_default_device(),
         core.get_num_threads(),
+        *autocast.casts.items(),
     )

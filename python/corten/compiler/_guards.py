@@ -15,6 +15,7 @@ from collections import deque
 import corten
 from corten.nn.modules.hooks import GLOBAL
 
+from ._effects import WATCHED
 from ._names import mentioned, only_changes
 
 _PLAIN = frozenset(
@@ -38,10 +39,9 @@ _PLAIN = frozenset(
     ]
 )
 _MISSING = object()
-# Calls whose effect or result is outside of what can be recorded.
-_IMPURE_BUILTINS = frozenset(
-    ["print", "input", "open", "next", "exec", "eval", "globals", "locals", "vars", "setattr", "delattr", "breakpoint"]
-)
+# Calls whose effect or result is outside of what can be recorded; those of WATCHED only where they are reached.
+_IMPURE_BUILTINS = frozenset(["exec", "eval", "globals", "locals", "vars", "breakpoint"])
+_IMPURE_OBJECTS = {id(getattr(builtins, name)): name for name in WATCHED | _IMPURE_BUILTINS}
 _IMPURE_MODULES = frozenset(["random", "time", "datetime", "secrets", "uuid", "numpy.random", "_random"])
 _IMPURE_ATTRIBUTES = {"numpy": frozenset(["random"]), "os": frozenset(["environ", "getenv", "urandom"])}
 _LIBRARIES = frozenset(["corten", "numpy", *sys.stdlib_module_names]) - {"__main__"}
@@ -78,7 +78,8 @@ def same(old, new):
     return old is new or (type(old) is type(new) and is_plain(old) and is_plain(new) and exact(old) == exact(new))
 
 
-def _is_library(name):
+def is_library(name):
+    """Whether a module's code is taken to be without effects of its own."""
     return name is not None and name.partition(".")[0] in _LIBRARIES
 
 
@@ -88,6 +89,7 @@ class Guards:
     Attributes:
         refusal: why the function cannot be compiled, or None.
         known: the objects that were there before the call, by id.
+        watched: the builtins that the code names and a recording must not reach.
     """
 
     def __init__(self, function, objects=()):
@@ -111,6 +113,7 @@ class Guards:
     def _start(self):
         self.refusal = None
         self.known = {}
+        self.watched = set()
         self._places = []  # (lookup, key, value, words)
         self._contents = []  # (container, its items, words, the name that leads to it)
         self._tensors = []
@@ -200,6 +203,8 @@ class Guards:
         elif isinstance(value, (list, dict, set, tuple, frozenset, deque)):
             self._visit_container(value, words, name)
         elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
+            if id(value) in _IMPURE_OBJECTS:
+                self._refuse(f"it calls {_IMPURE_OBJECTS[id(value)]}()")
             homes = {getattr(value, "__module__", None), type(getattr(value, "__self__", None)).__module__}
             if homes & _IMPURE_MODULES:
                 self._refuse(f"it uses the module {min(homes & _IMPURE_MODULES)!r}")
@@ -207,16 +212,16 @@ class Guards:
             self._refuse(f"{words} is an iterator ({type(value).__name__})")
         elif isinstance(value, corten.optim.Optimizer):
             self._visit_optimizer(value, words)
-        elif not _is_library(type(value).__module__) or isinstance(value, types.SimpleNamespace):
+        elif not is_library(type(value).__module__) or isinstance(value, types.SimpleNamespace):
             self._visit_instance(value, words)
-        elif not type(value).__module__.startswith(("corten", "builtins", "functools")):
+        elif not type(value).__module__.startswith(("corten", "builtins", "functools", "typing")):
             self._refuse(f"{words} is a {type(value).__module__}.{type(value).__qualname__}, whose content may change")
 
     def _visit_function(self, function):
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             self._visit(wrapped, function.__qualname__)
-        if _is_library(function.__module__):
+        if is_library(function.__module__):
             return
         names, attributes = mentioned(function.__code__)
         self._functions.append((function, {*names, *attributes, *function.__code__.co_freevars}))
@@ -227,8 +232,11 @@ class Guards:
         for name in sorted(names):
             if name in scope:
                 self._place(scope.get, name, scope[name], f"the global {name!r}")
-            elif name in _IMPURE_BUILTINS and hasattr(builtins, name):
+            elif name in _IMPURE_BUILTINS:
                 self._refuse(f"it calls {name}()")
+            elif name in WATCHED:
+                self.watched.add(name)
+                self._place(scope.get, name, _MISSING, f"the global {name!r}")
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             look = functools.partial(_cell_contents, cell)
             self._place(look, name, look(name, _MISSING), f"the variable {name!r} of an enclosing function")
@@ -258,7 +266,7 @@ class Guards:
         elif touched:
             what = "numpy's random numbers" if name == "numpy" else f"{name}.{min(touched)}"
             self._refuse(f"it uses {what}")
-        elif not _is_library(name):
+        elif not is_library(name):
             scope = module.__dict__
             for attribute in sorted(self._attributes & scope.keys()):
                 self._place(scope.get, attribute, scope[attribute], f"{name}.{attribute}")
@@ -277,7 +285,7 @@ class Guards:
     def _visit_class(self, kind):
         """The functions of a program's class, and its attributes that the code names."""
         for base in kind.__mro__:
-            if _is_library(base.__module__):
+            if is_library(base.__module__):
                 continue
             for name, value in list(base.__dict__.items()):
                 function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
@@ -313,7 +321,7 @@ class Guards:
                 for tensor in module.__dict__[table].values():
                     if tensor is not None:
                         self._visit(tensor, kind.__name__)
-            if not _is_library(kind.__module__):
+            if not is_library(kind.__module__):
                 self._visit(kind, kind.__name__)
                 self._visit(kind.forward, f"{kind.__name__}.forward")
                 for name, value in list(module.__dict__.items()):

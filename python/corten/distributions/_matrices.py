@@ -89,6 +89,8 @@ def cholesky(A):
     Raises:
         RuntimeError: where a matrix is not positive definite.
     """
+    if A.dtype in (corten.float16, corten.bfloat16):
+        A = A.float()  # autocast makes such products, and decomposes them in float32
     return A.clone() if A.numel() == 0 else _Cholesky.apply(A)
 
 
@@ -106,7 +108,7 @@ def inverse_of_product(L):
 def solve(L, B):
     """X in ``L @ X = B`` for lower triangles L; the dims before the last two broadcast."""
     batch = corten.broadcast_shapes(L.shape[:-2], B.shape[:-2])
-    L, B = L.expand(batch + L.shape[-2:]), B.expand(batch + B.shape[-2:])
+    L, B = L.expand(batch + L.shape[-2:]), B.to(L.dtype).expand(batch + B.shape[-2:])
     return corten.linalg.solve_triangular(L, B, upper=False)
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import enum
 
+from ..backends.cuda import _sdp
+
 WARN_FOR_UNFUSED_KERNELS = False
 
 __all__ = [
@@ -31,24 +33,28 @@ class SDPBackend(enum.IntEnum):
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
 
-_DEFAULT = [
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.OVERRIDEABLE,
-]
-_allowed = list(_DEFAULT)
+_BY_SWITCH = {
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "mem_efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "math": SDPBackend.MATH,
+    "overrideable": SDPBackend.OVERRIDEABLE,
+}
+# Which would be tried first; sdpa_kernel(..., set_priority=True) sets it.
+_priority = [_BY_SWITCH[name] for name in ("flash", "mem_efficient", "math", "cudnn", "overrideable")]
 
 
 def _cur_sdpa_kernel_backends(with_priority=False):
-    """The kernels that the innermost block names."""
-    return list(_allowed)
+    """The kernels that are allowed, in the order in which they would be tried where that is asked for."""
+    allowed = [kernel for name, kernel in _BY_SWITCH.items() if _sdp[name]]
+    return sorted(allowed, key=_priority.index) if with_priority else allowed
 
 
 @contextlib.contextmanager
 def sdpa_kernel(backends, set_priority=False):
     """Notes which kernels attention may use inside the block; the one that there is computes all of them.
+
+    The switches of ``corten.backends.cuda`` say the same.
 
     Args:
         backends: a kernel or a list of them.
@@ -60,12 +66,16 @@ def sdpa_kernel(backends, set_priority=False):
     assert isinstance(backends, (list, SDPBackend)), "Backend must be an instance of SDPBackend or a list of them"
     chosen = [backends] if isinstance(backends, SDPBackend) else list(dict.fromkeys(backends))
     assert all(isinstance(backend, SDPBackend) for backend in chosen), "every backend must be an SDPBackend"
-    before = list(_allowed)
-    _allowed[:] = chosen
+    before = dict(_sdp), list(_priority)
+    _sdp.update({name: kernel in chosen for name, kernel in _BY_SWITCH.items()})
+    if set_priority:
+        first = [kernel for kernel in chosen if kernel in _priority]
+        _priority[:] = first + [kernel for kernel in before[1] if kernel not in first]
     try:
         yield {}
     finally:
-        _allowed[:] = before
+        _sdp.update(before[0])
+        _priority[:] = before[1]
 
 
 _implementations: dict = {}

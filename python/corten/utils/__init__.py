@@ -1,8 +1,8 @@
-"""Utilities: data loading, hook handles, and the parts of the file format."""
+"""Utilities: data loading, checkpointing, hook handles, and the parts of the file format."""
 
 import importlib
 
-_SUBMODULES = ("_pytree", "data", "dlpack", "hooks", "serialization")
+_SUBMODULES = ("_pytree", "checkpoint", "data", "dlpack", "hooks", "serialization")
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 

@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
-from . import gpu as _gpu
-from .gpu import *  # noqa: F403
+from .. import gpu as _gpu
+from ..gpu import *  # noqa: F403
 
 __all__ = [
     *_gpu.__all__,
@@ -82,9 +82,18 @@ nvtx = SimpleNamespace(
 def __getattr__(name):
     if name == "default_generators":
         return _gpu.default_generators
+    if name.endswith("Tensor"):
+        from .._typed_tensors import GPU
+
+        if name in GPU:
+            return GPU[name]
+    if name == "amp":
+        import importlib
+
+        return importlib.import_module(f"{__name__}.amp")
     if name in _INSTEAD:
         return _refuses(name)
-    from ._missing import missing
+    from .._missing import missing
 
     raise missing(__name__, name)
 

@@ -1,6 +1,6 @@
 """The CPU under the names that do not depend on the device (``torch.cpu``), and what its tensors hold."""
 
-from . import _core
+from .. import _core
 
 __all__ = [
     "is_available",
@@ -117,7 +117,11 @@ def stream(stream):
 
 
 def __getattr__(name):
-    from ._missing import missing
+    if name == "amp":
+        import importlib
+
+        return importlib.import_module(f"{__name__}.amp")
+    from .._missing import missing
 
     raise missing(__name__, name)
 

@@ -1,0 +1,42 @@
+"""The few names of PyTorch's compiled module that packages in Python call, with what is true of corten."""
+
+from . import _core
+from ._core import Generator, Tensor, device, dtype, layout, memory_format
+
+__all__ = ["Generator", "Tensor", "TensorBase", "device", "dtype", "layout", "memory_format"]
+
+TensorBase = _TensorBase = Tensor
+has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
+
+
+def _log_api_usage_once(event):
+    """Nothing: usage is not counted."""
+
+
+def _get_tracing_state():
+    """None: no code is traced."""
+
+
+def _is_tracing():
+    """False: no code is traced."""
+    return False
+
+
+def _get_default_device():
+    """The kind of device that tensors are made on."""
+    return _core.get_default_device().type
+
+
+def _cuda_getDeviceCount():
+    """The number of GPUs."""
+    return _core.gpu_count()
+
+
+def __getattr__(name):
+    if name == "Size":
+        from . import Size
+
+        return Size
+    from ._missing import missing
+
+    raise missing(__name__, name)

@@ -1,0 +1,31 @@
+"""`autocast` for the CPU; `corten.amp` has them for every kind of device."""
+
+import warnings
+
+import corten
+
+from ...amp import autocast_mode
+
+__all__ = ["autocast"]
+
+
+def _deprecated(name):
+    warnings.warn(
+        f"`torch.cpu.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}('cpu', args...)` instead.",
+        FutureWarning,
+        stacklevel=3,
+    )
+
+
+class autocast(autocast_mode.autocast):
+    """`corten.amp.autocast` for the CPU. Deprecated, as in PyTorch.
+
+    Args:
+        enabled: whether the block does anything.
+        dtype: float16 or bfloat16.
+        cache_enabled: whether converted weights are kept until the outermost block ends.
+    """
+
+    def __init__(self, enabled=True, dtype=corten.bfloat16, cache_enabled=True):
+        _deprecated("autocast")
+        super().__init__("cpu", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
