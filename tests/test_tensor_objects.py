@@ -86,7 +86,6 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten.utils, "checkpoint", "corten.autograd.Function"),
         (corten.nn.parallel, "DistributedDataParallel", "one device"),
         (corten.autograd, "forward_ad", "corten.func.jvp"),
-        (corten.func, "vmap", "leading dimension"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
     ],

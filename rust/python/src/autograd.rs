@@ -95,6 +95,12 @@ pub fn run_backward(
     inputs: Option<&Bound<'_, PyAny>>,
     capture: bool,
 ) -> PyResult<Py<PyAny>> {
+    if crate::overrides::active() {
+        let given = (roots, seeds, retain_graph, create_graph, inputs, capture).into_pyobject(py)?;
+        if let Some(result) = crate::overrides::backward(&given, [Some(roots), Some(seeds), inputs])? {
+            return Ok(result);
+        }
+    }
     let roots = tensors(roots)?;
     let seeds = optional_tensors(seeds)?;
     let inputs = inputs.map(tensors).transpose()?;
