@@ -315,9 +315,7 @@ def get_testing_overrides():
         if not name.startswith("_"):
             owner = _core.ops if style == "function" else Tensor
             signatures[getattr(owner, name)] = _signature(overloads[0])
-    return {
-        function: _stand_in(signatures.get(function)) for group in _overridable().values() for function in group
-    }
+    return {function: _stand_in(signatures.get(function)) for group in _overridable().values() for function in group}
 
 
 def _signature(text):

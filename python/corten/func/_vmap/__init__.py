@@ -17,10 +17,14 @@ from .batched import Batched, Level, Tensor, active
 def _sizes(in_dims, flat, name):
     sizes = {x.shape[d] for d, x in zip(in_dims, flat, strict=True) if d is not None}
     if not sizes:
-        raise ValueError(f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): at least one argument needs a dim to map over")
+        raise ValueError(
+            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): at least one argument needs a dim to map over"
+        )
     if len(sizes) > 1:
         found = [x.shape[d] for d, x in zip(in_dims, flat, strict=True) if d is not None]
-        raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {found} for the mapped dimension")
+        raise ValueError(
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {found} for the mapped dimension"
+        )
     return sizes.pop()
 
 
@@ -48,7 +52,9 @@ def _flat_in_dims(in_dims, args, name):
     found = []
     for x, dim in zip(flat, flat_dims, strict=True):
         if dim is not None and not isinstance(dim, int):
-            raise ValueError(f"{where}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None.")
+            raise ValueError(
+                f"{where}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+            )
         if isinstance(dim, int) and not isinstance(x, Tensor):
             raise ValueError(
                 f"{where}: Got in_dim={dim} for an input but the input is of type {type(x)}. We cannot vmap over "
@@ -89,15 +95,11 @@ def _whole(level, output, dim, name):
         )
     if dim is None:
         if level.holds(output):
-            raise ValueError(
-                f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None"
-            )
+            raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
         return output
     value, rank = level.physical(output), output.dim() + 1
     if not -rank <= dim < rank:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
-        )
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
     return value.movedim(0, dim) if dim % rank else value
 
 
@@ -132,9 +134,7 @@ def _run(func, size, dims, flat, spec, out_dims, randomness, kwargs, name):
 def _chunks(flat, dims, size, step):
     for start in range(0, size, step):
         stop = min(start + step, size)
-        pieces = [
-            x if d is None else x.narrow(d, start, stop - start) for x, d in zip(flat, dims, strict=True)
-        ]
+        pieces = [x if d is None else x.narrow(d, start, stop - start) for x, d in zip(flat, dims, strict=True)]
         yield stop - start, pieces
 
 

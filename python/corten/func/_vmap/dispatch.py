@@ -265,7 +265,9 @@ def write(level, target, result, name):
             f"not being vmapped over in {name}(). Please try to use out-of-place operators instead of inplace arithmetic."
         )
     if _kind(result) > _kind(target):
-        raise RuntimeError(f"{name}(): result type {result.dtype} can't be cast to the desired output type {target.dtype}")
+        raise RuntimeError(
+            f"{name}(): result type {result.dtype} can't be cast to the desired output type {target.dtype}"
+        )
     if result.dim() > target.dim():
         raise RuntimeError(f"{name}(): the result of shape {list(result.shape)} does not fit {list(target.shape)}")
     source = level.padded(result, target.dim()) if level.holds(result) else result

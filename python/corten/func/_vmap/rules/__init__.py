@@ -1,6 +1,18 @@
 """The rules, a file for each family of operators."""
 
-from . import creation, elementwise, indexing, losses, normalisation, products, randomness, reductions, sorting, views, windows
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    losses,
+    normalisation,
+    products,
+    randomness,
+    reductions,
+    sorting,
+    views,
+    windows,
+)
 
 __all__ = [
     "creation",

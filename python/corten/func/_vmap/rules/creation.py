@@ -1,5 +1,7 @@
 """Tensors in the shape or of the dtype of others, conversions, and writes of whole tensors."""
 
+from .... import _core
+from ..batched import ops
 from ..dispatch import rule, write
 
 
@@ -31,7 +33,9 @@ def to(call):
     return first if value is first.value else call.level.wrap(value)
 
 
-@rule("_to", "cpu", "cuda", "gpu", "double", "float", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool")
+@rule(
+    "_to", "cpu", "cuda", "gpu", "double", "float", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool"
+)
 def convert(call):
     value = call.run_first(call.first.value)
     return call.first if value is call.first.value else call.level.wrap(value)
@@ -62,7 +66,7 @@ def zero_(call):
 
 @rule("fill_diagonal_")
 def fill_diagonal_(call):
-    if call.get("wrap") or call.first.dim() != 2:
-        raise call.unsupported("with wrap, or of other tensors than matrices")
-    call.first.diagonal().fill_(call.get("fill_value"))
+    # The same places for all examples, found on one of them.
+    marked = ops.zeros(tuple(call.first.shape), dtype=_core.bool).fill_diagonal_(True, call.get("wrap"))
+    call.first.value.masked_fill_(marked.to(call.first.device), call.get("fill_value"))
     return call.first

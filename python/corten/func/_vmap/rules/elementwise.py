@@ -62,8 +62,7 @@ def masked_fill(call):
         return elementwise(call)
     if value.dim():
         raise RuntimeError(
-            "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
-            f"{value.dim()} dimension(s)."
+            f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s)."
         )
     return Tensor.where(value.to(call.first.dtype), call.given["mask"], call.first)
 

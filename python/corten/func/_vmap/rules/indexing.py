@@ -261,9 +261,11 @@ def setitem(level, x, index, value):
     if not level.holds(x):
         write(level, x, value if isinstance(value, Tensor) else x, "__setitem__")
     if any(level.holds(p) and p.dtype == corten.bool for p in parts):
-        (mask,) = parts
-        if isinstance(value, Tensor) and value.dim():
-            raise NotImplementedError("vmap: there is no rule for writing a tensor where a batched mask holds")
+        mask = parts[0]
+        if len(parts) > 1 or (isinstance(value, Tensor) and value.dim()):
+            raise NotImplementedError(
+                "vmap: there is no rule for writing a tensor where a batched mask holds, nor for a mask of some dims"
+            )
         mask = mask.reshape(tuple(mask.shape) + (1,) * (x.dim() - mask.dim()))
         x.value.copy_(x.masked_fill(mask, value).value)
         return

@@ -42,16 +42,20 @@ def with_logits(call):
 def of_classes(call):
     """Losses of ``(N, C, ...)`` or ``(C,)`` beside classes ``(N, ...)``, or beside probabilities of all classes."""
     x, target, weight = call.first, call.given["target"], call.given.get("weight")
-    if call.level.holds(weight):
-        raise call.unsupported("with a batch of class weights")
+    apart = weight if call.level.holds(weight) else None
+    if apart is not None and (call.get("label_smoothing", 0.0) or target.is_floating_point()):
+        raise call.unsupported("with a batch of class weights and smooth labels")
     if x.dim() == 1:
         x, target, single = x.unsqueeze(0), target.unsqueeze(0), True
     else:
         single = False
     level, reduction = call.level, call.get("reduction")
     rows, classes = (level.physical(t).flatten(0, 1) for t in (x, target))
-    losses = call.run(self=rows, target=classes, reduction=_NONE).unflatten(0, (level.size, x.shape[0]))
+    given = {} if apart is None else {"weight": None}
+    losses = call.run(self=rows, target=classes, reduction=_NONE, **given).unflatten(0, (level.size, x.shape[0]))
     losses = level.wrap(losses)
+    if apart is not None:
+        losses = losses * apart[_counted(target, call.get("ignore_index"))]
     if reduction == _NONE:
         return losses.squeeze(0) if single else losses
     if reduction == _SUM:
@@ -66,7 +70,12 @@ def _weight_of(target, weight, ignored, dtype):
     counts = target != ignored
     if weight is None:
         return counts.sum().to(dtype)
-    return (weight[target.where(counts, corten.zeros_like(target))] * counts).sum()
+    return (weight[_counted(target, ignored)] * counts).sum()
+
+
+def _counted(target, ignored):
+    """The classes, 0 where they do not count."""
+    return target.where(target != ignored, corten.zeros_like(target))
 
 
 __all__ = ["Tensor"]

@@ -45,9 +45,7 @@ def bucketize(call):
     return searchsorted_tensors(call, level, boundaries, values, **options)
 
 
-@rule(
-    "unique", "unique_consecutive", "unique_dim", "_unique2", "nonzero", "argwhere", "masked_select", "bincount"
-)
+@rule("unique", "unique_consecutive", "unique_dim", "_unique2", "nonzero", "argwhere", "masked_select", "bincount")
 def depends_on_data(call):
     raise RuntimeError(
         f"vmap: It looks like you're attempting to use {call.name}(), the shape of whose result depends on the data. "

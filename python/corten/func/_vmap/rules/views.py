@@ -25,9 +25,11 @@ def view(call):
 @rule("view_as", "reshape_as")
 def view_as(call):
     shape = tuple(call.given["other"].shape)
-    return getattr(call.first, call.name.removesuffix("_as"))(shape) if call.level.holds(call.first) else _expanded(
-        call
-    ).reshape(shape)
+    return (
+        getattr(call.first, call.name.removesuffix("_as"))(shape)
+        if call.level.holds(call.first)
+        else _expanded(call).reshape(shape)
+    )
 
 
 def _expanded(call):

@@ -69,7 +69,5 @@ def _by_groups(call, x, weight):
     """A convolution with weights of each example: the examples' channels side by side, in groups of their own."""
     level, groups = call.level, call.get("groups")
     side_by_side = level.physical(x).movedim(0, 1).flatten(1, 2)
-    result = call.run(
-        input=side_by_side, weight=weight.value.flatten(0, 1), bias=None, groups=groups * level.size
-    )
+    result = call.run(input=side_by_side, weight=weight.value.flatten(0, 1), bias=None, groups=groups * level.size)
     return level.wrap(result.unflatten(1, (level.size, -1)).movedim(1, 0))
