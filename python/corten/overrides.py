@@ -93,14 +93,34 @@ def _converted(result, cls):
     return result
 
 
-# -- the methods and attributes of Tensor that are no operators of the table ---------------------------------------------
+# -- the methods and attributes of Tensor that are no operators of the table ------------------------------------------
 
 # Identity, construction and pickling are the object's own.
-_OWN = set(
-    "__new__ __init__ __hash__ __doc__ __module__ __dict__ __weakref__ __init_subclass__ __torch_function__ __format__ "
-    "__reduce_ex__ __array_priority__ __array__ __array_wrap__ __dlpack__ __dlpack_device__ __iter__ __copy__ "
-    "_make_subclass as_subclass _set_alias _become __delitem__".split()
-)
+_OWN = {
+    "__new__",
+    "__init__",
+    "__hash__",
+    "__doc__",
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__init_subclass__",
+    "__torch_function__",
+    "__format__",
+    "__reduce_ex__",
+    "__array_priority__",
+    "__array__",
+    "__array_wrap__",
+    "__dlpack__",
+    "__dlpack_device__",
+    "__iter__",
+    "__copy__",
+    "_make_subclass",
+    "as_subclass",
+    "_set_alias",
+    "_become",
+    "__delitem__",
+}
 # Slots that the engine does not ask about by itself.
 _SLOTS = ("__len__", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__pos__")
 _STANDS_FOR = {"__pos__": "positive"}
@@ -178,7 +198,7 @@ def _install():
     _core.set_disabled_override(_disabled_torch_function_impl)
 
 
-# -- for functions written in Python -------------------------------------------------------------------------------------
+# -- for functions written in Python ----------------------------------------------------------------------------------
 
 
 def has_torch_function(relevant_args):
@@ -229,7 +249,7 @@ def is_tensor_like(inp):
     return type(inp) is Tensor or hasattr(inp, "__torch_function__")
 
 
-# -- modes ---------------------------------------------------------------------------------------------------------------
+# -- modes ------------------------------------------------------------------------------------------------------------
 
 
 class TorchFunctionMode:
@@ -270,7 +290,7 @@ def _get_current_function_mode_stack():
     return _core.function_modes()
 
 
-# -- what there is to take over ------------------------------------------------------------------------------------------
+# -- what there is to take over ---------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -302,8 +322,8 @@ def get_ignored_functions():
 
     names = (
         "tensor as_tensor from_numpy is_tensor is_storage is_grad_enabled set_grad_enabled get_default_dtype "
-        "set_default_dtype manual_seed seed initial_seed get_rng_state set_rng_state result_type promote_types can_cast "
-        "typename no_grad enable_grad set_printoptions get_num_threads set_num_threads"
+        "set_default_dtype manual_seed seed initial_seed get_rng_state set_rng_state result_type promote_types "
+        "can_cast typename no_grad enable_grad set_printoptions get_num_threads set_num_threads"
     )
     return {getattr(corten, name) for name in names.split()}
 
@@ -340,7 +360,7 @@ def _stand_in(signature):
         return -1
 
     if signature is not None:
-        stand_in.__signature__ = signature  # type: ignore[attr-defined]
+        stand_in.__signature__ = signature
     return stand_in
 
 

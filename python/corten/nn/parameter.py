@@ -41,9 +41,9 @@ class Parameter(corten.Tensor, metaclass=_ParameterMeta):
         if cls is Parameter and type(data) not in (corten.Tensor, Parameter):
             if type(tensor) is not type(data):
                 raise RuntimeError(
-                    f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() returns "
-                    f"an instance of the same type, but return type {type(tensor).__name__} was found instead. To use "
-                    "the type as a Parameter, please correct the detach() semantics defined by its __torch_function__."
+                    f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
+                    f"returns an instance of the same type, but return type {type(tensor).__name__} was found instead. To "
+                    "use the type as a Parameter, please correct the detach() semantics defined by its __torch_function__."
                 )
             tensor.requires_grad_(requires_grad)._is_param = True
             return tensor

@@ -23,7 +23,8 @@ def _sizes(in_dims, flat, name):
     if len(sizes) > 1:
         found = [x.shape[d] for d, x in zip(in_dims, flat, strict=True) if d is not None]
         raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {found} for the mapped dimension"
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {found} for the "
+            "mapped dimension"
         )
     return sizes.pop()
 
@@ -38,8 +39,8 @@ def _flat_in_dims(in_dims, args, name):
         )
     if not args:
         raise ValueError(
-            f"{where}: got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no "
-            "inputs. The latter is unsupported."
+            f"{where}: got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with "
+            "no inputs. The latter is unsupported."
         )
     flat, spec = tree_flatten(args)
     dims = tuple(in_dims) if isinstance(in_dims, list) else in_dims

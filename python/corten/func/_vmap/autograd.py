@@ -15,8 +15,8 @@ def run_backward(roots, seeds, retain_graph, create_graph, inputs, capture):
         if not level.holds(root):
             if level.holds(seed):
                 raise NotImplementedError(
-                    "vmap: there is no rule for a backward pass with a batch of gradients through a graph from outside; "
-                    "compute the output inside of the vmapped function"
+                    "vmap: there is no rule for a backward pass with a batch of gradients through a graph from "
+                    "outside; compute the output inside of the vmapped function"
                 )
             values.append(root)
             starts.append(seed)

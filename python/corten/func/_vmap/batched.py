@@ -77,10 +77,10 @@ def _decides(self):
     )
 
 
-class Batched(Tensor, decomposes=True):
+class Batched(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     """An example of a batch; see the module."""
 
-    value: Tensor
+    value: corten.Tensor
     level: Level
 
     @classmethod
@@ -174,7 +174,8 @@ class Batched(Tensor, decomposes=True):
     def __repr__(self):
         return f"Batched(level={self.level.number}, value={self.value!r})"
 
-    __str__ = __repr__
+    def __str__(self, **options):
+        return repr(self)
 
 
 def levels_of(x):

@@ -119,6 +119,8 @@ def _bound(overload, args, kwargs):
         if last < 0 or parameters[last].kind not in ("int[]", "int[+]"):
             return None
         rest = args[last:]
+        if len(rest) > 1 and not all(isinstance(n, int) for n in rest):
+            return None
         if len(rest) > 1 or (len(rest) == 1 and isinstance(rest[0], int)):
             args = (*args[:last], tuple(rest))
     given = dict(zip(names, args, strict=False))
@@ -261,8 +263,9 @@ def write(level, target, result, name):
     if not level.holds(target):
         raise RuntimeError(
             f"vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
-            f"extra_args that has more elements than `self`. This happened due to `other` being vmapped over but `self` "
-            f"not being vmapped over in {name}(). Please try to use out-of-place operators instead of inplace arithmetic."
+            "extra_args that has more elements than `self`. This happened due to `other` being vmapped over but `self` "
+            f"not being vmapped over in {name}(). Please try to use out-of-place operators instead of inplace "
+            "arithmetic."
         )
     if _kind(result) > _kind(target):
         raise RuntimeError(

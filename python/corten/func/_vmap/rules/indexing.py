@@ -137,8 +137,8 @@ def as_strided_scatter(call):
     places = _positions(x).as_strided(call.get("size"), call.get("stride"), call.get("storage_offset"))
     if src.shape != places.shape:
         raise RuntimeError(
-            f"as_strided_scatter: expected src to have a size equal to the slice of self. src size = {list(src.shape)}, "
-            f"slice size = {list(places.shape)}"
+            f"as_strided_scatter: expected src to have a size equal to the slice of self. src size = "
+            f"{list(src.shape)}, slice size = {list(places.shape)}"
         )
     return _written(level.wrap(level.physical(x)), places.flatten(), src.flatten(), False)
 

@@ -2,7 +2,6 @@
 
 import corten
 
-from ..batched import Tensor
 from ..dispatch import rule
 from .elementwise import aligned
 
@@ -15,8 +14,7 @@ def _reduced(losses, reduction):
 
 @rule("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy")
 def elementwise_loss(call):
-    call.given = {**call.given, "self": call.first, "target": call.given["target"]}
-    given = {n: v for n, v in aligned(call).items()}
+    given = aligned(call)
     if call.name == "binary_cross_entropy":
         level = call.level
         given["target"] = given["target"].expand(given["self"].shape) if level.holds(call.first) else given["target"]
@@ -76,6 +74,3 @@ def _weight_of(target, weight, ignored, dtype):
 def _counted(target, ignored):
     """The classes, 0 where they do not count."""
     return target.where(target != ignored, corten.zeros_like(target))
-
-
-__all__ = ["Tensor"]

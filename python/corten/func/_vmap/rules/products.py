@@ -1,6 +1,6 @@
 """Products of matrices and vectors: one batched product, whatever has a batch dim."""
 
-from ..batched import Tensor, ops
+from ..batched import ops
 from ..dispatch import rule
 
 _RANKS = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1)}
@@ -135,6 +135,3 @@ def solve_triangular(call):
     rank = max(a.dim(), b.dim())
     a, b = (level.padded(level.wrap(level.physical(x)), rank) for x in (a, b))
     return level.wrap(call.run(self=a, B=b))
-
-
-__all__ = ["Tensor"]

@@ -4,18 +4,64 @@ from .... import _core
 from ..batched import Tensor, ops
 from ..dispatch import bind, rule
 
-FACTORIES = frozenset("rand randn randint randperm normal".split())
+FACTORIES = frozenset(
+    (
+        "rand",
+        "randn",
+        "randint",
+        "randperm",
+        "normal",
+    )
+)
 FROM_TENSORS = frozenset(
-    "rand_like randn_like randint_like bernoulli binomial poisson multinomial normal _standard_gamma rrelu dropout "
-    "native_dropout alpha_dropout feature_dropout feature_alpha_dropout".split()
+    (
+        "rand_like",
+        "randn_like",
+        "randint_like",
+        "bernoulli",
+        "binomial",
+        "poisson",
+        "multinomial",
+        "normal",
+        "_standard_gamma",
+        "rrelu",
+        "dropout",
+        "native_dropout",
+        "alpha_dropout",
+        "feature_dropout",
+        "feature_alpha_dropout",
+    )
 )
 IN_PLACE = frozenset(
-    "uniform_ normal_ bernoulli_ exponential_ random_ cauchy_ geometric_ log_normal_ dropout_ alpha_dropout_ "
-    "feature_dropout_ feature_alpha_dropout_ rrelu_".split()
+    (
+        "uniform_",
+        "normal_",
+        "bernoulli_",
+        "exponential_",
+        "random_",
+        "cauchy_",
+        "geometric_",
+        "log_normal_",
+        "dropout_",
+        "alpha_dropout_",
+        "feature_dropout_",
+        "feature_alpha_dropout_",
+        "rrelu_",
+    )
 )
 NAMES = FACTORIES | FROM_TENSORS | IN_PLACE
 _SHAPES_ONLY = ("rand_like", "randn_like", "randint_like")
-_FILLS = frozenset("uniform_ normal_ exponential_ random_ cauchy_ geometric_ log_normal_".split())
+_FILLS = frozenset(
+    (
+        "uniform_",
+        "normal_",
+        "exponential_",
+        "random_",
+        "cauchy_",
+        "geometric_",
+        "log_normal_",
+    )
+)
 
 
 class Randomness:
@@ -72,7 +118,7 @@ def _factory(call):
 
 
 def _of_tensors(call, different):
-    level, names = call.level, [n for n, v in call.given.items() if isinstance(v, Tensor)]
+    names = [n for n, v in call.given.items() if isinstance(v, Tensor)]
     if different:
         return _different(call, names)
     if not call.batched_names():

@@ -1,8 +1,8 @@
 """Sorting and searching in sorted sequences. What depends on the data's values in its shape has no rule."""
 
+from .... import _core
 from ..batched import Tensor
 from ..dispatch import rule
-from .... import _core
 
 
 @rule("msort")

@@ -1,8 +1,8 @@
 """Views and what rearranges elements: dims move by one, sizes get the batch's in front."""
 
-from ...._composites._common import wrapped
 from .... import _core
-from ..batched import Tensor, ops
+from ...._composites._common import wrapped
+from ..batched import ops
 from ..dispatch import rule
 from .reductions import shifted
 
@@ -278,6 +278,3 @@ def diagonal_scatter(call):
     level, x = call.level, call.first
     dims = {n: shifted(call.get(n), x.dim()) for n in ("dim1", "dim2")}
     return level.wrap(call.run(self=level.physical(x), src=level.physical(call.given["src"]), **dims))
-
-
-__all__ = ["Tensor"]
