@@ -42,8 +42,9 @@ class Parameter(corten.Tensor, metaclass=_ParameterMeta):
             if type(tensor) is not type(data):
                 raise RuntimeError(
                     f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
-                    f"returns an instance of the same type, but return type {type(tensor).__name__} was found instead. To "
-                    "use the type as a Parameter, please correct the detach() semantics defined by its __torch_function__."
+                    "returns an instance of the same type, but return type "
+                    f"{type(tensor).__name__} was found instead. To use the type as a Parameter, please correct the "
+                    "detach() semantics defined by its __torch_function__."
                 )
             tensor.requires_grad_(requires_grad)._is_param = True
             return tensor
