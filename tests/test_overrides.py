@@ -247,3 +247,23 @@ def test_what_can_be_taken_over_is_listed_by_name():
     stand_in = overrides.get_testing_overrides()[corten.matmul]
     assert stand_in(1, 2) == -1
     assert corten.tensor in overrides.get_ignored_functions()
+
+
+def test_redispatch_skips_one_level():
+    log = []
+
+    class Tracing(corten.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            log.append(func.__name__)
+            return overrides.redispatch_function(func, types, args, kwargs)
+
+    def scaled(a, b):
+        if overrides.has_torch_function((a, b)):
+            return overrides.handle_torch_function(scaled, (a, b), a, b)
+        return a * b + 1
+
+    x = corten.tensor([3.0]).as_subclass(Tracing)
+    log.clear()
+    assert scaled(x, x).tolist() == [10.0]
+    assert log == ["scaled", "mul"]

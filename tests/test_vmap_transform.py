@@ -206,6 +206,20 @@ def test_an_ensemble_is_a_loop_over_its_models():
     close(call(params, buffers, x), corten.stack([model(x) for model in models]))
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN], ids=["lstm", "gru", "rnn"])
+def test_recurrent_layers_run_on_examples(kind):
+    corten.manual_seed(0)
+    layer, x = kind(3, 4), numbers(2, 5, 6, 3)
+    close(corten.vmap(lambda v: layer(v)[0])(x), corten.stack([layer(one)[0] for one in x]))
+
+
+def test_tensors_are_made_of_an_example():
+    x = numbers(3)
+    made = corten.vmap(lambda v: (corten.full((2,), v), v.new_empty_strided((2, 3), (3, 1)).fill_(v)))(x)
+    close(made[0], x[:, None].expand(3, 2))
+    close(made[1], x[:, None, None].expand(3, 2, 3))
+
+
 class Cube(corten.autograd.Function):
     generate_vmap_rule = True
 

@@ -8,6 +8,7 @@ those of ``nn.functional``, are taken over operator by operator.
 
 import contextlib
 import functools
+import threading
 
 from . import _core
 
@@ -24,6 +25,7 @@ __all__ = [
     "has_torch_function_variadic",
     "is_tensor_like",
     "is_tensor_method_or_property",
+    "redispatch_function",
     "resolve_name",
     "wrap_torch_function",
 ]
@@ -198,11 +200,26 @@ def _install():
     _core.set_disabled_override(_disabled_torch_function_impl)
 
 
+_PythonFunction = type(lambda: None)
+
+
+class _Skips(threading.local):
+    """Whether the next question of this thread, whether something takes over, is answered no."""
+
+    pending = False
+
+
+_skips = _Skips()
+
+
 # -- for functions written in Python ----------------------------------------------------------------------------------
 
 
 def has_torch_function(relevant_args):
     """Whether a class of the arguments, or a mode, takes over operators."""
+    if _skips.pending:
+        _skips.pending = False
+        return False
     if _core.override_level() < 2 and _core.function_modes():
         return True
     return any(_core.overrides_operators(arg) and type(arg) is not Tensor for arg in relevant_args)
@@ -226,6 +243,21 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     """
     found = _core.overriding_arguments(tuple(relevant_args))
     return _core.call_override(getattr(public_api, "__name__", str(public_api)), public_api, found, args, kwargs)
+
+
+def redispatch_function(func, types, args, kwargs=None):
+    """Calls ``func`` itself instead of what takes it over; what it calls in turn is taken over as ever.
+
+    For use inside ``__torch_function__``. An operator gives a plain tensor.
+    """
+    if isinstance(func, _PythonFunction):
+        _skips.pending = True
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            _skips.pending = False
+    with DisableTorchFunctionSubclass():
+        return func(*args, **(kwargs or {}))
 
 
 def wrap_torch_function(dispatcher):

@@ -30,7 +30,7 @@ class Parameter(corten.Tensor, metaclass=_ParameterMeta):
         RuntimeError: ``requires_grad`` with an integer or boolean dtype.
     """
 
-    __torch_function__ = _disabled_torch_function_impl
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
     def __new__(cls, data=None, requires_grad=True):
         if data is None:

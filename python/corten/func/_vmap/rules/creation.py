@@ -18,6 +18,23 @@ def new(call):
     return call.level.wrap(call.run_first(call.first.value, size=(call.level.size, *size)))
 
 
+@rule("full", "scalar_tensor")
+def full(call):
+    value = call.given["fill_value" if call.name == "full" else "s"]
+    size = call.get("size", ())
+    size = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    made = value.to(device=call.get("device") or value.device, dtype=call.get("dtype") or value.dtype)
+    return made.expand(size).clone()
+
+
+@rule("new_empty_strided")
+def new_empty_strided(call):
+    size, stride = tuple(call.get("size")), tuple(call.get("stride"))
+    span = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    whole = {"size": (call.level.size, *size), "stride": (max(span, 1), *stride)}
+    return call.level.wrap(call.run_first(call.first.value, **whole))
+
+
 @rule("new_tensor")
 def new_tensor(call):
     return call.run_first(call.first.value)
