@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import corten
 import numpy as np
 import pytest
@@ -337,6 +339,11 @@ def test_levels_choose_for_themselves():
         (lambda x: corten.vmap(lambda a: a, chunk_size=0)(x), ValueError, "None or greater than 0"),
         (lambda x: corten.vmap(lambda a: a if a.sum() > 0 else -a)(x), RuntimeError, "data-dependent control flow"),
         (lambda x: corten.vmap(lambda a: a * a.sum().item())(x), RuntimeError, r"calling \.item\(\)"),
+        (lambda x: corten.vmap(lambda a: corten.tensor(a))(x), RuntimeError, "reading the values"),
+        (lambda x: corten.vmap(lambda a: corten.tensor([a[0], a[1]]))(x), RuntimeError, "reading the values"),
+        (lambda x: corten.vmap(lambda a: corten.Tensor.item(a[0]))(x), RuntimeError, "reading the values"),
+        (lambda x: corten.vmap(lambda a: corten.Tensor.detach(a))(x), RuntimeError, "reading the values"),
+        (lambda x: corten.vmap(lambda a: a.untyped_storage())(x), RuntimeError, "reads its memory"),
         (lambda x: corten.vmap(lambda a: a[a > 0])(x), RuntimeError, "batched mask"),
         (lambda x: corten.vmap(lambda a: a.nonzero())(x), RuntimeError, "depends on the data"),
         (lambda x: corten.vmap(lambda a: corten.histc(a))(x), NotImplementedError, r"no rule for histc\(\)"),
@@ -349,6 +356,11 @@ def test_levels_choose_for_themselves():
 def test_errors_say_what_was_expected(call, error, text):
     with pytest.raises(error, match=text):
         call(numbers(2, 3))
+
+
+def test_an_example_is_not_pickled():
+    with pytest.raises(RuntimeError, match="reads its memory"):
+        corten.vmap(lambda a: pickle.dumps(a))(numbers(2, 3))
 
 
 def test_a_tensor_that_escapes_says_so():

@@ -382,6 +382,7 @@ pub fn refuse_saved_hooks(text: Option<String>) -> PyResult<Option<String>> {
 /// The value of now: later writes to the tensor do not reach it. It is copied when it is written, not here.
 #[pyfunction]
 pub fn snapshot(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    crate::overrides::check_values(t.as_any())?;
     PyTensor::wrap(py, t.get().tensor().snapshot().py()?)
 }
 

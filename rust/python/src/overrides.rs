@@ -207,6 +207,20 @@ pub fn backward<'py>(
     Ok(None)
 }
 
+/// Refuses to read a tensor whose class holds the values elsewhere, as an example of a batch inside `vmap` does.
+pub fn check_values(o: &Bound<'_, PyAny>) -> PyResult<()> {
+    let elsewhere = active()
+        && !o.is_exact_instance_of::<PyTensor>()
+        && o.get_type().hasattr(pyo3::intern!(o.py(), "_run_backward"))?;
+    if elsewhere {
+        return Err(PyRuntimeError::new_err(
+            "vmap: It looks like you're reading the values of a Tensor, by .item(), .tolist() or tensor(). We don't support \
+             vmap over that, please try to rewrite what you're doing with other operations.",
+        ));
+    }
+    Ok(())
+}
+
 /// From now on operators look at the classes of their arguments: some take over.
 #[pyfunction]
 pub fn overrides_begin() {

@@ -389,16 +389,19 @@ impl PyTensor {
     }
 
     /// The value of a tensor with one element as a Python number.
-    fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        number_object(py, ops::item(self.get()).py()?)
+    fn item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        number_object(slf.py(), ops::item(slf.get().get()).py()?)
     }
     /// The values as nested lists.
-    fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        crate::memory::to_list(py, self.get())
+    fn tolist(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        crate::memory::to_list(slf.py(), slf.get().get())
     }
     /// This storage without history.
-    fn detach(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().detach())
+    fn detach(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        PyTensor::wrap(slf.py(), slf.get().get().detach())
     }
     /// Cuts this tensor off its history.
     fn detach_<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {

@@ -105,6 +105,8 @@ class Batched(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     item, tolist, numpy, data_ptr = map(_refused, (".item()", ".tolist()", ".numpy()", ".data_ptr()"))
     __array__ = __float__ = __int__ = __index__ = __complex__ = _refused(".item()")
     _set_alias = _become = register_post_accumulate_grad_hook = _refused("a method that changes what a tensor is")
+    __reduce_ex__ = __dlpack__ = untyped_storage = storage = _typed_storage = _refused("a method that reads its memory")
+    share_memory_ = pin_memory = is_set_to = resize_ = _refused("a method that reads its memory")
     __bool__ = __nonzero__ = _decides
     __hash__ = Tensor.__hash__
 
