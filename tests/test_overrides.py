@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 
 import corten
@@ -267,3 +268,24 @@ def test_redispatch_skips_one_level():
     log.clear()
     assert scaled(x, x).tolist() == [10.0]
     assert log == ["scaled", "mul"]
+
+
+def test_a_saved_subclass_loads_where_it_is_trusted():
+    file = io.BytesIO()
+    corten.save({"weight": corten.ones(2).as_subclass(Plain)}, file)
+    file.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match="Unsupported global"):
+        corten.load(file)
+    file.seek(0)
+    with corten.serialization.safe_globals([Plain]):
+        assert type(corten.load(file)["weight"]) is Plain
+
+
+def test_a_module_trains_a_parameter_of_a_subclass():
+    module = nn.Linear(2, 2, bias=False)
+    module.weight = nn.Parameter(corten.ones(2, 2).as_subclass(Plain))
+    out = module(corten.ones(1, 2))
+    assert type(out) is Plain
+    out.sum().backward()
+    corten.optim.SGD(module.parameters(), 0.5).step()
+    assert type(module.weight) is Plain and module.weight.tolist() == [[0.5, 0.5], [0.5, 0.5]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import corten
 import numpy as np
@@ -78,6 +79,36 @@ def test_the_function_runs_once_whatever_the_batch():
 
     corten.vmap(noted)(numbers(100, 2))
     assert len(calls) == 1
+
+
+def test_a_compiled_function_may_hold_it():
+    call = corten.compile(corten.vmap(lambda a: (a * a.sum()).sin()))
+    for seed in range(3):
+        x = numbers(4, 3 + seed % 2)
+        close(call(x), (x * x.sum(1, keepdim=True)).sin())
+
+
+def test_threads_have_levels_of_their_own():
+    x, found = numbers(4, 3), []
+
+    def table():
+        found.append(corten.vmap(lambda a: corten.vmap(lambda b: a * b)(x[0]))(x[1]))
+
+    threads = [threading.Thread(target=table) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for result in found:
+        close(result, x[1][:, None] * x[0])
+
+
+def test_modes_of_gradients_hold_inside():
+    x, weight = numbers(4, 3), nn.Parameter(corten.ones(3))
+    with corten.no_grad():
+        assert not corten.vmap(lambda a: a * weight)(x).requires_grad
+    assert corten.vmap(lambda a: a * weight)(x).requires_grad
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 9])
