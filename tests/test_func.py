@@ -158,7 +158,6 @@ def test_hessians_are_the_second_derivatives():
         (lambda x: func.jacrev(lambda a: 3)(x), RuntimeError, "all of its outputs to be Tensors"),
         (lambda x: func.jacrev(lambda a: a, chunk_size=0), ValueError, "greater than 0"),
         (lambda x: func.functionalize(lambda a: a, remove="all"), RuntimeError, "invalid argument for remove"),
-        (lambda x: func.vmap(lambda a: a)(x), NotImplementedError, "leading dimension"),
     ],
 )
 def test_errors_say_what_was_expected(call, error, text):

@@ -84,7 +84,6 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten, "sparse", "tensors are dense"),
         (corten.nn.parallel, "DistributedDataParallel", "one device"),
         (corten.autograd, "forward_ad", "corten.func.jvp"),
-        (corten.func, "vmap", "leading dimension"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
     ],

@@ -141,6 +141,7 @@ from .autograd.modes import (  # noqa: E402
 
 _install(_sys.modules[__name__])
 
+from . import overrides  # noqa: E402
 from ._dtype_info import finfo, iinfo  # noqa: E402
 from ._tensor_repr import set_printoptions  # noqa: E402
 
@@ -207,6 +208,7 @@ for _home, _names in {
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     "storage": "TypedStorage UntypedStorage",
     "testing": "FileCheck",
+    "func": "vmap",
 }.items():
     _LAZY.update(dict.fromkeys(_names.split(), _home))
 

@@ -11,8 +11,6 @@ _HINTS = {
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
     "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
     "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
-    "corten.vmap": "write the batch as a leading dimension",
-    "corten.func.vmap": "write the batch as a leading dimension",
     "corten.fft": "complex dtypes are not there",
     "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",

@@ -108,6 +108,11 @@ def _is_view(self):
     return self._base is not None
 
 
+def detach(input):
+    """The storage of a tensor without history."""
+    return input.detach()
+
+
 def typename(obj):
     """The name of an object's type: `corten.FloatTensor` for tensors, else the qualified class name."""
     if isinstance(obj, _core.Tensor):
@@ -129,7 +134,7 @@ def install(package):
     Tensor.backward = _backward
     Tensor._is_view = _is_view
     namespace["typename"] = typename
-    namespace["detach"] = Tensor.detach
+    namespace["detach"] = detach
     namespace["is_inference"] = Tensor.is_inference
     namespace["sgn"] = namespace["sign"]
     Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_

@@ -59,6 +59,13 @@ def wrapped(dim, rank):
     return dim % rank
 
 
+def whole(x):
+    """The values of all examples where ``x`` stands for one inside ``vmap``: for checks, and bounds on work."""
+    while hasattr(x, "_run_backward"):
+        x = x.value
+    return x
+
+
 def floating(x):
     """The tensor, integers as the default dtype."""
     return x if x.is_floating_point() else x.to(_core.get_default_dtype())

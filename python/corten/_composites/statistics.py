@@ -1,7 +1,7 @@
 """Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
 
 from .. import _core
-from ._common import Tensor, floating, ops, result, scalar_name, wrapped
+from ._common import Tensor, floating, ops, result, scalar_name, whole, wrapped
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
@@ -113,7 +113,7 @@ def _check_q(name, input, q):
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if q.dtype != input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    if not bool(((q >= 0) & (q <= 1)).all()):
+    if not bool(whole((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return q
 

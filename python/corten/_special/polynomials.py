@@ -7,7 +7,7 @@ The degree is a number or a tensor that is broadcast; its fractions are cut off,
 import math
 
 from .. import _core
-from .._composites._common import ops, result
+from .._composites._common import ops, result, whole
 from .._composites.arrange import broadcast_tensors
 from ..autograd import Function
 from ._common import pair, widened
@@ -36,7 +36,7 @@ def _recurrence(x, n, first, step):
 
 def _highest(n):
     """The highest degree, which is read from the tensor."""
-    return int(n.max()) if n.numel() else 0
+    return int(whole(n).max()) if n.numel() else 0
 
 
 def _operands(name, x, n):
@@ -144,7 +144,7 @@ class _Zeta(Function):
 
 def _zeta(x, q):
     """The sum of (q + i)^−x by Euler and Maclaurin's formula; q at most 0 takes as many terms as it is deep."""
-    depth = max(0, -math.floor(float(q.detach().min()))) if q.numel() else 0
+    depth = max(0, -math.floor(float(whole(q).detach().min()))) if q.numel() else 0
     terms = _ZETA_TERMS + min(depth, 10000)
     total = ops.zeros_like(x)
     for i in range(terms):

@@ -156,8 +156,11 @@ class Function(metaclass=_FunctionMeta):
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        """What PyTorch's vmap would call; nothing calls it here."""
-        raise NotImplementedError("there is no vmap; write the batch as a leading dimension")
+        """What `corten.vmap` calls: gives the results for a batch, and the dims of the batch in them.
+
+        ``info`` has ``batch_size`` and ``randomness``; ``in_dims`` the dim of the batch in each argument, or None.
+        """
+        raise NotImplementedError("a Function needs a static method vmap, or generate_vmap_rule = True")
 
     @staticmethod
     def jvp(ctx, *grad_inputs):
@@ -167,6 +170,10 @@ class Function(metaclass=_FunctionMeta):
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs `forward` and records the node."""
+        if any(hasattr(a, "_run_backward") for a in (*args, *kwargs.values())):
+            from ..func._vmap.functions import apply
+
+            return apply(cls, args, kwargs)
         ctx = cls._backward_cls()
         separate = cls.setup_context is not Function.setup_context
         if separate and kwargs:

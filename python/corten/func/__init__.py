@@ -19,15 +19,26 @@ __all__ = [
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
+    "vmap",
 ]
 
 
 def debug_unwrap(tensor, *, recurse=True):
-    """The tensor itself: inside a transformation tensors are tensors, with a history of their own."""
+    """The tensor itself, or the whole batch behind an example inside ``vmap``; of all levels with ``recurse``."""
+    while hasattr(tensor, "_run_backward"):
+        tensor = tensor.value
+        if not recurse:
+            break
     return tensor
 
 
 def __getattr__(name):
+    if name == "vmap":
+        # Operators look at their arguments' classes from its import on.
+        from ._vmap import vmap
+
+        globals()["vmap"] = vmap
+        return vmap
     from .._missing import missing
 
     raise missing(__name__, name)

@@ -5,6 +5,7 @@ are transformations inside each other: the graph of the inner one is recorded, a
 """
 
 import functools
+import sys
 import threading
 
 import corten
@@ -22,6 +23,32 @@ class _Levels(threading.local):
 
 
 _levels = _Levels()
+
+
+def _batches():
+    """The module of the batches of the ``vmap``s that run, or None where none does."""
+    module = sys.modules.get("corten.func._vmap.batched")
+    return module if module and module.active.levels else None
+
+
+def _spread(tensor):
+    """A tensor with a batch dim of every ``vmap`` that runs: gradients for it are each example's own."""
+    module = _batches()
+    return module.with_all_batches(tensor) if module else tensor
+
+
+def _identity(tensor):
+    module = _batches()
+    return id(module.innermost(tensor) if module else tensor)
+
+
+def _lacks_batches(values, graph):
+    """Whether the values have a batch dim that the graph's tensors, which may be from outside, have not."""
+    module = _batches()
+    if not module:
+        return False
+    wanted = {level for value in values for level in module.levels_of(value)}
+    return any(wanted.difference(module.levels_of(tensor)) for tensor in graph)
 
 
 class _Level:
@@ -43,6 +70,7 @@ class _Level:
         """A copy of an argument with a history that begins here, and goes on outside where the argument has one."""
         if not isinstance(tensor, corten.Tensor):
             raise ValueError(f"{name}: Expected all inputs to be Tensors, got {type(tensor).__name__}")
+        tensor = _spread(tensor)
         if tensor.requires_grad:
             return tensor.view_as(tensor)
         return tensor.detach().requires_grad_()
@@ -54,11 +82,11 @@ class _Level:
 
 def _reaches_others(outputs, inputs):
     """Whether the outputs have a history beyond the inputs that began here."""
-    own = {id(t) for t in inputs if t.is_leaf}
+    own = {_identity(t) for t in inputs if t.is_leaf}
     if any(not t.is_leaf for t in inputs):
         return True
     stack = [t.grad_fn for t in outputs if t.grad_fn is not None]
-    if any(t.is_leaf and t.requires_grad and id(t) not in own for t in outputs):
+    if any(t.is_leaf and t.requires_grad and _identity(t) not in own for t in outputs):
         return True
     seen = set(stack)
     while stack:
@@ -206,11 +234,15 @@ def vjp(func, *primals, has_aux=False):
     """
     if not primals:
         raise RuntimeError("vjp: Expected at least one primal to differentiate with respect to")
-    with _Level() as level:
-        args, inputs, spec = _with_copies(level, primals, range(len(primals)), "vjp")
-        output, aux = _split_aux(func(*args), has_aux, "vjp(f, *primals)")
-        outputs, output_spec = _flat_outputs(output, "vjp(f, *primals)")
-        keep = level.keeps(outputs, inputs)
+
+    def run():
+        with _Level() as level:
+            args, inputs, spec = _with_copies(level, primals, range(len(primals)), "vjp")
+            output, aux = _split_aux(func(*args), has_aux, "vjp(f, *primals)")
+            outputs, output_spec = _flat_outputs(output, "vjp(f, *primals)")
+            return inputs, spec, output, aux, outputs, output_spec, level.keeps(outputs, inputs)
+
+    inputs, spec, output, aux, outputs, output_spec, keep = run()
 
     def vjp_fn(*cotangents, retain_graph=True, create_graph=None):
         """The products with the Jacobian of vectors shaped as the output."""
@@ -226,8 +258,13 @@ def vjp(func, *primals, has_aux=False):
         if record is None:
             wanted = keep or _levels.depth > 0 or any(seed.requires_grad for seed in seeds)
             record = _core.is_grad_enabled() and wanted
+        ends, starts = outputs, inputs
+        if _lacks_batches(seeds, outputs):
+            # A batch of vectors needs the graph of a batch: the function runs again, on all of it at once.
+            again = run()
+            ends, starts = again[4], again[0]
         with set_grad_enabled(record):
-            return tree_unflatten(_gradients(outputs, inputs, seeds, record, retain_graph), spec)
+            return tree_unflatten(_gradients(ends, starts, seeds, record, retain_graph), spec)
 
     results = _cut((output, aux), keep)
     return (results[0], vjp_fn, results[1]) if has_aux else (results[0], vjp_fn)
@@ -257,7 +294,7 @@ class _Linearized:
                 raise RuntimeError(
                     f"{name}: The output of f is independent of the input. This is not allowed in strict mode."
                 )
-            self.vectors = [corten.zeros_like(o.detach()).requires_grad_() for o in self.outputs]
+            self.vectors = [_spread(corten.zeros_like(o.detach())).requires_grad_() for o in self.outputs]
             self.products = _gradients(self.outputs, self.inputs, self.vectors, True)
 
     def push(self, tangents, record):
@@ -317,6 +354,9 @@ def linearize(func, *primals):
     def jvp_fn(*tangents):
         """The product of the Jacobian with tangents shaped as the primals."""
         moves = _tangents(tangents, at.inputs, at.spec, "linearize")
+        if _lacks_batches(moves, at.inputs):
+            here = _Linearized(func, primals, False, False, "linearize")
+            return here.push(moves, _core.is_grad_enabled())
         wanted = at.keep or _levels.depth > 0 or any(t.requires_grad for t in moves)
         record = _core.is_grad_enabled() and wanted
         return _cut(at.push(moves, record), record)

@@ -4,12 +4,23 @@ from collections import OrderedDict
 
 import corten
 
+from ..overrides import _disabled_torch_function_impl
 
-class Parameter(corten.Tensor):
+
+class _ParameterMeta(type(corten.Tensor)):  # type: ignore[misc]
+    # A tensor of a class of its own, marked by ``_is_param``, counts as a Parameter.
+    def __instancecheck__(self, instance):
+        if type.__instancecheck__(self, instance):
+            return True
+        return self is Parameter and isinstance(instance, corten.Tensor) and getattr(instance, "_is_param", False)
+
+
+class Parameter(corten.Tensor, metaclass=_ParameterMeta):
     """A tensor that becomes a parameter of the module it is assigned to.
 
     It shares storage with ``data``, is a leaf of the autograd graph and requires grad unless told otherwise.
-    Operators on it return plain tensors.
+    Operators on it return plain tensors. Of a subclass of ``Tensor`` it keeps the class, and operators do what they do
+    with that class; ``isinstance(result, Parameter)`` holds.
 
     Args:
         data: the values; an empty tensor when omitted.
@@ -19,12 +30,24 @@ class Parameter(corten.Tensor):
         RuntimeError: ``requires_grad`` with an integer or boolean dtype.
     """
 
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
+
     def __new__(cls, data=None, requires_grad=True):
         if data is None:
             data = corten.empty(0)
         tensor = data.detach()
         if requires_grad and not (tensor.is_floating_point() or tensor.is_complex()):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        if cls is Parameter and type(data) not in (corten.Tensor, Parameter):
+            if type(tensor) is not type(data):
+                raise RuntimeError(
+                    f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
+                    "returns an instance of the same type, but return type "
+                    f"{type(tensor).__name__} was found instead. To use the type as a Parameter, please correct the "
+                    "detach() semantics defined by its __torch_function__."
+                )
+            tensor.requires_grad_(requires_grad)._is_param = True
+            return tensor
         return corten.Tensor._make_subclass(cls, tensor, requires_grad)
 
     def __init__(self, data=None, requires_grad=True):

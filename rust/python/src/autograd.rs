@@ -95,6 +95,12 @@ pub fn run_backward(
     inputs: Option<&Bound<'_, PyAny>>,
     capture: bool,
 ) -> PyResult<Py<PyAny>> {
+    if crate::overrides::active() {
+        let given = (roots, seeds, retain_graph, create_graph, inputs, capture).into_pyobject(py)?;
+        if let Some(result) = crate::overrides::backward(&given, [Some(roots), Some(seeds), inputs])? {
+            return Ok(result);
+        }
+    }
     let roots = tensors(roots)?;
     let seeds = optional_tensors(seeds)?;
     let inputs = inputs.map(tensors).transpose()?;
@@ -376,6 +382,7 @@ pub fn refuse_saved_hooks(text: Option<String>) -> PyResult<Option<String>> {
 /// The value of now: later writes to the tensor do not reach it. It is copied when it is written, not here.
 #[pyfunction]
 pub fn snapshot(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    crate::overrides::check_values(t.as_any())?;
     PyTensor::wrap(py, t.get().tensor().snapshot().py()?)
 }
 

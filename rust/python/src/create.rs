@@ -42,6 +42,7 @@ fn is_sequence(o: &Bound<'_, PyAny>) -> bool {
 impl Flat {
     fn add(&mut self, o: &Bound<'_, PyAny>, depth: usize) -> PyResult<()> {
         if let Ok(t) = o.cast::<PyTensor>() {
+            crate::overrides::check_values(o)?;
             return self.add_tensor(t.get().get(), depth);
         }
         if let Some(s) = extract_number(o) {
@@ -132,6 +133,7 @@ fn is_float64(array: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// The data of `o` in a new tensor on `device`.
 pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> PyResult<Tensor> {
     if let Ok(t) = o.cast::<PyTensor>() {
+        crate::overrides::check_values(o)?;
         let t = t.get().get().detach();
         let d = to_device(&t, device).py()?;
         return match dtype {

@@ -3,6 +3,7 @@
 
 use crate::args::{Args, Signature, Value, Values, bind};
 use crate::error::{InternalError, IntoPy, to_py};
+use crate::overrides;
 use crate::step_names::{Namer, namer};
 use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
@@ -114,6 +115,11 @@ unsafe fn enter(
                 keywords.push((name.cast_into::<PyString>()?, value));
             }
         }
+        if overrides::active()
+            && let Some(result) = overrides::call(py, &e.name, e.style != Style::Function, &positional, &keywords)?
+        {
+            return Ok(result);
+        }
         e.call(py, &positional, &mut keywords)
     });
     match catch_unwind(run) {
@@ -160,6 +166,12 @@ impl Entry {
                     }
                 }
             }
+        }
+        // An object that is no tensor may take over although nothing was known of its class.
+        if out.is_none()
+            && let Some(result) = overrides::call(py, &self.name, self.style != Style::Function, positional, keywords)?
+        {
+            return Ok(result);
         }
         let error = first_error.unwrap_or_else(|| PyTypeError::new_err("no overload"));
         if self.overloads.len() == 1 {

@@ -17,9 +17,11 @@ mod memory;
 mod nodes;
 mod ops;
 mod optim;
+mod overrides;
 mod profile;
 mod random;
 mod shared;
+mod slots;
 mod step_names;
 mod storage;
 mod table;
@@ -74,6 +76,11 @@ mod _core {
     #[pymodule_export]
     use crate::optim::{adam_step, drop_gradients, sgd_step};
     #[pymodule_export]
+    use crate::overrides::{
+        call_override, function_modes, override_level, overrides_begin, overrides_operators, overriding_arguments,
+        pop_function_mode, push_function_mode, set_disabled_override, set_override_level,
+    };
+    #[pymodule_export]
     use crate::profile::{profile_clock, profile_start, profile_stop};
     #[pymodule_export]
     use crate::random::{
@@ -104,6 +111,7 @@ mod _core {
         m.add("default_generator", random::default_object(py)?)?;
         let ops = PyModule::new(py, "ops")?;
         dispatch::install(py, &ops, table::rows())?;
+        overrides::set_functions(&ops);
         m.add_submodule(&ops)?;
         py.import("atexit")?.call_method1("register", (m.getattr("gpu_keep_shaders")?,))?;
         Ok(())

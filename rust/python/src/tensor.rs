@@ -1,17 +1,16 @@
 //! `corten.Tensor`: the Python object around the engine's handle, its attributes and its operator slots.
 
-use crate::args::extract_number;
 use crate::error::IntoPy;
+use crate::overrides;
+use crate::slots::{Other, binary, in_place, not_implemented, reflected, unary};
 use crate::types::{Format, PyFormat, device_object, dtype_object};
 use corten_core::capture;
 use corten_core::device::Device;
 use corten_core::dtype::Scalar;
 use corten_core::exec;
-use corten_core::exec::record::settle;
-use corten_core::grad::modes;
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply};
-use corten_core::ops::{self, inplace, matmul, view};
+use corten_core::ops::elementwise::apply;
+use corten_core::ops::{self, matmul, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use pyo3::basic::CompareOp;
@@ -100,74 +99,6 @@ pub fn size_object(py: Python<'_>, dims: &[usize]) -> PyResult<Py<PyAny>> {
         Some(class) => Ok(class.bind(py).call1((tuple,))?.unbind()),
         None => Ok(tuple.into_any().unbind()),
     }
-}
-
-/// What a binary slot got on its other side.
-enum Other {
-    Tensor(Tensor),
-    Number(Scalar),
-}
-
-impl Other {
-    fn of(o: &Bound<'_, PyAny>) -> Option<Other> {
-        match o.cast::<PyTensor>() {
-            Ok(t) => Some(Other::Tensor(t.get().tensor())),
-            Err(_) => extract_number(o).map(Other::Number),
-        }
-    }
-    fn operand(&self) -> Operand<'_> {
-        match self {
-            Other::Tensor(t) => Operand::Tensor(t),
-            Other::Number(s) => Operand::Number(*s),
-        }
-    }
-}
-
-fn not_implemented(py: Python<'_>) -> Py<PyAny> {
-    py.NotImplemented()
-}
-
-fn binary(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
-    if let Ok(o) = other.cast::<PyTensor>() {
-        let out = apply(op, &[slf.get().get().into(), o.get().get().into()]).py()?;
-        return PyTensor::wrap(py, out);
-    }
-    let Some(s) = extract_number(other) else { return Ok(not_implemented(py)) };
-    crate::checks::divisor(op, Operand::Number(s), slf.get().get().dtype())?;
-    PyTensor::wrap(py, apply(op, &[slf.get().get().into(), s.into()]).py()?)
-}
-
-fn reflected(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
-    let Some(o) = Other::of(other) else { return Ok(not_implemented(py)) };
-    PyTensor::wrap(py, apply(op, &[o.operand(), slf.get().get().into()]).py()?)
-}
-
-fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> PyResult<()> {
-    let Some(o) = Other::of(other) else {
-        return Err(PyTypeError::new_err(format!(
-            "{}_(): argument 'other' must be Tensor or Number, not {}",
-            op.name(),
-            crate::types::type_name(other)
-        )));
-    };
-    let t = slf.get().tensor();
-    settle([Some(&t), if let Other::Tensor(v) = &o { Some(v) } else { None }].into_iter().flatten()).py()?;
-    inplace::check_writable(&t).py()?;
-    if let Other::Tensor(source) = &o {
-        inplace::check_overlap(&t, source).py()?;
-    }
-    // What the gradient keeps is the value before the write.
-    let tracked = matches!(&o, Other::Tensor(v) if v.requires_grad()) || t.requires_grad();
-    let old = if tracked && modes().grad { t.snapshot().py()? } else { t.clone() };
-    let value = apply(op, &[(&old).into(), o.operand()]).py()?;
-    drop(old);
-    inplace::replace(&t, &value, op.name()).py()
-}
-
-fn unary(slf: &Bound<'_, PyTensor>, op: Ew) -> PyResult<Py<PyAny>> {
-    PyTensor::wrap(slf.py(), apply(op, &[slf.get().get().into()]).py()?)
 }
 
 /// A number as a Python object.
@@ -458,16 +389,19 @@ impl PyTensor {
     }
 
     /// The value of a tensor with one element as a Python number.
-    fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        number_object(py, ops::item(self.get()).py()?)
+    fn item(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        number_object(slf.py(), ops::item(slf.get().get()).py()?)
     }
     /// The values as nested lists.
-    fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        crate::memory::to_list(py, self.get())
+    fn tolist(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        crate::memory::to_list(slf.py(), slf.get().get())
     }
     /// This storage without history.
-    fn detach(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        PyTensor::wrap(py, self.get().detach())
+    fn detach(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        overrides::check_values(slf.as_any())?;
+        PyTensor::wrap(slf.py(), slf.get().get().detach())
     }
     /// Cuts this tensor off its history.
     fn detach_<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -548,30 +482,48 @@ impl PyTensor {
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
         (slf.as_ptr() as isize) >> 4
     }
-    fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let t = self.get();
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, t) = (slf.py(), slf.get().get());
         if t.rank() == 0 {
             return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
+        }
+        if overrides::active()
+            && let Some(parts) = overrides::method("unbind", &[slf.as_any()])?
+        {
+            return Ok(parts.bind(py).try_iter()?.into_any().unbind());
         }
         let parts = view::unbind(t, 0).py()?.into_iter().map(|part| PyTensor::wrap(py, part));
         let list = PyList::new(py, parts.collect::<PyResult<Vec<_>>>()?)?;
         Ok(list.as_any().try_iter()?.into_any().unbind())
     }
-    fn __contains__(&self, element: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn __contains__(slf: &Bound<'_, Self>, element: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if overrides::active()
+            && let Some(r) = overrides::method("__contains__", &[slf.as_any(), element])?
+        {
+            return r.is_truthy(slf.py());
+        }
         let Some(o) = Other::of(element) else {
             return Err(PyRuntimeError::new_err(format!(
                 "Tensor.__contains__ only supports Tensor or scalar, but you passed in a {}.",
                 crate::types::type_name(element)
             )));
         };
-        let hit = apply(Ew::Eq, &[self.get().into(), o.operand()]).py()?;
+        let hit = apply(Ew::Eq, &[slf.get().get().into(), o.operand()]).py()?;
         Ok(ops::item(&ops::reduce::truth(false, &hit, None, false).py()?).py()?.to_bool())
     }
     fn __getitem__(slf: &Bound<'_, Self>, index: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        if overrides::active()
+            && let Some(r) = overrides::method("__getitem__", &[slf.as_any(), index])?
+        {
+            return Ok(r);
+        }
         crate::indexing::get(slf.get().get(), index)
     }
-    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        crate::indexing::set(&self.tensor(), index, value)
+    fn __setitem__(slf: &Bound<'_, Self>, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if overrides::active() && overrides::method("__setitem__", &[slf.as_any(), index, value])?.is_some() {
+            return Ok(());
+        }
+        crate::indexing::set(&slf.get().tensor(), index, value)
     }
     fn __delitem__(&self, _index: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(PyTypeError::new_err("Tensor does not support deleting items"))
@@ -617,15 +569,30 @@ impl PyTensor {
     }
     fn __pow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
+        if overrides::active()
+            && let Some(r) = overrides::method("pow", &[slf.as_any(), o])?
+        {
+            return Ok(r);
+        }
         let Some(o) = Other::of(o) else { return Ok(not_implemented(py)) };
         PyTensor::wrap(py, crate::checks::pow(slf.get().get().into(), o.operand())?)
     }
     fn __rpow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
+        if overrides::active()
+            && let Some(r) = overrides::method("__rpow__", &[slf.as_any(), o])?
+        {
+            return Ok(r);
+        }
         let Some(o) = Other::of(o) else { return Ok(not_implemented(py)) };
         PyTensor::wrap(py, crate::checks::pow(o.operand(), slf.get().get().into())?)
     }
     fn __matmul__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        if overrides::active()
+            && let Some(r) = overrides::method("matmul", &[slf.as_any(), o])?
+        {
+            return Ok(r);
+        }
         match o.cast::<PyTensor>() {
             Ok(o) => PyTensor::wrap(
                 slf.py(),

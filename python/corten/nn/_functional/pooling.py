@@ -5,6 +5,7 @@ import math
 import corten
 
 from ... import _ops
+from ..._composites._common import whole
 
 
 def _max_pool(dims):
@@ -165,7 +166,7 @@ def _max_unpool(input, indices, kernel_size, stride, padding, output_size, dims)
     for extent in size:
         cells *= extent
     if indices.numel():
-        low, high = int(indices.min()), int(indices.max())
+        low, high = int(whole(indices).min()), int(whole(indices).max())
         if low < 0 or high >= cells:
             volume = "x".join(str(extent) for extent in size)
             raise RuntimeError(

@@ -82,8 +82,10 @@ def _advance(mode, projected, state, weights, weight_hh):
 
 
 def _has_kernel(x, state, weights):
-    """Whether one kernel runs all steps of the layer; elsewhere it is composed of operators."""
+    """Whether one kernel runs all steps of the layer; elsewhere, as inside ``vmap``, it is composed of operators."""
     tensors = (x, *state, *weights.values())
+    if any(hasattr(t, "_run_backward") for t in tensors):
+        return False
     dtype = x.dtype
     return (
         dtype in (corten.float32, corten.float64)

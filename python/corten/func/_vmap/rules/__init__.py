@@ -1,0 +1,29 @@
+"""The rules, a file for each family of operators."""
+
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    losses,
+    normalisation,
+    products,
+    randomness,
+    reductions,
+    sorting,
+    views,
+    windows,
+)
+
+__all__ = [
+    "creation",
+    "elementwise",
+    "indexing",
+    "losses",
+    "normalisation",
+    "products",
+    "randomness",
+    "reductions",
+    "sorting",
+    "views",
+    "windows",
+]
