@@ -232,6 +232,11 @@ def test_incomplete_gamma_functions_are_scipys_from_tiny_to_huge(name):
     np.testing.assert_allclose(found.cpu().numpy(), want, rtol=2e-5, atol=2e-6)
 
 
+def test_the_only_exponent_of_logspace_is_not_rounded():
+    assert corten.logspace(4.3, 9, 1, base=2.0, dtype=corten.bfloat16).item() == 19.75
+    assert corten.logspace(4.3, 9, 1, base=2.0, dtype=INT).item() == 19
+
+
 def test_linear_cross_entropy_with_options_computes_half_types_in_float32():
     x, w = corten.randn(5, 8).to(corten.bfloat16), corten.randn(4, 8).to(corten.bfloat16)
     target = corten.tensor([0, 3, 1, 2, 2])

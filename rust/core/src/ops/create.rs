@@ -186,7 +186,11 @@ fn stepped_in(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Devi
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
 pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
     let mut exponents = spaced("logspace", start, end, steps, dtype, device)?;
-    if matches!(dtype, DType::F16 | DType::BF16) {
+    if steps == 1 {
+        // A lone exponent is not rounded to the dtype.
+        let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+        exponents = number(start, wide, device).and_then(|t| super::view::reshape(&t, &[1]))?;
+    } else if matches!(dtype, DType::F16 | DType::BF16) {
         exponents = stepped_in(start, end, steps, dtype, device)?;
     }
     let powers = super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()])?;
