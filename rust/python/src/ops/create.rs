@@ -13,7 +13,7 @@ use corten_core::error::{Error, Result};
 use corten_core::ops::create;
 use corten_core::ops::device::to_device;
 use corten_core::ops::elementwise::{cast, default_dtype};
-use corten_core::ops::inplace;
+use corten_core::ops::{inplace, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
@@ -223,7 +223,9 @@ fn triangle_indices(upper: bool, a: &Args, o: &Options) -> Result<Tensor> {
         dtype.scalar_name()
     );
     let positions = corten_core::ops::rearrange::triangle_indices(upper, a.int(0), a.int(1), a.int(2))?;
-    to_device(&cast(&positions, dtype)?, o.device())
+    // Brought over as the vector that memory holds, so that nothing is computed on the CPU for another device.
+    let flat = view::reshape(&positions, &[positions.numel()])?;
+    view::reshape(&cast(&to_device(&flat, o.device())?, dtype)?, positions.shape())
 }
 
 fn makers() -> Vec<Row> {
