@@ -240,6 +240,8 @@ WRAPS = {"wrap_u8(x)": np.uint8, "wrap_i8(x)": np.int8, "wrap_i16(x)": np.int16}
 PARTS = {"exp_sum.wgsl", "fours.wgsl", "moments.wgsl", "walk.wgsl"}
 OTHERS = [
     "f_ldexp(x, y)",
+    "f_igamma(x, y)",
+    "f_igammac(x, y)",
     "f_nan_to_num(x, 1.0, 2.0, 3.0)",
     "f_polygamma(x, n)",
     "philox_bits(s, o, e)",
@@ -403,6 +405,25 @@ def test_polygamma_is_accurate(lab, n):
     want = special.psi(x.astype(np.float64)) if n == 0 else special.polygamma(n, x.astype(np.float64))
     keep = (np.abs(want) > TINY) & (np.abs(want) < 3e38)
     assert_within(f"polygamma {n}", got[keep], want[keep], 6 + n, x[keep])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_incomplete_gamma_functions_are_accurate(lab):
+    a = np.repeat(np.exp(np.linspace(-14, 16, 241)), 101)
+    near = np.tile(np.linspace(-6, 6, 101), 241)
+    x = np.maximum(a + near * np.sqrt(a), a * np.exp(near)).astype(np.float32)
+    a = a.astype(np.float32)
+    lower, upper = lab.map(["f_igamma(x, y)", "f_igammac(x, y)"], {"x": a, "y": x}, "f32").outputs
+    wide_a, wide_x = a.astype(np.float64), x.astype(np.float64)
+    # The rounding of the exponent, which is that of the result's logarithm, and of the 1 that one half is taken from.
+    for got, want in ((lower, special.gammainc(wide_a, wide_x)), (upper, special.gammaincc(wide_a, wide_x))):
+        keep = want > 1e-30
+        error = np.abs(got - want)[keep] / (want * (4 - np.log(want)) + 1)[keep]
+        assert np.max(error) < 2e-6, (a[keep][np.argmax(error)], x[keep][np.argmax(error)], np.max(error))
+    edges = np.array([[0, 1, 1, INF, 0, INF, -1, 1, np.nan], [1, 0, INF, 1, 0, INF, 1, -1, 1]], np.float32)
+    lower, upper = lab.map(["f_igamma(x, y)", "f_igammac(x, y)"], {"x": edges[0], "y": edges[1]}, "f32").outputs
+    np.testing.assert_array_equal(lower, [1, 0, 1, 0, *[np.nan] * 5])
+    np.testing.assert_array_equal(upper, [0, 1, 0, 1, *[np.nan] * 5])
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ _OPERATORS = {
     "exp2": "exp2",
     "expit": "sigmoid",
     "expm1": "expm1",
+    "gammainc": "igamma",
+    "gammaincc": "igammac",
     "gammaln": "lgamma",
     "i0": "i0",
     "i1": "_special_i1",

@@ -207,6 +207,14 @@ def xlogy_samples(make: Maker) -> Iterator[Sample]:
         yield Sample(zeros, limits)
 
 
+def incomplete_gamma_samples(make: Maker) -> Iterator[Sample]:
+    """Shapes, which have no derivative, and arguments below, at and above them."""
+    for shape in ((257,), (3, 4)):
+        a = make.real(*shape, low=0.2, high=9, differentiable=False)
+        yield Sample(a, make.real(*shape, low=0.1, high=12))
+    yield Sample(make.real(3, 1, low=150, high=400, differentiable=False), make.real(4, low=140, high=400))
+
+
 ROWS = [
     binary("add", np.add),
     binary("add.alpha", add, scaled_samples, call="add", tolerance=STEPS, promotes=False),
@@ -251,6 +259,8 @@ ROWS = [
     binary("logaddexp", np.logaddexp, pairs(), dtypes=FLOATS, inplace=False, tolerance=STEPS),
     binary("logaddexp2", np.logaddexp2, pairs(), dtypes=FLOATS, inplace=False, tolerance=STEPS),
     binary("xlogy", special.xlogy, xlogy_samples, result="float"),
+    binary("igamma", special.gammainc, incomplete_gamma_samples, dtypes=FLOATS, tolerance=STEPS, promotes=False),
+    binary("igammac", special.gammaincc, incomplete_gamma_samples, dtypes=FLOATS, tolerance=STEPS, promotes=False),
     comparison("eq", np.equal),
     comparison("ne", np.not_equal, "not_equal"),
     comparison("lt", np.less, "less"),

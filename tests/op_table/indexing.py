@@ -183,6 +183,7 @@ def along_samples(make: Maker) -> Iterator[Sample]:
     yield Sample(make.real(3, 4), make.index((3, 2), 4), 1)
     yield Sample(make.real(3, 4), make.index((1, 4), 3), dim=0)
     yield Sample(make.real(12), make.index(5, 12))
+    yield Sample(make.real(3, 4), make.wrap([[-1], [-4], [3]], "int64"), 1)
 
 
 def take_along_dim(x: Any, index: Any, dim: int | None = None) -> np.ndarray:

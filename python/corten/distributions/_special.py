@@ -1,6 +1,6 @@
 """Functions of numbers that distributions need beside `corten.special`, and gradients through gamma and beta draws.
 
-The incomplete gamma function and its derivative, which no closed form gives, come from one integral. With
+The derivative of the incomplete gamma function by its shape, which no closed form gives, comes from an integral. With
 ``t = x e^-s``, the density of a gamma variable below x is that at x times ``exp(-h(s))``, where
 ``h(s) = a s + x (e^-s - 1)`` is convex and, for x below a, increasing from h(0) = 0; above a the same holds of
 ``t = x e^s``. So the integral over all s is one over a stretch that ends where h has grown to a constant, and
@@ -59,14 +59,13 @@ def _stretch(h, slope, start, distance, steps):
     return start
 
 
-def _integrals(h, factors, reach, points):
-    """The integrals of ``exp(-h(s)) f(s)`` over [0, reach] for every f of ``factors``, node by node."""
-    totals = [0.0] * len(factors)
+def _integral(h, factor, reach, points):
+    """The integral of ``exp(-h(s)) factor(s)`` over [0, reach], node by node."""
+    total = 0.0
     for point, weight in zip(*_nodes(points)):
         s = reach * point
-        e = (-h(s)).exp() * weight
-        totals = [total + e * f(s) for total, f in zip(totals, factors)]
-    return [total * reach for total in totals]
+        total = total + (-h(s)).exp() * weight * factor(s)
+    return total * reach
 
 
 def _log_minus_digamma(a):
@@ -74,23 +73,6 @@ def _log_minus_digamma(a):
     q = 1 / (a * a)
     series = 0.5 / a + q * (1 / 12 - q * (1 / 120 - q * (1 / 252 - q / 240)))
     return corten.where(a > 10, series, a.log() - a.digamma())
-
-
-def _gamma_parts(a, x, accuracy):
-    """``x < a``, the integral of the density's tail beyond x over ``x p(x)``, and the derivative of a draw by a."""
-    distance, points, expm1, _ = accuracy
-    left = x < a
-    side = corten.where(left, -1.0, 1.0).to(a.dtype)
-    steep = side * a
-    h = lambda s: x * expm1(side * s) - steep * s  # noqa: E731
-    slope = lambda s: side * x * (side * s).exp() - steep  # noqa: E731
-    # Bounds of where h reaches the distance: h(s) ≥ x s²/3 for s ≤ 1 below a, and h(s) ≥ x (e^s - 1 - s) above.
-    below = corten.where(x >= 3 * distance, (3 * distance / x).sqrt(), (distance + x) / a)
-    above = corten.minimum((2 * distance / x).sqrt(), 1.5 + (4 * distance / x).log1p())
-    reach = _stretch(h, slope, corten.where(left, below, above), distance, 4)
-    score = (x / a).log() + _log_minus_digamma(a)
-    mass, moment = _integrals(h, [lambda s: 1.0, lambda s: score + side * s], reach, points)
-    return left, mass, side * x * moment
 
 
 def gamma_cdf(a, x):
@@ -102,14 +84,7 @@ class _GammaCdf(Function):
     @staticmethod
     def forward(ctx, a, x):
         ctx.save_for_backward(a, x)
-        (wide_a, wide_x), accuracy = _widened(a, x)
-        inside = (wide_x > 0) & wide_x.isfinite()
-        safe_x = corten.where(inside, wide_x, 1.0)
-        left, mass, _ = _gamma_parts(wide_a, safe_x, accuracy)
-        tail = mass * (wide_a * safe_x.log() - safe_x - wide_a.lgamma()).exp()
-        value = corten.where(left, tail, 1 - tail)
-        ends = corten.where(wide_x > 0, 1.0, 0.0).to(value.dtype)
-        return corten.where(inside, value, corten.where(wide_x.isnan(), wide_x, ends)).to(x.dtype)
+        return corten.igamma(a, x)
 
     @staticmethod
     def backward(ctx, grad):
@@ -142,10 +117,20 @@ def gamma_draw_derivative(a, x):
 
 
 def _gamma_derivative(a, x):
-    (wide_a, wide_x), accuracy = _widened(a, x)
-    positive = wide_x > 0
-    derivative = _gamma_parts(wide_a, corten.where(positive, wide_x, 1.0), accuracy)[2]
-    return corten.where(positive, derivative, 0.0).to(x.dtype)
+    (a, given), (distance, points, expm1, _) = _widened(a, x)
+    positive = given > 0
+    x_ = corten.where(positive, given, 1.0)
+    side = corten.where(x_ < a, -1.0, 1.0).to(a.dtype)
+    steep = side * a
+    h = lambda s: x_ * expm1(side * s) - steep * s  # noqa: E731
+    slope = lambda s: side * x_ * (side * s).exp() - steep  # noqa: E731
+    # Bounds of where h reaches the distance: h(s) ≥ x s²/3 for s ≤ 1 below a, and h(s) ≥ x (e^s - 1 - s) above.
+    below = corten.where(x_ >= 3 * distance, (3 * distance / x_).sqrt(), (distance + x_) / a)
+    above = corten.minimum((2 * distance / x_).sqrt(), 1.5 + (4 * distance / x_).log1p())
+    reach = _stretch(h, slope, corten.where(x_ < a, below, above), distance, 4)
+    score = (x_ / a).log() + _log_minus_digamma(a)
+    moment = _integral(h, lambda s: score + side * s, reach, points)
+    return corten.where(positive, side * x_ * moment, 0.0).to(x.dtype)
 
 
 class _StandardGamma(Function):
@@ -187,7 +172,7 @@ def _beta_parts(a, b, x, accuracy):
     reach = _stretch(h, slope, corten.where(parabola <= 1, parabola, asymptote), distance, 6)
     score = x.log() + total.digamma() - a.digamma()
     lost = corten.where(left, 1.0, 0.0).to(x.dtype)
-    (moment,) = _integrals(h, [lambda s: score - shrunk(s) - lost * s], reach, points)
+    moment = _integral(h, lambda s: score - shrunk(s) - lost * s, reach, points)
     return corten.where(left, -x, x) * moment
 
 

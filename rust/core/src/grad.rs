@@ -366,6 +366,13 @@ impl<'a> Vjp<'a> {
         let saved = node.unpack_saved()?;
         Ok(Vjp { node, grads, saved })
     }
+    /// The same saved values under other output gradients.
+    pub fn with_grads<'b>(&self, grads: &'b [Option<Tensor>]) -> Vjp<'b>
+    where
+        'a: 'b,
+    {
+        Vjp { node: self.node, grads, saved: self.saved.clone() }
+    }
     /// For rules that unpack what they saved themselves, if they want it.
     pub fn without_saved(node: &'a Arc<GradNode>, grads: &'a [Option<Tensor>]) -> Result<Vjp<'a>> {
         ensure!(lock(&node.saved).is_some(), Runtime, "{RELEASED}");

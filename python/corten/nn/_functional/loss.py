@@ -130,7 +130,7 @@ def linear_cross_entropy(
         linear_weight: ``(C, in_features)``, or ``(C, d1, …, dK, in_features)`` for features in batches.
         target: classes or probabilities, as in :func:`cross_entropy`.
         linear_bias: ``(C,)``, or ``(C, d1, …, dK)``.
-        options: accepted; the result does not depend on it.
+        options: with them half types are computed in float32; the result does not depend on them otherwise.
 
     Raises:
         RuntimeError: for features or weights of other ranks, or sizes that do not agree.
@@ -142,12 +142,18 @@ def linear_cross_entropy(
     if linear_weight.dim() > 2 and input.dim() == 1:
         raise RuntimeError("linear_cross_entropy: linear_weight with more than 2 dimensions needs input in a batch")
     bias = None if linear_bias is None else linear_bias.flatten()
-    logits = _ops.linear(input, linear_weight.flatten(0, -2), bias)
+    features, matrix, result = input, linear_weight.flatten(0, -2), input.dtype
+    if options is not None and result in (corten.float16, corten.bfloat16):
+        features, matrix = features.float(), matrix.float()
+        bias = None if bias is None else bias.float()
+        weight = None if weight is None else weight.float()
+        target = target.float() if target.is_floating_point() else target
+    logits = _ops.linear(features, matrix, bias)
     if linear_weight.dim() > 2:
         logits = logits.unflatten(1, linear_weight.shape[:-1])
     if ignore_index is None:
         ignore_index = -100
-    return cross_entropy(
+    loss = cross_entropy(
         logits,
         target,
         weight,
@@ -155,6 +161,7 @@ def linear_cross_entropy(
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
+    return loss.to(result)
 
 
 def poisson_nll_loss(

@@ -1,7 +1,7 @@
 //! The block functions of the elementwise interpreter: each computes a run of elements that lie in cache, one function per
 //! operator and type, made from the CPU expressions of the operator table.
 
-use super::math::{Real, bessel};
+use super::math::{Real, bessel, gamma};
 use super::simd_dispatch;
 use crate::dtype::DType;
 use crate::elementwise_table;

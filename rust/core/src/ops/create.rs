@@ -98,6 +98,11 @@ pub fn ramp(start: Scalar, step: Scalar, len: usize, dtype: DType, device: Devic
 pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, device: Device) -> Result<Tensor> {
     let all_int = [start, end, step].iter().all(|s| s.category() < 2);
     let dtype = dtype.unwrap_or(if all_int { DType::I64 } else { super::elementwise::default_dtype() });
+    check_range("arange", start, end, step, dtype)?;
+    // int64 counts in int64: fractions are dropped first.
+    let all_int = all_int || dtype == DType::I64;
+    let counted = |s: Scalar| if dtype == DType::I64 { Scalar::Int(s.to_i64()) } else { s };
+    let (start, end, step) = (counted(start), counted(end), counted(step));
     let (a, b, s) = check_range("arange", start, end, step, dtype)?;
     let len = if all_int {
         let (a, b, s) = (start.to_i64() as i128, end.to_i64() as i128, step.to_i64() as i128);
@@ -163,9 +168,31 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: De
     super::elementwise::cast(&spaced("linspace", start, end, steps, dtype, device)?, dtype)
 }
 
+/// As [`spaced`], with every step rounded to a half type: PyTorch's `logspace` takes powers of such exponents.
+fn stepped_in(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
+    let n = steps as usize;
+    let rounded = |v: f64| Scalar::from_bits(Scalar::Float(v).to_bits(dtype), dtype);
+    let (a, b) = (rounded(start.to_f64()), rounded(end.to_f64()));
+    let distance = rounded(b.to_f64() - a.to_f64()).to_f64();
+    let step = rounded(if n > 1 { distance / rounded((n - 1) as f64).to_f64() } else { 0.0 });
+    let count = |from: i64, by: i64| ramp(Scalar::Int(from), Scalar::Int(by), n, dtype, device);
+    let forward = count(0, 1)?.mul(step)?.add(a)?;
+    let backward = super::elementwise::apply(Ew::Sub, &[b.into(), (&count(steps - 1, -1)?.mul(step)?).into()])?;
+    let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64, device)?.lt((n.max(2) / 2) as i64)?;
+    let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+    super::elementwise::cast(&super::elementwise::where_(&first_half, &forward, &backward)?, wide)
+}
+
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
 pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
-    let exponents = spaced("logspace", start, end, steps, dtype, device)?;
+    let mut exponents = spaced("logspace", start, end, steps, dtype, device)?;
+    if steps == 1 {
+        // A lone exponent is not rounded to the dtype.
+        let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+        exponents = number(start, wide, device).and_then(|t| super::view::reshape(&t, &[1]))?;
+    } else if matches!(dtype, DType::F16 | DType::BF16) {
+        exponents = stepped_in(start, end, steps, dtype, device)?;
+    }
     let powers = super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()])?;
     super::elementwise::cast(&powers, dtype)
 }

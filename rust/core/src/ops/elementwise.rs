@@ -132,6 +132,18 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
     let common = result_type(values);
     let float = |d: DType| if d.is_float() { d } else { default_dtype() };
     let (compute, out) = match op.rule() {
+        Rule::Floats if !op.is_random() => {
+            // Numbers among the arguments, such as slopes, do not make a float of an integer.
+            let given = operands.first().map_or(common, |o| result_type(std::slice::from_ref(o)));
+            ensure!(
+                given.is_float(),
+                NotImplemented,
+                "\"{}\" not implemented for '{}'",
+                op.name(),
+                given.scalar_name()
+            );
+            (common, common)
+        }
         Rule::Same | Rule::Floats | Rule::Arith | Rule::Bits | Rule::Integers | Rule::Select => (common, common),
         Rule::Float | Rule::Quotient => (float(common), float(common)),
         Rule::Compare | Rule::Test => (common, DType::Bool),
@@ -400,8 +412,8 @@ fn camel(name: &str) -> String {
 
 macro_rules! define_vjp {
     ($(($V:ident, $name:literal, $rule:ident, $args:tt, $doc:literal, cpu { $($cpu:tt)* }, wgsl { $($wc:ident : $w:literal),* }, grad $($grad:tt)*))*) => {
-        /// The gradients of an elementwise operator's arguments.
-        pub fn vjp(op: Ew, compute: DType, v: &Vjp) -> Result<Grads> {
+        /// The gradients of an elementwise operator's arguments, every step rounded to `compute`.
+        fn vjp_in(op: Ew, compute: DType, v: &Vjp) -> Result<Grads> {
             match op { $(Ew::$V => vjp_row!($V, v, compute, $args, $($grad)*)),* }
         }
     };
@@ -444,6 +456,40 @@ macro_rules! gradients {
 
 elementwise_table!(define_vjp);
 
+/// The gradients of an elementwise operator's arguments. Where PyTorch has one kernel for the whole expression, half
+/// types are computed in float32 and rounded once, too.
+pub fn vjp(op: Ew, compute: DType, v: &Vjp) -> Result<Grads> {
+    if !matches!(compute, DType::F16 | DType::BF16) || !rounds_gradient_once(op) {
+        return vjp_in(op, compute, v);
+    }
+    let wide: SmallVec<[Option<Tensor>; 1]> =
+        v.grads.iter().map(|g| g.as_ref().map(|g| cast(g, DType::F32)).transpose()).collect::<Result<_>>()?;
+    let grads = vjp_in(op, DType::F32, &v.with_grads(&wide))?;
+    grads.iter().map(|g| g.as_ref().map(|g| cast(g, compute)).transpose()).collect()
+}
+
+fn rounds_gradient_once(op: Ew) -> bool {
+    use Ew::*;
+    matches!(
+        op,
+        Sigmoid
+            | Tanh
+            | Gelu
+            | GeluTanh
+            | Silu
+            | Mish
+            | Softplus
+            | LogSigmoid
+            | Elu
+            | Hardswish
+            | Hardsigmoid
+            | LogAddExp
+            | LogAddExp2
+            | Igamma
+            | Igammac
+    )
+}
+
 // Pieces of derivatives.
 
 fn compare(op: Ew, x: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -471,6 +517,12 @@ fn one_minus_square(x: &Tensor) -> Result<Tensor> {
 /// 2/√π · e^(−x²), the derivative of erf.
 fn gauss(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
+}
+
+/// The density of a gamma variable with shape a and rate 1, the slope in x of P(a, x).
+fn gamma_density(a: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let lgamma = apply(Ew::Lgamma, &[a.into()])?;
+    a.sub(1.0)?.mul(&x.log()?)?.sub(x)?.sub(&lgamma)?.exp()
 }
 
 /// The derivative of order `n` of digamma.
@@ -606,8 +658,11 @@ impl Tensor {
     }
 }
 
-/// x², kept as PyTorch's `pow`.
+/// x², kept as PyTorch's `pow`: truth values count as int64.
 pub fn square(x: &Tensor) -> Result<Tensor> {
+    if x.dtype() == DType::Bool {
+        return cast(x, DType::I64);
+    }
     let out = with_grad_mode(false, || x.mul(x))?;
     attach("PowBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
         GradRule::Fn(Arc::new(|v| Ok(SmallVec::from_iter([Some(v.grad()?.mul(&v.saved(0).mul(2.0)?)?)]))))

@@ -52,9 +52,9 @@ macro_rules! elementwise_table {
         (Log10, "log10", float, (x), "Logarithm to base 10.", cpu { f: x.log10::<S>() }, wgsl { f: "f_log10(x)" }, grad (g; x) [g.div(&x.mul(std::f64::consts::LN_10)?)?])
         (Log1p, "log1p", float, (x), "log(1 + x), accurate near 0.", cpu { f: x.log1p::<S>() }, wgsl { f: "f_log1p(x)" }, grad (g; x) [g.div(&x.add(1.0)?)?])
         (LogAddExp, "logaddexp", quotient, (x, y), "log(eˣ + eʸ) without overflow.", cpu { f: x.logaddexp::<S>(y) }, wgsl { f: "f_logaddexp(x, y)" },
-            grad (g; x, y, out) [g.mul(&x.sub(out)?.exp()?)?, g.mul(&y.sub(out)?.exp()?)?])
+            grad (g; x, y) [g.mul(&x.sub(y)?.sigmoid()?)?, g.mul(&y.sub(x)?.sigmoid()?)?])
         (LogAddExp2, "logaddexp2", quotient, (x, y), "log₂(2ˣ + 2ʸ) without overflow.", cpu { f: logaddexp2::<T, S>(x, y) }, wgsl { f: "f_logaddexp2(x, y)" },
-            grad (g; x, y, out) [g.mul(&x.sub(out)?.exp2()?)?, g.mul(&y.sub(out)?.exp2()?)?])
+            grad (g; x, y) [g.div(&y.sub(x)?.exp2()?.add(1.0)?)?, g.div(&x.sub(y)?.exp2()?.add(1.0)?)?])
         (Xlogy, "xlogy", quotient, (x, y), "x · log y, 0 where x is 0.", cpu { f: if y.is_nan() { y } else if x == T::ZERO { T::ZERO } else { x * y.log::<S>() } }, wgsl { f: "f_xlogy(x, y)" },
             grad (g; x, y) [g.mul(&y.log()?)?.masked_zero(&x.eq_zero()?.logical_and(&y.le_zero()?)?.logical_not()?)?, g.mul(&x.div(y)?)?])
 
@@ -86,6 +86,10 @@ macro_rules! elementwise_table {
         (Lgamma, "lgamma", float, (x), "log |Γ(x)|.", cpu { f: x.lgamma::<S>() }, wgsl { f: "f_lgamma(x)" }, grad (g; x) [g.mul(&x.digamma()?)?])
         (Digamma, "digamma", float, (x), "The derivative of lgamma.", cpu { f: x.digamma::<S>() }, wgsl { f: "f_digamma(x)" }, grad (g; x) [g.mul(&polygamma(x, 1.0.into())?)?])
         (Polygamma, "polygamma", float, (x, n), "The n-th derivative of digamma.", cpu { f: polygamma::<T, S>(x, n) }, wgsl { f: "f_polygamma(x, n)" }, grad (g; x, n) [g.mul(&polygamma(x, (&n.add(1.0)?).into())?)?, nil])
+        (Igamma, "igamma", quotient, (x, y), "The regularised lower incomplete gamma function P(x, y).", cpu { f: T::from_f64(gamma::lower(x.to_f64(), y.to_f64())) }, wgsl { f: "f_igamma(x, y)" },
+            grad (g; x, y) [no_derivative(g, "igamma: input")?, g.mul(&gamma_density(x, y)?)?])
+        (Igammac, "igammac", quotient, (x, y), "The regularised upper incomplete gamma function Q(x, y) = 1 − P(x, y).", cpu { f: T::from_f64(gamma::upper(x.to_f64(), y.to_f64())) }, wgsl { f: "f_igammac(x, y)" },
+            grad (g; x, y) [no_derivative(g, "igammac: input")?, g.mul(&gamma_density(x, y)?)?.neg()?])
         (I0, "i0", float, (x), "The modified Bessel function of order 0.", cpu { f: T::from_f64(bessel::i0(x.to_f64())) }, wgsl { f: "f_i0(x)" }, grad (g; x) [g.mul(&bessel_i1(x)?)?])
         (I1, "_special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl { f: "f_i1(x)" }, grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl { f: "f_sigmoid(x)" }, grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])
@@ -97,7 +101,7 @@ macro_rules! elementwise_table {
         (Trunc, "trunc", same, (x), "x without its fraction.", cpu { f: x.trunc(), i: x }, wgsl { f: "trunc(x)", i: "x" }, grad (g;) [zeros_like(g)?])
         (Copysign, "copysign", quotient, (x, y), "|x| with the sign of y.", cpu { f: x.copysign(y) }, wgsl { f: "f_copysign(x, y)" },
             grad (g; x, y) [copysign_grad(g, x, y)?, zeros_like(g)?])
-        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl { f: "f_nextafter(x, y)" }, grad (g;) [zeros_like(g)?, zeros_like(g)?])
+        (Nextafter, "nextafter", arith, (x, y), "The next representable value from x towards y.", cpu { f: nextafter(x, y) }, wgsl { f: "f_nextafter(x, y)" }, grad (g; x, y) [g.masked_zero(&compare(Ew::Ne, x, y)?)?, zeros_like(g)?])
         (Heaviside, "heaviside", arith, (x, y), "0 below 0, 1 above, y at 0.", cpu { f: if x == T::ZERO { y } else if x > T::ZERO { T::ONE } else { T::ZERO }, i: if x == T::I0 { y } else if x < T::I0 { T::I0 } else { T::I1 }, b: x | y }, wgsl { f: "f_heaviside(x, y)", i: "$heaviside(x, y)", b: "x | y" }, grad (g;) [no_derivative(g, "heaviside")?, no_derivative(g, "heaviside")?])
 
         // Comparisons: the result is bool.
@@ -143,7 +147,7 @@ macro_rules! elementwise_table {
             grad (g; x) [g.masked_zero(&x.isfinite()?)?, nil, nil, nil])
 
         // Activations.
-        (Relu, "relu", same, (x), "max(x, 0).", cpu { f: if x < T::ZERO { T::ZERO } else { x }, i: x.max(T::I0) }, wgsl { f: "f_relu(x)", i: "$relu(x)" }, grad (g; out) [g.masked_zero(&out.gt(0.0)?)?])
+        (Relu, "relu", same, (x), "max(x, 0).", cpu { f: if x < T::ZERO { T::ZERO } else { x }, i: x.max(T::I0) }, wgsl { f: "f_relu(x)", i: "$relu(x)" }, grad (g; out) [g.masked_zero(&out.le_zero()?.logical_not()?)?])
         (Gelu, "gelu", floats, (x), "x · Φ(x), the Gaussian error linear unit.", cpu { f: x * T::HALF * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf::<S>()) }, wgsl { f: "f_gelu(x)" }, grad (g; x) [g.mul(&gelu_slope(x)?)?])
         (GeluTanh, "gelu_tanh", floats, (x), "The tanh approximation of gelu.", cpu { f: gelu_tanh::<T, S>(x) }, wgsl { f: "f_gelu_tanh(x)" }, grad (g; x) [g.mul(&gelu_tanh_slope(x)?)?])
         (Silu, "silu", floats, (x), "x · sigmoid(x).", cpu { f: x * x.sigmoid::<S>() }, wgsl { f: "x * f_sigmoid(x)" }, grad (g; x) [g.mul(&silu_slope(x)?)?])

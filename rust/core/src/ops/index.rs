@@ -251,10 +251,23 @@ pub fn gather(t: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         );
     }
     if at.rank() != x.rank() {
-        return create::zeros(index.shape_dims().clone(), t.dtype(), t.device());
+        return gather_nothing(t, index.shape_dims().clone());
     }
     let out = gather_known(&x, d, &checked(&at, d, x.shape()[d])?)?;
     if index.rank() == 0 { view::reshape(&out, &[]) } else { Ok(out) }
+}
+
+/// What an empty index gathers: nothing, to which everything has gradient zero.
+fn gather_nothing(t: &Tensor, shape: Dims) -> Result<Tensor> {
+    let out = create::zeros(shape, t.dtype(), t.device())?;
+    let (layout, dtype, device) = (output_layout(t.layout()), t.dtype(), t.device());
+    attach("GatherBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Arc::new(move |_| {
+            let zeros = create::full_with((*layout).clone(), Scalar::Int(0), dtype, device)?;
+            Ok(SmallVec::from_iter([Some(zeros)]))
+        }))
+    })?;
+    Ok(out)
 }
 
 /// The arguments of a scatter, checked and with at least one dim; `None` when nothing is written.
@@ -736,5 +749,8 @@ pub fn take_along_dim(t: &Tensor, index: &Tensor, dim: Option<i64>) -> Result<Te
         s[d] = x.shape()[d];
         view::expand(x, &s)
     };
-    gather(&spread(t)?, dim, &spread(index)?)
+    // Positions count modulo the size, as in PyTorch, so negative ones from the end.
+    let n = t.shape()[d] as i64;
+    let wrapped = if n > 0 { apply(Ew::Remainder, &[index.into(), n.into()])? } else { index.clone() };
+    gather(&spread(t)?, dim, &spread(&wrapped)?)
 }

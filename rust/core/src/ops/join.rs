@@ -2,14 +2,16 @@
 
 use super::elementwise::{Operand, cast, result_type};
 use super::view;
+use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
-use crate::graph::OutSpec;
+use crate::graph::{Inputs, OutSpec};
 use crate::op::Op;
-use crate::shape::{Layout, wrap_dim};
+use crate::shape::{Dims, Layout, wrap_dim};
 use crate::tensor::{Keep, Tensor, attach};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Joins along an existing dim; sizes agree elsewhere. Empty 1-d tensors are skipped, as in PyTorch.
@@ -43,8 +45,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         shape[d] += t.shape()[d];
     }
     let parts: Vec<Tensor> = kept.iter().map(|t| cast(t, dtype)).collect::<Result<_>>()?;
-    let inputs = parts.iter().map(Tensor::input).collect();
-    let out = record_one(Op::Cat(d as u8), inputs, OutSpec { dtype, layout: Arc::new(Layout::contiguous(shape)) })?;
+    let out = record_joined(&parts, d, shape, dtype)?;
     let sizes: Vec<usize> = parts.iter().map(|t| t.shape()[d]).collect();
     let refs: Vec<&Tensor> = parts.iter().collect();
     attach("CatBackward0", &refs, std::slice::from_ref(&out), Keep::default(), || {
@@ -59,6 +60,23 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         }))
     })?;
     Ok(out)
+}
+
+/// The joined memory: channels-last where all parts are, else row-major.
+fn record_joined(parts: &[Tensor], d: usize, shape: Dims, dtype: DType) -> Result<Tensor> {
+    let join = |inputs: Inputs, d: usize, shape: Dims| {
+        record_one(Op::Cat(d as u8), inputs, OutSpec { dtype, layout: Arc::new(Layout::contiguous(shape)) })
+    };
+    let rank = shape.len();
+    if !matches!(rank, 4 | 5) || !parts.iter().all(|t| t.layout().suggests_channels_last()) {
+        return join(parts.iter().map(Tensor::input).collect(), d, shape);
+    }
+    // Joined as (N, spatial, C), which lies in memory as it is read.
+    let order: SmallVec<[usize; 6]> = [0].into_iter().chain(2..rank).chain([1]).collect();
+    let at = order.iter().position(|&k| k == d).unwrap_or(d);
+    let inputs = parts.iter().map(|t| view::permute(&t.detach(), &order).input()).collect();
+    let out = join(inputs, at, order.iter().map(|&k| shape[k]).collect())?;
+    Ok(out.alias(Layout::channels_last(shape), dtype))
 }
 
 /// Joins along a new dim.

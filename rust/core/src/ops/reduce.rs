@@ -295,7 +295,11 @@ pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<T
                 }
                 let (x, n) = (v.saved(0), spread(v.saved(1), &o, &shape)?);
                 let g = spread(v.grad()?, &o, &shape)?;
-                Ok(one(norm_grad(&g, x, &n, p, &o, &shape)?))
+                // Half types are rounded once.
+                let half = matches!(x.dtype(), DType::F16 | DType::BF16);
+                let wide = |t: &Tensor| if half { cast(t, DType::F32) } else { Ok(t.clone()) };
+                let grad = norm_grad(&wide(&g)?, &wide(x)?, &wide(&n)?, p, &o, &shape)?;
+                Ok(one(cast(&grad, x.dtype())?))
             }))
         },
     )?;

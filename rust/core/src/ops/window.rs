@@ -352,12 +352,10 @@ pub fn im2col(t: &Tensor, p: &BlockParams) -> Result<Tensor> {
     if t.rank() == 3 {
         return Ok(view::squeeze(&im2col(&view::unsqueeze(t, 0)?, p)?, &[0]));
     }
-    ensure!(
-        t.rank() == 4,
-        Runtime,
-        "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {}",
-        t.shape_dims()
-    );
+    const EXPECTED: &str =
+        "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input";
+    ensure!(t.rank() > 2, Index, "{EXPECTED}, but got: {}", t.shape_dims());
+    ensure!(t.rank() == 4, Runtime, "{EXPECTED}, but got: {}", t.shape_dims());
     let blocks: Vec<i64> = (0..2).map(|i| p.output_size(i, t.shape()[2 + i])).collect();
     ensure!(
         blocks.iter().all(|&b| b > 0),

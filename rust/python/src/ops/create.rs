@@ -13,7 +13,7 @@ use corten_core::error::{Error, Result};
 use corten_core::ops::create;
 use corten_core::ops::device::to_device;
 use corten_core::ops::elementwise::{cast, default_dtype};
-use corten_core::ops::inplace;
+use corten_core::ops::{inplace, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
@@ -213,6 +213,21 @@ fn fill_into(t: &Tensor, value: corten_core::ops::elementwise::Operand) -> Resul
     Ok(t.clone())
 }
 
+fn triangle_indices(upper: bool, a: &Args, o: &Options) -> Result<Tensor> {
+    let dtype = o.dtype_or(DType::I64);
+    ensure!(
+        dtype.is_int(),
+        NotImplemented,
+        "\"{}\" not implemented for '{}'",
+        if upper { "triu_indices" } else { "tril_indices" },
+        dtype.scalar_name()
+    );
+    let positions = corten_core::ops::rearrange::triangle_indices(upper, a.int(0), a.int(1), a.int(2))?;
+    // Brought over as the vector that memory holds, so that nothing is computed on the CPU for another device.
+    let flat = view::reshape(&positions, &[positions.numel()])?;
+    view::reshape(&cast(&to_device(&flat, o.device())?, dtype)?, positions.shape())
+}
+
 fn makers() -> Vec<Row> {
     creation_rows! {
         "zeros(int[] size, *" foc "Zeros." |a, o| constant("zeros", a.ints(0), Scalar::Int(0), o.float(), o.device())?;
@@ -242,6 +257,8 @@ fn makers() -> Vec<Row> {
         "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
         "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.float(), o.device())?;
         "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.float(), o.device())?;
+        "tril_indices(int row, int col, int offset=0, *" f "Positions of the lower triangle, (2, n)." |a, o| triangle_indices(false, a, &o)?;
+        "triu_indices(int row, int col, int offset=0, *" f "Positions of the upper triangle, (2, n)." |a, o| triangle_indices(true, a, &o)?;
         "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float(), o.device())?;
         "eye(int n, int m, *" foc "" |a, o| create::eye(a.int(0), a.int(1), o.float(), o.device())?;
     }

@@ -31,6 +31,8 @@ const SPECIAL: &[Ew] = &[
     Ew::GeluTanh,
     Ew::Gelu,
     Ew::Polygamma,
+    Ew::Igamma,
+    Ew::Igammac,
     Ew::LogSigmoid,
     Ew::Ldexp,
     Ew::Hardtanh,
@@ -251,6 +253,13 @@ fn softshrink(x: &Tensor, lambd: f64) -> Result<Tensor> {
     apply(Ew::Softshrink, &[x.into(), lambd.into()])
 }
 
+/// The numbers count in the input's dtype.
+fn threshold(x: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let own = |s: Scalar| Operand::Number(Scalar::from_bits(s.to_bits(dtype), dtype));
+    apply(Ew::Threshold, &[x.into(), own(threshold), own(value)])
+}
+
 /// x + w · (y − x); PyTorch promotes nothing here.
 fn lerp(x: &Tensor, y: &Tensor, weight: Operand) -> Result<Tensor> {
     let same = |name: &str, d: DType| -> Result<()> {
@@ -277,6 +286,8 @@ fn special() -> Vec<Row> {
         "floor_divide(Scalar self, Tensor other)" f "" |a| floor_divide(a.operand(0), a.operand(1))?;
         "ldexp(Tensor self, Tensor other)" fmio "x · 2^other." |a| apply(Ew::Ldexp, &[a.operand(0), a.operand(1)])?;
         "polygamma(int n, Tensor self)" fo "The n-th derivative of digamma." |a| polygamma(a.int(0), a.tensor(1))?;
+        "igamma(Tensor self, Tensor other)" fmio "The regularised lower incomplete gamma function, elementwise." |a| apply(Ew::Igamma, &[a.operand(0), a.operand(1)])?;
+        "igammac(Tensor self, Tensor other)" fmio "The regularised upper incomplete gamma function, elementwise." |a| apply(Ew::Igammac, &[a.operand(0), a.operand(1)])?;
         "logsigmoid(Tensor self)" fo "log(sigmoid(x)), row-major whatever the input." |a| apply(Ew::LogSigmoid, &[(&corten_core::ops::contiguous(a.tensor(0))?).into()])?;
         "pow(Tensor self, Operand exponent)" fmio "x to the power of the exponent." |a| pow(a.operand(0), a.operand(1))?;
         "pow(Scalar self, Tensor exponent)" f "" |a| pow(a.operand(0), a.operand(1))?;
@@ -302,6 +313,6 @@ fn special() -> Vec<Row> {
         "relu6(Tensor self)" f "x limited to [0, 6]." |a| hardtanh(a.tensor(0), 0.0, 6.0)?;
         "hardshrink(Tensor self, float lambd=0.5)" fm "x outside [−λ, λ], else 0." |a| apply(Ew::Hardshrink, &[a.operand(0), a.float(1).into()])?;
         "softshrink(Tensor self, float lambd=0.5)" f "x moved towards 0 by λ." |a| softshrink(a.tensor(0), a.float(1))?;
-        "threshold(Tensor self, float threshold, float value)" fi "x above the threshold, else the value." |a| apply(Ew::Threshold, &[a.operand(0), a.float(1).into(), a.float(2).into()])?;
+        "threshold(Tensor self, Scalar threshold, Scalar value)" fi "x above the threshold, else the value." |a| threshold(a.tensor(0), a.number(1), a.number(2))?;
     }
 }

@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::rows;
 use crate::table::{Ret, Row};
-use corten_core::dtype::{DType, Scalar};
+use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::op::index::ScatterMode;
 use corten_core::ops::elementwise::{Operand, apply, cast};
@@ -59,18 +59,6 @@ fn nonzero(t: &Tensor, as_tuple: bool) -> Result<Ret> {
 fn flip_at(t: &Tensor, dim: i64, rank: usize) -> Result<Tensor> {
     ensure!(t.rank() >= rank, Runtime, "Input must be >= {rank}-d.");
     index::flip(t, &[dim])
-}
-
-fn triangle_indices(upper: bool, a: &Args) -> Result<Tensor> {
-    let dtype = a.dtype(3).unwrap_or(DType::I64);
-    ensure!(
-        dtype.is_int(),
-        NotImplemented,
-        "\"{}\" not implemented for '{}'",
-        if upper { "triu_indices" } else { "tril_indices" },
-        dtype.scalar_name()
-    );
-    cast(&rearrange::triangle_indices(upper, a.int(0), a.int(1), a.int(2))?, dtype)
 }
 
 fn repeat_positions(repeats: &Tensor, output_size: Option<i64>) -> Result<Tensor> {
@@ -182,8 +170,6 @@ fn moving() -> Vec<Row> {
         "repeat_interleave(Tensor self, int repeats, int? dim=None, *, int? output_size=None)" fm "" |a| rearrange::repeat_interleave(a.tensor(0), a.int(1), a.opt_int(2), a.opt_int(3))?;
         "tril(Tensor self, int diagonal=0)" fmio "The lower triangle of matrices, zero elsewhere." |a| rearrange::triangle(false, a.tensor(0), a.int(1))?;
         "triu(Tensor self, int diagonal=0)" fmio "The upper triangle of matrices, zero elsewhere." |a| rearrange::triangle(true, a.tensor(0), a.int(1))?;
-        "tril_indices(int row, int col, int offset=0, *, dtype? dtype=None, device? device=None, layout? layout=None)" f "Positions of the lower triangle, (2, n)." |a| triangle_indices(false, a)?;
-        "triu_indices(int row, int col, int offset=0, *, dtype? dtype=None, device? device=None, layout? layout=None)" f "Positions of the upper triangle, (2, n)." |a| triangle_indices(true, a)?;
         "diag(Tensor self, int diagonal=0)" fmo "A matrix with the vector on a diagonal, or a matrix's diagonal." |a| rearrange::diag(a.tensor(0), a.int(1))?;
         "diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1)" fm "Matrices with the last dim on a diagonal." |a| rearrange::diag_embed(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "trace(Tensor self)" fm "The sum of a matrix's diagonal." |a| rearrange::trace(a.tensor(0))?;

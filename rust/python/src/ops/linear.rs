@@ -5,7 +5,7 @@ use crate::table::{Ret, Row};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::ensure;
 use corten_core::error::Result;
-use corten_core::ops::elementwise::cast;
+use corten_core::ops::elementwise::{cast, result_type};
 use corten_core::ops::{linalg, matmul, reduce, view};
 use corten_core::tensor::Tensor;
 
@@ -70,6 +70,17 @@ fn blend(c: &Tensor, p: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> 
 
 /// β·c + α·(x ⊗ y), elementwise: c lends its layout, also where β is 0.
 fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let result = result_type(&[c.into(), x.into(), y.into()]);
+    for (name, factor) in [("beta", beta), ("alpha", alpha)] {
+        ensure!(
+            result.is_float() || !matches!(factor, Scalar::Float(_)),
+            Runtime,
+            "For integral input tensors, argument {name} must not be a floating point number."
+        );
+    }
+    // Truth values stay truth values: sums are `or`, products `and`.
+    let factor = |s: Scalar| if result == DType::Bool { Scalar::Bool(s.to_f64() != 0.0) } else { s };
+    let (beta, alpha) = (factor(beta), factor(alpha));
     let p = outer(x, y)?;
     let p = if alpha.to_f64() == 1.0 { p } else { p.mul(alpha)? };
     if beta.to_f64() != 0.0 {
@@ -89,6 +100,9 @@ fn blend_product(
     alpha: Scalar,
 ) -> Result<Tensor> {
     let dtype = a.dtype();
+    // For integers the factors are integers as well.
+    let factor = |s: Scalar| if dtype.is_int() { Scalar::Int(s.to_i64()) } else { s };
+    let (beta, alpha) = (factor(beta), factor(alpha));
     let half = matches!(dtype, DType::F16 | DType::BF16) && b.dtype() == dtype && c.dtype() == dtype;
     if !half {
         return blend(c, &product(a, b)?, beta, alpha);

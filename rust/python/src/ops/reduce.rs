@@ -53,11 +53,11 @@ pub fn rows() -> Vec<Row> {
         "amax(Tensor self, int[]? dim=[], bool keepdim=False)" fmo "The maximum over dims; ties share the gradient." |a| reduce::extremum(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "amin(Tensor self, int[]? dim=[], bool keepdim=False)" fmo "The minimum over dims; ties share the gradient." |a| reduce::extremum(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "max(Tensor self)" fm "The maximum of everything, over a dim with its index, or of two tensors." |a| full_extremum(true, a.tensor(0))?;
-        "max(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("max", reduce::extremum_with_index(true, a.tensor(0), a.int(1), a.bool(2))?);
         "max(Tensor self, Tensor other)" fmo "" |a| a.tensor(0).maximum(a.tensor(1))?;
+        "max(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("max", reduce::extremum_with_index(true, a.tensor(0), a.int(1), a.bool(2))?);
         "min(Tensor self)" fm "The minimum of everything, over a dim with its index, or of two tensors." |a| full_extremum(false, a.tensor(0))?;
-        "min(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("min", reduce::extremum_with_index(false, a.tensor(0), a.int(1), a.bool(2))?);
         "min(Tensor self, Tensor other)" fmo "" |a| a.tensor(0).minimum(a.tensor(1))?;
+        "min(Tensor self, int dim, bool keepdim=False)" fmo "" |a| pair("min", reduce::extremum_with_index(false, a.tensor(0), a.int(1), a.bool(2))?);
         "aminmax(Tensor self, *, int? dim=None, bool keepdim=False)" fmo "Minimum and maximum together; ties share the gradient." |a| both_extrema(a.tensor(0), a.opt_int(1), a.bool(2))?;
         "argmax(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the maximum." |a| reduce::arg_extremum(true, a.tensor(0), a.opt_int(1), a.bool(2))?;
         "argmin(Tensor self, int? dim=None, bool keepdim=False)" fmo "The first index of the minimum." |a| reduce::arg_extremum(false, a.tensor(0), a.opt_int(1), a.bool(2))?;

@@ -171,6 +171,30 @@ fn tensor_split(t: &Tensor, sections: Option<i64>, indices: Option<&[i64]>, dim:
     Ok(out)
 }
 
+/// `tensor_split` with the number of sections, or the indices, in a tensor.
+fn tensor_split_by(t: &Tensor, given: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
+    let what = "tensor_split expected tensor_indices_or_sections";
+    ensure!(given.device() == Device::Cpu, Runtime, "{what} to be on cpu, but it's on {}", given.device());
+    ensure!(
+        given.dtype() == DType::I64,
+        Runtime,
+        "{what} to have dtype of long, but got {}",
+        given.dtype().scalar_name()
+    );
+    ensure!(
+        given.rank() < 2,
+        Runtime,
+        "{what} to be a zero-dimensional or one-dimensional tensor, but got a tensor with {} dims",
+        given.rank()
+    );
+    let values = corten_core::ops::to_vec_i64(given)?;
+    if given.rank() == 0 {
+        tensor_split(t, Some(values[0]), None, dim)
+    } else {
+        tensor_split(t, None, Some(&values), dim)
+    }
+}
+
 fn narrow(t: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
     ensure!(t.rank() > 0, Runtime, "narrow() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim("narrow", dim, t.rank())?;
@@ -281,7 +305,8 @@ pub fn rows() -> Vec<Row> {
         "split(Tensor self, int[] split_size, int dim=0)" fm "" |a| tuple(split_sizes("SplitWithSizesBackward0", a.tensor(0), a.ints(1), a.int(2))?);
         "split_with_sizes(Tensor self, int[] split_sizes, int dim=0)" fm "Pieces of the given lengths." |a| tuple(split_sizes("SplitWithSizesBackward0", a.tensor(0), a.ints(1), a.int(2))?);
         "chunk(Tensor self, int chunks, int dim=0)" fm "At most `chunks` pieces." |a| tuple(chunk(a.tensor(0), a.int(1), a.int(2))?);
-        "tensor_split(Tensor self, int indices_or_sections, int dim=0)" fm "Nearly equal pieces, or pieces between indices." |a| tuple(tensor_split(a.tensor(0), Some(a.int(1)), None, a.int(2))?);
+        "tensor_split(Tensor self, Tensor tensor_indices_or_sections, int dim=0)" fm "Nearly equal pieces, or pieces between indices." |a| tuple(tensor_split_by(a.tensor(0), a.tensor(1), a.int(2))?);
+        "tensor_split(Tensor self, int indices_or_sections, int dim=0)" fm "" |a| tuple(tensor_split(a.tensor(0), Some(a.int(1)), None, a.int(2))?);
         "tensor_split(Tensor self, int[] indices_or_sections, int dim=0)" fm "" |a| tuple(tensor_split(a.tensor(0), None, Some(a.ints(1)), a.int(2))?);
         "unbind(Tensor self, int dim=0)" fm "The slices of a dim." |a| tuple(view::unbind(a.tensor(0), a.int(1))?);
         "clone(Tensor self, *, format? memory_format=None)" fm "A copy with the same strides where they are dense." |a| clone(a.tensor(0), a.format(1))?;

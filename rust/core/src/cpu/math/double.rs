@@ -1,4 +1,4 @@
-//! f64 functions: exp, log, tanh, sigmoid, erf and erfc vectorise; the rarer ones call the system's mathematics library.
+//! f64 functions: exp, expm1, log, log1p, tanh, sigmoid, those of erf and of gamma vectorise; the rarer ones call the system's mathematics library.
 
 use super::{poly, single};
 use crate::cpu::simd::Simd;
@@ -9,6 +9,7 @@ pub(super) const MAGIC: f64 = 6_755_399_441_055_744.0;
 /// log 2 in two parts; the first has 32 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.693_147_180_369_123_8;
 const LN2_LO: f64 = 1.908_214_929_270_587_7e-10;
+const LN_PI: f64 = 1.144_729_885_849_400_2;
 
 #[inline(always)]
 pub fn fma<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
@@ -150,10 +151,29 @@ pub fn erfinv<S: Simd>(x: f64) -> f64 {
     (if a <= 1.0 { r } else { f64::NAN }).copysign(x)
 }
 
+/// e^x − 1: 2ⁿ·(e^r − 1) + (2ⁿ − 1), both halved so that 2ⁿ does not overflow.
+#[inline(always)]
+pub fn expm1<S: Simd>(x: f64) -> f64 {
+    let (t, p) = exp_split::<S>(clamp(x, -45.0, 710.0));
+    let half = f64::from_bits(t.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(1022) << 52);
+    let r = 2.0 * fma::<S>(half, p, half - 0.5);
+    if x.abs() < 1e-17 { x } else { r }
+}
+
+/// log(1 + x): the logarithm of the rounded sum, and what rounding lost over it.
+#[inline(always)]
+pub fn log1p<S: Simd>(x: f64) -> f64 {
+    let u = 1.0 + x;
+    let lost = if x < 1.0 { x - (u - 1.0) } else { 1.0 - (u - x) };
+    let r = log::<S>(u) + lost / if u == 0.0 { 1.0 } else { u };
+    let r = if x == f64::INFINITY { x } else { r };
+    if x.abs() < 1e-17 { x } else { r }
+}
+
 /// log Γ(2 + z)/z for |z| ≤ ½.
-fn lgamma_near_two(z: f64) -> f64 {
-    use crate::cpu::simd::Portable;
-    poly!(Portable, z; 0.422_784_335_098_467_13, 0.322_467_033_424_113_2, -0.067_352_301_053_198_14,
+#[inline(always)]
+fn lgamma_near_two<S: Simd>(z: f64) -> f64 {
+    poly!(S, z; 0.422_784_335_098_467_13, 0.322_467_033_424_113_2, -0.067_352_301_053_198_14,
         0.020_580_808_427_784_925, -0.007_385_551_028_668_395, 0.002_890_510_330_713_679_7, -0.001_192_753_911_991_131,
         0.000_509_669_525_687_291_7, -0.000_223_154_750_948_841_56, 9.945_749_519_517_266e-5,
         -4.492_634_874_928_13e-5, 2.050_740_900_664_681_7e-5, -9.438_474_705_791_99e-6, 4.373_503_448_394_402e-6,
@@ -161,84 +181,112 @@ fn lgamma_near_two(z: f64) -> f64 {
         -1.340_081_598_407_253_2e-7, 6.916_035_584_297_285e-8)
 }
 
-/// log Γ(x) for x > 0.
-fn lgamma_positive(x: f64) -> f64 {
-    if x < 0.5 {
-        // Γ(x) = Γ(1 + x)/x
-        x * lgamma_near_two(x) - x.ln_1p() - x.ln()
-    } else if x < 1.5 {
-        let z = x - 1.0;
-        z * lgamma_near_two(z) - z.ln_1p()
-    } else if x < 9.0 {
-        let (mut y, mut product) = (x, 1.0);
-        while y > 2.5 {
-            y -= 1.0;
-            product *= y;
-        }
-        let z = y - 2.0;
-        z * lgamma_near_two(z) + product.ln()
-    } else {
-        // Stirling's series with the Bernoulli numbers B₂ … B₁₆.
-        let i = 1.0 / (x * x);
-        let series = 1.0 / 12.0
-            - i * (1.0 / 360.0
-                - i * (1.0 / 1260.0
-                    - i * (1.0 / 1680.0
-                        - i * (1.0 / 1188.0
-                            - i * (691.0 / 360_360.0 - i * (1.0 / 156.0 - i * (3617.0 / 122_400.0)))))));
-        let half_log_two_pi = 0.918_938_533_204_672_7;
-        (x - 0.5) * (x.ln() - 1.0) + (half_log_two_pi - 0.5) + series / x
-    }
+/// What Stirling's formula for log Γ(x) leaves, times x: the Bernoulli numbers B₂ … B₁₆ over powers of x².
+#[inline(always)]
+pub(super) fn stirling_rest<S: Simd>(x: f64) -> f64 {
+    poly!(S, 1.0 / (x * x); 1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0,
+        1.0 / 156.0, -3617.0 / 122_400.0)
 }
 
+/// log Γ(x) for x > 0. All ways are computed and one is taken, so that the loop around vectorises.
+#[inline(always)]
+fn lgamma_positive<S: Simd>(x: f64) -> f64 {
+    let (low, near, far) = (x < 0.5, x < 1.5, x >= 9.0);
+    // From 1.5 to 9 as Γ(y) with y in (1.5, 2.5] times a product.
+    let (mut y, mut product) = (x, 1.0);
+    for _ in 0..7 {
+        let above = (y > 2.5) & !far;
+        y = if above { y - 1.0 } else { y };
+        product = if above { product * y } else { product };
+    }
+    // Γ(x) = Γ(2 + x)/(x·(1 + x)) below a half, Γ(1 + x)/x up to 1.5.
+    let z = if low {
+        x
+    } else if near {
+        x - 1.0
+    } else {
+        y - 2.0
+    };
+    let argument = if low {
+        x * (1.0 + x)
+    } else if near | far {
+        x
+    } else {
+        product
+    };
+    let l = log::<S>(argument);
+    let close = fma::<S>(z, lgamma_near_two::<S>(if far { 0.0 } else { z }), if near { -l } else { l });
+    let half_log_two_pi = 0.918_938_533_204_672_7;
+    let stirling = (x - 0.5) * (l - 1.0) + (half_log_two_pi - 0.5) + stirling_rest::<S>(x) / x;
+    if far { stirling } else { close }
+}
+
+/// sin πd and cos πd for |d| ≤ ½: their power series.
+#[inline(always)]
+fn sin_cos_pi<S: Simd>(d: f64) -> (f64, f64) {
+    let r = PI * d;
+    let z = r * r;
+    let sin = poly!(S, z; 1.0, -1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0, -1.0 / 39_916_800.0,
+        1.0 / 6_227_020_800.0, -1.0 / 1_307_674_368_000.0, 1.0 / 355_687_428_096_000.0, -1.0 / 121_645_100_408_832_000.0,
+        1.0 / 51_090_942_171_709_440_000.0);
+    // The cosine as the sine of what is missing to ½, so that it keeps its digits there.
+    let q = PI * (0.5 - d.abs());
+    let w = q * q;
+    let cos = poly!(S, w; 1.0, -1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0, -1.0 / 39_916_800.0,
+        1.0 / 6_227_020_800.0, -1.0 / 1_307_674_368_000.0, 1.0 / 355_687_428_096_000.0, -1.0 / 121_645_100_408_832_000.0,
+        1.0 / 51_090_942_171_709_440_000.0);
+    (r * sin, q * cos)
+}
+
+#[inline(always)]
 pub fn lgamma<S: Simd>(x: f64) -> f64 {
-    if x.is_nan() {
-        return x;
-    }
-    if x.is_infinite() || (x <= 0.0 && x.floor() == x) || x >= 3e305 {
-        return f64::INFINITY;
-    }
-    if x > 0.0 {
-        return lgamma_positive(x);
-    }
     // Γ(x)·Γ(1 − x) = π/sin πx
-    let distance = (x - x.round()).abs();
-    if x > -0.5 {
-        lgamma_positive(1.0 + x) - (-x).ln()
-    } else {
-        (PI / (PI * distance).sin()).ln() - lgamma_positive(1.0 - x)
-    }
+    let below = x < 0.0;
+    let nearest = (x.abs() + 4_503_599_627_370_496.0) - 4_503_599_627_370_496.0;
+    let distance = (x.abs() - if x.abs() < 4e15 { nearest } else { x.abs() }).abs();
+    let positive = lgamma_positive::<S>(if below { 1.0 - x } else { x });
+    let r = if below { LN_PI - log::<S>(sin_cos_pi::<S>(distance).0) - positive } else { positive };
+    let pole = (x <= 0.0) & (distance == 0.0);
+    let r = if pole | (x.abs() == f64::INFINITY) | (x >= 3e305) { f64::INFINITY } else { r };
+    if x.is_nan() { x } else { r }
 }
 
+/// log Γ(1 + a) for a > 0, exact to rounding for small a too.
+pub(super) fn lgamma_above_one(a: f64) -> f64 {
+    use crate::cpu::simd::Portable;
+    if a < 0.5 { a * lgamma_near_two::<Portable>(a) - a.ln_1p() } else { lgamma::<Portable>(1.0 + a) }
+}
+
+#[inline(always)]
 pub fn digamma<S: Simd>(x: f64) -> f64 {
-    if x == 0.0 {
-        return f64::INFINITY.copysign(-x);
-    }
-    if x < 0.0 {
-        if x.floor() == x {
-            return f64::NAN;
-        }
-        // ψ(1 − x) − ψ(x) = π·cot πx
-        return digamma::<S>(1.0 - x) - PI / (PI * (x - x.round())).tan();
-    }
-    let (mut y, mut shift) = (x, 0.0);
-    while y < 10.0 {
-        shift += 1.0 / y;
-        y += 1.0;
+    // ψ(1 − x) − ψ(x) = π·cot πx
+    let below = x < 0.0;
+    let start = if below { 1.0 - x } else { x };
+    // ψ(y) + Σ 1/(y + k), as one fraction, up to 10.
+    let (mut y, mut above, mut under) = (start, 0.0, 1.0);
+    for _ in 0..10 {
+        let more = y < 10.0;
+        above = if more { fma::<S>(above, y, under) } else { above };
+        under = if more { under * y } else { under };
+        y = if more { y + 1.0 } else { y };
     }
     let i = 1.0 / (y * y);
     let series = i
-        * (1.0 / 12.0
-            - i * (1.0 / 120.0
-                - i * (1.0 / 252.0
-                    - i * (1.0 / 240.0 - i * (1.0 / 132.0 - i * (691.0 / 32_760.0 - i * (1.0 / 12.0)))))));
-    y.ln() - 0.5 / y - series - shift
+        * poly!(S, i; 1.0 / 12.0, -1.0 / 120.0, 1.0 / 252.0, -1.0 / 240.0, 1.0 / 132.0, -691.0 / 32_760.0, 1.0 / 12.0);
+    let right = log::<S>(y) - 0.5 / y - series - above / under;
+    let nearest = (x.abs() + 4_503_599_627_370_496.0) - 4_503_599_627_370_496.0;
+    let distance = nearest - x.abs();
+    let (sin, cos) = sin_cos_pi::<S>(distance);
+    let r = if below { right - PI * cos / sin } else { right };
+    let pole = below & ((distance == 0.0) | (x < -4e15));
+    let r = if pole { f64::NAN } else { r };
+    if x == 0.0 { f64::INFINITY.copysign(-x) } else { r }
 }
 
 #[inline(always)]
 pub fn logaddexp<S: Simd>(a: f64, b: f64) -> f64 {
     let (lo, hi) = if a < b { (a, b) } else { (b, a) };
-    if a == b && a.is_infinite() { a } else { hi + exp::<S>(lo - hi).ln_1p() }
+    if a == b && a.is_infinite() { a } else { hi + log1p::<S>(exp::<S>(lo - hi)) }
 }
 
 macro_rules! from_library {
@@ -251,10 +299,8 @@ macro_rules! from_library {
 }
 from_library! {
     exp2 = exp2();
-    expm1 = exp_m1();
     log2 = log2();
     log10 = log10();
-    log1p = ln_1p();
     sin = sin();
     cos = cos();
     sin_small = sin();

@@ -6,6 +6,7 @@
 
 pub mod bessel;
 pub mod double;
+pub mod gamma;
 pub mod single;
 pub mod slices;
 #[cfg(test)]
@@ -105,9 +106,9 @@ real! {
         hypot(b);
         /// log(e^self + e^b) without overflow.
         logaddexp(b);
-        /// log |Γ|; +∞ at the poles. Not vectorised.
+        /// log |Γ|; +∞ at the poles.
         lgamma();
-        /// The derivative of log Γ; NaN at the negative poles, ∓∞ at ±0, as in PyTorch. Not vectorised.
+        /// The derivative of log Γ; NaN at the negative poles, ∓∞ at ±0, as in PyTorch.
         digamma();
         /// sin, cos and tan only where |x| ≤ `single::SMALL_ANGLE` for f32; the bits are those of `sin`, `cos` and `tan`.
         sin_small();

@@ -211,6 +211,8 @@ fn gamma_functions_are_accurate() {
 fn f64_functions_are_within_two_ulp() {
     check_f64("exp", apply::exp, f64::exp, 2.0, |_| true);
     check_f64("log", apply::log, f64::ln, 2.0, |_| true);
+    check_f64("expm1", apply::expm1, f64::exp_m1, 2.0, |_| true);
+    check_f64("log1p", apply::log1p, f64::ln_1p, 2.0, |_| true);
     check_f64("tanh", apply::tanh, f64::tanh, 2.0, |_| true);
     check_f64(
         "sigmoid",
