@@ -336,7 +336,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
             values = found
     full = driver == "gels" or (driver != "gelsy" and (rank == n).all().item())
     if m > n and full:
-        residuals = (A @ solution - right).square().sum(-2)
+        residuals = (A @ solution - right).detach().square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     solution = solution.squeeze(-1) if vector else solution
     return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out)
