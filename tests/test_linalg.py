@@ -279,3 +279,8 @@ def test_results_are_written_into_out() -> None:
     outs = (corten.empty(2, 3, 3, dtype=corten.float64), corten.empty(2, 3, dtype=corten.int32))
     LA.lu_factor(a, out=outs)
     assert corten.equal(outs[0], LA.lu_factor(a).LU) and corten.equal(outs[1], LA.lu_factor(a).pivots)
+
+
+def test_products_of_reflections_have_an_older_name() -> None:
+    a, tau = corten.tensor(noise(4, 3)), corten.tensor(noise(3, seed=1))
+    assert corten.equal(corten.orgqr(a, tau), LA.householder_product(a, tau))

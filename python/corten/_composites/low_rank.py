@@ -177,3 +177,8 @@ def householder_product(input, tau, *, out=None):
     inner = tau.unsqueeze(-1) * (v.mT @ v).triu(1)
     small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v[..., :n, :].mT, upper=True, unitriangular=True)
     return result(identity - v @ small, out)
+
+
+def orgqr(input, tau, *, out=None):
+    """As :func:`corten.linalg.householder_product`."""
+    return householder_product(input, tau, out=out)

@@ -207,13 +207,14 @@ def _inverted(values, threshold):
 
 
 def _pseudoinverse(A, hermitian, atol, rtol):
+    """The pseudoinverse and what became of the singular values: 0 where they were taken as such."""
     if hermitian:
         w, V, _ = ops._linalg_eigh(A, "linalg.eigh", False, True)
         scaled = _inverted(w, _threshold(w.abs().amax(-1), atol, rtol))
-        return (V * scaled.unsqueeze(-2)) @ V.mT
+        return (V * scaled.unsqueeze(-2)) @ V.mT, scaled
     U, S, Vh = ops._linalg_svd(A, False)
     scaled = _inverted(S, _threshold(S.amax(-1), atol, rtol))
-    return (Vh.mT * scaled.unsqueeze(-2)) @ U.mT
+    return (Vh.mT * scaled.unsqueeze(-2)) @ U.mT, scaled
 
 
 @functools.cache
@@ -223,8 +224,10 @@ def _pinv_class():
     class Pinv(Function):
         @staticmethod
         def forward(ctx, A, hermitian, atol, rtol):
-            X = _pseudoinverse(A, hermitian, atol, rtol)
+            X, values = _pseudoinverse(A, hermitian, atol, rtol)
             ctx.save_for_backward(A, X)
+            # A symmetric matrix may hold anything in the triangle that is not read: its terms do not vanish.
+            ctx.full = not hermitian and bool((values != 0).all().item())
             return X
 
         @staticmethod
@@ -232,10 +235,16 @@ def _pinv_class():
             # Golub & Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose
             # variables separate" (1973): of constant rank.
             A, X = ctx.saved_tensors
-            back = X.mT @ g @ X.mT
-            left = g.mT @ X @ X.mT
-            right = X.mT @ X @ g.mT
-            grad = left - A @ (X @ left) + right - (right @ X) @ A - back
+            m, n = A.shape[-2:]
+            grad = -(X.mT @ g @ X.mT)
+            # The parts outside of A's columns and rows; where a matrix of full rank leaves none, what rounding makes of
+            # them would be multiplied by the square of the inverse.
+            if m > n or not ctx.full:
+                left = g.mT @ X @ X.mT
+                grad = grad + left - A @ (X @ left)
+            if n > m or not ctx.full:
+                right = X.mT @ X @ g.mT
+                grad = grad + right - (right @ X) @ A
             return grad, None, None, None
 
     return Pinv
@@ -264,7 +273,7 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     tolerances = _tolerances("linalg.pinv", A, atol, rcond if rtol is None else rtol)
     if A.requires_grad and _core.is_grad_enabled():
         return result(_pinv_class().apply(A, hermitian, *tolerances), out)
-    return result(_pseudoinverse(A, hermitian, *tolerances), out)
+    return result(_pseudoinverse(A, hermitian, *tolerances)[0], out)
 
 
 def pinverse(input, rcond=1e-15):
@@ -336,7 +345,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
             values = found
     full = driver == "gels" or (driver != "gelsy" and (rank == n).all().item())
     if m > n and full:
-        residuals = (A @ solution - right).detach().square().sum(-2)
+        residuals = (A @ solution - right).square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     solution = solution.squeeze(-1) if vector else solution
     return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out)
