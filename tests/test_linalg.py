@@ -284,3 +284,14 @@ def test_results_are_written_into_out() -> None:
 def test_products_of_reflections_have_an_older_name() -> None:
     a, tau = corten.tensor(noise(4, 3)), corten.tensor(noise(3, seed=1))
     assert corten.equal(corten.orgqr(a, tau), LA.householder_product(a, tau))
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+def test_reflections_multiply_from_either_side(left: bool, transpose: bool) -> None:
+    v, tau = corten.tensor(noise(2, 5, 3)), corten.tensor(noise(2, 3, seed=1))
+    C = corten.tensor(noise(2, 5, 4, seed=2) if left else noise(2, 4, 5, seed=2))
+    # Reflections after the last whole column do nothing: they complete Q to a square.
+    Q = LA.householder_product(corten.cat([v, corten.zeros(2, 5, 2, dtype=v.dtype)], -1), tau)
+    Q = Q.mT if transpose else Q
+    close(corten.ormqr(v, tau, C, left, transpose), (Q @ C if left else C @ Q).numpy())
