@@ -159,10 +159,11 @@ pub fn permutation(pivots: &Tensor, m: usize) -> Result<Tensor> {
     record_one(Op::Linalg(Linalg::Permutation), SmallVec::from_iter([pivots.input()]), spec)
 }
 
-/// The rows of X in the order of `places`, whose batch dims are those of X or broadcast to them.
+/// The rows of X in the order of `places`, whose batch dims are those of X or broadcast to them, column after column.
 fn reorder(x: &Tensor, places: &Tensor) -> Result<Tensor> {
-    let places = view::expand(&view::unsqueeze(places, -1)?, x.shape())?;
-    gather_known(x, x.rank() - 2, &places)
+    let columns = t(x)?;
+    let places = view::expand(&view::unsqueeze(places, -2)?, columns.shape())?;
+    t(&gather_known(&columns, x.rank() - 1, &places)?)
 }
 
 /// X in A·X = B, or in Aᵀ·X = B where `adjoint`, of an LU decomposition; X·A = B and X·Aᵀ = B unless `left`.
