@@ -175,12 +175,12 @@ fn eliminate<T: RealField + Copy>(w: MatMut<T>, j: usize) {
     let (first, mut others) = w.split_at_col_mut(1);
     let Some(first) = first.col_mut(0).try_as_col_major_mut().map(|c| c.as_slice_mut()) else { return };
     let pivot = first[j];
-    first[j + 1..].iter_mut().for_each(|v| *v = *v / pivot);
+    first[j + 1..].iter_mut().for_each(|v| *v /= pivot);
     for c in 0..others.ncols() {
         let Some(column) = others.as_mut().col_mut(c).try_as_col_major_mut().map(|c| c.as_slice_mut()) else { return };
         let factor = column[j];
         for (v, l) in column[j + 1..].iter_mut().zip(&first[j + 1..]) {
-            *v = *v - *l * factor;
+            *v -= *l * factor;
         }
     }
 }

@@ -104,7 +104,7 @@ fn reduce_one<T: RealField + Copy>(w: &mut MatMut<T>, k: usize) {
         }
     }
     for i in k + 1..n {
-        w[(i, k)] = w[(i, k)] * scale;
+        w[(i, k)] *= scale;
     }
 }
 
@@ -140,7 +140,7 @@ pub fn solve<T: RealField + Copy>(ld: MatRef<T>, pivots: MatRef<i32>, mut x: Mat
                 }
             }
             if step == 1 {
-                x[(k, c)] = x[(k, c)] / ld[(k, k)];
+                x[(k, c)] /= ld[(k, k)];
             } else {
                 solve_pair(ld, &mut x, k, c);
             }
