@@ -3,10 +3,18 @@
 from ._core import Tensor, ops
 
 _int_mm = ops._int_mm
+_linalg_cholesky_ex = ops._linalg_cholesky_ex
+_linalg_eigh = ops._linalg_eigh
+_linalg_ldl_factor_ex = ops._linalg_ldl_factor_ex
+_linalg_ldl_solve = ops._linalg_ldl_solve
+_linalg_lu_factor_ex = ops._linalg_lu_factor_ex
+_linalg_lu_solve = ops._linalg_lu_solve
 _linalg_qr = ops._linalg_qr
+_linalg_solve_ex = ops._linalg_solve_ex
 _linalg_solve_triangular = ops._linalg_solve_triangular
 _linalg_svd = ops._linalg_svd
 _linalg_svdvals = ops._linalg_svdvals
+_lu_permutation = ops._lu_permutation
 _range = ops._range
 _recurrent = ops._recurrent
 _result = ops._result

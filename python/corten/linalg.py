@@ -1,27 +1,80 @@
 """Linear algebra: products, norms, decompositions and systems of equations, with the names of `torch.linalg`."""
 
+import contextlib
 import itertools
 
 from . import _core
 from ._composites._common import ops, result, scalar_name, wrapped
+from ._composites.factors import (
+    LinAlgError,
+    cholesky_ex,
+    eigh,
+    eigvalsh,
+    ldl_factor,
+    ldl_factor_ex,
+    ldl_solve,
+    lu_factor,
+    lu_factor_ex,
+)
+from ._composites.factors import linalg_cholesky as cholesky
+from ._composites.factors import linalg_lu as lu
+from ._composites.factors import linalg_lu_solve as lu_solve
 from ._composites.low_rank import householder_product, matrix_exp
 from ._composites.products import chain_matmul, matrix_power
 from ._composites.products import cross as _cross
+from ._composites.systems import (
+    cond,
+    det,
+    inv,
+    inv_ex,
+    lstsq,
+    matrix_rank,
+    pinv,
+    slogdet,
+    solve,
+    solve_ex,
+    tensorinv,
+    tensorsolve,
+)
 
 __all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cholesky_ex",
+    "cond",
     "cross",
+    "det",
     "diagonal",
+    "eigh",
+    "eigvalsh",
     "householder_product",
+    "inv",
+    "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
+    "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_factor_ex",
+    "lu_solve",
     "matmul",
     "matrix_exp",
     "matrix_norm",
     "matrix_power",
+    "matrix_rank",
     "multi_dot",
     "norm",
+    "pinv",
     "qr",
+    "slogdet",
+    "solve",
+    "solve_ex",
     "solve_triangular",
     "svd",
     "svdvals",
+    "tensorinv",
+    "tensorsolve",
     "vander",
     "vecdot",
     "vector_norm",
@@ -108,20 +161,35 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
         driver: must be None on the CPU.
 
     Raises:
-        RuntimeError: for vectors, integers, and matrices that are not finite.
+        LinAlgError: for matrices that are not finite.
+        RuntimeError: for vectors and integers.
     """
     _check_driver(driver)
-    return ops._linalg_svd(A, full_matrices, out=out)
+    with _convergence():
+        return ops._linalg_svd(A, full_matrices, out=out)
 
 
 def svdvals(A, *, driver=None, out=None):
     """The singular values of matrices ``(*, m, n)`` in descending order, ``(*, min(m, n))``.
 
     Raises:
-        RuntimeError: for vectors, integers, and matrices that are not finite.
+        LinAlgError: for matrices that are not finite.
+        RuntimeError: for vectors and integers.
     """
     _check_driver(driver)
-    return ops._linalg_svdvals(A, out=out)
+    with _convergence():
+        return ops._linalg_svdvals(A, out=out)
+
+
+@contextlib.contextmanager
+def _convergence():
+    """Makes LinAlgError of the engine's error about an iteration that has no end."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "failed to converge" not in str(error):
+            raise
+        raise LinAlgError(str(error)) from None
 
 
 def _check_driver(driver):

@@ -164,3 +164,58 @@ def svd_finish(k: Kernel, size: int, vectors: bool) -> None:
     k.place(3, s, slice(1))
     k.place(5, out, slice(1))
     k.launch(BATCH)
+
+
+@kernel("cholesky")
+def cholesky(k: Kernel, size: int) -> None:
+    x = k.values(np.float32, BATCH, size, size).astype(np.float64) / size
+    a = x @ x.swapaxes(1, 2) + np.eye(size)
+    # The upper triangle is not read, and becomes zero.
+    start = k.strided(np.where(np.tri(size, dtype=bool), a, np.nan).astype(np.float32))
+    k.result("l", "f32", alike(start, np.linalg.cholesky(a)), start, 1e-4)
+    k.result("info", "i32", np.zeros(BATCH, np.int32), np.zeros(BATCH, np.int32))
+    k.words(BATCH, size, 0, size, 0, 0, strides_of(start)[1:])
+    k.place(4, start, slice(1))
+    k.place(5, np.zeros(BATCH, np.int32), slice(1))
+    k.launch(BATCH)
+
+
+def exchanged(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """L and U of a matrix in one, the row that was exchanged with each, from 1, and the order of rows they lead to."""
+    a, size = a.astype(np.float64), min(a.shape)
+    pivots, order = np.zeros(size, np.int32), np.arange(len(a), dtype=np.int32)
+    for j in range(size):
+        best = j + int(np.argmax(np.abs(a[j:, j])))
+        pivots[j] = best + 1
+        a[[j, best]], order[[j, best]] = a[[best, j]], order[[best, j]]
+        a[j + 1 :, j] /= a[j, j]
+        a[j + 1 :, j + 1 :] -= np.outer(a[j + 1 :, j], a[j, j + 1 :])
+    return a, pivots, order
+
+
+@kernel("lu", shape=SHAPES)
+def lu(k: Kernel, size: int, shape: str) -> None:
+    by_rows, by_columns = SHAPES[shape]
+    m, n = size // by_rows, size // by_columns
+    a = k.strided(k.values(np.float32, BATCH, m, n))
+    want, pivots, _ = (np.stack(part) for part in zip(*map(exchanged, a), strict=True))
+    k.result("x", "f32", alike(a, want), a, 1e-3)
+    k.result("pivots", "i32", pivots, np.zeros_like(pivots))
+    k.result("info", "i32", np.zeros(BATCH, np.int32), np.zeros(BATCH, np.int32))
+    k.words(BATCH, m, n, 0, min(m, n), 0, 0, 0, strides_of(a)[1:], 1)
+    k.place(5, a, slice(1))
+    k.place(6, pivots, slice(1))
+    k.place(7, np.zeros(BATCH, np.int32), slice(1))
+    k.launch(BATCH)
+
+
+@kernel("permutation")
+def permutation(k: Kernel, size: int) -> None:
+    found = [exchanged(a) for a in k.values(np.float32, BATCH, size, size)]
+    pivots, order = np.stack([f[1] for f in found]), np.stack([f[2] for f in found])
+    k.scratch("pivots", "i32", pivots)
+    k.result("order", "i32", order, np.zeros_like(order))
+    k.words(BATCH, size, size, 0, 0, 1, 1)
+    k.place(3, pivots, slice(1))
+    k.place(4, order, slice(1))
+    k.launch(BATCH)

@@ -7,6 +7,7 @@ from .. import _core
 from . import (
     arrange,
     creation,
+    factors,
     in_place_functions,
     lookup,
     low_rank,
@@ -16,6 +17,7 @@ from . import (
     predicates,
     products,
     statistics,
+    systems,
 )
 from ._common import in_place
 from .einsum import einsum
@@ -33,7 +35,9 @@ _BY_MODULE = {
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
-    low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp",
+    low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp orgqr ormqr",
+    factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
+    systems: "inverse det slogdet logdet pinverse",
     predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "
     "get_device can_cast real imag conj resolve_conj resolve_neg conj_physical angle",
     _core: "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state",
@@ -86,6 +90,19 @@ METHODS = {
         "histogram",
         "svd",
         "matrix_exp",
+        "cholesky",
+        "cholesky_solve",
+        "cholesky_inverse",
+        "lu",
+        "lu_solve",
+        "triangular_solve",
+        "inverse",
+        "det",
+        "slogdet",
+        "logdet",
+        "pinverse",
+        "orgqr",
+        "ormqr",
         "is_conj",
         "is_neg",
         "is_distributed",

@@ -172,8 +172,49 @@ def householder_product(input, tau, *, out=None):
     identity = ops.eye(m, n, dtype=input.dtype, device=input.device)
     if k == 0 or m == 0:
         return result(identity.expand(input.shape).clone(), out)
-    v = input[..., :k].tril(-1) + identity[:, :k]
+    v, small = _joined_reflections(input, tau)
+    return result(identity - v @ small[..., :n], out)
+
+
+def _joined_reflections(input, tau):
+    """``v`` ``(*, m, k)`` and ``small`` ``(*, k, m)``: the identity less their product is that of all reflections."""
+    m, k = input.shape[-2], tau.shape[-1]
+    v = input[..., :k].tril(-1) + ops.eye(m, k, dtype=input.dtype, device=input.device)
     # All reflections at once (Joffrain et al. 2006): I - V (I + D triu(VᵀV, 1))⁻¹ D Vᵀ with D = diag(tau).
     inner = tau.unsqueeze(-1) * (v.mT @ v).triu(1)
-    small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v[..., :n, :].mT, upper=True, unitriangular=True)
-    return result(identity - v @ small, out)
+    small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v.mT, upper=True, unitriangular=True)
+    return v, small
+
+
+def orgqr(input, tau, *, out=None):
+    """As :func:`corten.linalg.householder_product`."""
+    return householder_product(input, tau, out=out)
+
+
+def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
+    """``Q @ other``, or ``other @ Q`` unless ``left``, with Q the whole product of reflections of :func:`orgqr`.
+
+    Args:
+        input: ``(*, m, k)``; m is the size of ``other`` that Q meets.
+        tau: ``(*, k)``.
+        transpose: with ``Q.mT`` for Q.
+
+    Raises:
+        RuntimeError: for shapes and dtypes that do not fit.
+    """
+    if input.dim() < 2 or other.dim() < 2:
+        raise RuntimeError("torch.ormqr: input and other must have at least 2 dimensions.")
+    met = -2 if left else -1
+    if other.shape[met] != input.shape[-2]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{met}] must be equal to input.shape[-2]")
+    if other.shape[met] < tau.shape[-1]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{met}] must be greater than or equal to tau.shape[-1]")
+    if not input.dtype == tau.dtype == other.dtype:
+        raise RuntimeError(
+            f"torch.ormqr: Expected input, tau and other to have the same dtype, but got {input.dtype}, {tau.dtype} "
+            f"and {other.dtype}"
+        )
+    v, small = _joined_reflections(input, tau)
+    if transpose:
+        v, small = small.mT, v.mT
+    return result(other - v @ (small @ other) if left else other - (other @ v) @ small, out)

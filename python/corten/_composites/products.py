@@ -135,11 +135,11 @@ def qr(input, some=True, *, out=None):
 
 
 def matrix_power(input, n, *, out=None):
-    """The ``n``-th power of square matrices ``(*, m, m)`` by repeated squaring.
+    """The ``n``-th power of square matrices ``(*, m, m)`` by repeated squaring, of inverses where ``n`` is negative.
 
     Raises:
         RuntimeError: for matrices that are not square.
-        NotImplementedError: for negative powers, which need an inverse.
+        LinAlgError: for negative powers of singular matrices.
     """
     if input.dim() < 2:
         raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
@@ -149,12 +149,7 @@ def matrix_power(input, n, *, out=None):
             f"{input.size(-2)} by {input.size(-1)} matrices"
         )
     if n < 0:
-        inverse = getattr(input, "inverse", None)
-        if inverse is None:
-            raise NotImplementedError(
-                "matrix_power: negative powers need the inverse of a matrix, which is not available"
-            )
-        return matrix_power(inverse(), -n, out=out)
+        return matrix_power(input.inverse(), -n, out=out)
     if n == 0:
         identity = ops.eye(input.size(-1), dtype=input.dtype, device=input.device)
         # Written into a copy, so that the result has a gradient: zeros.

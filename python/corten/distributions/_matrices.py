@@ -1,47 +1,17 @@
-"""Cholesky factors and what is solved with them, of batches of matrices ``(*, n, n)``.
-
-The factor is made of two decompositions that the engine has: with ``A = V diag(s) Vᵀ``, the triangle R of the QR
-decomposition of ``diag(√s) Vᵀ`` has ``Rᵀ R = A``.
-"""
+"""Cholesky factors and what is solved with them, of batches of matrices ``(*, n, n)``."""
 
 import corten
-from corten.autograd import Function
 
 
 def _wide(x):
-    """float64 where the device has it: validity and factors of float32 matrices lose nothing to rounding then."""
+    """float64 where the device has it: validity of float32 matrices loses nothing to rounding then."""
     return x.double() if x.device.type == "cpu" else x
-
-
-def _scaled_spectrum(A):
-    """Scales d, and U, s and Vh of ``A / (d dᵀ)``, whose diagonal is 1: rounding then is relative to A's entries."""
-    lower = _wide(A.tril())
-    symmetric = lower + lower.tril(-1).mT
-    diagonal = symmetric.diagonal(dim1=-2, dim2=-1)
-    d = corten.where(diagonal > 0, diagonal, 1.0).sqrt()
-    scaled = symmetric / (d.unsqueeze(-1) * d.unsqueeze(-2))
-    finite = scaled.isfinite().all(-1).all(-1)
-    scaled = corten.where(finite[..., None, None], scaled, corten.zeros_like(scaled))
-    U, s, Vh = corten.linalg.svd(scaled)
-    return d, U, s, Vh, (diagonal > 0).all(-1) & finite
-
-
-def _has_positive_spectrum(A, spectrum):
-    _, U, s, Vh, possible = spectrum
-    # U Vh has the eigenvalues' signs: its trace is n when none is negative. Equal singular values may mix vectors of
-    # both signs, but never change the trace.
-    n = A.shape[-1]
-    signs = (U * Vh.mT).sum((-2, -1))
-    smallest = n * corten.finfo(s.dtype).eps
-    return possible & (signs > n - 0.5) & (s[..., -1] > smallest)
 
 
 def is_positive_definite(A):
     """For every symmetric matrix whether it has a Cholesky factor."""
     with corten.no_grad():
-        if A.numel() == 0:
-            return corten.ones(A.shape[:-2], dtype=corten.bool, device=A.device)
-        return _has_positive_spectrum(A, _scaled_spectrum(A))
+        return corten.linalg.cholesky_ex(A)[1] == 0
 
 
 def is_positive_semidefinite(A):
@@ -55,43 +25,15 @@ def is_positive_semidefinite(A):
         return off <= 100 * A.shape[-1] * corten.finfo(A.dtype).eps * s[..., 0]
 
 
-class _Cholesky(Function):
-    @staticmethod
-    def forward(ctx, A):
-        spectrum = _scaled_spectrum(A)
-        if not _has_positive_spectrum(A, spectrum).all():
-            raise RuntimeError(
-                f"cholesky: a matrix of the input of shape {tuple(A.shape)} is not positive-definite, so it has no "
-                "Cholesky factor"
-            )
-        d, _, s, Vh, _ = spectrum
-        R = corten.linalg.qr(s.sqrt().unsqueeze(-1) * Vh, mode="r")[1]
-        signs = R.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-1)
-        L = ((signs * R).mT * d.unsqueeze(-1)).tril().to(A.dtype)
-        ctx.save_for_backward(L)
-        return L
-
-    @staticmethod
-    def backward(ctx, grad):
-        # Murray, "Differentiation of the Cholesky decomposition" (2016): L⁻ᵀ Φ(Lᵀ grad) L⁻¹, made symmetric, with Φ
-        # the lower triangle whose diagonal is halved.
-        (L,) = ctx.saved_tensors
-        inner = (L.mT @ grad).tril()
-        inner = inner - 0.5 * inner.diagonal(dim1=-2, dim2=-1).diag_embed()
-        half = corten.linalg.solve_triangular(L.mT, inner, upper=True)
-        full = corten.linalg.solve_triangular(L, half, upper=False, left=False)
-        return 0.5 * (full + full.mT)
-
-
 def cholesky(A):
     """The lower triangle L with ``L @ L.mT == A`` and a positive diagonal; A's upper triangle is not read.
 
     Raises:
-        RuntimeError: where a matrix is not positive definite.
+        LinAlgError: where a matrix is not positive definite.
     """
     if A.dtype in (corten.float16, corten.bfloat16):
         A = A.float()  # autocast makes such products, and decomposes them in float32
-    return A.clone() if A.numel() == 0 else _Cholesky.apply(A)
+    return corten.linalg.cholesky(A)
 
 
 def half_log_det(L):
@@ -101,8 +43,7 @@ def half_log_det(L):
 
 def inverse_of_product(L):
     """The inverse of ``L @ L.mT``."""
-    inverse = solve(L, corten.eye(L.shape[-1], dtype=L.dtype, device=L.device))
-    return inverse.mT @ inverse
+    return corten.cholesky_inverse(L)
 
 
 def solve(L, B):

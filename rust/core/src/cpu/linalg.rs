@@ -1,5 +1,8 @@
 //! Decompositions and triangular systems, built from the Householder transformations and the solver of the `faer` crate.
 
+mod factors;
+mod ldl;
+
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::Axes;
@@ -21,11 +24,13 @@ pub fn execute(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
     match ins[0].dtype {
         DType::F32 => execute_as::<f32>(op, ins, outs),
         DType::F64 => execute_as::<f64>(op, ins, outs),
+        // Pivots have no dtype of their own to compute in.
+        DType::I32 if op == Linalg::Permutation => factors::execute::<f64>(op, ins, outs),
         other => Err(Error::Internal(format!("{}: no kernel for {}", op.name(), other.scalar_name()))),
     }
 }
 
-fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
+fn execute_as<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
     match (op, outs) {
         (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
         (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
@@ -52,7 +57,7 @@ fn execute_as<T: RealField>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<
                 }
             });
         }
-        _ => return Err(Error::Internal(format!("{}: unexpected number of outputs", op.name()))),
+        (op, outs) => return factors::execute::<T>(op, ins, outs),
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Decompositions of matrices and triangular systems, float32: a workgroup a matrix, or 16 right-hand sides.
 
+mod factors;
+
 use super::copy;
 use super::device::Gpu;
 use super::encoder::Dispatch;
@@ -41,7 +43,13 @@ pub fn execute(gpu: &Arc<Gpu>, op: Linalg, ins: &[View], outs: &[View]) -> Resul
                 solve(gpu, !upper, unit, &a.transposed(), &x.transposed())
             }
         }
-        _ => Err(Error::Internal(format!("{}: unexpected number of inputs or outputs", op.name()))),
+        (Linalg::Cholesky { upper }, [a], [l, info]) => factors::cholesky(gpu, upper, a, l, info),
+        (Linalg::LuFactor, [a], [lu, pivots, info]) => factors::lu(gpu, a, lu, pivots, info),
+        (Linalg::Permutation, [pivots], [order]) => factors::permutation(gpu, pivots, order),
+        (Linalg::Qr | Linalg::Svd | Linalg::SolveTriangular { .. } | Linalg::Cholesky { .. }, ..) => {
+            Err(Error::Internal(format!("{}: unexpected number of inputs or outputs", op.name())))
+        }
+        _ => Err(Error::NotImplemented(format!("{}: not available on the GPU", op.name()))),
     }
 }
 

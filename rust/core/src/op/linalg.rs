@@ -1,6 +1,6 @@
 //! The payload of decompositions and of the systems they solve.
 
-/// Operators on the matrices in the last two dims, all float32 or float64.
+/// Operators on the matrices in the last two dims, float32 or float64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Linalg {
     /// R, or Q and R; their sizes say how much of Q is wanted.
@@ -9,6 +9,18 @@ pub enum Linalg {
     Svd,
     /// `[A, B]` of the same batch: X in A·X = B, or in X·A = B unless `left`, reading A's triangle only.
     SolveTriangular { upper: bool, left: bool, unit: bool },
+    /// The triangular factor of one triangle of A, and infos, int32.
+    Cholesky { upper: bool },
+    /// L and U in one matrix, pivots and infos, both int32.
+    LuFactor,
+    /// int32 pivots of [`Linalg::LuFactor`]: the order of rows that they stand for, int32.
+    Permutation,
+    /// Eigenvalues of A's lower triangle, vectors if wanted, and infos, int32.
+    Eigh,
+    /// L and D of the lower triangle of A in one matrix, pivots and infos, both int32.
+    Ldl,
+    /// `[LD, pivots, B]` of the same batch: X in L·D·Lᵀ·X = B.
+    LdlSolve,
 }
 
 impl Linalg {
@@ -17,6 +29,11 @@ impl Linalg {
             Linalg::Qr => "linalg_qr",
             Linalg::Svd => "linalg_svd",
             Linalg::SolveTriangular { .. } => "linalg_solve_triangular",
+            Linalg::Cholesky { .. } => "linalg_cholesky",
+            Linalg::LuFactor | Linalg::Permutation => "linalg_lu_factor",
+            Linalg::Eigh => "linalg_eigh",
+            Linalg::Ldl => "linalg_ldl_factor",
+            Linalg::LdlSolve => "linalg_ldl_solve",
         }
     }
 }

@@ -17,20 +17,20 @@ use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-fn check_matrix(name: &str, x: &Tensor, argument: &str) -> Result<()> {
+pub(super) fn check_matrix(name: &str, x: &Tensor, argument: &str) -> Result<()> {
     ensure!(x.rank() >= 2, Runtime, "{name}: The input tensor {argument} must have at least 2 dimensions.");
     Ok(())
 }
 
 /// Refuses the dtypes that PyTorch's kernel refuses, in its words.
-fn check_wide(kernel: &str, x: &Tensor) -> Result<()> {
+pub(super) fn check_wide(kernel: &str, x: &Tensor) -> Result<()> {
     let wide = matches!(x.dtype(), DType::F32 | DType::F64);
     ensure!(wide, NotImplemented, "\"{kernel}\" not implemented for '{}'", x.dtype().scalar_name());
     Ok(())
 }
 
 /// Batches of matrices that lie column after column, as LAPACK's results do.
-fn columns(batch: &[usize], rows: usize, cols: usize) -> Arc<Layout> {
+pub(super) fn columns(batch: &[usize], rows: usize, cols: usize) -> Arc<Layout> {
     let shape: Dims = batch.iter().copied().chain([rows, cols]).collect();
     let mut layout = Layout::contiguous(batch.iter().copied().chain([cols, rows]).collect());
     let rank = shape.len();
@@ -155,19 +155,27 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
 
 /// U, S and Vᵀ of a singular value decomposition, in full or with as many columns as there are singular values.
 pub fn svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
-    let (batch, m, n) = check_svd(a)?;
+    check_svd(a)?;
+    let outs = raw_svd(a, full)?;
+    attach("LinalgSvdBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1, 2] }, || {
+        Rule::Fn(Arc::new(move |v| Ok(Grads::from_iter([Some(svd_grad(v)?)]))))
+    })?;
+    Ok(outs)
+}
+
+/// [`svd`] of matrices that are known to be finite, without history.
+pub(super) fn raw_svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
+    let rank = a.rank();
+    let (batch, m, n) = (&a.shape()[..rank - 2], a.shape()[rank - 2], a.shape()[rank - 1]);
     let k = m.min(n);
     let (rows, cols) = if full { (m, n) } else { (k, k) };
     let spec = |layout| OutSpec { dtype: a.dtype(), layout };
     let values = Arc::new(Layout::contiguous(batch.iter().copied().chain([k]).collect()));
-    let outs = [spec(columns(&batch, m, rows)), spec(values), spec(columns(&batch, cols, n))];
+    let outs = [spec(columns(batch, m, rows)), spec(values), spec(columns(batch, cols, n))];
     let found = record(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), outs.into_iter().collect())?;
     let Ok(outs): std::result::Result<[Tensor; 3], _> = found.into_iter().collect::<Vec<_>>().try_into() else {
         bail!(Internal, "svd: three outputs expected")
     };
-    attach("LinalgSvdBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1, 2] }, || {
-        Rule::Fn(Arc::new(move |v| Ok(Grads::from_iter([Some(svd_grad(v)?)]))))
-    })?;
     Ok(outs)
 }
 

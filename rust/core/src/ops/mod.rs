@@ -10,6 +10,7 @@ pub mod device;
 pub mod elementwise;
 mod elementwise_table;
 pub mod embedding;
+pub mod factors;
 pub mod index;
 pub mod inplace;
 mod iterator;

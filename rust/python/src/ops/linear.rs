@@ -6,7 +6,7 @@ use corten_core::dtype::{DType, Scalar};
 use corten_core::ensure;
 use corten_core::error::Result;
 use corten_core::ops::elementwise::{cast, result_type};
-use corten_core::ops::{linalg, matmul, reduce, view};
+use corten_core::ops::{factors, linalg, matmul, reduce, view};
 use corten_core::tensor::Tensor;
 
 fn check_rank(op: &str, t: &Tensor, rank: usize, name: &str) -> Result<()> {
@@ -159,12 +159,25 @@ fn qr(a: &Tensor, mode: &str) -> Result<Ret> {
     Ok(Ret::Named("linalg_qr", vec![q, r]))
 }
 
+fn eigh(a: &Tensor, name: &str, upper: bool, vectors: bool) -> Result<Ret> {
+    let (values, vectors, info) = factors::eigh(name, a, upper, vectors)?;
+    Ok(Ret::Tuple([Some(values), vectors, Some(info)].into_iter().flatten().collect()))
+}
+
 pub fn rows() -> Vec<Row> {
     rows! {
         "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
         "_linalg_svd(Tensor self, bool full_matrices=True)" fo "The singular value decomposition." |a| Ret::Named("linalg_svd", linalg::svd(a.tensor(0), a.bool(1))?.into());
         "_linalg_svdvals(Tensor self)" fo "The singular values." |a| linalg::svdvals(a.tensor(0))?;
         "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
+        "_linalg_cholesky_ex(Tensor self, str name, bool upper=False)" f "The Cholesky factor, and the orders of minors that are not positive." |a| Ret::Tuple(factors::cholesky(a.str(1), a.tensor(0), a.bool(2))?.into());
+        "_linalg_lu_factor_ex(Tensor self, str name)" f "L and U in one matrix, pivots, and the numbers of pivots that are zero." |a| Ret::Tuple(factors::lu_factor(a.str(1), a.tensor(0))?.into());
+        "_lu_permutation(Tensor self, int m)" f "The order in which P·L·U takes the rows of A." |a| factors::permutation(a.tensor(0), a.int(1).max(0) as usize)?;
+        "_linalg_lu_solve(Tensor self, Tensor pivots, Tensor B, bool left=True, bool adjoint=False)" f "X in A·X = B of an LU decomposition." |a| factors::lu_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3), a.bool(4))?;
+        "_linalg_solve_ex(Tensor self, Tensor B, str name, bool left=True)" f "X in A·X = B, the LU decomposition, pivots and infos." |a| Ret::Tuple(factors::solve(a.str(2), a.tensor(0), a.tensor(1), a.bool(3))?.into());
+        "_linalg_eigh(Tensor self, str name, bool upper=False, bool vectors=True)" f "Eigenvalues, vectors and infos of symmetric matrices." |a| eigh(a.tensor(0), a.str(1), a.bool(2), a.bool(3))?;
+        "_linalg_ldl_factor_ex(Tensor self, str name)" f "L and D in one matrix, pivots and infos of symmetric matrices." |a| Ret::Tuple(factors::ldl_factor(a.str(1), a.tensor(0))?.into());
+        "_linalg_ldl_solve(Tensor self, Tensor pivots, Tensor B)" f "X in A·X = B of an LDL decomposition." |a| factors::ldl_solve(a.tensor(0), a.tensor(1), a.tensor(2))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
         "_int_mm(Tensor self, Tensor mat2)" fo "The product of two matrices of bytes as int32: `self` is int8 or uint8, `mat2` int8." |a| matmul::int_mm(a.tensor(0), a.tensor(1))?;
