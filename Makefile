@@ -37,7 +37,7 @@ test-gpu: dev ## run the suites on a GPU (software will do), and translate each 
 	rm -rf $(CORTEN_GPU_SHADERS)
 	$(CARGO) test --package corten-core --test 'gpu*'
 	$(BIN)/pytest -q --device gpu
-	$(BIN)/pytest -q tests/test_gpu.py tests/test_gpu_amp.py tests/test_gpu_jobs.py tests/test_gpu_limits.py tests/test_gpu_products.py tests/test_gpu_turned.py
+	$(BIN)/pytest -q tests/test_gpu.py tests/test_gpu_amp.py tests/test_gpu_jobs.py tests/test_gpu_limits.py tests/test_gpu_linalg.py tests/test_gpu_products.py tests/test_gpu_turned.py
 	$(CARGO) test --package corten-core --lib translation -- --include-ignored
 
 test-full: ## run the suites with the slow tests; goes on where it was cut off
