@@ -47,6 +47,7 @@ def test_values_and_gradients_are_those_without(use_reentrant):
 
 
 @BOTH
+@pytest.mark.cpu
 def test_random_numbers_are_drawn_again_and_the_generator_goes_on(use_reentrant):
     x = corten.randn(50, 50, requires_grad=True)
     corten.manual_seed(7)
@@ -185,6 +186,7 @@ def run(*functions, **options):
     checkpoint(Changing(*functions), x, use_reentrant=False, **options).sum().backward()
 
 
+@pytest.mark.cpu
 def test_a_second_run_that_differs_is_an_error():
     once, twice = (lambda a: a.exp()), (lambda a: a.exp().exp())
     with pytest.raises(CheckpointError, match=r"(?s)different metadata.*position 0.*float32.*float64"):

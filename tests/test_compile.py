@@ -416,13 +416,14 @@ def test_memory_is_flat_over_many_replays():
         f(x, y)
     gc.collect()
     corten.flush()
-    before = corten._core.counters()["live_bytes"]
+    before = corten._core.counters()
     for _ in range(1000):
         f(x, y)
     corten.flush()
     gc.collect()
-    assert corten._core.counters()["live_bytes"] <= before
-    assert corten._core.counters()["plan_misses"] < 10_000
+    after = corten._core.counters()
+    assert after["live_bytes"] <= before["live_bytes"]
+    assert after["plan_misses"] - before["plan_misses"] < 1000
 
 
 def test_many_kinds_of_arguments_stop_being_recorded(caplog):

@@ -161,6 +161,7 @@ def test_gradients_pass_through_a_subclass():
     assert x.grad.tolist() == [3.0, 3.0, 3.0]
 
 
+@pytest.mark.cpu
 def test_copies_and_pickles_keep_class_and_attributes():
     x = corten.arange(3.0).as_subclass(Plain)
     x.mark = "seen"

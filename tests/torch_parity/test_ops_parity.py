@@ -42,12 +42,18 @@ def strides(tensor: Any) -> list[int]:
     return [s for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1] if tensor.numel() else []
 
 
+# PyTorch's relative distance from SciPy's values, which corten's agree with, for shapes of 150 to 400.
+INEXACT = {"igamma": 1e-9, "igammac": 1e-9}
+
+
 def tolerance_of(row: Row, dtype: str) -> tuple[float, float]:
     """Two correct implementations may each be off by the row's tolerance."""
     rtol, atol = row.tolerance.get(dtype, (0.0, 0.0))
     if row.name.startswith(("special.bessel_", "special.airy_ai")) and dtype == "float64":
         # PyTorch's are off by so much between 5 and 8 and around -2.5, by scipy's and mpmath's values.
         rtol, atol = 1e-5, 1e-5
+    if dtype == "float64" and row.name in INEXACT:
+        rtol = max(rtol, INEXACT[row.name])
     return 2 * rtol, 2 * atol
 
 

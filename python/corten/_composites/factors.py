@@ -4,7 +4,7 @@ import builtins
 import functools
 
 from .. import _core
-from ._common import Tensor, ops, result, scalar_name
+from ._common import Tensor, ops, result, scalar_name, whole
 from .lookup import _named
 
 
@@ -14,6 +14,7 @@ class LinAlgError(RuntimeError):
 
 def check_infos(name, info, text, error=LinAlgError):
     """Raises ``text`` of the first number in ``info`` that is not zero, with the place of its matrix."""
+    info = whole(info)
     if info.numel() == 0 or not info.any().item():
         return
     flat = info.reshape(-1)
@@ -167,7 +168,7 @@ def cholesky_inverse(L, upper=False, *, out=None):
     """
     check_square("cholesky_inverse", L)
     zeros = L.detach().diagonal(dim1=-2, dim2=-1) == 0
-    if zeros.any().item():
+    if whole(zeros).any().item():
         first = ops.where(zeros.any(-1), zeros.int().argmax(-1) + 1, 0)
         check_infos("cholesky_inverse", first, SINGULAR_INVERSE)
     return result(cholesky_solve(ops.eye(L.shape[-1], dtype=L.dtype, device=L.device), L, upper), out)

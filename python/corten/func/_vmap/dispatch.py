@@ -2,6 +2,7 @@
 
 import ast
 import functools
+from types import FunctionType
 
 from ... import _core
 from .batched import Batched, Tensor, ops
@@ -213,8 +214,10 @@ def dispatch(func, args, kwargs):
             return getattr(Tensor, _REFLECTED[name])(other, x)
         return level.wrap(func(x.value, other))
     name = _SLOTS.get(name, name)
-    # A function is a builtin; a method and a slot are descriptors of the class.
-    style = "function" if type(func).__name__ == "builtin_function_or_method" else "method"
+    # A function is a builtin, or autocast's stand-in for one; a method and a slot are attributes of the class.
+    builtin = type(func).__name__ == "builtin_function_or_method"
+    function = builtin or (isinstance(func, FunctionType) and getattr(Tensor, name, None) is not func)
+    style = "function" if function else "method"
     return call_rule(name, style, level, args, kwargs)
 
 

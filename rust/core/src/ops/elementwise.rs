@@ -634,6 +634,10 @@ impl Tensor {
     pub fn masked_zero(&self, mask: &Tensor) -> Result<Tensor> {
         apply(Ew::Where, &[mask.into(), self.into(), Scalar::Int(0).into()])
     }
+    /// The tensor where the mask does not hold, 0 elsewhere.
+    pub fn zero_where(&self, mask: &Tensor) -> Result<Tensor> {
+        apply(Ew::Where, &[mask.into(), Scalar::Int(0).into(), self.into()])
+    }
     /// ⌊x / y⌋, with gradient 0.
     pub fn div_floor(&self, other: &Tensor) -> Result<Tensor> {
         div_rounded(Ew::FloorDiv, self.into(), other.into())

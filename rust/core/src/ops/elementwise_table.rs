@@ -39,9 +39,9 @@ macro_rules! elementwise_table {
         (Minimum, "minimum", arith, (x, y), "The smaller; NaN wins.", cpu { f: min_nan(x, y), i: x.min(y), b: x & y }, wgsl { f: "f_minimum(x, y)", i: "$minimum(x, y)", b: "x & y" },
             grad (g; x, y) [extremum_grad(g, x, y, Ew::Lt)?, extremum_grad(g, y, x, Ew::Lt)?])
         (Fmax, "fmax", arith, (x, y), "The larger; a NaN gives the other.", cpu { f: if y.is_nan() || x >= y { x } else { y }, i: x.max(y), b: x | y }, wgsl { f: "f_fmax(x, y)", i: "$maximum(x, y)", b: "x | y" },
-            grad (g; x, y) [g.masked_zero(&compare(Ew::Ge, x, y)?.logical_or(&y.isnan()?)?)?, g.masked_zero(&compare(Ew::Ge, x, y)?.logical_or(&y.isnan()?)?.logical_not()?)?])
+            grad (g; x, y) [g.masked_zero(&compare(Ew::Ge, x, y)?.logical_or(&y.isnan()?)?)?, g.zero_where(&compare(Ew::Ge, x, y)?.logical_or(&y.isnan()?)?)?])
         (Fmin, "fmin", arith, (x, y), "The smaller; a NaN gives the other.", cpu { f: if y.is_nan() || x <= y { x } else { y }, i: x.min(y), b: x & y }, wgsl { f: "f_fmin(x, y)", i: "$minimum(x, y)", b: "x & y" },
-            grad (g; x, y) [g.masked_zero(&compare(Ew::Le, x, y)?.logical_or(&y.isnan()?)?)?, g.masked_zero(&compare(Ew::Le, x, y)?.logical_or(&y.isnan()?)?.logical_not()?)?])
+            grad (g; x, y) [g.masked_zero(&compare(Ew::Le, x, y)?.logical_or(&y.isnan()?)?)?, g.zero_where(&compare(Ew::Le, x, y)?.logical_or(&y.isnan()?)?)?])
 
         // Exponentials and logarithms.
         (Exp, "exp", float, (x), "e to the x.", cpu { f: x.exp::<S>() }, wgsl { f: "f_exp(x)" }, grad (g; out) [g.mul(out)?])
@@ -56,7 +56,7 @@ macro_rules! elementwise_table {
         (LogAddExp2, "logaddexp2", quotient, (x, y), "log₂(2ˣ + 2ʸ) without overflow.", cpu { f: logaddexp2::<T, S>(x, y) }, wgsl { f: "f_logaddexp2(x, y)" },
             grad (g; x, y) [g.div(&y.sub(x)?.exp2()?.add(1.0)?)?, g.div(&x.sub(y)?.exp2()?.add(1.0)?)?])
         (Xlogy, "xlogy", quotient, (x, y), "x · log y, 0 where x is 0.", cpu { f: if y.is_nan() { y } else if x == T::ZERO { T::ZERO } else { x * y.log::<S>() } }, wgsl { f: "f_xlogy(x, y)" },
-            grad (g; x, y) [g.mul(&y.log()?)?.masked_zero(&x.eq_zero()?.logical_and(&y.le_zero()?)?.logical_not()?)?, g.mul(&x.div(y)?)?])
+            grad (g; x, y) [g.mul(&y.log()?)?.zero_where(&x.eq_zero()?.logical_and(&y.le_zero()?)?)?, g.mul(&x.div(y)?)?])
 
         (Ldexp, "ldexp", quotient, (x, y), "x · 2^y.", cpu { f: ldexp::<T, S>(x, y) }, wgsl { f: "f_ldexp(x, y)" },
             grad (g; y, out) [g.mul(&y.exp2()?)?, g.mul(out)?.mul(std::f64::consts::LN_2)?])
@@ -134,7 +134,7 @@ macro_rules! elementwise_table {
 
         // Selection and interpolation.
         (Where, "where", select, (c, x, y), "x where c holds, else y.", cpu { a: select(c, x, y) }, wgsl { a: "select(y, x, c)" },
-            grad (g; c) [nil, g.masked_zero(c)?, g.masked_zero(&c.logical_not()?)?])
+            grad (g; c) [nil, g.masked_zero(c)?, g.zero_where(&c)?])
         (Clamp, "clamp", arith, (x, y, z), "x limited to the range from y to z.", cpu { f: min_nan(max_nan(x, y), z), i: x.max(y).min(z) }, wgsl { f: "f_clamp(x, y, z)", i: "$clamp(x, y, z)" },
             grad (g; x, y, z) [g.masked_zero(&x.ge(y)?.logical_and(&x.le(z)?)?)?, g.masked_zero(&x.lt(y)?.logical_and(&y.lt(z)?)?)?, g.masked_zero(&x.gt(z)?.logical_or(&y.gt(z)?)?)?])
         (Lerp, "lerp", arith, (x, y, z), "x + z · (y − x).", cpu { f: if z.abs() < T::HALF { x + z * (y - x) } else { y - (y - x) * (T::ONE - z) } }, wgsl { f: "f_lerp(x, y, z)" },
@@ -147,7 +147,7 @@ macro_rules! elementwise_table {
             grad (g; x) [g.masked_zero(&x.isfinite()?)?, nil, nil, nil])
 
         // Activations.
-        (Relu, "relu", same, (x), "max(x, 0).", cpu { f: if x < T::ZERO { T::ZERO } else { x }, i: x.max(T::I0) }, wgsl { f: "f_relu(x)", i: "$relu(x)" }, grad (g; out) [g.masked_zero(&out.le_zero()?.logical_not()?)?])
+        (Relu, "relu", same, (x), "max(x, 0).", cpu { f: if x < T::ZERO { T::ZERO } else { x }, i: x.max(T::I0) }, wgsl { f: "f_relu(x)", i: "$relu(x)" }, grad (g; out) [g.zero_where(&out.le_zero()?)?])
         (Gelu, "gelu", floats, (x), "x · Φ(x), the Gaussian error linear unit.", cpu { f: x * T::HALF * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf::<S>()) }, wgsl { f: "f_gelu(x)" }, grad (g; x) [g.mul(&gelu_slope(x)?)?])
         (GeluTanh, "gelu_tanh", floats, (x), "The tanh approximation of gelu.", cpu { f: gelu_tanh::<T, S>(x) }, wgsl { f: "f_gelu_tanh(x)" }, grad (g; x) [g.mul(&gelu_tanh_slope(x)?)?])
         (Silu, "silu", floats, (x), "x · sigmoid(x).", cpu { f: x * x.sigmoid::<S>() }, wgsl { f: "x * f_sigmoid(x)" }, grad (g; x) [g.mul(&silu_slope(x)?)?])
@@ -155,13 +155,13 @@ macro_rules! elementwise_table {
         (Softplus, "softplus", floats, (x, b, t), "log(1 + e^(b·x)) / b, and x itself where b·x exceeds t.", cpu { f: if x * b > t { x } else { (x * b).exp::<S>().log1p::<S>() / b } }, wgsl { f: "f_softplus(x, b, t)" }, grad (g; x, b, t) [softplus_grad(g, x, b, t)?, nil, nil])
         (LogSigmoid, "logsigmoid", floats, (x), "log(sigmoid(x)).", cpu { f: (if x < T::ZERO { x } else { T::ZERO }) - (-x.abs()).exp::<S>().log1p::<S>() }, wgsl { f: "f_logsigmoid(x)" }, grad (g; x) [g.mul(&x.neg()?.sigmoid()?)?])
         (Elu, "elu", floats, (x, a, s, k), "s·x above 0, s·a·(e^(k·x) − 1) below.", cpu { f: if x > T::ZERO { x * s } else { (x * k).expm1::<S>() * a * s } }, wgsl { f: "f_elu(x, a, s, k)" }, grad (g; x, a, s, k) [elu_grad(g, x, a, s, k)?, nil, nil, nil])
-        (Hardtanh, "hardtanh", same, (x, a, b), "x limited to the range from a to b.", cpu { f: min_nan(max_nan(x, a), b), i: x.max(a).min(b) }, wgsl { f: "f_clamp(x, a, b)", i: "$clamp(x, a, b)" }, grad (g; x, a, b) [g.masked_zero(&x.le(a)?.logical_or(&x.ge(b)?)?.logical_not()?)?, nil, nil])
+        (Hardtanh, "hardtanh", same, (x, a, b), "x limited to the range from a to b.", cpu { f: min_nan(max_nan(x, a), b), i: x.max(a).min(b) }, wgsl { f: "f_clamp(x, a, b)", i: "$clamp(x, a, b)" }, grad (g; x, a, b) [g.zero_where(&x.le(a)?.logical_or(&x.ge(b)?)?)?, nil, nil])
         (LeakyRelu, "leaky_relu", floats, (x, s), "x above 0, s·x below.", cpu { f: if x > T::ZERO { x } else { x * s } }, wgsl { f: "f_leaky_relu(x, s)" }, grad (g; x, s) [where_(&x.gt(0.0)?, g, &g.mul(s)?)?, nil])
         (Hardswish, "hardswish", floats, (x), "x · clamp(x + 3, 0, 6) / 6.", cpu { f: x * min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl { f: "f_hardswish(x)" }, grad (g; x) [hardswish_grad(g, x)?])
         (Hardsigmoid, "hardsigmoid", floats, (x), "clamp(x + 3, 0, 6) / 6.", cpu { f: min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl { f: "f_hardsigmoid(x)" }, grad (g; x) [g.mul(1.0 / 6.0)?.masked_zero(&x.gt(-3.0)?.logical_and(&x.lt(3.0)?)?)?])
-        (Hardshrink, "hardshrink", floats, (x, l), "x outside [−l, l], else 0.", cpu { f: if x >= -l && x <= l { T::ZERO } else { x } }, wgsl { f: "f_hardshrink(x, l)" }, grad (g; x, l) [g.masked_zero(&x.abs()?.le(l)?.logical_not()?)?, nil])
-        (Softshrink, "softshrink", floats, (x, l), "x moved towards 0 by l.", cpu { f: if x > l { x - l } else if x < -l { x + l } else if x.is_nan() { x } else { T::ZERO } }, wgsl { f: "f_softshrink(x, l)" }, grad (g; x, l) [g.masked_zero(&x.abs()?.le(l)?.logical_not()?)?, nil])
-        (Threshold, "threshold", same, (x, t, v), "x above t, else v.", cpu { f: if x <= t { v } else { x }, i: if x <= t { v } else { x } }, wgsl { f: "f_threshold(x, t, v)", i: "$threshold(x, t, v)" }, grad (g; x, t) [g.masked_zero(&x.le(t)?.logical_not()?)?, nil, nil])
+        (Hardshrink, "hardshrink", floats, (x, l), "x outside [−l, l], else 0.", cpu { f: if x >= -l && x <= l { T::ZERO } else { x } }, wgsl { f: "f_hardshrink(x, l)" }, grad (g; x, l) [g.zero_where(&x.abs()?.le(l)?)?, nil])
+        (Softshrink, "softshrink", floats, (x, l), "x moved towards 0 by l.", cpu { f: if x > l { x - l } else if x < -l { x + l } else if x.is_nan() { x } else { T::ZERO } }, wgsl { f: "f_softshrink(x, l)" }, grad (g; x, l) [g.zero_where(&x.abs()?.le(l)?)?, nil])
+        (Threshold, "threshold", same, (x, t, v), "x above t, else v.", cpu { f: if x <= t { v } else { x }, i: if x <= t { v } else { x } }, wgsl { f: "f_threshold(x, t, v)", i: "$threshold(x, t, v)" }, grad (g; x, t) [g.zero_where(&x.le(t)?)?, nil, nil])
 
         // Counter-based random numbers: (seed, offset, index) gives the same value on every device.
         (Philox, "philox_uniform", floats, (s, o), "Uniform in [0, 1) by Philox 4x32-10 from a seed and an offset, one draw an element.", cpu { }, wgsl { f: "philox_uniform(s, o, element)" }, grad none)

@@ -14,8 +14,8 @@ UNARY = (
 SEVERAL = (
     "add addcdiv addcmul arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor "
     "clamp clamp_max clamp_min clip copysign div divide eq floor_divide fmax fmin fmod gcd ge greater "
-    "greater_equal gt heaviside hypot lcm ldexp le lerp less less_equal logaddexp logaddexp2 logical_and "
-    "logical_or logical_xor lt maximum minimum mul multiply ne nextafter not_equal pow remainder rsub sub "
+    "greater_equal gt heaviside hypot igamma igammac lcm ldexp le lerp less less_equal logaddexp logaddexp2 "
+    "logical_and logical_or logical_xor lt maximum minimum mul multiply ne nextafter not_equal pow remainder rsub sub "
     "subtract true_divide xlogy"
 )
 _CONDITIONS = ("condition", "mask")

@@ -118,7 +118,15 @@ def attention(call):
     return level.wrap(call.run(**given))
 
 
-@rule("_linalg_qr", "_linalg_svd", "_linalg_svdvals")
+@rule(
+    "_linalg_qr",
+    "_linalg_svd",
+    "_linalg_svdvals",
+    "_linalg_cholesky_ex",
+    "_linalg_lu_factor_ex",
+    "_linalg_eigh",
+    "_linalg_ldl_factor_ex",
+)
 def of_matrices(call):
     if call.first.dim() < 2:
         call.run_first(ops.empty((), dtype=call.first.dtype).expand(call.first.shape))  # raises what an example raises
@@ -135,3 +143,21 @@ def solve_triangular(call):
     rank = max(a.dim(), b.dim())
     a, b = (level.padded(level.wrap(level.physical(x)), rank) for x in (a, b))
     return level.wrap(call.run(self=a, B=b))
+
+
+@rule("_lu_permutation")
+def of_vectors(call):
+    return call.level.wrap(call.run_first(call.first.value))
+
+
+@rule("_linalg_solve_ex", "_linalg_lu_solve", "_linalg_ldl_solve")
+def solve(call):
+    level = call.level
+    rank = max(call.given[name].dim() for name in ("self", "B"))
+    given = {"self": rank, "pivots": rank - 1, "B": rank}
+    padded = {
+        name: level.padded(level.wrap(level.physical(call.given[name])), dims)
+        for name, dims in given.items()
+        if name in call.given
+    }
+    return level.wrap(call.run(**padded))

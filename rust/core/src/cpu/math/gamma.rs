@@ -174,6 +174,7 @@ mod tests {
     use super::{lower, upper};
 
     #[test]
+    #[allow(clippy::excessive_precision)]
     fn incomplete_gamma_functions_have_relative_accuracy() {
         // From series of 60 digits.
         for (a, x, p, q) in [
