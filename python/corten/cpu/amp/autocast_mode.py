@@ -1,20 +1,11 @@
 """`autocast` for the CPU; `corten.amp` has them for every kind of device."""
 
-import warnings
-
 import corten
 
 from ...amp import autocast_mode
+from ...amp._deprecated import warn_deprecated
 
 __all__ = ["autocast"]
-
-
-def _deprecated(name):
-    warnings.warn(
-        f"`torch.cpu.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}('cpu', args...)` instead.",
-        FutureWarning,
-        stacklevel=3,
-    )
 
 
 class autocast(autocast_mode.autocast):
@@ -27,5 +18,5 @@ class autocast(autocast_mode.autocast):
     """
 
     def __init__(self, enabled=True, dtype=corten.bfloat16, cache_enabled=True):
-        _deprecated("autocast")
+        warn_deprecated("cpu", "autocast")
         super().__init__("cpu", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)

@@ -1,8 +1,7 @@
 """`GradScaler` for the CPU; `corten.amp` has it for every kind of device."""
 
-import warnings
-
 from ...amp import grad_scaler
+from ...amp._deprecated import warn_deprecated
 from ...amp.grad_scaler import OptState
 
 __all__ = ["GradScaler", "OptState"]
@@ -15,10 +14,5 @@ class GradScaler(grad_scaler.GradScaler):
     """
 
     def __init__(self, init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True):
-        warnings.warn(
-            "`torch.cpu.amp.GradScaler(args...)` is deprecated. "
-            "Please use `torch.amp.GradScaler('cpu', args...)` instead.",
-            FutureWarning,
-            stacklevel=2,
-        )
+        warn_deprecated("cpu", "GradScaler")
         super().__init__("cpu", init_scale, growth_factor, backoff_factor, growth_interval, enabled)

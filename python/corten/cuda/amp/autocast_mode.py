@@ -1,22 +1,13 @@
 """`autocast` and the decorators of custom functions for GPUs; `corten.amp` has them for every kind of device."""
 
 import functools
-import warnings
 
 import corten
 
 from ...amp import autocast_mode
+from ...amp._deprecated import warn_deprecated
 
 __all__ = ["autocast", "custom_bwd", "custom_fwd"]
-
-
-def _deprecated(name):
-    warnings.warn(
-        f"`torch.cuda.amp.{name}(args...)` is deprecated. "
-        f"Please use `torch.amp.{name}({'device_type=' if name.startswith('custom') else ''}'cuda', args...)` instead.",
-        FutureWarning,
-        stacklevel=3,
-    )
 
 
 class autocast(autocast_mode.autocast):
@@ -29,17 +20,17 @@ class autocast(autocast_mode.autocast):
     """
 
     def __init__(self, enabled=True, dtype=corten.float16, cache_enabled=True):
-        _deprecated("autocast")
+        warn_deprecated("cuda", "autocast")
         super().__init__("cuda", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
 
 
 def custom_fwd(fwd=None, *, cast_inputs=None):
     """`corten.amp.custom_fwd` for GPUs. Deprecated, as in PyTorch."""
-    _deprecated("custom_fwd")
+    warn_deprecated("cuda", "custom_fwd")
     return functools.partial(autocast_mode.custom_fwd, device_type="cuda")(fwd=fwd, cast_inputs=cast_inputs)
 
 
 def custom_bwd(bwd):
     """`corten.amp.custom_bwd` for GPUs. Deprecated, as in PyTorch."""
-    _deprecated("custom_bwd")
+    warn_deprecated("cuda", "custom_bwd")
     return autocast_mode.custom_bwd(bwd, device_type="cuda")

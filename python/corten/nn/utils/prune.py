@@ -215,6 +215,14 @@ class _ByAmount(BasePruningMethod):
         _check_amount(amount)
         self.amount = amount
 
+    def _more_zeros(self, mask, scores, largest):
+        """A copy of the mask with zeros where the scores, one for each element, are largest or least."""
+        count = _count(self.amount, scores.numel())
+        mask = mask.clone(memory_format=corten.contiguous_format)
+        if count:
+            mask.view(-1)[corten.topk(scores.reshape(-1), count, largest=largest).indices] = 0
+        return mask
+
 
 class RandomUnstructured(_ByAmount):
     """Prunes elements at random.
@@ -225,11 +233,7 @@ class RandomUnstructured(_ByAmount):
 
     def compute_mask(self, t, default_mask):
         """The mask with as many more zeros."""
-        count = _count(self.amount, t.nelement())
-        mask = default_mask.clone(memory_format=corten.contiguous_format)
-        if count:
-            mask.view(-1)[corten.topk(corten.rand_like(t).view(-1), count).indices] = 0
-        return mask
+        return self._more_zeros(default_mask, corten.rand_like(t), largest=True)
 
     @classmethod
     def apply(cls, module, name, amount):
@@ -246,11 +250,7 @@ class L1Unstructured(_ByAmount):
 
     def compute_mask(self, t, default_mask):
         """The mask with as many more zeros."""
-        count = _count(self.amount, t.nelement())
-        mask = default_mask.clone(memory_format=corten.contiguous_format)
-        if count:
-            mask.view(-1)[corten.topk(t.abs().reshape(-1), count, largest=False).indices] = 0
-        return mask
+        return self._more_zeros(default_mask, t.abs(), largest=False)
 
     @classmethod
     def apply(cls, module, name, amount, importance_scores=None):

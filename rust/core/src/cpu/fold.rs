@@ -116,16 +116,22 @@ folds! {
     AbsMin<A: Acc> { A::HIGHEST; |x, p| x.magnitude(); |a, b| if a < b || a.is_nan() { a } else { b } }
 }
 
+/// Combines the halves of the first `count` pieces of 2·`HALF` elements, and moves the results together.
 #[inline(always)]
-fn fold_lanes<A: Acc, F: Fold<A>>(lanes: &mut [A; LANES]) -> A {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for j in 0..width {
-            lanes[j] = F::combine(lanes[j], lanes[j + width]);
-        }
-        width /= 2;
+fn halve<A: Acc, F: Fold<A>, const HALF: usize>(x: &mut [A], count: usize) {
+    for i in 0..count {
+        let piece: [A; HALF] = std::array::from_fn(|j| F::combine(x[2 * HALF * i + j], x[2 * HALF * i + HALF + j]));
+        x[HALF * i..][..HALF].copy_from_slice(&piece);
     }
-    lanes[0]
+}
+
+/// Combines the lanes of the first `count` blocks, whose results come to lie together.
+#[inline(always)]
+fn fold_lanes<A: Acc, F: Fold<A>>(lanes: &mut [A], count: usize) {
+    halve::<A, F, 8>(lanes, count);
+    halve::<A, F, 4>(lanes, count);
+    halve::<A, F, 2>(lanes, count);
+    halve::<A, F, 1>(lanes, count);
 }
 
 /// Elements that are asked for before they are needed: processors look ahead within a page of memory only.
@@ -153,7 +159,8 @@ fn fold_block<S: Simd, A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
     let mut lanes = block_lanes::<S, A, F>(x, p);
     // The lanes pass through memory: seeing the pairwise tree below, LLVM would cut the loop above into pairs as well.
     std::hint::black_box(&mut lanes);
-    fold_lanes::<A, F>(&mut lanes)
+    fold_lanes::<A, F>(&mut lanes, 1);
+    lanes[0]
 }
 
 /// log₂ of the blocks whose lanes are combined together: one by one they would wait for the memory that lanes pass through,
@@ -173,26 +180,14 @@ fn fold_group<S: Simd, A: Acc, F: Fold<A>>(blocks: &[[A; BLOCK]; GROUP], p: A) -
     // As in `fold_block`.
     std::hint::black_box(&mut all);
     let all = &mut all.0;
-    // The lanes of each block, then neighbouring blocks.
-    halve::<A, F, 8>(all, GROUP);
-    halve::<A, F, 4>(all, GROUP);
-    halve::<A, F, 2>(all, GROUP);
-    halve::<A, F, 1>(all, GROUP);
+    fold_lanes::<A, F>(all, GROUP);
+    // Then neighbouring blocks.
     let mut count = GROUP;
     while count > 1 {
         count /= 2;
         halve::<A, F, 1>(all, count);
     }
     all[0]
-}
-
-/// Combines the halves of the first `count` pieces of 2·`HALF` elements, and moves the results together.
-#[inline(always)]
-fn halve<A: Acc, F: Fold<A>, const HALF: usize>(x: &mut [A], count: usize) {
-    for i in 0..count {
-        let piece: [A; HALF] = std::array::from_fn(|j| F::combine(x[2 * HALF * i + j], x[2 * HALF * i + HALF + j]));
-        x[HALF * i..][..HALF].copy_from_slice(&piece);
-    }
 }
 
 simd_dispatch! {

@@ -3,6 +3,7 @@
 //!
 //! Packed patches would be read by few rows only; here the output gradient is read where it lies.
 
+use crate::cpu::conv::patches::place;
 use crate::cpu::conv::{Float, Geometry};
 use crate::cpu::gemm::{Epilogue, Matrix, MatrixMut, gemm};
 use crate::cpu::math::Real;
@@ -53,7 +54,7 @@ impl Plane<'_> {
         let mut sums = Scratch::<T>::new(to.len() / g.input[2] * lane * step);
         let sums = sums.as_mut_slice();
         sums.fill(bias);
-        let band = (BAND / (taps * g.output[2])).clamp(1, rows);
+        let (band, all) = ((BAND / (taps * g.output[2])).clamp(1, rows), g.all_taps());
         let mut shares = Scratch::<T>::new(taps * band * g.output[2]);
         for first in (0..rows).step_by(band) {
             let count = band.min(rows - first);
@@ -64,7 +65,7 @@ impl Plane<'_> {
             let size = (taps, columns, g.group_rows());
             // SAFETY: the weights of the channel, the gradient's rows of the band, and a buffer of their product.
             unsafe { gemm::<T>(size, T::ONE, weights, from, T::ZERO, into, &Epilogue::NONE) };
-            for (tap, share) in g.all_taps().into_iter().zip(shares.chunks_exact(columns)) {
+            for (&tap, share) in all.iter().zip(shares.chunks_exact(columns)) {
                 for (row, share) in (first..).zip(share.chunks_exact(g.output[2])) {
                     self.add(tap, row, share, sums, lane);
                 }
@@ -81,10 +82,7 @@ impl Plane<'_> {
     /// Adds what one tap gives for one row of the output's grid.
     fn add<T: Real>(&self, tap: [isize; 3], row: usize, share: &[T], sums: &mut [T], lane: usize) {
         let g = self.g;
-        let at = |axis: usize, i: usize| {
-            let at = (i * g.stride[axis]) as isize + tap[axis];
-            (0..g.input[axis] as isize).contains(&at).then_some(at as usize)
-        };
+        let at = |axis: usize, i: usize| place(i, g.stride[axis], tap[axis], g.input[axis]);
         let (Some(d), Some(h)) = (at(0, row / g.output[1]), at(1, row % g.output[1])) else { return };
         let step = g.stride[2] as isize;
         let (phase, shift) = (tap[2].rem_euclid(step) as usize, tap[2].div_euclid(step));

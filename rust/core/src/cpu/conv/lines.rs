@@ -1,7 +1,7 @@
 //! Panels of columns that lie in one row of the output grid: a line of the window is read once, and what its taps see are
 //! shifts of that. For AVX-512, panels of 32 float32 columns, and strides 1 and 2.
 
-use crate::cpu::conv::patches::{Patches, Run};
+use crate::cpu::conv::patches::{Patches, Run, place};
 use crate::cpu::conv::vector::low_mask;
 
 /// Columns of a panel.
@@ -38,10 +38,6 @@ impl Lines {
             let inside = |n: isize| low_mask((n - first).clamp(0, 16) as usize);
             *mask = (inside(width as isize) & !inside(0)) as u16;
         }
-        let place = |at: usize, step: usize, tap: isize, size: usize| {
-            let at = (at * step) as isize + tap;
-            (0..size as isize).contains(&at).then_some(at as usize)
-        };
         let sample = run.sample * patches.batch_stride;
         self.offsets.clear();
         for &d in ds {

@@ -64,6 +64,13 @@ pub(super) struct Run {
     pub at: [usize; 3],
 }
 
+/// Where on an axis of `size` the tap of a grid's point lies, unless it is outside.
+#[inline(always)]
+pub fn place(point: usize, stride: usize, tap: isize, size: usize) -> Option<usize> {
+    let at = (point * stride) as isize + tap;
+    (0..size as isize).contains(&at).then_some(at as usize)
+}
+
 impl Patches {
     /// The plain matrix `x[n, c, :]`: one tap, every point of the plane a column.
     pub fn plain(batches: usize, batch_stride: usize, points: usize) -> Patches {
@@ -170,13 +177,12 @@ impl Patches {
             // A load of no lanes has an address that another one touches, lest it be slow.
             let column = if mask == 0 { 0 } else { column };
             for (j, &d) in ds.iter().enumerate() {
-                let d = (run.at[0] * self.stride[0]) as isize + d;
+                let d = place(run.at[0], self.stride[0], d, depth);
                 for (k, &h) in hs.iter().enumerate() {
-                    let h = (run.at[1] * self.stride[1]) as isize + h;
-                    let inside = (0..depth as isize).contains(&d) && (0..height as isize).contains(&h);
-                    let (d, h) = if inside { (d as usize, h as usize) } else { (0, 0) };
+                    let inside = d.zip(place(run.at[1], self.stride[1], h, height));
+                    let (d, h) = inside.unwrap_or((0, 0));
                     let row = run.sample * self.batch_stride + (d * height + h) * width;
-                    let load = Load { offset: row as isize + column, mask: if inside { mask } else { 0 } };
+                    let load = Load { offset: row as isize + column, mask: inside.map_or(0, |_| mask) };
                     let tap = (j * hs.len() + k) * ws.len() + i;
                     panel.loads[(2 * tap + half) * panel.most + slot] = load;
                 }
@@ -196,16 +202,16 @@ impl Patches {
 
     #[inline(always)]
     fn piece(&self, run: &Run, tap: [isize; 3]) -> Option<Piece> {
-        let [d, h, w] = [0, 1, 2].map(|a| (run.at[a] * self.stride[a]) as isize + tap[a]);
-        if d < 0 || d >= self.size[0] as isize || h < 0 || h >= self.size[1] as isize {
-            return None;
-        }
+        let d = place(run.at[0], self.stride[0], tap[0], self.size[0])?;
+        let h = place(run.at[1], self.stride[1], tap[1], self.size[1])?;
+        let w = (run.at[2] * self.stride[2]) as isize + tap[2];
         let (step, width) = (self.stride[2] as isize, self.size[2] as isize);
         let (lo, hi) = (self.steps_up(-w), self.steps_up(width - w).min(run.len as isize));
         if lo >= hi {
             return None;
         }
-        let start = (run.sample * self.batch_stride) as isize + (d * self.size[1] as isize + h) * width + w;
+        let row = run.sample * self.batch_stride + (d * self.size[1] + h) * self.size[2];
+        let start = row as isize + w;
         let lane = run.lane as isize;
         Some(Piece { offset: start - lane * step, lo: (lane + lo) as u8, hi: (lane + hi) as u8 })
     }
