@@ -102,6 +102,7 @@ if TYPE_CHECKING:
         gpu,
         interop,
         jit,
+        library,
         linalg,
         nn,
         optim,
@@ -121,6 +122,8 @@ if TYPE_CHECKING:
     )
     from ._as_torch import install_as_torch
     from ._autocast import *  # noqa: F403
+    from ._library.operators import ops
+    from ._library.schema import Tag
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from ._settings import *  # noqa: F403
     from ._streams import Event, Stream
@@ -163,6 +166,7 @@ _LAZY = dict.fromkeys(
         "gpu",
         "interop",
         "jit",
+        "library",
         "linalg",
         "nn",
         "optim",
@@ -184,6 +188,7 @@ _LAZY = dict.fromkeys(
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 _LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(ops="_library.operators", Tag="_library.schema")
 for _home, _names in {
     "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "
     "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_float32_matmul_precision "

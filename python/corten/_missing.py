@@ -42,7 +42,7 @@ _SCRIPTS = (
     "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileReader PyTorchFileWriter "
     "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptFunction "
     "ScriptList ScriptListIterator ScriptMethod ScriptModule ScriptObject ScriptObjectProperty StaticModule "
-    "StreamObjType StringType SymBoolType SymIntType Tag TensorType ThroughputBenchmark TracingState TupleType Type "
+    "StreamObjType StringType SymBoolType SymIntType TensorType ThroughputBenchmark TracingState TupleType Type "
     "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
     "parse_schema parse_type_comment unify_type_list"
 )
