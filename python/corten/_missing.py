@@ -19,7 +19,6 @@ _HINTS = {
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
-    "corten.utils.tensorboard": "write with the tensorboard package itself",
     "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.forward_ad": "corten.func.jvp and corten.func.linearize give products with Jacobians",
