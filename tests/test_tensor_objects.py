@@ -83,7 +83,6 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),
         (corten.nn.parallel, "DistributedDataParallel", "one device"),
-        (corten.autograd, "forward_ad", "corten.func.jvp"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
     ],

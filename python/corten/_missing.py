@@ -21,7 +21,6 @@ _HINTS = {
     "corten.hub": "corten.load reads PyTorch's checkpoints",
     "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
-    "corten.autograd.forward_ad": "corten.func.jvp and corten.func.linearize give products with Jacobians",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
     "corten.linalg.eig": "eigenvalues may be complex; of symmetric matrices use corten.linalg.eigh",

@@ -56,10 +56,9 @@ class OpOverload:
     def call(self, args, by_name):
         """The results for arguments that fit the schema."""
         tensors = list(tensors_of((*args, *by_name.values())))
-        if any(hasattr(t, "_run_backward") for t in tensors):
-            from .batches import batched
-
-            return batched(self, args, by_name)
+        for tensor in tensors:
+            if hasattr(tensor, "_call_operator"):
+                return tensor._call_operator(self, args, by_name)
         if self.autocast_dtypes and (cast := self._autocast_dtype(tensors)):
             return self._autocast(args, by_name, *cast)
         if not self.opaque and self.backward is None:
