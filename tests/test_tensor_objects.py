@@ -78,7 +78,8 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "hint"),
     [
-        (corten, "mps", "device 'gpu'"),
+        (corten.mps, "synchronize", "device 'gpu'"),
+        (corten.xpu, "synchronize", "device 'gpu'"),
         (corten, "fx", "fused while they run"),
         (corten, "complex64", "complex dtypes are not there"),
         (corten, "sparse", "tensors are dense"),

@@ -100,10 +100,12 @@ if TYPE_CHECKING:
         func,
         functional,
         gpu,
+        hub,
         interop,
         jit,
         library,
         linalg,
+        mps,
         nn,
         optim,
         profiler,
@@ -119,6 +121,7 @@ if TYPE_CHECKING:
         utils,
         version,
         vision,
+        xpu,
     )
     from ._as_torch import install_as_torch
     from ._autocast import *  # noqa: F403
@@ -164,10 +167,12 @@ _LAZY = dict.fromkeys(
         "func",
         "functional",
         "gpu",
+        "hub",
         "interop",
         "jit",
         "library",
         "linalg",
+        "mps",
         "nn",
         "optim",
         "profiler",
@@ -183,11 +188,14 @@ _LAZY = dict.fromkeys(
         "utils",
         "version",
         "vision",
+        "xpu",
+        "__config__",
     ],
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 _LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(dict.fromkeys(["DisableTorchFunction", "DisableTorchFunctionSubclass"], "overrides"))
 _LAZY.update(ops="_library.operators", Tag="_library.schema")
 for _home, _names in {
     "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "

@@ -1,8 +1,6 @@
 """What a name of PyTorch that corten lacks says: the error names the nearest thing that is there."""
 
 _HINTS = {
-    "corten.mps": "an Apple GPU is device 'gpu'; see corten.gpu",
-    "corten.xpu": "an Intel GPU is device 'gpu'; see corten.gpu",
     "corten.cuda.comm": "training runs on one device",
     "corten.cuda.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
     "corten.cuda.tunable": "kernels are chosen by the sizes of tensors",
@@ -18,7 +16,6 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.hub": "corten.load reads PyTorch's checkpoints",
     "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
@@ -79,8 +76,12 @@ def hint(path):
     return None
 
 
-def missing(module, name):
-    """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name."""
-    instead = _HINTS.get(f"{module}.{name}")
+def missing(module, name, instead=None):
+    """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name.
+
+    Args:
+        instead: what stands in for every name that the module lacks.
+    """
+    instead = _HINTS.get(f"{module}.{name}", None if name.startswith("__") else instead)
     text = f"module {module!r} has no attribute {name!r}"
     return MissingName(f"{text}: {instead}", name=name) if instead else AttributeError(text, name=name)

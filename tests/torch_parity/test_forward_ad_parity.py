@@ -98,7 +98,7 @@ ERRORS = {
     "twice": lambda lib: modes(lib).dual_level()(lambda: modes(lib).make_dual(dual(lib, 3), tensor(lib, 3)))(),
     "integers": lambda lib: modes(lib).dual_level()(lambda: modes(lib).make_dual(lib.arange(3), tensor(lib, 3)))(),
     "out": lambda lib: modes(lib).dual_level()(lambda: lib.sin(dual(lib, 3), out=tensor(lib, 3)))(),
-    "no tensor": lambda lib: modes(lib).unpack_dual(3),
+    "no tensor": lambda lib: modes(lib).dual_level()(lambda: modes(lib).unpack_dual(3))(),
 }
 
 

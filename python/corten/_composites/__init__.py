@@ -23,7 +23,7 @@ from ._common import in_place
 from .einsum import einsum
 
 _BY_MODULE = {
-    arrange: "adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
+    arrange: "slice_inverse adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
     "broadcast_tensors atleast_1d atleast_2d atleast_3d "
     "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
     creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
@@ -51,6 +51,7 @@ FUNCTIONS.update(in_place_functions.FUNCTIONS)
 METHODS = {
     name: FUNCTIONS[name]
     for name in [
+        "slice_inverse",
         "adjoint",
         "diagflat",
         "hsplit",
