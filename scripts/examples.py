@@ -1,8 +1,8 @@
-"""Runs the examples of PyTorch's docstrings on both packages: those whose output PyTorch reproduces must print the same.
+"""Runs the examples of PyTorch's docstrings on both packages: outputs that PyTorch reproduces must be the same.
 
 The docstrings are those of the installed PyTorch, of the names in scripts/surface.txt. Outputs that PyTorch does not
-reproduce, such as those of random numbers, are compared from one seed and counted apart. corten runs in a process of its
-own, under the name `torch`.
+reproduce, such as those of random numbers, are compared from one seed, to the last digits, and counted apart. corten
+runs in a process of its own, under the name `torch`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def main() -> None:
     for kind, meaning in (("reproduced", "as documented"), ("seeded", "otherwise, from one seed")):
         same = counts[kind]
         whole = same + counts[f"{kind}-differs"] + counts[f"{kind}-raises"]
-        print(f"{same} of {whole} outputs that PyTorch prints {meaning} are the same ({100 * same / max(whole, 1):.1f} %)")
+        print(
+            f"{same} of {whole} outputs that PyTorch prints {meaning} are the same ({100 * same / max(whole, 1):.1f} %)"
+        )
 
 
 if __name__ == "__main__":

@@ -165,3 +165,47 @@ def test_the_inverse_of_a_slice_is_what_was_sliced():
     assert corten.equal(part.slice_inverse(x, 1, 1, 3), x)
     with pytest.raises(RuntimeError):
         corten.slice_inverse(part.clone(), x, 1, 1, 3)
+
+
+def test_storages_are_made_of_sizes_and_sequences():
+    storage = corten.TypedStorage([1, 2, 3], dtype=corten.float32)
+    assert storage.tolist() == [1.0, 2.0, 3.0] and corten.is_storage(storage)
+    assert corten.TypedStorage(5).dtype is corten.float32 and corten.TypedStorage(5, dtype=corten.int8).size() == 5
+    assert corten.UntypedStorage(8).nbytes() == 8 and corten.UntypedStorage([1, 2]).tolist() == [1, 2]
+    wrapped = corten.TypedStorage(wrap_storage=storage.untyped(), dtype=corten.int32)
+    assert wrapped.data_ptr() == storage.data_ptr() and wrapped.size() == 3
+    with pytest.raises(TypeError, match="a size or a sequence"):
+        corten.TypedStorage("a")
+    with pytest.raises(RuntimeError, match="given with a dtype alone"):
+        corten.TypedStorage(3, wrap_storage=storage.untyped())
+
+
+def test_an_array_of_a_tensor_keeps_its_history_unless_told():
+    x = corten.tensor([1.0, 2.0], requires_grad=True)
+    y = x + 2
+    assert corten.asarray(y) is y and corten.asarray(y, requires_grad=True) is y
+    plain = corten.asarray(y, requires_grad=False)
+    assert not plain.requires_grad and plain.data_ptr() == y.data_ptr()
+    assert corten.asarray(y, copy=True).grad_fn is not None
+    assert corten.asarray([1.0], requires_grad=True).requires_grad
+
+
+def test_a_mode_entered_again_sees_the_operators_inside():
+    from corten.overrides import TorchFunctionMode, handle_torch_function, has_torch_function, redispatch_function
+
+    seen = []
+
+    class Logging(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func.__name__)
+            with self:
+                return redispatch_function(func, types, args, kwargs)
+
+    def scaled(a, b):
+        if has_torch_function((a, b)):
+            return handle_torch_function(scaled, (a, b), a, b)
+        return a * b + 1
+
+    with Logging():
+        result = scaled(corten.tensor([3.0]), corten.tensor([4.0]))
+    assert result.item() == 13 and seen == ["scaled", "mul", "add"]

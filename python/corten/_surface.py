@@ -119,6 +119,8 @@ def typename(obj):
         return obj.type()
     module = getattr(obj, "__module__", "") or getattr(type(obj), "__module__", "")
     name = getattr(obj, "__qualname__", type(obj).__qualname__)
+    if module.split(".")[0] == "corten":
+        module = _spoken.name + module.removeprefix("corten")
     return f"{module}.{name}" if module not in ("", "builtins", "__builtin__") else name
 
 
