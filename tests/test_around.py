@@ -155,6 +155,8 @@ def test_switching_takeovers_off_has_its_names_at_the_top():
         assert type(x + 1) is corten.Tensor
     with corten.DisableTorchFunction():
         assert type(x + 1) is corten.Tensor
+    with corten._C.DisableTorchFunctionSubclass():
+        assert type(x + 1) is corten.Tensor
 
 
 def test_the_inverse_of_a_slice_is_what_was_sliced():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 
@@ -370,3 +371,21 @@ def test_the_level_is_a_decorator_too():
 
     assert slope_of_square(corten.tensor([3.0])).tolist() == [6.0]
     assert slope_of_square(corten.tensor([4.0])).tolist() == [8.0]
+
+
+def test_dual_numbers_are_saved_printed_and_captured_as_their_primals(tmp_path):
+    x, v = noise(3), noise(3, seed=1)
+    twice = corten.compile(lambda x: x.sin() * 2)
+    assert corten.allclose(twice(x), x.sin() * 2)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(x, v)
+        corten.save({"x": dual}, tmp_path / "x.pt")
+        assert f"{dual[0]:.3f}" == f"{x[0]:.3f}"
+        # A compiled function is not replayed for another kind of tensor.
+        assert corten.allclose(tangent_of(twice(dual)), 2 * v * x.cos())
+        assert corten.allclose(tangent_of(copy.deepcopy(dual)), v)
+        with corten.autocast("cpu"):
+            product = corten.eye(3) @ fwAD.make_dual(x.float(), v.float())
+            assert product.dtype == tangent_of(product).dtype == corten.bfloat16
+    loaded = corten.load(tmp_path / "x.pt")["x"]
+    assert type(loaded) is corten.Tensor and corten.equal(loaded, x)

@@ -144,6 +144,14 @@ class Dual(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     def __deepcopy__(self, memo):
         return self.clone()
 
+    _saved_as = property(lambda self: self.primal)
+
+    def __reduce_ex__(self, protocol):
+        return self.primal.__reduce_ex__(protocol)
+
+    def __format__(self, spec):
+        return format(self.primal, spec)
+
     def __copy__(self):
         return self.view_as(self)
 
