@@ -188,6 +188,9 @@ fn class_of(dtype: DType) -> u8 {
 impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
+        if dtype.is_complex() {
+            return crate::ops::complex::elementwise::supports(self);
+        }
         self.classes() & class_of(dtype) != 0 || self.is_random()
     }
     /// Whether the first two arguments are the seed and the offset of a stream, and only the result's dtype counts.

@@ -27,6 +27,9 @@ impl Dims {
     pub fn push(&mut self, v: usize) {
         self.0.push(v);
     }
+    pub fn pop(&mut self) -> Option<usize> {
+        self.0.pop()
+    }
     pub fn insert(&mut self, at: usize, v: usize) {
         self.0.insert(at, v);
     }

@@ -39,7 +39,7 @@ impl PyDType {
     /// Whether the dtype is complex.
     #[getter]
     fn is_complex(&self) -> bool {
-        false
+        self.0.is_complex()
     }
     /// Whether the dtype can represent negative numbers.
     #[getter]
@@ -299,7 +299,7 @@ pub fn type_name(o: &Bound<'_, PyAny>) -> String {
     name.as_ref().ok().and_then(|n| n.to_cow().ok()).map_or_else(|| "object".into(), |n| n.into_owned())
 }
 
-/// A dtype given as an object, or as Python's `float`, `int`, `bool`.
+/// A dtype given as an object, or as Python's `complex`, `float`, `int`, `bool`.
 pub fn extract_dtype(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -310,6 +310,7 @@ pub fn extract_dtype(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             "float" => return Ok(DType::F64),
             "int" => return Ok(DType::I64),
             "bool" => return Ok(DType::Bool),
+            "complex" => return Ok(DType::C128),
             _ => {}
         }
     }

@@ -17,6 +17,9 @@ pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
         return Ok(t.clone());
     }
     transfer::check_dtype(t.dtype(), device)?;
+    if t.dtype().is_complex() {
+        return super::complex::through_pairs(t, |pairs| to_device(pairs, device));
+    }
     let layout = preserved(t.layout());
     let dense = if t.covers_storage() && **t.layout() == layout { t.detach() } else { copy_as(&t.detach(), layout)? };
     let source = exec::compute(&dense)?;

@@ -30,6 +30,9 @@ fn linear(
     name: &'static str,
     partner: fn(&Window) -> Window,
 ) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return super::complex::by_parts(t, |part| linear(kind.clone(), part, shape, name, partner));
+    }
     let out = record_one(Op::Window(Box::new(kind.clone())), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
     let out = super::laid_out(out, output_format(&kind, t, shape))?;
     let from = t.shape_dims().clone();

@@ -120,6 +120,7 @@ fn number_dtype(s: Scalar) -> DType {
         Scalar::Bool(_) => DType::Bool,
         Scalar::Int(_) => DType::I64,
         Scalar::Float(_) => default_dtype(),
+        Scalar::Complex(..) => default_dtype().complex(),
     }
 }
 
