@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def needs_float64(item: pytest.Item) -> bool:
     """float64 is the CPU's alone; that asking a GPU for it raises has a test of its own."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    named = any(str(value).endswith("float64") for value in params.values())
+    named = any(str(value).endswith(("float64", "complex128")) for value in params.values())
     return named or getattr(params.get("row"), "needs_float64", False)
 
 

@@ -532,6 +532,14 @@ fn one_minus_square(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.add(1.0)
 }
 
+/// 1/√(x² − 1), of complex numbers on the branch of acosh.
+fn acosh_slope(x: &Tensor) -> Result<Tensor> {
+    if x.dtype().is_complex() {
+        return x.sub(1.0)?.rsqrt()?.mul(&x.add(1.0)?.rsqrt()?);
+    }
+    x.mul(x)?.sub(1.0)?.rsqrt()
+}
+
 /// 2/√π · e^(−x²), the derivative of erf.
 fn gauss(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
