@@ -280,12 +280,14 @@ def test_what_complex_numbers_lack_raises() -> None:
         z.real.uniform_(0, 1j)
 
 
+@pytest.mark.cpu
 def test_text() -> None:
     assert repr(corten.tensor([1 + 2j, -0.5j], device="cpu")) == "tensor([1.+2.0000j, -0.-0.5000j])"
     assert repr(corten.tensor([1 + 2j, 3 - 4j], device="cpu")) == "tensor([1.+2.j, 3.-4.j])"
     assert "dtype=corten.complex128" in repr(corten.tensor([1j], dtype=corten.complex128, device="cpu"))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_to_and_from_numpy_and_files(dtype: str, tmp_path) -> None:
     z = numbers((3, 4), dtype)
