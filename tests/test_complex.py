@@ -314,3 +314,21 @@ def test_fused_chains_round_once_per_step_and_compile_to_the_same() -> None:
     for _ in range(3):
         np.testing.assert_allclose(array(compiled(z)), array(chain(z)), rtol=1e-5, atol=1e-6)
     assert math.isfinite(chain(z).sum().item())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_many_elements(dtype: str) -> None:
+    """Kernels take pairs whole, and long columns of two in blocks."""
+    z = numbers((301, 257), dtype)
+    x = corten.tensor(z)
+    same(x.T.contiguous(), np.ascontiguousarray(z.T), dtype)
+    same(x[1::2, ::3].clone(), z[1::2, ::3], dtype)
+    target = corten.zeros(257, 301, dtype=x.dtype)
+    target.T.copy_(x)
+    same(target, np.ascontiguousarray(z.T), dtype)
+    same(x * x.conj(), z * z.conj(), dtype)
+    total = x.sum().item()
+    assert abs(total - z.astype("complex128").sum()) < (1e-2 if dtype == "complex64" else 1e-9)
+    columns = z.real.reshape(-1)[:77350].reshape(-1, 7).copy()
+    sums = array(corten.tensor(columns).sum(0))
+    np.testing.assert_allclose(sums, columns.sum(0, dtype="float64"), rtol=1e-4, atol=1e-3)
