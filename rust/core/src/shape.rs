@@ -130,7 +130,8 @@ impl Layout {
     pub fn unpaired(&self) -> Option<Layout> {
         let mut out = self.clone();
         let (size, stride) = (out.shape.pop()?, out.strides.pop()?);
-        if size != 2 || stride != 1 || out.offset % 2 != 0 || out.strides.iter().any(|s| s % 2 != 0) {
+        if size != 2 || stride != 1 || !out.offset.is_multiple_of(2) || out.strides.iter().any(|s| !s.is_multiple_of(2))
+        {
             return None;
         }
         out.strides.iter_mut().for_each(|s| *s /= 2);

@@ -56,7 +56,7 @@ pub fn view_as_complex(x: &Tensor) -> Result<Tensor> {
         Runtime,
         "Tensor must have a stride divisible by 2 for all but last dimension"
     );
-    ensure!(l.offset % 2 == 0, Runtime, "Tensor must have a storage_offset divisible by 2");
+    ensure!(l.offset.is_multiple_of(2), Runtime, "Tensor must have a storage_offset divisible by 2");
     Ok(as_complex(x, l.unpaired().unwrap_or_else(|| (**l).clone())))
 }
 
