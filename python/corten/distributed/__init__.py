@@ -1,8 +1,9 @@
 """Several processes on one machine that train together, over MPI.
 
-`pip install corten[distributed]` brings what it needs: mpi4py and MPICH. `python -m corten.distributed.run
---nproc-per-node 2 train.py` starts a program in two processes, and `corten.nn.parallel.DistributedDataParallel` averages
-their gradients.
+`pip install corten[distributed]` brings what it needs: mpi4py and MPICH. A program is started in two processes by
+`python -m corten.distributed.run --nproc-per-node 2 train.py`, and `corten.nn.parallel.DistributedDataParallel` averages
+their gradients. Names, arguments and errors are those of `torch.distributed`; every name of a backend is accepted, and
+MPI serves them all.
 """
 
 from ._collectives import (
@@ -69,7 +70,7 @@ _reduce_scatter_base = reduce_scatter_tensor
 # The name before PyTorch 1.0, still in programs.
 reduce_op = ReduceOp
 
-__all__ = sorted(name for name in globals() if not name.startswith("_"))  # noqa: PLE0605
+__all__ = sorted(name for name in globals() if not name.startswith("_"))
 
 
 def __getattr__(name):

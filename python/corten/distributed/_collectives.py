@@ -39,12 +39,14 @@ def _check_list(name, tensors, like, count):
     """Raises RuntimeError unless there are ``count`` tensors of the shape of ``like``."""
     if len(tensors) != count:
         raise RuntimeError(
-            f"{name}: invalid tensor list at index 0 (expected length {count}, the number of processes, got {len(tensors)})"
+            f"{name}: invalid tensor list at index 0 (expected length {count}, the number of processes, got "
+            f"{len(tensors)})"
         )
     for index, tensor in enumerate(tensors):
         if tensor.shape != like.shape:
             raise RuntimeError(
-                f"{name}: invalid tensor size at index {index} (expected {tuple(like.shape)}, got {tuple(tensor.shape)})"
+                f"{name}: invalid tensor size at index {index} (expected {tuple(like.shape)}, got "
+                f"{tuple(tensor.shape)})"
             )
 
 
@@ -205,7 +207,8 @@ def _check_sizes(name, whole, part, count):
         raise TypeError(f"{name}: output tensor must have the same type as input tensor")
     if whole.numel() != count * part.numel():
         raise ValueError(
-            f"{name}: one tensor's size must be equal to world_size times the other's, got shapes {tuple(whole.shape)} and "
+            f"{name}: one tensor's size must be equal to world_size times the other's, got shapes "
+            f"{tuple(whole.shape)} and "
             f"{tuple(part.shape)} for {count} processes"
         )
 
@@ -264,9 +267,7 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
         if is_root:
             _put_each(outputs, array)
 
-    return started(
-        "gather", found, lambda: found._comm.Igather(given, taken, root), finish, outputs, async_op
-    )
+    return started("gather", found, lambda: found._comm.Igather(given, taken, root), finish, outputs, async_op)
 
 
 def _list_of_root(tensors, is_root, name, role, operator):
@@ -328,7 +329,8 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
         return None
     if len(input_list) != found.size():
         raise RuntimeError(
-            f"reduce_scatter: invalid input tensor list size, must be world size ({found.size()}), got {len(input_list)}"
+            f"reduce_scatter: invalid input tensor list size, must be world size ({found.size()}), got "
+            f"{len(input_list)}"
         )
     own = input_list[found.rank()]
     if own.shape != output.shape:
@@ -402,9 +404,7 @@ def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False
     )
 
 
-def all_to_all_single(
-    output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op=False
-):
+def all_to_all_single(output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op=False):
     """Splits ``input`` along dim 0 and sends part ``i`` to rank ``i``; what arrives is put in a row in ``output``.
 
     Args:

@@ -39,17 +39,18 @@ class ProcessGroup:
 
     def __init__(self, comm, ranks, timeout, name, description=None):
         self._comm, self._ranks, self._timeout = comm, ranks, timeout
+        self._rank, self._size = comm.rank, comm.size
         self._pending = []
         self.group_name = name
         self.group_desc = description or "undefined"
 
     def rank(self):
         """This process's rank in the group."""
-        return self._comm.rank
+        return self._rank
 
     def size(self):
         """The number of processes."""
-        return self._comm.size
+        return self._size
 
     def name(self):
         """``"mpi"``."""
@@ -143,8 +144,8 @@ def init_process_group(
 ):
     """Joins the group of all processes. Every process calls it, and comes back when all have.
 
-    Processes of ``corten.distributed.run``, of ``corten.multiprocessing.spawn``, of ``mpiexec`` and processes started by
-    hand find each other on one machine; tensors of a GPU travel through the CPU's memory.
+    Processes of ``corten.distributed.run``, of ``corten.multiprocessing.spawn``, of ``mpiexec`` and processes
+    started by hand find each other on one machine; tensors of a GPU travel through the CPU's memory.
 
     Args:
         backend: any of PyTorch's names, such as ``"gloo"``, ``"nccl"`` or ``"cpu:gloo,cuda:nccl"``. MPI serves all of
@@ -359,9 +360,7 @@ def new_group(
     return _register(comm, ranks, timeout, group_desc)
 
 
-def new_subgroups_by_enumeration(
-    ranks_per_subgroup_list, timeout=None, backend=None, pg_options=None, group_desc=None
-):
+def new_subgroups_by_enumeration(ranks_per_subgroup_list, timeout=None, backend=None, pg_options=None, group_desc=None):
     """A group for each list of ranks; returns this process's own and the list of all.
 
     Raises:

@@ -10,7 +10,8 @@ from . import _rendezvous
 from ._errors import DistBackendError
 
 _MISSING = (
-    "corten.distributed needs mpi4py and an MPI library: `pip install corten[distributed]` brings both (mpi4py and mpich)"
+    "corten.distributed needs mpi4py and an MPI library: `pip install corten[distributed]` brings both (mpi4py and "
+    "mpich)"
 )
 # The communicator of all processes, apart from that of a program which uses mpi4py itself.
 _world = None
@@ -125,7 +126,8 @@ def _wrong_size(MPI, size):
     if count > 1:
         return f"init_process_group: world_size={size}, but MPI was started with {count} processes"
     return (
-        f"init_process_group: world_size={size}, but {name} runs this process alone. Processes that mpiexec did not start "
+        f"init_process_group: world_size={size}, but {name} runs this process alone. Processes that mpiexec did "
+        "not start "
         "need MPICH (`pip install mpich`), and init_process_group before anything imports mpi4py.MPI; with another MPI "
         "start them with its mpiexec"
     )

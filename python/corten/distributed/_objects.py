@@ -70,7 +70,9 @@ def gather_object(obj, object_gather_list=None, dst=None, group=None, group_dst=
     root = rank_in_group(found, 0 if dst is None and group_dst is None else dst, group_dst, "gather_object")
     is_root = found.rank() == root
     if is_root != bool(object_gather_list):
-        rule = "must be specified on destination rank." if is_root else "must NOT be specified on non-destination ranks."
+        rule = (
+            "must be specified on destination rank." if is_root else "must NOT be specified on non-destination ranks."
+        )
         raise ValueError(f"Argument ``object_gather_list`` {rule}")
     if is_root:
         _check_length("gather_object", object_gather_list, found.size())

@@ -41,7 +41,7 @@ class Server:
     def __init__(self, listener, size):
         self.size = size
         self.values, self.members, self.waiting = {}, {}, set()
-        self.complete = False
+        self.complete = self.given_up = False
         self.listener = listener
         self.selector = selectors.DefaultSelector()
         self.selector.register(listener, selectors.EVENT_READ)
@@ -61,7 +61,7 @@ class Server:
                 elif not self.hear(key.data):
                     self.drop(key.data)
                     connected.discard(key.data)
-            if self.complete and not connected:
+            if self.given_up or (self.complete and not connected):
                 return
 
     def drop(self, member):
@@ -72,6 +72,8 @@ class Server:
         if self.members.get(member.rank) is member:
             del self.members[member.rank]
             if not self.complete:
+                # The others find nobody here: another process of rank 0 would listen itself.
+                self.given_up = member.rank == 0
                 for other in self.members.values():
                     other.say(f"cmd=refused why=rank {member.rank} left before all {self.size} processes were there")
 

@@ -128,10 +128,12 @@ class Reducer:
     def _describe_missing(self):
         missing = sorted(set(range(len(self.parameters))) - self._ready)
         return (
-            "Expected to have finished reduction in the prior iteration before starting a new one. This error indicates "
+            "Expected to have finished reduction in the prior iteration before starting a new one. This error "
+            "indicates "
             "that your module has parameters that were not used in producing loss. You can enable unused parameter "
             "detection by passing the keyword argument `find_unused_parameters=True` to "
-            "`torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function outputs participate in "
+            "`torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function outputs "
+            "participate in "
             "calculating loss. Parameter indices which did not receive grad for rank "
             f"{self.group.rank()}: {' '.join(map(str, missing))} ({', '.join(self.names[index] for index in missing)})"
         )
@@ -147,7 +149,8 @@ class Reducer:
                 self._mark(unused)
         if index in self._ready:
             raise RuntimeError(
-                f"Expected to mark a variable ready only once: parameter {self.names[index]} at index {index} has got a "
+                f"Expected to mark a variable ready only once: parameter {self.names[index]} at index {index} "
+                f"has got a "
                 "gradient twice in one backward pass, or got one although no output depends on it. Reentrant backward "
                 "passes (checkpoints with use_reentrant=True) of shared parameters do this, and modules called outside "
                 "the forward function"
@@ -171,10 +174,7 @@ class Reducer:
         parameters = [self.parameters[index] for index in bucket.indices]
         with corten.no_grad():
             flat = corten.cat(
-                [
-                    (p.new_zeros(p.numel()) if p.grad is None else p.grad.detach().reshape(-1))
-                    for p in parameters
-                ]
+                [(p.new_zeros(p.numel()) if p.grad is None else p.grad.detach().reshape(-1)) for p in parameters]
             )
             if self.hook is None:
                 bucket.result = _Mean(flat, self.group)
@@ -282,7 +282,8 @@ def check_same_parameters(parameters, group):
     for rank, other in enumerate(everyone):
         if len(other) != len(everyone[0]):
             raise RuntimeError(
-                f"DDP expects same model across all ranks, but Rank 0 has {len(everyone[0])} params, while rank {rank} has "
+                f"DDP expects same model across all ranks, but Rank 0 has {len(everyone[0])} params, while rank "
+                f"{rank} has "
                 f"inconsistent {len(other)} params."
             )
         for index, (ours, theirs) in enumerate(zip(everyone[0], other)):

@@ -76,9 +76,7 @@ def find_place(method, rank, size):
                 )
         rank, size, host, port = named["rank"], named["world_size"], url.hostname, url.port
         if url.scheme == "tcp" and not port:
-            raise ValueError(
-                "Error initializing torch.distributed using tcp:// rendezvous: port number missing"
-            )
+            raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
     if not 0 <= rank < size:
         raise ValueError(f"init_process_group: rank must be in the interval [0, {size - 1}], got {rank}")
     if url.scheme == "file":
@@ -107,8 +105,12 @@ def join(place, timeout):
     elif place.file:
         host, port = _announced(place.file, deadline, timeout)
     connection = _connect(host, port, deadline, timeout)
-    connection.sendall(f"cmd=join rank={place.rank} size={place.size}\n".encode())
-    _wait_for_all(connection, place, deadline, timeout)
+    try:
+        connection.sendall(f"cmd=join rank={place.rank} size={place.size}\n".encode())
+        _wait_for_all(connection, place, deadline, timeout)
+    except BaseException:
+        connection.close()
+        raise
     if place.file and place.rank == 0:
         os.unlink(place.file)
     connection.settimeout(None)
@@ -185,7 +187,8 @@ def _wait_for_all(connection, place, deadline, timeout):
             data = connection.recv(1)
         except TimeoutError:
             raise DistNetworkError(
-                f"init_process_group: rank {place.rank} has waited {timeout * 1000:.0f}ms for all {place.size} processes"
+                f"init_process_group: rank {place.rank} has waited {timeout * 1000:.0f}ms for all {place.size} "
+                f"processes"
             ) from None
         except OSError:
             data = b""

@@ -75,7 +75,8 @@ class Work:
             passed = time.monotonic() - begun
             if passed > limit:
                 raise DistBackendError(
-                    f"{self._name}: rank {self._group.rank()} has waited {limit * 1000:.0f}ms for the other processes of "
+                    f"{self._name}: rank {self._group.rank()} has waited {limit * 1000:.0f}ms for the other "
+                    f"processes of "
                     f"the group of {self._group.size()}; do all of them call it?"
                 )
             if passed > _EAGER:
@@ -96,7 +97,9 @@ class Work:
             RuntimeError: it has not ended.
         """
         if not self._advance():
-            raise RuntimeError("Work needs to be completed before calling result(). Should call wait() before result().")
+            raise RuntimeError(
+                "Work needs to be completed before calling result(). Should call wait() before result()."
+            )
         return self._result
 
     def source_rank(self):

@@ -4,9 +4,9 @@
     python -m corten.distributed.run --nproc-per-node 2 -m package.train
     python -m corten run -m torch.distributed.run --nproc-per-node 2 train_for_pytorch.py
 
-Each process finds its place in the environment: RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
-from which `init_process_group` starts MPI. Where OMP_NUM_THREADS is not set the processes share the processor's threads. When a
-process fails the others are ended, and the run ends with its exit status.
+Each process finds its place in the environment: RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR
+and MASTER_PORT, from which `init_process_group` starts MPI. Where OMP_NUM_THREADS is not set the processes share the
+processor's threads. When a process fails the others are ended, and the run ends with its exit status.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Python's `multiprocessing`, which sends tensors by sharing their memory, and `spawn` for training in several processes.
+"""Python's `multiprocessing` with tensors that share their memory, and `spawn`: training in several processes.
 
 A tensor of the CPU that is put into a queue, sent through a pipe or given to a process is moved into shared memory, as
 `Tensor.share_memory_` does: all processes see what any of them writes to it. Tensors of a GPU are copied.
@@ -19,7 +19,7 @@ from .spawn import (
 )
 
 __all__ = ["get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy", "spawn"]
-__all__ += _multiprocessing.__all__  # type: ignore[attr-defined]  # noqa: PLE0605
+__all__ += _multiprocessing.__all__
 
 _strategy = "file_descriptor"
 

@@ -31,7 +31,7 @@ def _mapped(descriptor, size):
 
 
 def new_memory(size):
-    """Memory of so many bytes that processes can share; forked ones alone where files without names are not to be had."""
+    """Memory of so many bytes that processes can share: forked ones alone where descriptors cannot be sent."""
     if os.name != "posix":
         return mmap(-1, size)
     if hasattr(os, "memfd_create"):
@@ -59,8 +59,10 @@ def reduce_tensor(tensor):
     """
     if tensor.requires_grad and not tensor.is_leaf:
         raise RuntimeError(
-            "Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd does not support crossing "
-            "process boundaries.  If you just want to transfer the data, call detach() on the tensor before serializing "
+            "Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd does not "
+            "support crossing "
+            "process boundaries.  If you just want to transfer the data, call detach() on the tensor before "
+            "serializing "
             "(e.g., putting it on the queue)."
         )
     memory = _memory_of(tensor)

@@ -60,7 +60,9 @@ class _SyncBatchNorm(Function):
             scale = invstd if weight is None else invstd * weight
             grad_input = (grad_input * scale.view(shape)).to(input.dtype)
         grad_weight = grad_weight.to(weight.dtype) if ctx.needs_input_grad[1] else None
-        grad_bias = grad_bias.to(weight.dtype if weight is not None else grad.dtype) if ctx.needs_input_grad[2] else None
+        grad_bias = (
+            grad_bias.to(weight.dtype if weight is not None else grad.dtype) if ctx.needs_input_grad[2] else None
+        )
         return grad_input, grad_weight, grad_bias, None, None, None, None
 
 
@@ -82,8 +84,8 @@ def _update(running, mean, variance, count, momentum):
 def sync_batch_norm(input, running_mean, running_var, weight, bias, eps, momentum, group):
     """Normalises each channel of ``(N, C, *)`` over the batches of all processes in a group.
 
-    The running statistics, unless they are None, take over a share ``momentum`` of the new ones, in place. Its gradients
-    cannot be differentiated again.
+    The running statistics, unless they are None, take over a share ``momentum`` of the new ones, in place. Its
+    gradients cannot be differentiated again.
     """
     running = None if running_mean is None else (running_mean, running_var)
     return _SyncBatchNorm.apply(input, weight, bias, running, eps, momentum, group)

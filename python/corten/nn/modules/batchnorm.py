@@ -155,8 +155,8 @@ class BatchNorm3d(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """In training, batch normalisation of ``(N, C, *)`` over the batches of all processes (`corten.distributed`).
 
-    In evaluation, and where there is no group of several processes, it is :class:`BatchNorm1d` of any rank. Its gradients
-    cannot be differentiated again.
+    In evaluation, and where there is no group of several processes, it is :class:`BatchNorm1d` of any rank.
+    Its gradients cannot be differentiated again.
 
     Args:
         process_group: the processes whose batches are one; all of them where it is not given.
@@ -201,7 +201,8 @@ class SyncBatchNorm(_BatchNorm):
         self._check_input_dim(input)
         if input.shape[1] != self.num_features:
             raise ValueError(
-                f"SyncBatchNorm: expected {self.num_features} channels at dim 1, got input of shape {tuple(input.shape)}"
+                f"SyncBatchNorm: expected {self.num_features} channels at dim 1, got input of shape "
+                f"{tuple(input.shape)}"
             )
         momentum = self._count_batch()
         running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)

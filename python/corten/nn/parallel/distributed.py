@@ -6,6 +6,8 @@ import corten
 
 from ..modules.module import Module
 
+_NOTHING = "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
+
 
 class DistributedDataParallel(Module):
     """Trains one module in all processes of a group, each on batches of its own.
@@ -96,9 +98,7 @@ class DistributedDataParallel(Module):
 
         names, parameters = self._trained()
         if not parameters:
-            raise RuntimeError(
-                "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
-            )
+            raise RuntimeError(_NOTHING)
         if init_sync:
             _reducer.check_same_parameters(parameters, self.process_group)
             state = [tensor for name, tensor in self.module.named_parameters() if name not in self.parameters_to_ignore]
@@ -191,7 +191,8 @@ class DistributedDataParallel(Module):
         """
         if enable:
             raise NotImplementedError(
-                "DistributedDataParallel.join: give every process as many batches, as utils.data.DistributedSampler does"
+                "DistributedDataParallel.join: give every process as many batches, as "
+                "utils.data.DistributedSampler does"
             )
         return contextlib.nullcontext()
 
@@ -233,13 +234,12 @@ def _check_parameters(module):
     parameters = list(module.parameters())
     if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
         raise RuntimeError(
-            "Modules with uninitialized parameters can't be used with `DistributedDataParallel`. Run a dummy forward pass to "
+            "Modules with uninitialized parameters can't be used with `DistributedDataParallel`. Run a dummy "
+            "forward pass to "
             "correctly initialize the modules"
         )
     if not any(parameter.requires_grad for parameter in parameters):
-        raise RuntimeError(
-            "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
-        )
+        raise RuntimeError(_NOTHING)
 
 
 def _check_devices(module, device_ids, output_device):
@@ -256,7 +256,8 @@ def _check_devices(module, device_ids, output_device):
         raise ValueError("device_ids can only be None or contain a single element.")
     if (ids or output_device is not None) and (kinds == {"cpu"} or len(devices) > 1):
         raise ValueError(
-            "DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-device "
+            "DistributedDataParallel device_ids and output_device arguments only work with "
+            "single-device/multiple-device "
             f"GPU modules or CPU modules, but got device_ids {device_ids}, output_device {output_device}, and module "
             f"parameters {devices}."
         )

@@ -2,5 +2,5 @@
 
 
 def record(fn, error_handler=None):
-    """The function itself: a decorator of the main functions of programs for torchrun. ``error_handler`` is accepted."""
+    """The function itself: a decorator of main functions for torchrun. ``error_handler`` is accepted."""
     return fn
