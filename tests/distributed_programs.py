@@ -386,7 +386,7 @@ def hooks(rank: int, size: int) -> None:
 
     x = corten.ones(4, 10) * (rank + 1)
 
-    def gradients(hook) -> list[corten.Tensor]:
+    def hooked(hook) -> list[corten.Tensor]:
         model = DistributedDataParallel(network(), bucket_cap_mb=0.005)
         if hook is not None:
             model.register_comm_hook(None, hook)
@@ -395,14 +395,14 @@ def hooks(rank: int, size: int) -> None:
         model(x).square().sum().backward()
         return [parameter.grad for parameter in model.parameters()]
 
-    plain = gradients(None)
+    plain = hooked(None)
     for hook, tolerance in (
         (default_hooks.allreduce_hook, 1e-6),
         (default_hooks.fp16_compress_hook, 4e-3),
         (default_hooks.bf16_compress_hook, 3e-2),
         (default_hooks.bf16_compress_wrapper(default_hooks.allreduce_hook), 3e-2),
     ):
-        for ours, wanted in zip(gradients(hook), plain):
+        for ours, wanted in zip(hooked(hook), plain):
             scale = wanted.abs().max().item()
             corten.testing.assert_close(ours, wanted, rtol=tolerance, atol=tolerance * scale)
     seen = []
@@ -413,7 +413,7 @@ def hooks(rank: int, size: int) -> None:
         future.set_result(bucket.buffer() * 0)
         return future
 
-    assert all((gradient == 0).all() for gradient in gradients(counting))
+    assert all((gradient == 0).all() for gradient in hooked(counting))
     assert [index for index, _, _ in seen] == [0, 1, 2] and [last for _, last, _ in seen] == [False, False, True]
     # From the last parameter to the first.
     assert [shape for _, _, shapes in seen for shape in shapes] == [
@@ -454,6 +454,38 @@ def halves(rank: int, size: int) -> None:
     for layer in model.values():
         mean = corten.tensor((1 + 2.0**-10) / 2, dtype=corten.float64).to(layer.weight.dtype)
         assert (layer.weight.grad == mean).all()
+
+
+def gradients(rank: int, size: int) -> None:
+    """Collectives with gradients: those of the sum of what the processes compute."""
+    from corten.distributed.distributed_c10d import _get_default_group
+    from corten.distributed.nn import functional as F
+
+    assert _get_default_group() is dist.group.WORLD
+    weights = [corten.arange(3.0) + 1 + r for r in range(size)]
+    total = sum(weights)
+
+    def check(call, wanted: corten.Tensor) -> None:
+        x = corten.ones(3, requires_grad=True)
+        call(x).backward()
+        corten.testing.assert_close(x.grad, wanted)
+
+    check(lambda x: (F.all_reduce(x) * weights[rank]).sum(), total)
+    check(lambda x: (F.all_reduce(x, dist.ReduceOp.AVG) * weights[rank]).sum(), total / size)
+    check(lambda x: (F.broadcast(x, 1) * weights[rank]).sum(), total if rank == 1 else corten.zeros(3))
+    check(lambda x: (F.reduce(x, 1) * weights[rank]).sum(), weights[1])
+    # The gathered tensor of rank r has the weight r + 1 on every process.
+    gathered = corten.full((3,), size * (rank + 1.0))
+    check(lambda x: sum((r + 1) * y.sum() for r, y in enumerate(F.all_gather(x))), gathered)
+    scattered = sum((r + 1) * weights[r] for r in range(size))
+    check(lambda x: (F.reduce_scatter(x, [x * (r + 1) for r in range(size)]) * weights[rank]).sum(), scattered)
+    rows = corten.ones(size, requires_grad=True)
+    taken = F.all_to_all_single(corten.empty(size), rows * (rank + 1))
+    assert taken.tolist() == [r + 1.0 for r in range(size)]
+    (taken * (rank + 10)).sum().backward()
+    assert rows.grad.tolist() == [(rank + 1.0) * (r + 10) for r in range(size)]
+    with pytest.raises(NotImplementedError, match="only SUM and AVG have gradients"):
+        F.all_reduce(rows, dist.ReduceOp.MAX)
 
 
 def sync_batch_norm(rank: int, size: int) -> None:

@@ -59,7 +59,7 @@ def script(tmp_path):
 CASES = [
     ("reductions", 2), ("reductions", 3), ("layouts", 2), ("gathers", 3), ("exchanges", 3), ("asynchronous", 2),
     ("objects", 3), ("groups", 3), ("refusals", 2), ("again", 2), ("samplers", 2), ("double_batch", 2), ("state", 2),
-    ("unused", 2), ("hooks", 2), ("ddp_refusals", 2), ("halves", 2), ("sync_batch_norm", 2),
+    ("unused", 2), ("hooks", 2), ("ddp_refusals", 2), ("halves", 2), ("sync_batch_norm", 2), ("gradients", 3),
 ]  # fmt: skip
 
 
@@ -129,7 +129,8 @@ def test_the_environment_is_torchruns(script) -> None:
         """
         import os, sys
         names = "RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE GROUP_RANK MASTER_ADDR TORCHELASTIC_RESTART_COUNT"
-        print(*[os.environ[name] for name in names.split()], int(os.environ["MASTER_PORT"]) > 0, *sys.argv[1:])
+        found = [os.environ[name] for name in names.split()] + [str(int(os.environ["MASTER_PORT"]) > 0)]
+        sys.stdout.write(" ".join(found + sys.argv[1:]) + "\\n")  # at once: the processes share the stream
         """
     )
     done = in_processes(2, "--standalone", "--nnodes=1", program, "--epochs", "3")
@@ -145,7 +146,7 @@ def test_the_environment_is_torchruns(script) -> None:
 def test_programs_for_pytorch_run_in_several_processes(script) -> None:
     program = script(
         """
-        import torch, torch.distributed as dist
+        import sys, torch, torch.distributed as dist
         from torch.distributed.elastic.multiprocessing.errors import record
 
         @record
@@ -153,7 +154,7 @@ def test_programs_for_pytorch_run_in_several_processes(script) -> None:
             dist.init_process_group(backend="nccl" if torch.cuda.is_available() else "gloo")
             x = torch.tensor([dist.get_rank() + 1.0])
             dist.all_reduce(x, op=dist.ReduceOp.SUM)
-            print(torch.__name__, x.item(), flush=True)
+            sys.stdout.write(f"{torch.__name__} {x.item()}\\n")
             dist.destroy_process_group()
 
         main()

@@ -1,8 +1,8 @@
 """Several processes on one machine that train together, over MPI.
 
 `pip install corten[distributed]` brings what it needs: mpi4py and MPICH. A program is started in two processes by
-`python -m corten.distributed.run --nproc-per-node 2 train.py`, and `corten.nn.parallel.DistributedDataParallel` averages
-their gradients. Names, arguments and errors are those of `torch.distributed`; every name of a backend is accepted, and
+`python -m corten.distributed.run --nproc-per-node 2 train.py`, and `nn.parallel.DistributedDataParallel` averages their
+gradients. Names, arguments and errors are those of `torch.distributed`; every name of a backend is accepted, and
 MPI serves them all.
 """
 
