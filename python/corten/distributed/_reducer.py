@@ -171,6 +171,9 @@ class Reducer:
     def _launch(self, number):
         """Sends a bucket's gradients on their way."""
         bucket = self.buckets[number]
+        if number and isinstance(self.buckets[number - 1].result, _Mean):
+            # MPI moves what is under way while somebody asks.
+            self.buckets[number - 1].result.progress()
         parameters = [self.parameters[index] for index in bucket.indices]
         with corten.no_grad():
             flat = corten.cat(
@@ -237,6 +240,10 @@ class _Mean:
         np.divide(self._array, group.size(), out=self._array)
         request = group._comm.Iallreduce(MPI.IN_PLACE, self._array, MPI.SUM)
         self._work = Work("all_reduce of gradients", group, [request])
+
+    def progress(self):
+        """Lets MPI go on with all that is under way."""
+        self._work.is_completed()
 
     def wait(self):
         """The mean, in the tensor's dtype and on its device."""

@@ -1,15 +1,17 @@
 """`Work`: a collective that is under way."""
 
+import os
 import time
 
 from .._control import Future
 from . import _mpi
 from ._errors import DistBackendError
 
-# Seconds of asking MPI without a pause, and the pauses after: neither should two processes on one core take turns at
-# asking, nor a short message wait for a clock.
+# Seconds of asking MPI all the time, which lets others have the processor first, and the pauses after: neither should
+# processes that share a core take turns at asking, nor a short message wait for a clock.
 _EAGER = 0.002
-_PAUSES = (20e-6, 1e-3)
+_PAUSES = (20e-6, 2e-4)
+_give_way = getattr(os, "sched_yield", lambda: None)
 
 
 class Work:
@@ -21,13 +23,14 @@ class Work:
     def __init__(self, name, group, requests, finish=None, result=()):
         self._name, self._group, self._requests, self._finish = name, group, list(requests), finish
         self._result, self._error, self._source, self._futures = list(result), None, None, []
+        self._status = _mpi.library().Status()
         group._pending.append(self)
 
     def _advance(self):
         """Whether all has arrived; the first time it has, results are written."""
         if self._requests is None:
             return True
-        status = _mpi.library().Status()
+        status = self._status
         try:
             while self._requests:
                 if not self._requests[0].Test(status):
@@ -79,7 +82,9 @@ class Work:
                     f"processes of "
                     f"the group of {self._group.size()}; do all of them call it?"
                 )
-            if passed > _EAGER:
+            if passed < _EAGER:
+                _give_way()
+            else:
                 time.sleep(pause)
                 pause = min(2 * pause, _PAUSES[1])
         if self._error is not None:
