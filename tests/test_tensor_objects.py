@@ -82,7 +82,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten, "fx", "fused while they run"),
         (corten, "complex32", "complex64"),
         (corten, "sparse", "tensors are dense"),
-        (corten.nn.parallel, "DistributedDataParallel", "one device"),
+        (corten.distributed, "HashStore", "init_method"),
         (corten.autograd, "forward_ad", "corten.func.jvp"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
         (corten.linalg, "eig", "complex"),
