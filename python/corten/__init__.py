@@ -14,6 +14,8 @@ from ._core import (
     bfloat16,
     channels_last,
     channels_last_3d,
+    complex64,
+    complex128,
     contiguous_format,
     device,
     dtype,
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 
 bool = _core.bool
 half, float, double = float16, float32, float64
+cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
@@ -106,6 +109,7 @@ if TYPE_CHECKING:
         library,
         linalg,
         mps,
+        multiprocessing,
         nn,
         optim,
         profiler,
@@ -173,6 +177,7 @@ _LAZY = dict.fromkeys(
         "library",
         "linalg",
         "mps",
+        "multiprocessing",
         "nn",
         "optim",
         "profiler",

@@ -7,8 +7,10 @@ _HINTS = {
     "corten.fx": "no call is needed: programs are fused while they run",
     "corten.export": "corten.save keeps weights",
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
-    "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
-    "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
+    "corten.distributed": "processes of one machine average gradients with corten.nn.parallel.DistributedDataParallel",
+    "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
+    "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
+    "corten.distributed.HashStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.fft": "complex dtypes are not there",
     "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",
@@ -16,7 +18,6 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
@@ -41,14 +42,7 @@ _SCRIPTS = (
     "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
     "parse_schema parse_type_comment unify_type_list"
 )
-_COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
-_HINTS |= {
-    f"corten.{name}": _COMPLEX
-    for name in (
-        *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
-        *("complex", "polar", "view_as_complex", "view_as_real"),
-    )
-}
+_HINTS |= {f"corten.{name}": "the smallest complex dtype is complex64" for name in ("complex32", "chalf")}
 _HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
 _HINTS |= {
     f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS

@@ -138,8 +138,6 @@ def install(package):
     namespace["typename"] = typename
     namespace["detach"] = detach
     namespace["is_inference"] = Tensor.is_inference
-    namespace["sgn"] = namespace["sign"]
-    Tensor.sgn, Tensor.sgn_ = Tensor.sign, Tensor.sign_
     # Of dense matrices, products of sparse ones are these.
     namespace["spmm"] = namespace["dsmm"] = namespace["hsmm"] = namespace["mm"]
     namespace["saddmm"] = namespace["addmm"]

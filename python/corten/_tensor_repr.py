@@ -27,6 +27,21 @@ def get_printoptions():
     return dict(_options)
 
 
+class _ComplexFormatter:
+    """Two formats, of all real and of all imaginary parts."""
+
+    boolean = False
+
+    def __init__(self, values):
+        self.real = _Formatter([v.real for v in values], True, False)
+        self.imag = _Formatter([v.imag for v in values], True, False)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value):
+        imag = self.imag(value.imag).lstrip() + "j"
+        return self.real(value.real) + (imag if imag[0] in "+-" else "+" + imag)
+
+
 class _Formatter:
     """The common format of all printed elements: integers, fixed or scientific, and their width."""
 
@@ -118,7 +133,8 @@ def _suffixes(tensor, default_dtype, printed):
     if tensor.numel() == 0 and tensor.dim() != 1:
         out.append(f"size={tuple(tensor.shape)}")
     dtype = tensor.dtype
-    usual = (default_dtype, _core.int64, _core.bool)
+    complex_dtype = _core.complex128 if default_dtype == _core.float64 else _core.complex64
+    usual = (default_dtype, complex_dtype, _core.int64, _core.bool)
     if dtype not in usual or (tensor.numel() == 0 and dtype != default_dtype):
         out.append(f"dtype={dtype!r}")
     try:
@@ -147,7 +163,10 @@ def tensor_repr(self, *, tensor_contents=None):
     else:
         summarise = self.numel() > _options["threshold"]
         nested = _shown_values(values, summarise)
-        formatter = _Formatter(list(_flat(nested)), floating, self.dtype == _core.bool)
+        if values.is_complex():
+            formatter = _ComplexFormatter(list(_flat(nested)))
+        else:
+            formatter = _Formatter(list(_flat(nested)), floating, self.dtype == _core.bool)
         body = _lines(nested, self.dim(), len(prefix), formatter)
     text = prefix + body
     last_line = len(text) - (text.rfind("\n") + 1) + 1

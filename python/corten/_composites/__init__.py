@@ -39,7 +39,7 @@ _BY_MODULE = {
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",
     predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "
-    "get_device can_cast real imag conj resolve_conj resolve_neg conj_physical angle",
+    "get_device can_cast",
     _core: "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state",
 }
 
@@ -107,17 +107,12 @@ METHODS = {
         "is_conj",
         "is_neg",
         "is_distributed",
-        "conj",
-        "resolve_conj",
-        "resolve_neg",
-        "conj_physical",
-        "angle",
     ]
 }
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm", "conj_physical"]
+        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
     }
 )
 METHODS.update(
@@ -174,6 +169,16 @@ def _fact(doc, value):
     return property(value, doc=doc)
 
 
+def _set_part(name):
+    """The setter of a part: ``z.real = x``."""
+
+    def setter(self, value):
+        part = getattr(_core.ops, name)(self)
+        part.copy_(value if isinstance(value, _core.Tensor) else part.new_tensor(value))
+
+    return setter
+
+
 METHODS.update(
     {
         # Facts about where tensors can live here.
@@ -200,9 +205,11 @@ METHODS.update(
         "is_sparse": _fact("False: every tensor is dense.", lambda self: False),
         "is_quantized": _fact("False: there are no quantized dtypes.", lambda self: False),
         "layout": _fact("`corten.strided`: every tensor is dense.", lambda self: _core.strided),
-        "real": _fact("The tensor itself, since there are no complex dtypes.", lambda self: self),
-        "mH": _fact("As `mT`, since there are no complex dtypes.", lambda self: self.mT),
-        "imag": property(predicates.imag, doc="Raises RuntimeError: real tensors have no imaginary part."),
-        "H": _fact("As `T`, of matrices only.", lambda self: self.mT if self.dim() == 2 else self.T),
+        "real": property(
+            _core.ops.real, _set_part("real"), doc="The real part: a view, of a real tensor the tensor itself."
+        ),
+        "imag": property(_core.ops.imag, _set_part("imag"), doc="The imaginary part: a view. Real tensors have none."),
+        "mH": _fact("Matrices `(*, m, n)` conjugated and transposed.", arrange.adjoint),
+        "H": _fact("A matrix conjugated and transposed.", arrange.conjugate_transpose),
     }
 )

@@ -16,6 +16,8 @@ _SCALAR_NAMES = {
     "bfloat16": "BFloat16",
     "float32": "Float",
     "float64": "Double",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
 }
 
 
@@ -68,4 +70,4 @@ def whole(x):
 
 def floating(x):
     """The tensor, integers as the default dtype."""
-    return x if x.is_floating_point() else x.to(_core.get_default_dtype())
+    return x if x.is_floating_point() or x.is_complex() else x.to(_core.get_default_dtype())

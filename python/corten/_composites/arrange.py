@@ -50,10 +50,20 @@ def _warn_about_indexing():
 
 
 def adjoint(input):
-    """Matrices ``(*, m, n)`` with their last two dims swapped, a view."""
+    """Matrices ``(*, m, n)`` conjugated and with their last two dims swapped, of real ones a view."""
     if input.dim() == 1:
         raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
-    return input.transpose(-2, -1) if input.dim() else input
+    return (input.transpose(-2, -1) if input.dim() else input).conj()
+
+
+def conjugate_transpose(input):
+    """A matrix conjugated and transposed (``Tensor.H``); a number conjugated."""
+    if input.dim() not in (0, 2):
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {input.dim()}-D tensor."
+            + (" For batches of matrices, consider using tensor.mH" if input.dim() > 2 else "")
+        )
+    return adjoint(input)
 
 
 def diagflat(input, offset=0):

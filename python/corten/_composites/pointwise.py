@@ -43,10 +43,15 @@ def frac(input, *, out=None):
 
 
 def float_power(input, exponent, *, out=None):
-    """The power, computed in float64."""
-    base = input.double() if isinstance(input, Tensor) else float(input)
-    power = exponent.double() if isinstance(exponent, Tensor) else float(exponent)
-    return result(ops.pow(base, power), out)
+    """The power, computed in float64, or complex128 where one of both is complex."""
+    return result(ops.pow(_doubled(input), _doubled(exponent)), out)
+
+
+def _doubled(x):
+    """A tensor or number in double precision."""
+    if isinstance(x, Tensor):
+        return x.to(_core.complex128 if x.is_complex() else _core.float64)
+    return x if isinstance(x, complex) else float(x)
 
 
 def mvlgamma(input, p, *, out=None):
@@ -73,7 +78,9 @@ def positive(input):
 
 
 def isreal(input):
-    """True everywhere: no dtype here is complex."""
+    """Where the imaginary part is 0: everywhere in a real tensor."""
+    if input.is_complex():
+        return input.imag == 0
     return ops.ones_like(input, dtype=_core.bool)
 
 

@@ -1,9 +1,7 @@
-"""What a tensor or an object is, and the parts of complex numbers that real tensors have."""
-
-import math
+"""What a tensor or an object is."""
 
 from .. import _core
-from ._common import Tensor, floating, ops, result
+from ._common import Tensor
 
 
 def _tensor(name, input):
@@ -71,45 +69,3 @@ def can_cast(from_, to):
     if from_.is_floating_point and not (to.is_floating_point or to.is_complex):
         return False
     return from_ == _core.bool or to != _core.bool
-
-
-def real(input):
-    """The real part, of a real tensor the tensor itself."""
-    return _tensor("real", input)
-
-
-def imag(input):
-    """The imaginary part.
-
-    Raises:
-        RuntimeError: for real tensors, which have none.
-    """
-    _tensor("imag", input)
-    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-def conj(input):
-    """The conjugate, of a real tensor the tensor itself."""
-    return _tensor("conj", input)
-
-
-def resolve_conj(input):
-    """The tensor with its conjugation done, of a real tensor the tensor itself."""
-    return _tensor("resolve_conj", input)
-
-
-def resolve_neg(input):
-    """The tensor with its negation done: the tensor itself."""
-    return _tensor("resolve_neg", input)
-
-
-def conj_physical(input, *, out=None):
-    """The conjugate, of a real tensor the tensor itself."""
-    return result(_tensor("conj_physical", input), out)
-
-
-def angle(input, *, out=None):
-    """The angle of each number in the complex plane: 0, π for negative numbers, NaN for NaN."""
-    x = floating(_tensor("angle", input))
-    angles = ops.where(x < 0, math.pi, ops.zeros_like(x))
-    return result(ops.where(x.isnan(), x, angles), out)

@@ -82,8 +82,8 @@ def kron(input, other, *, out=None):
 
 
 def vdot(input, other, *, out=None):
-    """The inner product of two vectors."""
-    return result(input.dot(other), out)
+    """The inner product of two vectors, the first one conjugated."""
+    return result(input.conj().dot(other), out)
 
 
 def chain_matmul(*matrices, out=None):

@@ -180,7 +180,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         norm_factor = norm_factor * 0
     centred = x - mean.unsqueeze(1)
     weighted = centred if weights is None else centred * weights
-    return (centred.matmul(weighted.to(centred.dtype).mT) / norm_factor).squeeze()
+    return (centred.matmul(weighted.to(centred.dtype).mH) / norm_factor).squeeze()
 
 
 def _observation_weights(count, fweights, aweights):
@@ -217,8 +217,12 @@ def corrcoef(input):
     matrix = cov(input)
     if matrix.dim() == 0:
         return matrix / matrix
-    deviation = matrix.diagonal().sqrt()
-    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    variances = matrix.diagonal()
+    deviation = (variances.real if matrix.is_complex() else variances).sqrt()
+    ratio = matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)
+    if matrix.is_complex():
+        return ops.complex(ratio.real.clamp(-1, 1), ratio.imag.clamp(-1, 1))
+    return ratio.clamp(-1, 1)
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):

@@ -30,7 +30,7 @@ def _check_inputs(args):
     for place, value in enumerate(args):
         if not (isinstance(value, _core.Tensor) and value.requires_grad):
             continue
-        if value.dtype != _core.float64:
+        if value.dtype not in (_core.float64, _core.complex128):
             warnings.warn(
                 f"Input #{place} requires gradient and is not a double precision floating point or complex. This "
                 "check will likely fail if all the inputs are not of double precision floating point or complex. ",
@@ -45,6 +45,11 @@ def _check_inputs(args):
     return found
 
 
+def _parts(value):
+    """A complex tensor as pairs of real numbers, which are moved and compared one by one."""
+    return _core.ops.view_as_real(value) if value.is_complex() else value
+
+
 def _numerical(function, args, target, eps):
     """The Jacobians of every output by central differences: per output one list for each element of `target`.
 
@@ -52,11 +57,11 @@ def _numerical(function, args, target, eps):
     """
 
     def values():
-        return [o.detach().clone() for o in _as_tuple(function(*args)) if isinstance(o, _core.Tensor)]
+        return [_parts(o.detach().clone()) for o in _as_tuple(function(*args)) if isinstance(o, _core.Tensor)]
 
-    moved = target.data
+    moved = _parts(target.data)
     columns = []
-    for index in itertools.product(*map(range, target.shape)):
+    for index in itertools.product(*map(range, moved.shape)):
         origin = moved[index].item()
         moved[index] = origin - eps
         below = values()
@@ -73,14 +78,15 @@ def _analytical(output, target):
     """The Jacobian of one output through the graph, a list for each element of the output."""
     from . import grad
 
-    rows = []
+    output, rows = _parts(output), []
     for i in range(output.numel()):
         seed = _core.ops.zeros(output.numel(), dtype=output.dtype, device=output.device)
         seed[i] = 1.0
         (g,) = grad(output, target, seed.reshape(tuple(output.shape)), retain_graph=True, allow_unused=True)
         if g is not None:
             _check_gradient(g, target)
-        rows.append([0.0] * target.numel() if g is None else g.double().reshape(-1).tolist())
+        count = target.numel() * (2 if target.is_complex() else 1)
+        rows.append([0.0] * count if g is None else _parts(g).double().reshape(-1).tolist())
     return rows
 
 
@@ -218,7 +224,7 @@ def gradcheck(
 
     Args:
         func: takes the inputs and returns a tensor or a tuple of tensors.
-        inputs: a tensor or a tuple; those that require grad should be float64.
+        inputs: a tensor or a tuple; those that require grad should be float64 or complex128.
         eps: the step of the differences.
         atol, rtol: how far analytical and numerical values may be apart, `|a - n| <= atol + rtol * |n|`.
         raise_exception: raise `GradcheckError`; otherwise return False.

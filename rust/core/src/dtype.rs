@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use std::fmt;
 
-/// The element type of a tensor. Complex64 and Complex128 take the next two places when they arrive.
+/// The element type of a tensor. Kernels know real types: complex tensors are recorded as pairs (`exec/pairs.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum DType {
@@ -17,13 +17,15 @@ pub enum DType {
     BF16 = 7,
     F32 = 8,
     F64 = 9,
+    C64 = 10,
+    C128 = 11,
 }
 
 use DType::*;
 
 impl DType {
     /// Every dtype, in promotion order.
-    pub const ALL: [DType; 10] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64];
+    pub const ALL: [DType; 12] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64, C64, C128];
 
     /// Bytes per element.
     #[inline]
@@ -32,13 +34,43 @@ impl DType {
             Bool | U8 | I8 => 1,
             I16 | F16 | BF16 => 2,
             I32 | F32 => 4,
-            I64 | F64 => 8,
+            I64 | F64 | C64 => 8,
+            C128 => 16,
         }
     }
 
     #[inline]
     pub const fn is_float(self) -> bool {
         matches!(self, F16 | BF16 | F32 | F64)
+    }
+
+    #[inline]
+    pub const fn is_complex(self) -> bool {
+        matches!(self, C64 | C128)
+    }
+
+    /// Whether tensors of the dtype can require gradients.
+    #[inline]
+    pub const fn is_differentiable(self) -> bool {
+        self as u8 >= F16 as u8
+    }
+
+    /// The dtype of the real and the imaginary part; a real dtype itself.
+    #[inline]
+    pub const fn part(self) -> DType {
+        match self {
+            C64 => F32,
+            C128 => F64,
+            real => real,
+        }
+    }
+
+    /// The complex dtype whose parts hold this dtype's floats. There is none with half-precision parts.
+    pub const fn complex(self) -> DType {
+        match self {
+            F64 | C128 => C128,
+            _ => C64,
+        }
     }
 
     /// Integral, not counting bool.
@@ -65,6 +97,8 @@ impl DType {
             BF16 => "bfloat16",
             F32 => "float32",
             F64 => "float64",
+            C64 => "complex64",
+            C128 => "complex128",
         }
     }
 
@@ -81,16 +115,19 @@ impl DType {
             BF16 => "BFloat16",
             F32 => "Float",
             F64 => "Double",
+            C64 => "ComplexFloat",
+            C128 => "ComplexDouble",
         }
     }
 
-    /// Bool 0, integers 1, floats 2: a category never loses to a lower one (PyTorch's "type promotion" note).
+    /// Bool 0, integers 1, floats 2, complex 3: a category never loses to a lower one (PyTorch's "type promotion" note).
     #[inline]
     pub const fn category(self) -> u8 {
         match self {
             Bool => 0,
             U8 | I8 | I16 | I32 | I64 => 1,
             F16 | BF16 | F32 | F64 => 2,
+            C64 | C128 => 3,
         }
     }
 
@@ -104,6 +141,7 @@ impl DType {
         match (a, b) {
             (U8, I8) => I16,
             (F16, BF16) => F32,
+            (F64, C64) => C128,
             _ => b,
         }
     }
@@ -114,13 +152,15 @@ impl DType {
         match self {
             F16 | BF16 | F32 => F32,
             F64 => F64,
+            C64 => C64,
+            C128 => C128,
             _ => I64,
         }
     }
 
-    /// How many integers from 0 on the dtype represents without a gap.
+    /// How many integers from 0 on the dtype represents without a gap, as its real part if it is complex.
     pub const fn integers(self) -> u64 {
-        match self {
+        match self.part() {
             Bool => 2,
             U8 => 1 << 8,
             I8 => 1 << 7,
@@ -130,9 +170,15 @@ impl DType {
             F16 => (1 << 11) + 1,
             BF16 => (1 << 8) + 1,
             F32 => (1 << 24) + 1,
-            F64 => (1 << 53) + 1,
+            _ => (1 << 53) + 1,
         }
     }
+}
+
+/// Where a kernel of real numbers would meet complex ones, which are recorded as pairs.
+#[cold]
+pub const fn no_kernel() -> ! {
+    panic!("a kernel of real numbers was given complex ones")
 }
 
 impl fmt::Display for DType {
@@ -147,6 +193,8 @@ pub enum Scalar {
     Bool(bool),
     Int(i64),
     Float(f64),
+    /// Real and imaginary part.
+    Complex(f64, f64),
 }
 
 impl Scalar {
@@ -155,14 +203,16 @@ impl Scalar {
             Scalar::Bool(_) => 0,
             Scalar::Int(_) => 1,
             Scalar::Float(_) => 2,
+            Scalar::Complex(..) => 3,
         }
     }
 
+    /// The real part.
     pub fn to_f64(self) -> f64 {
         match self {
             Scalar::Bool(b) => b as u8 as f64,
             Scalar::Int(i) => i as f64,
-            Scalar::Float(f) => f,
+            Scalar::Float(f) | Scalar::Complex(f, _) => f,
         }
     }
 
@@ -170,7 +220,7 @@ impl Scalar {
         match self {
             Scalar::Bool(b) => b as i64,
             Scalar::Int(i) => i,
-            Scalar::Float(f) => f as i64,
+            Scalar::Float(f) | Scalar::Complex(f, _) => f as i64,
         }
     }
 
@@ -179,10 +229,34 @@ impl Scalar {
             Scalar::Bool(b) => b,
             Scalar::Int(i) => i != 0,
             Scalar::Float(f) => f != 0.0,
+            Scalar::Complex(re, im) => re != 0.0 || im != 0.0,
         }
     }
 
-    /// The scalar as a value of `dtype`, in 64 bits: floats as f64 bits already rounded to `dtype`, the rest as i64.
+    /// Real and imaginary part.
+    pub fn parts(self) -> (f64, f64) {
+        match self {
+            Scalar::Complex(re, im) => (re, im),
+            real => (real.to_f64(), 0.0),
+        }
+    }
+
+    /// Whether it is this real number.
+    pub fn is(self, value: f64) -> bool {
+        self.parts() == (value, 0.0)
+    }
+
+    /// The number rounded to `dtype`.
+    pub fn rounded(self, dtype: DType) -> Scalar {
+        if dtype.is_complex() {
+            let part = |v: f64| Scalar::Float(v).rounded(dtype.part()).to_f64();
+            let (re, im) = self.parts();
+            return Scalar::Complex(part(re), part(im));
+        }
+        Scalar::from_bits(self.to_bits(dtype), dtype)
+    }
+
+    /// The scalar as a value of the real `dtype`, in 64 bits: floats as f64 bits already rounded to `dtype`, the rest as i64.
     pub fn to_bits(self, dtype: DType) -> u64 {
         match dtype {
             Bool => self.to_bool() as u64,
@@ -195,6 +269,7 @@ impl Scalar {
             BF16 => bf16::from_f64(self.to_f64()).to_f64().to_bits(),
             F32 => (self.to_f64() as f32 as f64).to_bits(),
             F64 => self.to_f64().to_bits(),
+            C64 | C128 => no_kernel(),
         }
     }
 
@@ -219,6 +294,7 @@ pub trait Element: Copy + Send + Sync + PartialEq + fmt::Debug + Default + 'stat
     fn from_scalar(s: Scalar) -> Self {
         match s {
             Scalar::Float(f) => Self::from_f64(f),
+            Scalar::Complex(re, _) => Self::from_f64(re),
             other => Self::from_i64(other.to_i64()),
         }
     }
@@ -291,7 +367,7 @@ impl Element for bool {
     }
 }
 
-/// Runs `$body` with `$T` bound to the Rust type of `$dtype`; the second form names the dtypes a kernel supports.
+/// Runs `$body` with `$T` bound to the Rust type of the real `$dtype`; the second form names the dtypes a kernel supports.
 #[macro_export]
 macro_rules! dispatch {
     ($dtype:expr, $T:ident => $body:expr) => {
@@ -336,6 +412,7 @@ macro_rules! dispatch {
                 type $T = f64;
                 $body
             }
+            _ => $crate::dtype::no_kernel(),
         }
     };
     (float $dtype:expr, $T:ident => $body:expr, else $other:expr) => {

@@ -47,7 +47,7 @@ pub enum Rule {
     Custom(Arc<dyn CustomRule>),
     /// The window `view` on a tensor laid out as `base`: a view whose base was written in place.
     Window {
-        base: Arc<Layout>,
+        base: (DType, Arc<Layout>),
         view: Arc<Layout>,
     },
 }

@@ -256,6 +256,9 @@ impl Tensor {
     pub fn covers_storage(&self) -> bool {
         let value = self.cell().peek();
         let spec = &value.node.outs[value.out as usize];
+        if self.dtype().is_complex() {
+            return spec.dtype == self.dtype().part() && *spec.layout == self.layout().paired();
+        }
         spec.dtype == self.dtype() && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
     }
 
@@ -342,7 +345,7 @@ impl Tensor {
     fn regenerate_view_grad(&self) -> Option<GradEdge> {
         let base = self.base()?;
         let edges = [base.gradient_edge()].into_iter().collect();
-        let rule = Rule::Window { base: base.layout().clone(), view: self.layout().clone() };
+        let rule = Rule::Window { base: (base.dtype(), base.layout().clone()), view: self.layout().clone() };
         let meta = GradMeta::of(self);
         let node = GradNode::new("AsStridedBackward0", rule, edges, [meta].into_iter().collect());
         let edge = GradEdge { node: Arc::new(node), output: 0 };
@@ -394,7 +397,7 @@ impl Tensor {
     }
 
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
-        if on && !self.dtype().is_float() {
+        if on && !self.dtype().is_differentiable() {
             return Err(Error::Runtime(
                 "only Tensors of floating point and complex dtype can require gradients".into(),
             ));
@@ -484,14 +487,14 @@ fn attach_node(
     outputs: &[Tensor],
     rule: impl FnOnce() -> Rule,
 ) -> Option<Arc<GradNode>> {
-    if !outputs.iter().any(|o| o.dtype().is_float()) {
+    if !outputs.iter().any(|o| o.dtype().is_differentiable()) {
         return None;
     }
-    let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
+    let edges = inputs.iter().map(|t| if t.dtype().is_differentiable() { t.gradient_edge() } else { None }).collect();
     let metas = outputs.iter().map(GradMeta::of).collect();
     let node = Arc::new(GradNode::new(name, rule(), edges, metas));
     for (i, o) in outputs.iter().enumerate() {
-        if o.dtype().is_float() {
+        if o.dtype().is_differentiable() {
             let mut state = o.meta_or_init().state();
             state.grad_fn = Some(GradEdge { node: node.clone(), output: i as u32 });
         }

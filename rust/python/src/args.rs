@@ -10,7 +10,7 @@ use corten_core::ops::random::{Shared, generator_for};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 /// The type of a parameter.
@@ -142,6 +142,9 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
     if let Ok(b) = o.cast::<PyBool>() {
         return Some(Scalar::Bool(b.is_true()));
     }
+    if let Ok(z) = o.cast::<PyComplex>() {
+        return Some(Scalar::Complex(z.real(), z.imag()));
+    }
     if o.is_instance_of::<PyInt>() {
         return match o.extract::<i64>() {
             Ok(i) => Some(Scalar::Int(i)),
@@ -166,6 +169,11 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
     if o.hasattr("ndim").ok()? && o.getattr("ndim").ok()?.extract::<i64>().ok()? != 0 {
         return None;
     }
+    if type_name(o).starts_with("complex")
+        && let Ok(z) = o.call_method0("__complex__").and_then(|z| Ok(z.cast_into::<PyComplex>()?))
+    {
+        return Some(Scalar::Complex(z.real(), z.imag()));
+    }
     if let Ok(i) = o.call_method0("__index__") {
         return i.extract().ok().map(Scalar::Int);
     }
@@ -175,6 +183,11 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
         return f.extract().ok().map(Scalar::Float);
     }
     None
+}
+
+/// A number that is not complex as a float.
+fn real(s: Scalar) -> Option<f64> {
+    (s.category() < 3).then(|| s.to_f64())
 }
 
 /// A sequence of ints (a tuple, list, `Size`, or 1-d integer tensor elements).
@@ -195,7 +208,7 @@ pub fn extract_int(o: &Bound<'_, PyAny>) -> Option<i64> {
     }
     if let Ok(t) = o.cast::<PyTensor>() {
         let t = t.get().tensor();
-        if t.dtype().is_float() || t.numel() != 1 {
+        if t.dtype().is_differentiable() || t.numel() != 1 {
             return None;
         }
         return corten_core::ops::item(&t).ok().map(Scalar::to_i64);
@@ -242,10 +255,10 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
         }
         Kind::Float => match o.cast::<PyTensor>() {
             Ok(t) if t.get().tensor().numel() == 1 => {
-                corten_core::ops::item(&t.get().tensor()).ok().map(|s| Value::Float(s.to_f64()))
+                corten_core::ops::item(&t.get().tensor()).ok().and_then(real).map(Value::Float)
             }
             Ok(_) => None,
-            Err(_) => extract_number(o).map(|s| Value::Float(s.to_f64())),
+            Err(_) => extract_number(o).and_then(real).map(Value::Float),
         },
         Kind::Bool => {
             if let Ok(b) = o.cast::<PyBool>() {
@@ -265,7 +278,7 @@ fn convert(o: &Bound<'_, PyAny>, p: &Param) -> Option<Value> {
             if let Ok(v) = o.extract::<Vec<f64>>() {
                 return Some(Value::Floats(v));
             }
-            extract_number(o).map(|s| Value::Floats(vec![s.to_f64()]))
+            extract_number(o).and_then(real).map(|x| Value::Floats(vec![x]))
         }
         Kind::Tensors => extract_tensors(o).map(Value::Tensors),
         Kind::DType => extract_dtype(o).ok().map(Value::DType),

@@ -439,12 +439,12 @@ pub fn attach_function(
     let outputs = tensors(outputs)?;
     let saved = tensors(saved)?;
     saved.iter().try_for_each(Saved::check).py()?;
-    let edges = inputs.iter().map(|t| if t.dtype().is_float() { t.gradient_edge() } else { None }).collect();
+    let edges = inputs.iter().map(|t| if t.dtype().is_differentiable() { t.gradient_edge() } else { None }).collect();
     let metas = outputs.iter().map(GradMeta::of).collect();
     let rule = Rule::Custom(Arc::new(PyRule { context }));
     let node = Arc::new(GradNode::new(intern(name), rule, edges, metas));
     for (i, o) in outputs.iter().enumerate() {
-        if o.dtype().is_float() {
+        if o.dtype().is_differentiable() {
             if o.base().is_some() {
                 o.set_origin(Origin::Custom);
             }
@@ -456,7 +456,7 @@ pub fn attach_function(
         }
     }
     let keep = |t: &Tensor| match outputs.iter().position(|o| o.ptr_eq(t)) {
-        Some(i) if t.dtype().is_float() => Saved::output(t, i as u32),
+        Some(i) if t.dtype().is_differentiable() => Saved::output(t, i as u32),
         _ => Saved::input(t),
     };
     node.save(saved.iter().map(keep).collect()).py()?;

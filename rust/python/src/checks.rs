@@ -17,7 +17,7 @@ fn divides(op: Ew) -> bool {
 
 /// Integer division by zero is an error, as in PyTorch; checking a tensor computes it.
 pub fn divisor(op: Ew, by: Operand, dividend: DType) -> PyResult<()> {
-    if !divides(op) || dividend.is_float() {
+    if !divides(op) || dividend.is_differentiable() {
         return Ok(());
     }
     let zero = match by {
@@ -41,7 +41,7 @@ pub fn divisor_object(op: Ew, by: &Bound<'_, PyAny>, dividend: DType) -> PyResul
 
 /// `pow`, with integer bases and negative integer exponents refused.
 pub fn pow(base: Operand, exponent: Operand) -> PyResult<Tensor> {
-    if let (Operand::Number(e), false) = (exponent, result_type(&[base, exponent]).is_float())
+    if let (Operand::Number(e), false) = (exponent, result_type(&[base, exponent]).is_differentiable())
         && e.to_i64() < 0
     {
         return Err(PyRuntimeError::new_err("Integers to negative integer powers are not allowed."));

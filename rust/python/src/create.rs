@@ -14,7 +14,7 @@ use corten_core::ops::elementwise::{cast, default_dtype};
 use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::sync::Arc;
@@ -51,6 +51,7 @@ impl Flat {
             }
             self.values.push(s);
             self.promote(crate::memory::scalar_dtype(o).unwrap_or_else(|| match s.category() {
+                3 => default_dtype().complex(),
                 2 => default_dtype(),
                 1 => DType::I64,
                 _ => DType::Bool,
@@ -93,6 +94,10 @@ impl Flat {
         }
         self.promote(t.dtype());
         let t = &on_host(t).py()?;
+        if t.dtype().is_complex() {
+            self.values.extend(ops::to_vec(t).py()?);
+            return Ok(());
+        }
         let t = cast(t, if t.dtype().is_float() { DType::F64 } else { DType::I64 }).py()?;
         let list = corten_core::ops::contiguous(&t).py()?;
         let buffer = corten_core::exec::materialize(&list).py()?;
@@ -171,15 +176,30 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
     if flat.values.len() == 1 && shape.is_empty() {
         return create::full(shape, flat.values[0], dtype, device).py();
     }
+    let values: Vec<Scalar> = match dtype.is_complex() {
+        true => flat.values.iter().flat_map(|s| [Scalar::Float(s.parts().0), Scalar::Float(s.parts().1)]).collect(),
+        false => flat.values.iter().map(|&s| real_value(s, dtype)).collect::<PyResult<_>>()?,
+    };
     let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
-    dispatch!(dtype, T => {
+    dispatch!(dtype.part(), T => {
         // SAFETY: a fresh buffer of that many elements.
-        let out = unsafe { std::slice::from_raw_parts_mut(buffer.ptr().cast::<T>(), flat.values.len()) };
-        for (o, &s) in out.iter_mut().zip(&flat.values) {
+        let out = unsafe { std::slice::from_raw_parts_mut(buffer.ptr().cast::<T>(), values.len()) };
+        for (o, &s) in out.iter_mut().zip(&values) {
             *o = <T as Element>::from_scalar(s);
         }
     });
     to_device(&create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(shape)), device).py()
+}
+
+/// A number of a real dtype's tensor.
+fn real_value(s: Scalar, dtype: DType) -> PyResult<Scalar> {
+    match s {
+        Scalar::Complex(_, im) if im != 0.0 => Err(PyRuntimeError::new_err(format!(
+            "value cannot be converted to type {} without overflow",
+            dtype.scalar_name()
+        ))),
+        other => Ok(other),
+    }
 }
 
 /// `corten.tensor(data)`: always a copy.

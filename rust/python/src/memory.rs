@@ -53,6 +53,8 @@ fn typestr(d: DType) -> Option<&'static str> {
         DType::F16 => "<f2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
+        DType::C64 => "<c8",
+        DType::C128 => "<c16",
         DType::BF16 => return None,
     })
 }
@@ -181,6 +183,12 @@ pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
     let buffer = exec::materialize(t).py()?;
     let mut values = Vec::with_capacity(t.numel());
     let l = t.layout();
+    if t.dtype().is_complex() {
+        for number in ops::to_vec(t).py()? {
+            values.push(number_object(py, number)?);
+        }
+        return nested(py, t.shape(), values);
+    }
     dispatch!(t.dtype(), T => {
         // SAFETY: the layout lies inside the storage.
         let base = unsafe { buffer.ptr().cast::<T>().add(l.offset) };
@@ -202,9 +210,14 @@ pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
             return Err(e);
         }
     });
-    for d in (1..t.rank()).rev() {
-        let n = t.shape()[d];
-        let outer: usize = t.shape()[..d].iter().product();
+    nested(py, t.shape(), values)
+}
+
+/// Values in row-major order as nested lists.
+fn nested(py: Python<'_>, shape: &[usize], mut values: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    for d in (1..shape.len()).rev() {
+        let n = shape[d];
+        let outer: usize = shape[..d].iter().product();
         let mut rows = Vec::with_capacity(outer);
         let mut iter = values.into_iter();
         for _ in 0..outer {

@@ -79,6 +79,7 @@ pub const fn flags(letters: &str) -> u8 {
 /// Every row.
 pub fn rows() -> Vec<Row> {
     let mut all = crate::ops::elementwise::rows();
+    all.extend(crate::ops::complex::rows());
     all.extend(crate::ops::shape::rows());
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());

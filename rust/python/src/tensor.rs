@@ -107,7 +107,19 @@ pub fn number_object(py: Python<'_>, s: Scalar) -> PyResult<Py<PyAny>> {
         Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any().unbind(),
         Scalar::Int(i) => PyInt::new(py, i).into_any().unbind(),
         Scalar::Float(f) => PyFloat::new(py, f).into_any().unbind(),
+        Scalar::Complex(re, im) => pyo3::types::PyComplex::from_doubles(py, re, im).into_any().unbind(),
     })
+}
+
+/// A number without an imaginary part.
+fn real_number(s: Scalar, to: &str) -> PyResult<Scalar> {
+    match s {
+        Scalar::Complex(re, 0.0) => Ok(Scalar::Float(re)),
+        Scalar::Complex(..) => {
+            Err(PyRuntimeError::new_err(format!("value cannot be converted to type {to} without overflow")))
+        }
+        real => Ok(real),
+    }
 }
 
 #[pymethods]
@@ -245,7 +257,7 @@ impl PyTensor {
             PyTypeError::new_err(format!("Variable data has to be a tensor, but got {given}"))
         })?;
         let (this, new) = (slf.get().tensor(), value.get().tensor());
-        if this.requires_grad() && !new.dtype().is_float() {
+        if this.requires_grad() && !new.dtype().is_differentiable() {
             return Err(PyRuntimeError::new_err(
                 "data set to a tensor that requires gradients must be floating point or complex dtype",
             ));
@@ -354,9 +366,9 @@ impl PyTensor {
     fn is_floating_point(&self) -> bool {
         self.get().dtype().is_float()
     }
-    /// False: there are no complex dtypes.
+    /// Whether the dtype is complex.
     fn is_complex(&self) -> bool {
-        false
+        self.get().dtype().is_complex()
     }
     /// Whether the dtype has negative numbers.
     fn is_signed(&self) -> bool {
@@ -459,10 +471,10 @@ impl PyTensor {
         }
     }
     fn __float__(&self) -> PyResult<f64> {
-        Ok(ops::item(self.get()).py()?.to_f64())
+        real_number(ops::item(self.get()).py()?, "double").map(Scalar::to_f64)
     }
     fn __int__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let s = ops::item(self.get()).py()?;
+        let s = real_number(ops::item(self.get()).py()?, "int64_t")?;
         if let Scalar::Float(f) = s {
             return Ok(PyFloat::new(py, f).call_method0("__trunc__")?.unbind());
         }
@@ -470,14 +482,14 @@ impl PyTensor {
     }
     fn __index__(&self) -> PyResult<i64> {
         let t = self.get();
-        if t.dtype().is_float() || t.numel() != 1 {
+        if t.dtype().is_differentiable() || t.numel() != 1 {
             return Err(PyTypeError::new_err("only integer tensors of a single element can be converted to an index"));
         }
         Ok(ops::item(t).py()?.to_i64())
     }
     fn __complex__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let v = ops::item(self.get()).py()?.to_f64();
-        Ok(pyo3::types::PyComplex::from_doubles(py, v, 0.0).into_any().unbind())
+        let (re, im) = ops::item(self.get()).py()?.parts();
+        Ok(pyo3::types::PyComplex::from_doubles(py, re, im).into_any().unbind())
     }
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
         (slf.as_ptr() as isize) >> 4

@@ -39,7 +39,7 @@ impl PyDType {
     /// Whether the dtype is complex.
     #[getter]
     fn is_complex(&self) -> bool {
-        false
+        self.0.is_complex()
     }
     /// Whether the dtype can represent negative numbers.
     #[getter]
@@ -55,6 +55,17 @@ impl PyDType {
     #[getter]
     fn _name(&self) -> &'static str {
         self.0.name()
+    }
+    /// The complex dtype whose parts have this dtype; complex64 of half precision.
+    fn to_complex(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        if self.0.is_complex() || self.0.is_float() {
+            return dtype_object(py, self.0.complex());
+        }
+        dtype_object(py, DType::C64)
+    }
+    /// The dtype of the parts of a complex dtype; a real one itself.
+    fn to_real(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        dtype_object(py, self.0.part())
     }
     fn __hash__(&self) -> u64 {
         self.0 as u64 + 0x0c07
@@ -299,7 +310,7 @@ pub fn type_name(o: &Bound<'_, PyAny>) -> String {
     name.as_ref().ok().and_then(|n| n.to_cow().ok()).map_or_else(|| "object".into(), |n| n.into_owned())
 }
 
-/// A dtype given as an object, or as Python's `float`, `int`, `bool`.
+/// A dtype given as an object, or as Python's `complex`, `float`, `int`, `bool`.
 pub fn extract_dtype(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -310,6 +321,7 @@ pub fn extract_dtype(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             "float" => return Ok(DType::F64),
             "int" => return Ok(DType::I64),
             "bool" => return Ok(DType::Bool),
+            "complex" => return Ok(DType::C128),
             _ => {}
         }
     }

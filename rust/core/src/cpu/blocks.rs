@@ -3,7 +3,7 @@
 
 use super::math::{Real, bessel, gamma};
 use super::simd_dispatch;
-use crate::dtype::DType;
+use crate::dtype::{DType, no_kernel};
 use crate::elementwise_table;
 use crate::op::Ew;
 use half::{bf16, f16};
@@ -413,13 +413,14 @@ whole_functions! {
 /// Conversions between register types.
 pub fn cast_fn(from: DType, to: DType) -> BlockFn {
     macro_rules! to {
-        ($from:ident, $($d:ident => $f:ident),*) => { match to { $(DType::$d => $from::$f,)* DType::F16 => $from::half, DType::BF16 => $from::bfloat } };
+        ($from:ident, $($d:ident => $f:ident),*) => { match to { $(DType::$d => $from::$f,)* DType::F16 => $from::half, DType::BF16 => $from::bfloat, _ => no_kernel() } };
     }
     macro_rules! table {
         ($($d:ident => $m:ident),*) => {
             match register_dtype(from) {
                 $(DType::$d => to!($m, Bool => boolean, U8 => u8, I8 => i8, I16 => i16, I32 => i32, I64 => i64, F32 => f32, F64 => f64),)*
                 DType::F16 | DType::BF16 => from_f32::f32,
+                _ => no_kernel(),
             }
         };
     }

@@ -10,6 +10,7 @@ pub mod failures;
 pub mod fuse;
 mod joined;
 mod late;
+pub mod pairs;
 pub mod plan;
 pub mod profile;
 pub mod program;

@@ -1,7 +1,7 @@
 //! Recording: one recorder per thread and device collects pending nodes in program order and flushes them by budget.
 
 use super::failures::Failures;
-use super::{COUNTERS, HOOKS, OPTIONS, byte_budget, count, run};
+use super::{COUNTERS, HOOKS, OPTIONS, byte_budget, count, pairs, run};
 use crate::capture;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -130,6 +130,9 @@ pub fn record_all_on(
     outs: SmallVec<[OutSpec; 1]>,
     device: Device,
 ) -> Result<SmallVec<[Tensor; 1]>> {
+    if pairs::concerns(&inputs, &outs) {
+        return pairs::record(op, inputs, &outs, device);
+    }
     let node = add(op, inputs, outs, device)?;
     Ok((0..node.outs.len()).map(|i| Tensor::from_node(node.clone(), i as u8, device)).collect())
 }
@@ -137,6 +140,9 @@ pub fn record_all_on(
 /// Records an operator with one output that has no tensors among its inputs, or only those of `device`.
 #[inline]
 pub fn record_on(op: Op, inputs: Inputs, out: OutSpec, device: Device) -> Result<Tensor> {
+    if pairs::concerns(&inputs, std::slice::from_ref(&out)) {
+        return Ok(pairs::record(op, inputs, &[out], device)?.swap_remove(0));
+    }
     Ok(Tensor::from_node(add(op, inputs, SmallVec::from_buf([out]), device)?, 0, device))
 }
 

@@ -79,10 +79,11 @@ pub fn rule(device: Device, breach: Breach) -> Result<i64> {
 
 /// Refuses a dtype that the device does not compute with.
 pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
-    if dtype == DType::F64 && device != Device::Cpu {
+    if dtype.part() == DType::F64 && device != Device::Cpu {
         return Err(Error::Type(format!(
-            "{device} has no float64: WebGPU has no 64-bit floating point. Convert to float32 first (`x.float()`) or stay on \
-             the CPU"
+            "{device} has no {dtype}: WebGPU has no 64-bit floating point. Convert to {} first (`x.{}()`) or stay on the CPU",
+            if dtype.is_complex() { DType::C64 } else { DType::F32 },
+            if dtype.is_complex() { "cfloat" } else { "float" }
         )));
     }
     Ok(())
@@ -101,6 +102,7 @@ pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
     // SAFETY: the element lies inside the source, and the new buffer has room for one.
     unsafe { std::ptr::copy_nonoverlapping(source.ptr().add(e.layout.offset * size), one.ptr(), size) };
     let layout = Arc::new(Layout::contiguous(Default::default()));
-    let node = Node::data(Arc::new(copy(&one, device)?), e.dtype, layout.clone());
+    let (dtype, own) = super::pairs::stored(e.dtype, &layout);
+    let node = Node::data(Arc::new(copy(&one, device)?), dtype, own);
     Ok(Edge { node: Arc::new(node), out: 0, dtype: e.dtype, layout })
 }

@@ -1,5 +1,6 @@
 //! Advanced indexing, flat indexing (take, put), masks, and the positions of non-zero elements.
 
+use super::complex;
 use super::device::to_device;
 use super::elementwise::{Operand, apply, cast};
 use super::index::{Source, at_least_1d, check_within};
@@ -274,7 +275,8 @@ pub fn expand_masks(t: &Tensor, indices: &[Option<Tensor>]) -> Result<Vec<Option
 
 /// The positions of non-zero elements as the rows of an int64 matrix `(count, rank)`; computes the tensor.
 pub fn nonzero(t: &Tensor) -> Result<Tensor> {
-    let n = super::item(&reduce::count_nonzero(&t.detach(), None)?)?.to_i64() as usize;
+    let t = &complex::truths(t)?;
+    let n = super::item(&reduce::count_nonzero(t, None)?)?.to_i64() as usize;
     // Columns are contiguous, as in PyTorch: most readers want one column at a time.
     let layout = Layout { shape: Dims::from([n, t.rank()]), strides: Dims::from([1, n]), offset: 0 };
     let spec = OutSpec { dtype: DType::I64, layout: Arc::new(layout) };
@@ -316,6 +318,9 @@ pub fn take(t: &Tensor, index: &Tensor) -> Result<Tensor> {
 }
 
 fn take_known(t: &Tensor, index: &Tensor) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return self::index(&view::reshape(t, &[t.numel()])?, &[Some(index.clone())]);
+    }
     let spec = OutSpec { dtype: t.dtype(), layout: contiguous(index.shape_dims().clone()) };
     let out = record_one(Op::Indexing(Indexing::Take), SmallVec::from_iter([t.input(), index.input()]), spec)?;
     let shape = t.shape_dims().clone();
@@ -349,6 +354,10 @@ pub fn put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Res
 }
 
 fn flat_put(t: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        let flat = view::reshape(t, &[t.numel()])?;
+        return view::reshape(&index_put(&flat, &[Some(index.clone())], source, accumulate)?, t.shape());
+    }
     let spec = OutSpec { dtype: t.dtype(), layout: super::elementwise::output_layout(t.layout()) };
     let inputs = SmallVec::from_iter([t.input(), index.input(), source.input()]);
     let out = record_one(Op::Indexing(Indexing::Put { accumulate }), inputs, spec)?;
@@ -386,7 +395,7 @@ pub fn masked_fill(t: &Tensor, mask: &Tensor, value: Source) -> Result<Tensor> {
     );
     let converted;
     let operand: Operand = match value {
-        Source::Number(n) => Scalar::from_bits(n.to_bits(t.dtype()), t.dtype()).into(),
+        Source::Number(n) => n.rounded(t.dtype()).into(),
         Source::Tensor(v) => {
             ensure!(
                 v.rank() == 0,

@@ -142,6 +142,13 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
         let y = convolution(&view::unsqueeze(x, 0)?, w, bias, p, spatial)?;
         return Ok(view::squeeze(&y, &[0]));
     }
+    if x.dtype().is_complex() {
+        let y = super::complex::bilinear(x, w, |x, w| convolution(x, w, None, p, spatial))?;
+        let Some(b) = bias else { return Ok(y) };
+        let mut shape = Dims::filled(1, spatial + 1);
+        shape[0] = b.numel();
+        return y.add(&view::reshape(b, &shape)?);
+    }
     let shape = output_shape(p, x.shape(), w.shape())?;
     let mut tensors = vec![x, w];
     tensors.extend(bias);

@@ -1,5 +1,6 @@
 //! Creation: constants, ranges, identity, and tensors from memory.
 
+use super::complex;
 use super::device::to_device;
 use super::elementwise::Operand;
 use crate::device::Device;
@@ -24,6 +25,9 @@ pub fn full(shape: Dims, value: Scalar, dtype: DType, device: Device) -> Result<
 /// A constant with chosen (dense) strides.
 pub fn full_with(layout: Layout, value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     check_dtype(dtype, device)?;
+    if dtype.is_complex() {
+        return complex::full_with(layout, value, dtype, device);
+    }
     let input = Input::Scalar(value.to_bits(dtype), dtype);
     record_on(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), OutSpec { dtype, layout: Arc::new(layout) }, device)
 }
@@ -39,6 +43,9 @@ pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
 
 /// A finished 0-d tensor on the CPU: a kernel for one number costs more than the number.
 pub fn number_now(value: Scalar, dtype: DType) -> Result<Tensor> {
+    if dtype.is_complex() {
+        return complex::number(value, dtype, Device::Cpu);
+    }
     let buffer = Buffer::new(dtype.size())?;
     dispatch!(dtype, T => {
         // SAFETY: the buffer holds one element of the dtype, and memory is aligned to 64 bytes.
@@ -63,6 +70,9 @@ pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
 
 /// A tensor over existing memory; the layout must lie inside it.
 pub fn from_buffer(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Tensor {
+    if dtype.is_complex() {
+        return from_buffer(buffer, dtype.part(), layout.paired()).alias(layout, dtype);
+    }
     let elements = buffer.bytes() / dtype.size();
     let whole = if layout.offset == 0 && layout.is_dense() && layout.numel() == elements {
         Arc::new(layout.clone())
@@ -123,7 +133,12 @@ pub fn range(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, dev
 /// The bounds of a range as f64, checked.
 fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType) -> Result<(f64, f64, f64)> {
     let (a, b, s) = (start.to_f64(), end.to_f64(), step.to_f64());
-    ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
+    ensure!(
+        dtype != DType::Bool && !dtype.is_complex(),
+        NotImplemented,
+        "\"{op}_cpu\" not implemented for '{}'",
+        dtype.scalar_name()
+    );
     ensure!(s != 0.0, Runtime, "{op}: step must be nonzero");
     ensure!(a.is_finite() && b.is_finite(), Runtime, "{op}: unsupported range: {a} -> {b}");
     ensure!(
@@ -165,6 +180,11 @@ fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device
 
 /// `steps` evenly spaced numbers from `start` to `end`.
 pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
+    if dtype.is_complex() {
+        let ((a, b), (c, d)) = (start.parts(), end.parts());
+        let part = |from, to| linspace(Scalar::Float(from), Scalar::Float(to), steps, dtype.part(), device);
+        return complex::complex(&part(a, c)?, &part(b, d)?);
+    }
     super::elementwise::cast(&spaced("linspace", start, end, steps, dtype, device)?, dtype)
 }
 
@@ -185,6 +205,10 @@ fn stepped_in(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Devi
 
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
 pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
+    if dtype.is_complex() {
+        let exponents = linspace(start, end, steps, dtype, device)?;
+        return super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()]);
+    }
     let mut exponents = spaced("logspace", start, end, steps, dtype, device)?;
     if steps == 1 {
         // A lone exponent is not rounded to the dtype.

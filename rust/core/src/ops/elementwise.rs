@@ -1,5 +1,6 @@
 //! Elementwise operators: promotion, broadcasting, recording, and the derivatives written in the operator table.
 
+use super::complex;
 use super::device::to_device;
 use super::iterator::result_layout;
 use crate::device::Device;
@@ -63,11 +64,12 @@ pub fn set_default_dtype(d: DType) -> Result<()> {
 pub fn result_type(operands: &[Operand]) -> DType {
     // The common case: tensors of one float dtype, and numbers.
     if let [Operand::Tensor(first), rest @ ..] = operands
-        && first.dtype().is_float()
+        && first.dtype().is_differentiable()
         && first.rank() > 0
-        && rest
-            .iter()
-            .all(|o| matches!(o, Operand::Number(_)) || matches!(o, Operand::Tensor(t) if t.dtype() == first.dtype()))
+        && rest.iter().all(|o| match o {
+            Operand::Number(s) => s.category() <= first.dtype().category(),
+            Operand::Tensor(t) => t.dtype() == first.dtype(),
+        })
     {
         return first.dtype();
     }
@@ -80,9 +82,12 @@ pub fn result_type(operands: &[Operand]) -> DType {
             Operand::Number(Scalar::Bool(_)) => join(&mut number, DType::Bool),
             Operand::Number(Scalar::Int(_)) => join(&mut number, DType::I64),
             Operand::Number(Scalar::Float(_)) => join(&mut number, default_dtype()),
+            Operand::Number(Scalar::Complex(..)) => join(&mut number, default_dtype().complex()),
         }
     }
     let over = |higher: Option<DType>, lower: Option<DType>| match (higher, lower) {
+        // Complex numbers take the precision of the floats that they meet.
+        (Some(h), Some(l)) if l.is_complex() && h.is_float() => Some(h.complex()),
         (Some(h), Some(l)) if l.category() > h.category() => Some(l),
         (None, l) => l,
         (h, _) => h,
@@ -115,8 +120,14 @@ pub fn apply(op: Ew, operands: &[Operand]) -> Result<Tensor> {
 
 /// Records the operator on converted operands, with its gradient.
 fn finish(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
-    let result = record_broadcast(op, operands, compute, out)?;
-    if op.differentiable() && out.is_float() && modes().grad {
+    if compute.is_complex() && op == Ew::Abs {
+        return tensors(operands).next().map_or_else(|| bail!(Internal, "abs of no tensor"), complex::abs);
+    }
+    let result = match compute.is_complex() {
+        true => with_grad_mode(false, || complex::elementwise::record(op, operands, compute, out))?,
+        false => record_broadcast(op, operands, compute, out)?,
+    };
+    if op.differentiable() && out.is_differentiable() && modes().grad {
         attach_gradient(op, given, operands, compute, &result)?;
     }
     Ok(result)
@@ -130,13 +141,13 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
     let values = if op == Ew::Where { &operands[1..] } else { operands };
     // The common case first: everything has one dtype.
     let common = result_type(values);
-    let float = |d: DType| if d.is_float() { d } else { default_dtype() };
+    let float = |d: DType| if d.is_differentiable() { d } else { default_dtype() };
     let (compute, out) = match op.rule() {
         Rule::Floats if !op.is_random() => {
             // Numbers among the arguments, such as slopes, do not make a float of an integer.
             let given = operands.first().map_or(common, |o| result_type(std::slice::from_ref(o)));
             ensure!(
-                given.is_float(),
+                given.is_float() || (given.is_complex() && op.supports(given)),
                 NotImplemented,
                 "\"{}\" not implemented for '{}'",
                 op.name(),
@@ -208,7 +219,7 @@ fn tensors<'a>(operands: &'a [Operand]) -> impl Iterator<Item = &'a Tensor> {
 }
 
 /// Records the node on inputs that have the compute dtype already.
-fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
+pub(super) fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
     let shape = common_layout(op, operands)?;
     let device = tensors(operands).map(Tensor::device).find(|d| *d != Device::Cpu);
     let mut inputs: Inputs = SmallVec::new();
@@ -306,12 +317,14 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.dtype() == dtype {
         return Ok(t.clone());
     }
-    let out = record_one(
-        Op::Cast,
-        SmallVec::from_iter([t.input()]),
-        OutSpec { dtype, layout: Arc::new(preserved(t.layout())) },
-    )?;
     let from = t.dtype();
+    let out = match from.is_complex() == dtype.is_complex() {
+        true => {
+            let spec = OutSpec { dtype, layout: Arc::new(preserved(t.layout())) };
+            record_one(Op::Cast, SmallVec::from_iter([t.input()]), spec)?
+        }
+        false => with_grad_mode(false, || complex::converted(t, dtype))?,
+    };
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Arc::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
     })?;
@@ -332,7 +345,7 @@ fn attach_gradient(op: Ew, given: &[Operand], operands: &[Operand], compute: DTy
     let edges: SmallVec<[Option<GradEdge>; 3]> = operands
         .iter()
         .map(|o| match o {
-            Operand::Tensor(t) if t.dtype().is_float() => t.gradient_edge(),
+            Operand::Tensor(t) if t.dtype().is_differentiable() => t.gradient_edge(),
             _ => None,
         })
         .collect();
@@ -439,7 +452,12 @@ macro_rules! vjp_row {
 /// A saved value in the dtype that the operator computed in; the condition of `where` stays what it is.
 fn kept(op: Ew, saved: &Tensor, compute: DType) -> Result<Tensor> {
     let as_is = op == Ew::Where || Arc::ptr_eq(saved.cell(), UNUSED.cell());
-    if as_is { Ok(saved.clone()) } else { cast(saved, compute) }
+    match (as_is, compute.is_complex()) {
+        (true, _) => Ok(saved.clone()),
+        (false, false) => cast(saved, compute),
+        // The derivative of a holomorphic function counts conjugated, which is the function at conjugate values.
+        (false, true) => complex::conj(&cast(saved, compute)?),
+    }
 }
 
 /// Evaluates the expressions whose gradient is wanted.
@@ -514,6 +532,14 @@ fn one_minus_square(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.add(1.0)
 }
 
+/// 1/√(x² − 1), of complex numbers on the branch of acosh.
+fn acosh_slope(x: &Tensor) -> Result<Tensor> {
+    if x.dtype().is_complex() {
+        return x.sub(1.0)?.rsqrt()?.mul(&x.add(1.0)?.rsqrt()?);
+    }
+    x.mul(x)?.sub(1.0)?.rsqrt()
+}
+
 /// 2/√π · e^(−x²), the derivative of erf.
 fn gauss(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
@@ -551,7 +577,7 @@ fn pow_grad_base(g: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 fn pow_grad_exponent(g: &Tensor, x: &Tensor, y: &Tensor, out: &Tensor) -> Result<Tensor> {
     // 0^y with y >= 0 has derivative 0 in y.
-    let zero = x.eq_zero()?.logical_and(&y.ge(0.0)?)?;
+    let zero = x.eq_zero()?.logical_and(&complex::real(y)?.ge(0.0)?)?;
     g.mul(&out.mul(&x.log()?)?)?.masked_zero(&zero.logical_not()?)
 }
 
@@ -666,6 +692,9 @@ impl Tensor {
 pub fn square(x: &Tensor) -> Result<Tensor> {
     if x.dtype() == DType::Bool {
         return cast(x, DType::I64);
+    }
+    if x.dtype().is_complex() {
+        return x.mul(x);
     }
     let out = with_grad_mode(false, || x.mul(x))?;
     attach("PowBackward0", &[x], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {

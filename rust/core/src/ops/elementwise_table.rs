@@ -74,7 +74,7 @@ macro_rules! elementwise_table {
         (Cosh, "cosh", float, (x), "Hyperbolic cosine.", cpu { f: x.cosh::<S>() }, wgsl { f: "f_cosh(x)" }, grad (g; x) [g.mul(&x.sinh()?)?])
         (Tanh, "tanh", float, (x), "Hyperbolic tangent.", cpu { f: x.tanh::<S>() }, wgsl { f: "f_tanh(x)" }, grad (g; out) [g.mul(&one_minus_square(out)?)?])
         (Asinh, "asinh", float, (x), "Inverse hyperbolic sine.", cpu { f: x.asinh::<S>() }, wgsl { f: "f_asinh(x)" }, grad (g; x) [g.mul(&x.mul(x)?.add(1.0)?.rsqrt()?)?])
-        (Acosh, "acosh", float, (x), "Inverse hyperbolic cosine.", cpu { f: x.acosh::<S>() }, wgsl { f: "f_acosh(x)" }, grad (g; x) [g.mul(&x.mul(x)?.sub(1.0)?.rsqrt()?)?])
+        (Acosh, "acosh", float, (x), "Inverse hyperbolic cosine.", cpu { f: x.acosh::<S>() }, wgsl { f: "f_acosh(x)" }, grad (g; x) [g.mul(&acosh_slope(x)?)?])
         (Atanh, "atanh", float, (x), "Inverse hyperbolic tangent.", cpu { f: x.atanh::<S>() }, wgsl { f: "f_atanh(x)" }, grad (g; x) [g.div(&one_minus_square(x)?)?])
         (Hypot, "hypot", quotient, (x, y), "√(x² + y²) without overflow.", cpu { f: x.hypot::<S>(y) }, wgsl { f: "f_hypot(x, y)" }, grad (g; x, y, out) [g.mul(&x.div(out)?)?, g.mul(&y.div(out)?)?])
 

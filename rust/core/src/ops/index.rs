@@ -134,7 +134,7 @@ fn record_scatter_as(
 ) -> Result<Tensor> {
     let mut inputs: Inputs = SmallVec::from_iter([t.input(), index.input(), source]);
     if let Some(f) = factor {
-        let wide = if t.dtype().is_float() { DType::F64 } else { DType::I64 };
+        let wide = if t.dtype().is_differentiable() { DType::F64 } else { DType::I64 };
         inputs.push(Input::Scalar(f.to_bits(wide), wide));
     }
     record_one(Op::Indexing(op), inputs, OutSpec { dtype: t.dtype(), layout })
@@ -189,6 +189,10 @@ fn set_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, source: &
 
 /// `t` with a number written at the indices.
 pub(super) fn fill_known(name: &'static str, t: &Tensor, d: usize, index: &Tensor, value: Scalar) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        let value = create::number(value, t.dtype(), t.device())?;
+        return set_known(name, t, d, index, &view::expand(&value, index.shape())?);
+    }
     let number = Input::Scalar(value.to_bits(t.dtype()), t.dtype());
     let out = record_scatter(plain(ScatterMode::Set, d), t, index, number, None)?;
     attach(name, &[t, index], std::slice::from_ref(&out), Keep { inputs: &[1], outputs: &[] }, || {
@@ -206,6 +210,9 @@ fn add_known(
     source: &Tensor,
     factor: Scalar,
 ) -> Result<Tensor> {
+    if matches!(factor, Scalar::Complex(..)) {
+        return add_known(name, t, d, index, &source.mul(factor)?, Scalar::Int(1));
+    }
     let factor = if factor.to_f64() == 1.0 { None } else { Some(factor) };
     let out = record_scatter(plain(ScatterMode::Add, d), t, index, source.input(), factor)?;
     attach(name, &[t, source, index], std::slice::from_ref(&out), Keep { inputs: &[2], outputs: &[] }, || {
@@ -678,6 +685,9 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
 
 /// Fills and keeps the strides; the value's gradient counts every place once, however often it is named.
 fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Tensor> {
+    if let (true, Source::Number(n)) = (t.dtype().is_complex(), value) {
+        return fill_lines(t, d, index, Source::Tensor(&create::number(n, t.dtype(), t.device())?));
+    }
     let converted;
     let (source, tensor) = match value {
         Source::Number(n) => (Input::Scalar(n.to_bits(t.dtype()), t.dtype()), None),

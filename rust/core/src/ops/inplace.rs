@@ -171,6 +171,9 @@ pub fn write_tensor(target: &Tensor, value: &Tensor) -> Result<()> {
         target.device(),
         value.device()
     );
+    if target.dtype().is_complex() {
+        return write_tensor(&target.pairs(), &value.pairs());
+    }
     let cell = target.cell();
     if cell.is_pinned() || !target.covers_storage() {
         return write_window(target, value.input());
@@ -190,6 +193,10 @@ pub fn write_tensor(target: &Tensor, value: &Tensor) -> Result<()> {
 }
 
 fn write_number(target: &Tensor, s: Scalar) -> Result<()> {
+    if target.dtype().is_complex() {
+        let number = create::number(s, target.dtype(), target.device())?;
+        return write_tensor(target, &view::expand(&number, target.shape())?);
+    }
     let input = Input::Scalar(s.to_bits(target.dtype()), target.dtype());
     let cell = target.cell();
     if cell.is_pinned() || !target.covers_storage() {

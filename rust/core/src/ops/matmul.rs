@@ -22,6 +22,9 @@ pub fn t(x: &Tensor) -> Result<Tensor> {
 
 /// The primitive: both at least 2-d, batch dims broadcast.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        return super::complex::bilinear(a, b, product);
+    }
     let out = record_product(a, b, a.dtype())?;
     attach_product(a, b, &out)?;
     Ok(out)

@@ -3,6 +3,7 @@
 
 pub mod advanced;
 pub mod attention;
+pub mod complex;
 pub mod conv;
 pub mod count;
 pub mod create;
@@ -95,6 +96,11 @@ fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
         // SAFETY: the address is inside a live buffer; any non-zero byte is true.
         return Scalar::Bool(unsafe { *ptr } != 0);
     }
+    if dtype.is_complex() {
+        // SAFETY: the second part lies behind the first.
+        let part = |i: usize| read_element(unsafe { ptr.add(i * dtype.part().size()) }, dtype.part()).to_f64();
+        return Scalar::Complex(part(0), part(1));
+    }
     dispatch!(dtype, T => {
         // SAFETY: as above; buffers are aligned for every element type, views by whole elements.
         let v = unsafe { ptr.cast::<T>().read_unaligned() };
@@ -104,6 +110,11 @@ fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
 
 /// Every element in row-major order as int64; computes what is pending.
 pub fn to_vec_i64(t: &Tensor) -> Result<Vec<i64>> {
+    Ok(to_vec(t)?.into_iter().map(Scalar::to_i64).collect())
+}
+
+/// Every element in row-major order; computes what is pending.
+pub fn to_vec(t: &Tensor) -> Result<Vec<Scalar>> {
     let t = &device::on_host(t)?;
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
@@ -111,7 +122,7 @@ pub fn to_vec_i64(t: &Tensor) -> Result<Vec<i64>> {
     let l = t.layout();
     crate::shape::for_each_offset(&l.shape, &l.strides, |o| {
         // SAFETY: the layout lies inside the storage.
-        out.push(read_element(unsafe { buffer.ptr().add((l.offset + o) * size) }, t.dtype()).to_i64());
+        out.push(read_element(unsafe { buffer.ptr().add((l.offset + o) * size) }, t.dtype()));
     });
     Ok(out)
 }

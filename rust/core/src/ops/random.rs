@@ -94,6 +94,9 @@ pub fn generator_for(device: Device, generator: Option<Shared>) -> Result<Shared
 
 /// A new tensor of random numbers. The CPU draws them now, a GPU when they are needed.
 pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, device: Device) -> Result<Tensor> {
+    if dtype.is_complex() {
+        return complex_drawn(generator, what, dtype, layout, device);
+    }
     what.check(dtype)?;
     if device != Device::Cpu {
         return philox::draw(generator, what, dtype, layout, device);
@@ -111,6 +114,21 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, devic
         });
     }
     Ok(drawn)
+}
+
+/// Complex numbers of which each part is drawn: uniform ones, and normal ones whose variance both share.
+fn complex_drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, device: Device) -> Result<Tensor> {
+    let (part, mean) = match what {
+        Draw::Normal { mean, std } => (Draw::Normal { mean: 0.0, std: std * std::f64::consts::FRAC_1_SQRT_2 }, mean),
+        Draw::Uniform { .. } => (what, 0.0),
+        other => {
+            other.check(dtype)?;
+            bail!(Internal, "a draw that no complex dtype has was not refused")
+        }
+    };
+    let pairs = drawn(generator, part, dtype.part(), layout.paired(), device)?;
+    let out = pairs.alias(layout, dtype);
+    if mean == 0.0 { Ok(out) } else { out.add(mean) }
 }
 
 /// Overwrites `target` with random numbers, in the order of its addresses.

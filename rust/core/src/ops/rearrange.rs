@@ -185,6 +185,10 @@ pub fn repeat_interleave_by(
 pub fn triangle(upper: bool, t: &Tensor, diagonal: i64) -> Result<Tensor> {
     let name = if upper { "triu" } else { "tril" };
     ensure!(t.rank() >= 2, Runtime, "{name}: input tensor must have at least 2 dimensions");
+    if t.dtype().is_complex() {
+        let ones = create::full(t.shape_dims().clone(), Scalar::Bool(true), DType::Bool, t.device())?;
+        return t.masked_zero(&triangle(upper, &ones, diagonal)?);
+    }
     let inputs = SmallVec::from_iter([t.input(), Input::Scalar(diagonal as u64, DType::I64)]);
     let spec = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(t.shape_dims().clone())) };
     let out = record_one(Op::Indexing(Indexing::Triangle { upper }), inputs, spec)?;

@@ -1,5 +1,6 @@
 //! Reductions over any dims, and what follows from them.
 
+use super::complex;
 use super::elementwise::{cast, default_dtype};
 use super::view;
 use crate::dtype::{DType, Scalar};
@@ -70,12 +71,12 @@ fn one(g: Tensor) -> Grads {
 
 /// The result dtype of sum and prod: int64 for integers and bool unless one is asked for.
 fn sum_dtype(t: &Tensor, dtype: Option<DType>) -> DType {
-    dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 })
+    dtype.unwrap_or(if t.dtype().is_differentiable() { t.dtype() } else { DType::I64 })
 }
 
 pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let out_dtype = sum_dtype(t, dtype);
-    let t = &if out_dtype.is_float() && t.dtype() != out_dtype { cast(t, out_dtype)? } else { t.clone() };
+    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { t.clone() };
     let o = over("sum", t.shape(), dims)?;
     let out = record_reduce(Reduction::Sum, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
@@ -105,7 +106,7 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
 pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
     ensure!(
-        dtype.is_float(),
+        dtype.is_differentiable(),
         Runtime,
         "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
         t.dtype().scalar_name()
@@ -126,8 +127,11 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
 
 pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let out_dtype = sum_dtype(t, dtype);
-    let t = &if out_dtype.is_float() && t.dtype() != out_dtype { cast(t, out_dtype)? } else { t.clone() };
+    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { t.clone() };
     let o = over("prod", t.shape(), dims)?;
+    if out_dtype.is_complex() {
+        return complex::reduce::prod(t, &o, keepdim);
+    }
     let out = record_reduce(Reduction::Prod, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
     let name = if dims.is_none() { "ProdBackward0" } else { "ProdBackward1" };
@@ -228,6 +232,7 @@ pub fn truth(all: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Resu
     let kind = if all { Reduction::All } else { Reduction::Any };
     // uint8 stays uint8 for compatibility, as in PyTorch.
     let dtype = if t.dtype() == DType::U8 { DType::U8 } else { DType::Bool };
+    let t = &complex::truths(t)?;
     // Unlike other reductions, an empty list of dims reduces none.
     if dims.is_some_and(<[i64]>::is_empty) {
         return cast(&t.ne(0)?, dtype);
@@ -237,6 +242,9 @@ pub fn truth(all: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Resu
 
 /// The variance with `correction` degrees of freedom removed.
 pub fn var(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return complex::reduce::var(t, dims, correction, keepdim);
+    }
     ensure!(t.dtype().is_float(), Runtime, "std and var only support floating point and complex dtypes");
     let o = over("var", t.shape(), dims)?;
     let out = record_reduce(Reduction::Var, t, &o, keepdim, t.dtype(), Some(correction))?;
@@ -256,6 +264,9 @@ fn var_grad(g: &Tensor, x: &Tensor, o: &Over, shape: &Dims, correction: f64) -> 
 
 /// The standard deviation; its gradient is 0 where it is 0.
 pub fn std(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return var(t, dims, correction, keepdim)?.sqrt();
+    }
     let out = with_grad_mode(false, || var(t, dims, correction, keepdim)?.sqrt())?;
     let o = over("std", t.shape(), dims)?;
     let shape = t.shape_dims().clone();
@@ -273,6 +284,9 @@ pub fn std(t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> 
 
 /// The vector norm of order `p` over dims.
 pub fn norm(t: &Tensor, p: f64, dims: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return norm(&complex::abs(t)?, p, dims, keepdim);
+    }
     ensure!(
         t.dtype().is_float(),
         Runtime,
@@ -325,6 +339,9 @@ fn norm_grad(g: &Tensor, x: &Tensor, n: &Tensor, p: f64, o: &Over, shape: &Dims)
 }
 
 pub fn logsumexp(t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return complex::reduce::logsumexp(t, dims, keepdim);
+    }
     let t = &if t.dtype().is_float() { t.clone() } else { cast(t, default_dtype())? };
     let o = over("logsumexp", t.shape(), dims)?;
     let out = record_reduce(Reduction::LogSumExp, t, &o, keepdim, t.dtype(), None)?;
@@ -340,6 +357,7 @@ pub fn logsumexp(t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tens
 
 /// How many elements are not zero.
 pub fn count_nonzero(t: &Tensor, dims: Option<&[i64]>) -> Result<Tensor> {
+    let t = &complex::truths(t)?;
     let o = over("count_nonzero", t.shape(), dims)?;
     record_reduce(Reduction::CountNonzero, t, &o, false, DType::I64, None)
 }

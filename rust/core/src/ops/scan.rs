@@ -1,5 +1,6 @@
 //! Scans along one dim: running sums, products, extrema and log-sum-exps.
 
+use super::complex;
 use super::elementwise::cast;
 use super::reduce::Over;
 use super::{create, join, view};
@@ -26,7 +27,7 @@ fn record_scan(kind: Scan, t: &Tensor, d: usize, dtype: DType) -> Result<Tensor>
 
 /// What a scan in `dtype` reads; gradients are taken in the tensor's own dtype, so this conversion has none.
 fn converted(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if dtype.is_float() { with_grad_mode(false, || cast(t, dtype)) } else { Ok(t.clone()) }
+    if dtype.is_differentiable() { with_grad_mode(false, || cast(t, dtype)) } else { Ok(t.clone()) }
 }
 
 fn check_scanned(name: &str, dtype: DType) -> Result<()> {
@@ -37,7 +38,7 @@ fn check_scanned(name: &str, dtype: DType) -> Result<()> {
 /// The running sum, from the far end when `reverse`.
 pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Result<Tensor> {
     let d = wrap_dim("cumsum", dim, t.rank())?;
-    let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
+    let dtype = dtype.unwrap_or(if t.dtype().is_differentiable() { t.dtype() } else { DType::I64 });
     check_scanned("cumsum", dtype)?;
     if t.rank() == 0 {
         return cast(t, dtype)?.copy();
@@ -53,10 +54,13 @@ pub fn cumsum(t: &Tensor, dim: i64, dtype: Option<DType>, reverse: bool) -> Resu
 /// The running product.
 pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let d = wrap_dim("cumprod", dim, t.rank())?;
-    let dtype = dtype.unwrap_or(if t.dtype().is_float() { t.dtype() } else { DType::I64 });
+    let dtype = dtype.unwrap_or(if t.dtype().is_differentiable() { t.dtype() } else { DType::I64 });
     check_scanned("cumprod", dtype)?;
     if t.rank() == 0 {
         return cast(t, dtype)?.copy();
+    }
+    if dtype.is_complex() {
+        return complex::reduce::cumprod(&cast(t, dtype)?, d);
     }
     let out = record_scan(Scan::Prod { reverse: false }, &converted(t, dtype)?, d, dtype)?;
     attach("CumprodBackward0", &[t], std::slice::from_ref(&out), Keep { inputs: &[0], outputs: &[] }, || {
@@ -109,8 +113,11 @@ fn cumprod_grad(g: &Tensor, x: &Tensor, d: usize) -> Result<Tensor> {
 /// The running log-sum-exp.
 pub fn logcumsumexp(t: &Tensor, dim: i64) -> Result<Tensor> {
     let d = wrap_dim("logcumsumexp", dim, t.rank())?;
+    if t.dtype().is_complex() && t.rank() > 0 {
+        return complex::reduce::logcumsumexp(t, d);
+    }
     ensure!(
-        t.dtype().is_float(),
+        t.dtype().is_differentiable(),
         NotImplemented,
         "\"logcumsumexp_out_cpu\" not implemented for '{}'",
         t.dtype().scalar_name()

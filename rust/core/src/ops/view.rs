@@ -1,5 +1,6 @@
 //! Views: new strided windows on one storage, with gradients that write back through the window.
 
+use super::complex;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -27,16 +28,26 @@ pub fn make_view(
     name: &'static str,
     rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
 ) -> Tensor {
-    let out = unrecorded_view(t, layout);
+    make_view_as(t, layout, t.dtype(), name, rule)
+}
+
+/// [`make_view`] of another dtype: the parts of complex numbers, or complex numbers in place of their parts.
+pub fn make_view_as(
+    t: &Tensor,
+    layout: Layout,
+    dtype: DType,
+    name: &'static str,
+    rule: impl Fn(&Vjp) -> Result<Grads> + Send + Sync + 'static,
+) -> Tensor {
+    let out = unrecorded_view(t, layout, dtype);
     attach_rule(name, &[t], std::slice::from_ref(&out), || Rule::Fn(Arc::new(rule)));
     out
 }
 
 /// A view without a node of its own.
-fn unrecorded_view(t: &Tensor, layout: Layout) -> Tensor {
+fn unrecorded_view(t: &Tensor, layout: Layout, dtype: DType) -> Tensor {
     let base = t.base().cloned().unwrap_or_else(|| t.clone());
-    let out =
-        Tensor::assemble(t.cell().clone(), Arc::new(layout), t.dtype(), None, Some(base)).counting_with(t.counter());
+    let out = Tensor::assemble(t.cell().clone(), Arc::new(layout), dtype, None, Some(base)).counting_with(t.counter());
     let modes = modes();
     out.set_origin(match (modes.inference, modes.grad) {
         (true, _) => Origin::Inference,
@@ -100,6 +111,10 @@ fn offsets_of(l: &Layout, device: Device) -> Result<Tensor> {
 /// The value of `base` with `value` written through `target` (a layout over the base's storage order): a new tensor,
 /// without history.
 fn write(base: &Tensor, target: Layout, value: &Tensor) -> Result<Tensor> {
+    if base.dtype().is_complex() {
+        let written = write(&base.pairs(), target.paired(), &value.pairs())?;
+        return Ok(written.alias((**base.layout()).clone(), base.dtype()));
+    }
     let mut edge = base.edge();
     let spec = OutSpec { dtype: base.dtype(), layout: edge.node.outs[edge.out as usize].layout.clone() };
     edge.layout = Arc::new(target);
@@ -161,7 +176,17 @@ fn look_through(flat: &Tensor, layout: Layout) -> Result<Tensor> {
 
 /// `g`, shaped as a window with `layout` over the storage of a tensor with `base` layout, as a gradient of that tensor.
 pub fn scatter_into_zeros(g: &Tensor, base: &Layout, layout: &Layout) -> Result<Tensor> {
-    let flat = Flat::new(base, layout)?;
+    scatter_into(g, (g.dtype(), base), layout)
+}
+
+/// [`scatter_into_zeros`] for a tensor whose dtype may be complex where the window's is not, or the other way round.
+pub fn scatter_into(g: &Tensor, base: (DType, &Layout), layout: &Layout) -> Result<Tensor> {
+    if base.0.is_complex() != g.dtype().is_complex() {
+        let (wide, view) = (in_parts(base.0, base.1), in_parts(g.dtype(), layout));
+        let spread = scatter_into_zeros(&opened(g)?, &wide, &view)?;
+        return closed(&spread, base.0);
+    }
+    let flat = Flat::new(base.1, layout)?;
     let target = flat.window.clone();
     let spread = scatter_through(g, &Dims::from_slice(&[flat.len]), Arc::new(move |_: &Layout| Ok(target.clone())))?;
     flat.to_base(&spread)
@@ -170,13 +195,25 @@ pub fn scatter_into_zeros(g: &Tensor, base: &Layout, layout: &Layout) -> Result<
 /// The gradient bookkeeping of a write into a view: `base` gets a node that sends the window's gradient to the value.
 pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) -> Result<()> {
     use crate::grad::{GradEdge, GradMeta, GradNode};
-    let flat = Flat::new(base.layout(), target.layout())?;
+    // A base and a view of which one is complex meet on their parts.
+    let mixed = base.dtype().is_complex() != target.dtype().is_complex();
+    let layout = |t: &Tensor| if mixed { in_parts(t.dtype(), t.layout()) } else { (**t.layout()).clone() };
+    let flat = Flat::new(&layout(base), &layout(target))?;
+    let (of_base, of_target) = (base.dtype(), target.dtype());
     let edges = [base.gradient_edge(), value.and_then(|v| v.gradient_edge())].into_iter().collect();
     let meta = GradMeta::of(base);
     let rule = Rule::Once(Arc::new(move |v: &Vjp| {
-        let g = flat.of_base(v.grad()?)?;
-        let kept = if v.needs(0) { Some(flat.to_base(&zero_window(&g, &flat.window)?)?) } else { None };
-        let part = if v.needs(1) { Some(look_through(&g, flat.window.clone())?) } else { None };
+        let close = |t: Tensor, dtype| if mixed { closed(&t, dtype) } else { Ok(t) };
+        let g = if mixed { opened(v.grad()?)? } else { v.grad()?.clone() };
+        let g = flat.of_base(&g)?;
+        let kept = match v.needs(0) {
+            true => Some(close(flat.to_base(&zero_window(&g, &flat.window)?)?, of_base)?),
+            false => None,
+        };
+        let part = match v.needs(1) {
+            true => Some(close(look_through(&g, flat.window.clone())?, of_target)?),
+            false => None,
+        };
         Ok(SmallVec::from_iter([kept, part]))
     }));
     let node = GradNode::new("CopySlices", rule, edges, SmallVec::from_iter([meta]));
@@ -184,6 +221,21 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
     // The view has its history from now on, not only when somebody asks for it.
     target.grad_fn();
     Ok(())
+}
+
+/// A layout in elements of the dtype's parts.
+fn in_parts(dtype: DType, layout: &Layout) -> Layout {
+    if dtype.is_complex() { layout.paired() } else { layout.clone() }
+}
+
+/// The parts of a complex gradient, a real one itself.
+fn opened(g: &Tensor) -> Result<Tensor> {
+    if g.dtype().is_complex() { complex::view_as_real(g) } else { Ok(g.clone()) }
+}
+
+/// A gradient of the parts of a tensor as one of the tensor.
+fn closed(g: &Tensor, dtype: DType) -> Result<Tensor> {
+    if dtype.is_complex() { complex::from_pairs(g) } else { Ok(g.clone()) }
 }
 
 /// `g` with zeros in the window.
@@ -342,7 +394,7 @@ pub fn split(name: &'static str, t: &Tensor, dim: usize, lengths: &[usize]) -> R
     let mut start = 0;
     let pieces = lengths.iter().map(|&len| {
         start += len;
-        unrecorded_view(t, sliced(t.layout(), dim, start - len, len, 1))
+        unrecorded_view(t, sliced(t.layout(), dim, start - len, len, 1), t.dtype())
     });
     let pieces = siblings(pieces.collect());
     attach_rule(name, &[t], &pieces, || {
@@ -355,7 +407,8 @@ pub fn split(name: &'static str, t: &Tensor, dim: usize, lengths: &[usize]) -> R
 pub fn unbind(t: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
     let d = wrap_dim("unbind", dim, t.rank())?;
-    let elements = siblings((0..t.shape()[d]).map(|i| unrecorded_view(t, selected(t.layout(), d, i))).collect());
+    let elements =
+        siblings((0..t.shape()[d]).map(|i| unrecorded_view(t, selected(t.layout(), d, i), t.dtype())).collect());
     attach_rule("UnbindBackward0", &[t], &elements, || {
         Rule::Fn(Arc::new(move |v| Ok(one(super::join::stack(&all_gradients(v)?, d as i64)?))))
     });

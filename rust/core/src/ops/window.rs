@@ -30,6 +30,9 @@ fn linear(
     name: &'static str,
     partner: fn(&Window) -> Window,
 ) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return super::complex::by_parts(t, |part| linear(kind.clone(), part, shape, name, partner));
+    }
     let out = record_one(Op::Window(Box::new(kind.clone())), SmallVec::from_iter([t.input()]), spec(t.dtype(), shape))?;
     let out = super::laid_out(out, output_format(&kind, t, shape))?;
     let from = t.shape_dims().clone();
@@ -213,7 +216,7 @@ pub fn adaptive_avg_pool(t: &Tensor, sizes: &[usize]) -> Result<Tensor> {
 }
 
 /// `F.pad`: amounts for the last dims, last dim first, as (left, right) pairs.
-pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor> {
+pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: Scalar) -> Result<Tensor> {
     ensure!(amounts.len().is_multiple_of(2), Runtime, "Padding length must be divisible by 2");
     ensure!(
         amounts.len() <= 2 * t.rank(),
@@ -273,7 +276,7 @@ pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor
 }
 
 /// Surrounds the tensor by a constant; negative amounts crop.
-fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
+fn constant_pad(t: &Tensor, amounts: &[i64], value: Scalar) -> Result<Tensor> {
     let mut source = t.clone();
     let mut shape = t.shape_dims().clone();
     let mut starts = Dims::filled(0, t.rank());
@@ -296,7 +299,7 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
         return source.copy();
     }
     let mut target = if t.rank() > 3 { t.layout().format_for(shape) } else { Layout::contiguous(shape) };
-    let base = create::full_with(target.clone(), Scalar::Float(value), t.dtype(), t.device())?;
+    let base = create::full_with(target.clone(), value, t.dtype(), t.device())?;
     target.offset = starts.iter().zip(&*target.strides).map(|(a, b)| a * b).sum();
     target.shape = source.shape_dims().clone();
     let mut edge = base.edge();

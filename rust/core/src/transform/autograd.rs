@@ -192,6 +192,12 @@ fn seed(t: &Tensor, given: Option<&Tensor>) -> Result<Tensor> {
         }
         None => {
             ensure!(t.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+            ensure!(
+                !t.dtype().is_complex(),
+                Runtime,
+                "grad can be implicitly created only for real scalar outputs but got {}",
+                t.dtype()
+            );
             ops::create::full(t.shape_dims().clone(), crate::dtype::Scalar::Int(1), t.dtype(), t.device())
         }
     }
@@ -376,7 +382,7 @@ impl Engine<'_> {
             Rule::Fn(f) | Rule::Once(f) => f(&Vjp::new(node, grads)?)?,
             Rule::Window { base, view } => {
                 let v = Vjp::new(node, grads)?;
-                smallvec::SmallVec::from_iter([Some(ops::view::scatter_into_zeros(v.grad()?, base, view)?)])
+                smallvec::SmallVec::from_iter([Some(ops::view::scatter_into(v.grad()?, (base.0, &base.1), view)?)])
             }
             Rule::Custom(c) => c.backward(&Vjp::without_saved(node, grads)?)?,
         };
@@ -480,7 +486,8 @@ fn fresh(d: &Tensor) -> Result<Tensor> {
     if d.covers_storage() && !d.cell().is_pinned() {
         // A new cell on the same value: writing to one leaves the other alone.
         let value = d.cell().value();
-        return Ok(Tensor::from_node(value.node, value.out, d.device()));
+        let own = Tensor::from_node(value.node, value.out, d.device());
+        return Ok(if d.dtype().is_complex() { own.alias((**d.layout()).clone(), d.dtype()) } else { own });
     }
     d.copy()
 }

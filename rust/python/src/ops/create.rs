@@ -120,7 +120,13 @@ fn number_dtype(s: Scalar) -> DType {
         Scalar::Bool(_) => DType::Bool,
         Scalar::Int(_) => DType::I64,
         Scalar::Float(_) => default_dtype(),
+        Scalar::Complex(..) => default_dtype().complex(),
     }
+}
+
+/// The dtype of evenly spaced numbers where none is asked for.
+fn spaced(a: &Args) -> DType {
+    if a.number(0).category().max(a.number(1).category()) < 3 { default_dtype() } else { default_dtype().complex() }
 }
 
 /// The layout of a `…_like` result.
@@ -255,8 +261,8 @@ fn makers() -> Vec<Row> {
         "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;
         "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype, o.device())? };
         "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
-        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.float(), o.device())?;
-        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.float(), o.device())?;
+        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.dtype_or(spaced(a)), o.device())?;
+        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.dtype_or(spaced(a)), o.device())?;
         "tril_indices(int row, int col, int offset=0, *" f "Positions of the lower triangle, (2, n)." |a, o| triangle_indices(false, a, &o)?;
         "triu_indices(int row, int col, int offset=0, *" f "Positions of the upper triangle, (2, n)." |a, o| triangle_indices(true, a, &o)?;
         "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float(), o.device())?;
@@ -276,6 +282,8 @@ fn conversions() -> Vec<Row> {
         "double(Tensor self, *, format? memory_format=None)" m "As float64." |a| convert(a.tensor(0), None, Some(DType::F64), false, a.format(1))?;
         "float(Tensor self, *, format? memory_format=None)" m "As float32." |a| convert(a.tensor(0), None, Some(DType::F32), false, a.format(1))?;
         "half(Tensor self, *, format? memory_format=None)" m "As float16." |a| convert(a.tensor(0), None, Some(DType::F16), false, a.format(1))?;
+        "cfloat(Tensor self, *, format? memory_format=None)" m "As complex64." |a| convert(a.tensor(0), None, Some(DType::C64), false, a.format(1))?;
+        "cdouble(Tensor self, *, format? memory_format=None)" m "As complex128." |a| convert(a.tensor(0), None, Some(DType::C128), false, a.format(1))?;
         "bfloat16(Tensor self, *, format? memory_format=None)" m "As bfloat16." |a| convert(a.tensor(0), None, Some(DType::BF16), false, a.format(1))?;
         "long(Tensor self, *, format? memory_format=None)" m "As int64." |a| convert(a.tensor(0), None, Some(DType::I64), false, a.format(1))?;
         "int(Tensor self, *, format? memory_format=None)" m "As int32." |a| convert(a.tensor(0), None, Some(DType::I32), false, a.format(1))?;

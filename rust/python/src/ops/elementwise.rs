@@ -107,12 +107,12 @@ fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
     if op == Ew::Sub {
         check_subtraction(&[a, b])?;
     }
-    if alpha.to_f64() == 1.0 {
+    if alpha.is(1.0) {
         return apply(op, &[a, b]);
     }
     let common = result_type(&[a, b]);
     ensure!(
-        alpha.category() <= common.category() || common.is_float(),
+        alpha.category() <= common.category().max(2) && (alpha.category() < 2 || common.category() >= 2),
         Runtime,
         "For integral input tensors, argument alpha must not be a floating point number."
     );
@@ -134,6 +134,10 @@ fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
 fn product(x: Scalar, y: Scalar) -> Scalar {
     match (x, y) {
         (Scalar::Bool(x), Scalar::Bool(y)) => Scalar::Bool(x && y),
+        (Scalar::Complex(..), _) | (_, Scalar::Complex(..)) => {
+            let ((a, b), (c, d)) = (x.parts(), y.parts());
+            Scalar::Complex(a * c - b * d, a * d + b * c)
+        }
         _ if x.category().max(y.category()) < 2 => Scalar::Int(x.to_i64().wrapping_mul(y.to_i64())),
         _ => Scalar::Float(x.to_f64() * y.to_f64()),
     }
@@ -218,10 +222,10 @@ fn gelu(x: &Tensor, approximate: &str) -> Result<Tensor> {
 }
 
 fn nan_to_num(x: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<Tensor> {
-    if !x.dtype().is_float() {
+    if !x.dtype().is_differentiable() {
         return x.copy();
     }
-    let limit = match x.dtype() {
+    let limit = match x.dtype().part() {
         corten_core::dtype::DType::F64 => f64::MAX,
         corten_core::dtype::DType::F16 => 65504.0,
         corten_core::dtype::DType::BF16 => 3.389_531_389_251_535_5e38,
@@ -256,7 +260,7 @@ fn softshrink(x: &Tensor, lambd: f64) -> Result<Tensor> {
 /// The numbers count in the input's dtype.
 fn threshold(x: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor> {
     let dtype = x.dtype();
-    let own = |s: Scalar| Operand::Number(Scalar::from_bits(s.to_bits(dtype), dtype));
+    let own = |s: Scalar| Operand::Number(s.rounded(dtype));
     apply(Ew::Threshold, &[x.into(), own(threshold), own(value)])
 }
 

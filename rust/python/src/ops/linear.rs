@@ -59,11 +59,11 @@ fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// β·c + α·p, skipping c (and its NaN) when β is 0.
 fn blend(c: &Tensor, p: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
-    let p = if alpha.to_f64() == 1.0 { p.clone() } else { p.mul(alpha)? };
-    if beta.to_f64() == 0.0 {
+    let p = if alpha.is(1.0) { p.clone() } else { p.mul(alpha)? };
+    if beta.is(0.0) {
         return Ok(p);
     }
-    let c = if beta.to_f64() == 1.0 { c.clone() } else { c.mul(beta)? };
+    let c = if beta.is(1.0) { c.clone() } else { c.mul(beta)? };
     // The product lends its layout.
     p.add(&c)
 }
@@ -73,7 +73,7 @@ fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Resu
     let result = result_type(&[c.into(), x.into(), y.into()]);
     for (name, factor) in [("beta", beta), ("alpha", alpha)] {
         ensure!(
-            result.is_float() || !matches!(factor, Scalar::Float(_)),
+            factor.category() <= result.category().max(1),
             Runtime,
             "For integral input tensors, argument {name} must not be a floating point number."
         );
@@ -82,9 +82,9 @@ fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Resu
     let factor = |s: Scalar| if result == DType::Bool { Scalar::Bool(s.to_f64() != 0.0) } else { s };
     let (beta, alpha) = (factor(beta), factor(alpha));
     let p = outer(x, y)?;
-    let p = if alpha.to_f64() == 1.0 { p } else { p.mul(alpha)? };
-    if beta.to_f64() != 0.0 {
-        return if beta.to_f64() == 1.0 { c.add(&p) } else { c.mul(beta)?.add(&p) };
+    let p = if alpha.is(1.0) { p } else { p.mul(alpha)? };
+    if !beta.is(0.0) {
+        return if beta.is(1.0) { c.add(&p) } else { c.mul(beta)?.add(&p) };
     }
     let wide = view::expand(&c.detach(), p.shape())?;
     corten_core::ops::copy_as(&p, corten_core::ops::elementwise::dense_like(wide.layout()))

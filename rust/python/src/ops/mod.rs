@@ -1,5 +1,6 @@
 //! The rows of the operator table, by family; the functions behind them are the engine's.
 
+pub mod complex;
 pub mod create;
 pub mod elementwise;
 pub mod index;

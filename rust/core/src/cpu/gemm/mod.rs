@@ -26,7 +26,7 @@ use crate::cpu::math::Real;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
 use crate::cpu::view::{In, Out};
-use crate::dtype::DType;
+use crate::dtype::{DType, no_kernel};
 use crate::error::Result;
 use blocked::{SendPtr, Target};
 use half::{bf16, f16};
@@ -400,6 +400,7 @@ pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
         DType::I32 => matmul_integer::<i32>(a, b, out),
         DType::I64 => matmul_integer::<i64>(a, b, out),
         DType::Bool => bail!(NotImplemented, "\"matmul\" not implemented for 'Bool'"),
+        DType::C64 | DType::C128 => no_kernel(),
     }
     Ok(())
 }
