@@ -32,6 +32,11 @@ def network(lib, x):
     return lib.nn.functional.softmax((w @ x + b).tanh(), 0)
 
 
+def complex_dual(lib):
+    parts = [lib.complex(tensor(lib, 2, 2, seed=i), tensor(lib, 2, 2, seed=i + 1)) for i in (0, 2)]
+    return modes(lib).make_dual(*parts)
+
+
 def written(lib):
     x = modes(lib).make_dual(lib.zeros(3, dtype=lib.float64), lib.zeros(3, dtype=lib.float64))
     x[1:] = dual(lib, 3)[:2]
@@ -63,6 +68,10 @@ CALLS = {
     "conv": lambda lib: lib.nn.functional.conv1d(dual(lib, 2, 3, 8), tensor(lib, 4, 3, 3), padding=1),
     "layer norm": lambda lib: lib.nn.functional.layer_norm(dual(lib, 3, 4), (4,)),
     "cross entropy": lambda lib: lib.nn.functional.cross_entropy(dual(lib, 3, 4), lib.tensor([0, 3, 1])),
+    "parts": lambda lib: complex_dual(lib).real * complex_dual(lib).imag,
+    "adjoint": lambda lib: complex_dual(lib) @ complex_dual(lib).mH,
+    "absolute": lambda lib: complex_dual(lib).abs() + complex_dual(lib).conj().exp().angle(),
+    "made complex": lambda lib: lib.polar(dual(lib, 3).exp(), dual(lib, 3)) * 1j,
     "written": written,
     "forward over reverse": forward_over_reverse,
     "in no_grad": lambda lib: lib.no_grad()(lambda: network(lib, dual(lib, 3)))(),

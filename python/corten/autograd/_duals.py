@@ -188,6 +188,11 @@ def laid_out(tangent, primal):
     return ops.empty_like(primal).copy_(tangent)
 
 
+def moves_along(tensor):
+    """Whether a tensor is of a dtype that can have a tangent."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def duals_of(value):
     """The dual numbers in arguments, each once."""
     found, seen = [], set()
@@ -267,7 +272,7 @@ def _linear(func, args, kwargs):
     dual = args[0]
     result = func(dual.primal, *args[1:], **kwargs)
     parts = result if isinstance(result, (tuple, list)) else (result,)
-    if not all(part.is_floating_point() for part in parts):
+    if not all(moves_along(part) for part in parts):
         return result
     moves = func(dual.tangent, *args[1:], **kwargs)
     return _joined(result, moves, dual.key.level)
@@ -283,7 +288,7 @@ def _joined(result, moves, level):
 def _write(func, name, args, kwargs):
     target, rest = args[0], args[1:]
     if not isinstance(target, Dual):
-        if not target.is_floating_point():
+        if not moves_along(target):
             return func(*without(args), **without(kwargs))
         raise RuntimeError(
             f"{name}(): a dual number cannot be written into a tensor that is none; make it one first with "

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from .. import _core
 from .._core import Tensor
-from ._duals import Dual, Level, state
+from ._duals import Dual, Level, moves_along, state
 from .modes import _Mode
 
 __all__ = [
@@ -88,12 +88,12 @@ def make_dual(tensor, tangent, *, level=None):
     """A dual number that shares the memory of ``tensor``, whose gradients go through it.
 
     Args:
-        tensor: the primal, of a floating-point dtype.
+        tensor: the primal, of a floating-point or complex dtype.
         tangent: how it moves, of the same shape; converted to its dtype.
 
     Raises:
         RuntimeError: no level is open, the shapes differ, or the tensor is a dual number already.
-        ValueError: the tensor or the tangent is not floating-point.
+        ValueError: the tensor or the tangent is neither floating-point nor complex.
     """
     open_level = state.level
     if open_level is None:
@@ -105,7 +105,7 @@ def make_dual(tensor, tangent, *, level=None):
     for name, value in (("primal", tensor), ("tangent", tangent)):
         if not isinstance(value, Tensor):
             raise TypeError(f"make_dual: expected {name} to be a Tensor, got {type(value).__name__}")
-        if not value.is_floating_point():
+        if not moves_along(value):
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {value.dtype}")
     if hasattr(tensor, "_run_backward") or hasattr(tangent, "_run_backward"):
         raise NotImplementedError("make_dual: inside vmap there are no dual numbers; use corten.func.jvp there")
