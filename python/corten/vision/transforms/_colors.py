@@ -272,6 +272,8 @@ class RandomErasing(nn.Module):
     def forward(self, img):
         if not _draws.happens(self.p):
             return img
+        if not isinstance(img, corten.Tensor):
+            raise TypeError(f"img should be Tensor Image. Got {type(img)}")
         value = self.value
         if isinstance(value, (int, float)):
             value = [float(value)]
