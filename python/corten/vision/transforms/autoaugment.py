@@ -185,11 +185,15 @@ class AugMix(_Automatic):
         return mixed if isinstance(orig_img, corten.Tensor) else F.to_pil_image(mixed, mode=orig_img.mode)
 
 
-def mix_chains(image, change, mixture_width, chain_depth, alpha):
-    """The image mixed with chains of changes of it, by weights from Dirichlet distributions."""
+def mix_chains(image, change, mixture_width, chain_depth, alpha, dims=4):
+    """The image mixed with chains of changes of it, by weights from Dirichlet distributions.
+
+    Args:
+        dims: those of a batch; each element of one has its own weights.
+    """
     from corten.distributions._special import sample_dirichlet
 
-    batch = image.reshape(*[1] * max(4 - image.dim(), 0), *image.shape)
+    batch = image.reshape(*[1] * max(dims - image.dim(), 0), *image.shape)
     column = [batch.shape[0]] + [1] * (batch.dim() - 1)
     share = sample_dirichlet(corten.tensor([alpha, alpha], device="cpu").expand(batch.shape[0], -1))
     weights = sample_dirichlet(corten.tensor([alpha] * mixture_width, device="cpu").expand(batch.shape[0], -1))
