@@ -49,9 +49,7 @@ def _normalized(batch, value_range, scale_each):
 
 
 @corten.no_grad()
-def make_grid(
-    tensor, nrow=8, padding=2, normalize=False, value_range=None, scale_each=False, pad_value=0.0
-):
+def make_grid(tensor, nrow=8, padding=2, normalize=False, value_range=None, scale_each=False, pad_value=0.0):
     """Images side by side in rows, as one image.
 
     Args:
@@ -126,8 +124,7 @@ def _colours(colors, count, dtype=corten.uint8):
     elif isinstance(colors, list):
         if len(colors) < count:
             raise ValueError(
-                "Number of colors must be equal or larger than the number of objects, "
-                f"but got {len(colors)} < {count}."
+                f"Number of colors must be equal or larger than the number of objects, but got {len(colors)} < {count}."
             )
         chosen = colors
     elif isinstance(colors, (tuple, str)):

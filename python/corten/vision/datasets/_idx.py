@@ -52,7 +52,7 @@ def read_idx(path: str | os.PathLike[str]) -> corten.Tensor:
         return _parse_idx(raw, path, available=size)
 
 
-def _parse_idx(stream: IO[bytes], path: Path, available: int) -> corten.Tensor:
+def _parse_idx(stream: IO[bytes] | gzip.GzipFile, path: Path, available: int) -> corten.Tensor:
     import numpy as np
 
     magic = stream.read(4)

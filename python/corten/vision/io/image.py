@@ -4,9 +4,8 @@ import io
 import os
 from enum import Enum
 
-import numpy as np
-
 import corten
+import numpy as np
 
 from .._pillow import pillow
 

@@ -40,9 +40,7 @@ def _as_rows(boxes):
                     "The shape of the tensor in the boxes list is not correct as List[Tensor[L, 4]], "
                     f"got {tuple(part.shape)}"
                 )
-        numbered = [
-            corten.cat([corten.full_like(part[:, :1], index), part], 1) for index, part in enumerate(boxes)
-        ]
+        numbered = [corten.cat([corten.full_like(part[:, :1], index), part], 1) for index, part in enumerate(boxes)]
         return corten.cat(numbered) if numbered else corten.zeros(0, 5)
     if not isinstance(boxes, corten.Tensor):
         raise AssertionError("boxes is expected to be a Tensor[L, 5] or a List[Tensor[K, 4]]")
@@ -155,7 +153,10 @@ def _align(name, input, boxes, output_size, spatial_scale, sampling_ratio, offse
     if smallest is not None:
         sides = sides.clamp(min=smallest)
     axes, shares = [], []
-    for begin, side, bins, extent in ((y, sides[:, 1], height, input.shape[2]), (x, sides[:, 0], width, input.shape[3])):
+    for begin, side, bins, extent in (
+        (y, sides[:, 1], height, input.shape[2]),
+        (x, sides[:, 0], width, input.shape[3]),
+    ):
         bin = side / bins
         if sampling_ratio > 0:
             counts, most = sampling_ratio, sampling_ratio
@@ -199,9 +200,7 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
         IndexError: boxes that name an image which is not there.
     """
     offset, smallest = (0.5, None) if aligned else (0.0, 1.0)
-    return _align(
-        "roi_align", input, boxes, output_size, spatial_scale, sampling_ratio, offset, smallest, by_bin=False
-    )
+    return _align("roi_align", input, boxes, output_size, spatial_scale, sampling_ratio, offset, smallest, by_bin=False)
 
 
 def ps_roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1):
@@ -292,7 +291,7 @@ def ps_roi_pool(input, boxes, output_size, spatial_scale=1.0):
 
 
 class _Regions(nn.Module):
-    _shown = ("output_size", "spatial_scale")
+    _shown: tuple[str, ...] = ("output_size", "spatial_scale")
 
     def __repr__(self):
         shown = ", ".join(f"{name}={getattr(self, name)}" for name in self._shown)

@@ -156,9 +156,7 @@ _TO_CORNERS = {"xyxy": lambda boxes: boxes, "xywh": _corners_from_xywh, "cxcywh"
 _FROM_CORNERS = {
     "xyxy": lambda boxes: boxes,
     "xywh": lambda boxes: corten.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], -1),
-    "cxcywh": lambda boxes: corten.cat(
-        [(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1
-    ),
+    "cxcywh": lambda boxes: corten.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1),
 }
 _ROTATED = ("cxcywhr", "xywhr", "xyxyxyxy")
 
@@ -288,9 +286,7 @@ def complete_box_iou(boxes1, boxes2, eps=1e-7):
     """Complete IoU (Zheng et al. 2020) of boxes ``(N, 4)`` and ``(M, 4)``: ``(N, M)``."""
     boxes1, boxes2 = _wide_enough(boxes1), _wide_enough(boxes2)
     less_distance, iou = _iou_less_distance(boxes1, boxes2, eps)
-    slopes = [
-        corten.atan((b[..., 2] - b[..., 0]) / (b[..., 3] - b[..., 1])) for b in (boxes1, boxes2)
-    ]
+    slopes = [corten.atan((b[..., 2] - b[..., 0]) / (b[..., 3] - b[..., 1])) for b in (boxes1, boxes2)]
     difference = (4 / math.pi**2) * (slopes[0][..., :, None] - slopes[1][..., None, :]).square()
     with corten.no_grad():
         share = difference / (1 - iou + difference + eps)

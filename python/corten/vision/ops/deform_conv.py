@@ -75,9 +75,7 @@ def _check(input, offset, weight, mask, taps, out):
         raise RuntimeError(f"mask.shape[1] is not valid: got: {mask.shape[1]} expected: {groups * taps}")
     for name, given in (("offset", offset), ("mask", mask)):
         if given is not None and tuple(given.shape[2:]) != tuple(out):
-            raise RuntimeError(
-                f"{name} output dims: {tuple(given.shape[2:])} - computed output dims: {tuple(out)}"
-            )
+            raise RuntimeError(f"{name} output dims: {tuple(given.shape[2:])} - computed output dims: {tuple(out)}")
         if given is not None and given.shape[0] != input.shape[0]:
             raise RuntimeError(f"deform_conv2d: {name} has batch size {given.shape[0]}, input {input.shape[0]}")
     return groups
@@ -93,9 +91,7 @@ class DeformConv2d(nn.Module):
         ValueError: channels that the groups do not divide.
     """
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True
-    ):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True):
         super().__init__()
         if in_channels % groups:
             raise ValueError("in_channels must be divisible by groups")
@@ -123,9 +119,7 @@ class DeformConv2d(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input, offset, mask=None):
-        return deform_conv2d(
-            input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask
-        )
+        return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
 
     def __repr__(self):
         shown = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

@@ -49,7 +49,7 @@ class ConvNormActivation(nn.Sequential):
     ``padding`` None keeps the size at stride 1, ``bias`` None has one where there is no normalisation.
     """
 
-    _convolution = nn.Conv2d
+    _convolution: type[nn.Module] = nn.Conv2d
     _dims = 2
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Colours of tensors ``(..., C, H, W)``; the names are those of `functional`, which checks arguments and describes them.
+"""Colours of tensors ``(..., C, H, W)``; the names are those of `functional`, which checks and describes arguments.
 
-Floating-point images go from 0 to 1, others over the range of their dtype. Integers are computed in float32 and cut off.
+Floating-point images go from 0 to 1, others over the range of their dtype. Integers are computed in float32.
 """
 
 import corten
@@ -221,9 +221,7 @@ def gaussian_blur(image, kernel_size, sigma):
     if not image.numel():
         return image
     dtype = image.dtype if image.is_floating_point() else corten.float32
-    along_x, along_y = (
-        gaussian_kernel(size, width, dtype, image.device) for size, width in zip(kernel_size, sigma)
-    )
+    along_x, along_y = (gaussian_kernel(size, width, dtype, image.device) for size, width in zip(kernel_size, sigma))
     height, width = image.shape[-2:]
     planes = image.to(dtype).reshape(-1, 1, height, width)
     left, top = kernel_size[0] // 2, kernel_size[1] // 2

@@ -16,7 +16,8 @@ class ColorJitter(nn.Module):
     """Brightness, contrast, saturation and hue changed at random, in a random order.
 
     Args:
-        brightness, contrast, saturation: the range of factors, or a number x for ``(max(0, 1 - x), 1 + x)``; 0 for none.
+        brightness, contrast, saturation: the range of factors, or a number x for ``(max(0, 1 - x), 1 + x)``; 0 for
+            none.
         hue: the range within (-0.5, 0.5), or a number x for ``(-x, x)``; 0 for none.
 
     Raises:
@@ -93,7 +94,7 @@ class Grayscale(nn.Module):
 class _Sometimes(nn.Module):
     """Changes the image with probability ``p``."""
 
-    _shown = ()
+    _shown: tuple[str, ...] = ()
 
     def __init__(self, p):
         super().__init__()

@@ -153,9 +153,7 @@ def parse_padding(padding):
         return [*padding, *padding]
     if len(padding) == 4:
         return list(padding)
-    raise ValueError(
-        f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple"
-    )
+    raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple")
 
 
 def check_padding_mode(mode):
@@ -197,7 +195,7 @@ def blur_arguments(kernel_size, sigma):
 
 def crop_corner(height, width, crop_height, crop_width):
     """Top and left of the crop in the middle."""
-    return int(round((height - crop_height) / 2.0)), int(round((width - crop_width) / 2.0))
+    return round((height - crop_height) / 2.0), round((width - crop_width) / 2.0)
 
 
 def five_crop_boxes(image_size, size):
@@ -210,12 +208,8 @@ def five_crop_boxes(image_size, size):
     crop_height, crop_width = setup_size(size)
     if crop_width > width or crop_height > height:
         raise ValueError(f"Requested crop size {tuple(size)} is bigger than input size {(height, width)}")
-    corners = [
-        (top, left) for top in (0, height - crop_height) for left in (0, width - crop_width)
-    ]
+    corners = [(top, left) for top in (0, height - crop_height) for left in (0, width - crop_width)]
     return [
         (top, left, crop_height, crop_width)
         for top, left in [*corners, crop_corner(height, width, crop_height, crop_width)]
     ]
-
-

@@ -1,8 +1,7 @@
 """Between Pillow's images, arrays and tensors."""
 
-import numpy as np
-
 import corten
+import numpy as np
 
 from .._pillow import is_pil_image, pillow
 

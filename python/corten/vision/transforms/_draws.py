@@ -29,7 +29,7 @@ def box_of_area(height, width, scale, ratio):
     for _ in range(10):
         area = height * width * uniform(scale[0], scale[1])
         aspect = corten.exp(corten.empty(1, device="cpu").uniform_(log_ratio[0], log_ratio[1])).item()
-        yield int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))
+        yield round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
 
 
 def resized_crop_box(height, width, scale, ratio):
@@ -41,9 +41,9 @@ def resized_crop_box(height, width, scale, ratio):
     # The middle, in the nearest ratio.
     present = width / height
     if present < min(ratio):
-        crop_width, crop_height = width, int(round(width / min(ratio)))
+        crop_width, crop_height = width, round(width / min(ratio))
     elif present > max(ratio):
-        crop_width, crop_height = int(round(height * max(ratio))), height
+        crop_width, crop_height = round(height * max(ratio)), height
     else:
         crop_width, crop_height = width, height
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
@@ -67,7 +67,7 @@ def affine_parameters(degrees, translate, scale_ranges, shears, img_size):
     moves = (0, 0)
     if translate is not None:
         most = [float(share * size) for share, size in zip(translate, img_size)]
-        moves = tuple(int(round(uniform(-move, move))) for move in most)
+        moves = tuple(round(uniform(-move, move)) for move in most)
     scale = 1.0 if scale_ranges is None else uniform(scale_ranges[0], scale_ranges[1])
     shear_x = shear_y = 0.0
     if shears is not None:
@@ -76,8 +76,15 @@ def affine_parameters(degrees, translate, scale_ranges, shears, img_size):
     return angle, moves, scale, (shear_x, shear_y)
 
 
-def elastic_displacement(alpha, sigma, size):
-    """A smooth random displacement ``(1, H, W, 2)``."""
+def elastic_displacement(alpha, sigma, size, extents=None):
+    """A smooth random displacement ``(1, H, W, 2)``.
+
+    Args:
+        alpha, sigma: how far and how smooth, in pixels along x and y.
+        size: ``(height, width)``.
+        extents: what a displacement along x and y is a share of; None for ``size`` as it stands, which torchvision's
+            first version takes for it.
+    """
     from ._color import gaussian_blur
 
     parts = []
@@ -87,7 +94,7 @@ def elastic_displacement(alpha, sigma, size):
             kernel = int(8 * sigma[axis] + 1)
             kernel += kernel % 2 == 0
             part = gaussian_blur(part, [kernel, kernel], list(sigma) if len(sigma) == 2 else [sigma[0]] * 2)
-        parts.append(part * alpha[axis] / size[axis])
+        parts.append(part * alpha[axis] / (extents or size)[axis])
     return corten.cat(parts, 1).permute(0, 2, 3, 1)
 
 

@@ -193,9 +193,7 @@ class RandomResizedCrop(nn.Module):
         interpolation, antialias: those of `functional.resize`.
     """
 
-    def __init__(
-        self, size, scale=(0.08, 1.0), ratio=(3.0 / 4.0, 4.0 / 3.0), interpolation=BILINEAR, antialias=True
-    ):
+    def __init__(self, size, scale=(0.08, 1.0), ratio=(3.0 / 4.0, 4.0 / 3.0), interpolation=BILINEAR, antialias=True):
         super().__init__()
         self.size = setup_size(size)
         check_ranges(scale, ratio)
@@ -399,9 +397,7 @@ class RandomAffine(nn.Module):
         TypeError, ValueError: arguments that are none of these.
     """
 
-    def __init__(
-        self, degrees, translate=None, scale=None, shear=None, interpolation=NEAREST, fill=0, center=None
-    ):
+    def __init__(self, degrees, translate=None, scale=None, shear=None, interpolation=NEAREST, fill=0, center=None):
         super().__init__()
         self.interpolation = strict_interpolation_mode(interpolation)
         self.degrees = angle_range(degrees, name="degrees", req_sizes=(2,))

@@ -134,7 +134,9 @@ def sample(image, grid, interpolation, fill):
             "The number of elements in 'fill' cannot broadcast to match the number of "
             f"channels of the image ({len(fill)} != {batch.shape[1]})"
         )
-    values = corten.tensor([float(value) for value in fill], dtype=batch.dtype, device=batch.device).reshape(1, -1, 1, 1)
+    values = corten.tensor([float(value) for value in fill], dtype=batch.dtype, device=batch.device).reshape(
+        1, -1, 1, 1
+    )
     if interpolation == NEAREST:
         batch = corten.where(share < 0.5, values, batch)
     else:

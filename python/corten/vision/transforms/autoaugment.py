@@ -5,8 +5,8 @@ from enum import Enum
 import corten
 from corten import nn
 
-from . import functional as F
 from . import _policies
+from . import functional as F
 from ._common import InterpolationMode
 from ._draws import integer
 from ._geometry import float_fill
@@ -23,7 +23,7 @@ class AutoAugmentPolicy(Enum):
 
 
 class _Automatic(nn.Module):
-    _shown = ()
+    _shown: tuple[str, ...] = ()
 
     def _fill(self, img):
         return None if self.fill is None else float_fill(self.fill, img)

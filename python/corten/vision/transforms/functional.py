@@ -208,7 +208,9 @@ def pad(img, padding, fill=0, padding_mode="constant"):
     if isinstance(img, corten.Tensor) and not isinstance(fill, (int, float)):
         raise TypeError("Got inappropriate fill arg")
     if not isinstance(fill, (numbers.Number, str, list, tuple)) or not isinstance(padding_mode, str):
-        raise TypeError("Got inappropriate fill arg" if isinstance(padding_mode, str) else "Got inappropriate padding_mode arg")
+        raise TypeError(
+            "Got inappropriate fill arg" if isinstance(padding_mode, str) else "Got inappropriate padding_mode arg"
+        )
     padding = parse_padding(padding)
     check_padding_mode(padding_mode)
     if isinstance(img, corten.Tensor):
@@ -238,9 +240,7 @@ def center_crop(img, output_size):
     return crop(img, *crop_corner(height, width, crop_height, crop_width), crop_height, crop_width)
 
 
-def resized_crop(
-    img, top, left, height, width, size, interpolation=InterpolationMode.BILINEAR, antialias=True
-):
+def resized_crop(img, top, left, height, width, size, interpolation=InterpolationMode.BILINEAR, antialias=True):
     """A box of the image in another size: `crop`, then `resize`."""
     return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
 
@@ -376,9 +376,7 @@ def erase(img, i, j, h, w, v, inplace=False):
     return _warp.erase(img, i, j, h, w, v, inplace)
 
 
-def affine(
-    img, angle, translate, scale, shear, interpolation=InterpolationMode.NEAREST, fill=None, center=None
-):
+def affine(img, angle, translate, scale, shear, interpolation=InterpolationMode.NEAREST, fill=None, center=None):
     """The image turned, moved, scaled and sheared about its middle.
 
     Args:

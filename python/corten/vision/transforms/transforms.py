@@ -272,5 +272,3 @@ class RandomChoice(RandomTransforms):
 
     def __repr__(self):
         return f"{super().__repr__()}(p={self.p})"
-
-

@@ -167,9 +167,7 @@ class BoundingBoxes(TVTensor):
         KeyError: an unknown format.
     """
 
-    def __new__(
-        cls, data, *, format, canvas_size, clamping_mode="soft", dtype=None, device=None, requires_grad=None
-    ):
+    def __new__(cls, data, *, format, canvas_size, clamping_mode="soft", dtype=None, device=None, requires_grad=None):
         tensor = cls._tensor(data, dtype, device, requires_grad)
         return cls._made(tensor, format, canvas_size, clamping_mode)
 

@@ -47,8 +47,7 @@ class RandomErasing(RandomApplied):
         channels, height, width = query_chw(flat_inputs)
         if self.value is not None and len(self.value) not in (1, channels):
             raise ValueError(
-                "If value is a sequence, it should have either a single value or "
-                f"{channels} (number of input channels)"
+                f"If value is a sequence, it should have either a single value or {channels} (number of input channels)"
             )
         image = corten.empty(channels, 1, 1, device="cpu").expand(channels, height, width)
         *box, values = self.get_params(image, self.scale, self.ratio, self.value)
@@ -98,11 +97,13 @@ class _Mixing(Transform):
             self._check_batch(image, len(labels))
         params = self.make_params(images)
         first = next((image for image in images if not is_pure_tensor(image)), images[0] if images else None)
-        wanted = [
-            inpt is labels or (is_image(inpt) and (not is_pure_tensor(inpt) or inpt is first)) for inpt in flat
-        ]
+        wanted = [inpt is labels or (is_image(inpt) and (not is_pure_tensor(inpt) or inpt is first)) for inpt in flat]
         mixed = [
-            self._mixed_labels(inpt, params["lam"]) if inpt is labels else self.transform(inpt, params) if needed else inpt
+            self._mixed_labels(inpt, params["lam"])
+            if inpt is labels
+            else self.transform(inpt, params)
+            if needed
+            else inpt
             for inpt, needed in zip(flat, wanted)
         ]
         return tree_unflatten(mixed, structure)
@@ -110,7 +111,9 @@ class _Mixing(Transform):
     def _check_batch(self, image, count):
         expected = 5 if isinstance(image, tv_tensors.Video) else 4
         if image.dim() != expected:
-            raise ValueError(f"Expected a batched input with {expected} dims, but got {image.dim()} dimensions instead.")
+            raise ValueError(
+                f"Expected a batched input with {expected} dims, but got {image.dim()} dimensions instead."
+            )
         if image.shape[0] != count:
             raise ValueError(
                 f"The batch size of the image or video does not match the batch size of the labels: "

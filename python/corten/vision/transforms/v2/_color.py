@@ -201,5 +201,3 @@ class RandomAdjustSharpness(RandomApplied):
 
     def transform(self, inpt, params):
         return self._call("adjust_sharpness", inpt, self.sharpness_factor)
-
-

@@ -93,9 +93,7 @@ class RandomResizedCrop(Transform):
         interpolation, antialias: those of `functional.resize`.
     """
 
-    def __init__(
-        self, size, scale=(0.08, 1.0), ratio=(3.0 / 4.0, 4.0 / 3.0), interpolation="bilinear", antialias=True
-    ):
+    def __init__(self, size, scale=(0.08, 1.0), ratio=(3.0 / 4.0, 4.0 / 3.0), interpolation="bilinear", antialias=True):
         super().__init__()
         self.size = setup_size(size)
         check_ranges(scale, ratio)
@@ -111,7 +109,9 @@ class RandomResizedCrop(Transform):
 
     def make_params(self, flat_inputs):
         height, width = query_size(flat_inputs)
-        return dict(zip(("top", "left", "height", "width"), _draws.resized_crop_box(height, width, self.scale, self.ratio)))
+        return dict(
+            zip(("top", "left", "height", "width"), _draws.resized_crop_box(height, width, self.scale, self.ratio))
+        )
 
     def transform(self, inpt, params):
         return F.resized_crop(
@@ -248,9 +248,7 @@ class RandomAffine(Transform):
         interpolation, fill, center: those of `functional.affine`; ``fill`` may be a dict by class.
     """
 
-    def __init__(
-        self, degrees, translate=None, scale=None, shear=None, interpolation="nearest", fill=0, center=None
-    ):
+    def __init__(self, degrees, translate=None, scale=None, shear=None, interpolation="nearest", fill=0, center=None):
         super().__init__()
         self.degrees = angle_range(degrees, name="degrees", req_sizes=(2,))
         check_affine_ranges(translate, scale)
@@ -392,7 +390,10 @@ class ElasticTransform(Transform):
         return _draws.elastic_displacement(alpha, sigma, size)
 
     def make_params(self, flat_inputs):
-        return dict(displacement=_draws.elastic_displacement(self.alpha, self.sigma, list(query_size(flat_inputs))))
+        height, width = query_size(flat_inputs)
+        return dict(
+            displacement=_draws.elastic_displacement(self.alpha, self.sigma, [height, width], extents=(width, height))
+        )
 
     def transform(self, inpt, params):
         return F.elastic(inpt, **params, fill=fill_of(self._fill, inpt), interpolation=self.interpolation)
@@ -565,5 +566,3 @@ class RandomResize(Transform):
 
     def transform(self, inpt, params):
         return _resized(inpt, params["size"], self)
-
-

@@ -4,9 +4,8 @@ import warnings
 from collections.abc import Sequence
 from numbers import Number
 
-import numpy as np
-
 import corten
+import numpy as np
 from corten.utils._pytree import tree_flatten, tree_unflatten
 from corten.vision import tv_tensors
 from corten.vision._pillow import is_pil_image
@@ -169,7 +168,7 @@ class ToDtype(Transform):
         else:
             raise ValueError(
                 f"No dtype was specified for type {type(inpt)}. If you only need to convert the dtype of images or "
-                'videos, you can just pass e.g. dtype=torch.float32. If you\'re passing a dict as dtype, you can use '
+                "videos, you can just pass e.g. dtype=torch.float32. If you're passing a dict as dtype, you can use "
                 '"others" as a catch-all key e.g. dtype={tv_tensors.Mask: torch.int64, "others": None} to pass-through '
                 "the rest of the inputs."
             )
@@ -273,7 +272,9 @@ class JPEG(Transform):
         super().__init__()
         quality = [quality, quality] if isinstance(quality, int) else quality
         if len(quality) != 2 or not 1 <= quality[0] <= quality[1] <= 100:
-            raise ValueError(f"quality must be an integer from 1 to 100, or a sequence of lowest and highest, got {quality}")
+            raise ValueError(
+                f"quality must be an integer from 1 to 100, or a sequence of lowest and highest, got {quality}"
+            )
         if not all(isinstance(value, int) for value in quality):
             raise ValueError(f"quality must be an integer from 1 to 100, or a sequence of them, got {quality}")
         self.quality = quality

@@ -80,7 +80,7 @@ class Transform(nn.Module):
     other things are passed through. Plain tensors are too, but for the first one where there is no image.
     """
 
-    _transformed_types = (corten.Tensor, is_pil_image)
+    _transformed_types: tuple = (corten.Tensor, is_pil_image)
 
     def check_inputs(self, flat_inputs):
         """Refuses inputs that the transform cannot take."""

@@ -248,9 +248,7 @@ def permute_channels(inpt, permutation):
 def _permuted(image, permutation):
     channels = dimensions(image)[0]
     if len(permutation) != channels:
-        raise ValueError(
-            f"Length of permutation does not match number of channels: {len(permutation)} != {channels}"
-        )
+        raise ValueError(f"Length of permutation does not match number of channels: {len(permutation)} != {channels}")
     return image[..., list(permutation), :, :]
 
 

@@ -143,7 +143,9 @@ def _known(inpt, format, canvas_size, names):
             raise ValueError(f"For pure tensor inputs, {names} has to be passed.")
         return tv_tensors.box_format(format), canvas_size
     if not isinstance(inpt, tv_tensors.BoundingBoxes):
-        raise TypeError(f"Input can either be a plain tensor or a bounding box tv_tensor, but got {type(inpt)} instead.")
+        raise TypeError(
+            f"Input can either be a plain tensor or a bounding box tv_tensor, but got {type(inpt)} instead."
+        )
     return inpt.format, inpt.canvas_size
 
 

@@ -1,6 +1,5 @@
 """Shape and place: sizes, crops, flips and warps of everything that lies in an image."""
 
-
 from ... import _pil, _warp
 from ..._common import (
     check_padding_mode,
@@ -67,9 +66,7 @@ def resize(inpt, size, interpolation="bilinear", max_size=None, antialias=True):
     elif size is None and not isinstance(max_size, int):
         raise ValueError(f"max_size must be an integer when size is None, but got {max_size} instead.")
     elif size is not None and len(size) not in (1, 2):
-        raise ValueError(
-            f"size can be an integer, a sequence of one or two integers, or None, but got {size} instead."
-        )
+        raise ValueError(f"size can be an integer, a sequence of one or two integers, or None, but got {size} instead.")
     return call("resize", inpt, size, interpolation_mode(interpolation), max_size, antialias)
 
 
