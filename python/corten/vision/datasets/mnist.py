@@ -224,7 +224,8 @@ class QMNIST(MNIST):
     """QMNIST: MNIST's digits traced back to NIST's, with the test images that MNIST left out (Yadav, Bottou 2019).
 
     Reads `qmnist-{train,test}-images-idx3-ubyte` and `qmnist-{train,test}-labels-idx2-int`, or
-    `xnist-images-idx3-ubyte` and `xnist-labels-idx2-int`, each plain or with `.gz` or `.xz`, from `root` or from `root/QMNIST/raw`.
+    `xnist-images-idx3-ubyte` and `xnist-labels-idx2-int`, each plain or with `.gz` or `.xz`, from `root` or from
+    `root/QMNIST/raw`.
 
     Args:
         root: the folder of the files.

@@ -3,6 +3,7 @@
 import math
 
 import corten
+import numpy as np
 
 __all__ = [
     "nms",
@@ -87,10 +88,9 @@ def _check_suppression(boxes, scores):
 
 def _largest_not_above(number, dtype):
     """The number rounded down to the dtype, so that comparing in the dtype is comparing with the number itself."""
-    rounded = corten.tensor(number, dtype=dtype, device="cpu")
-    if float(rounded) > number:
-        rounded = corten.nextafter(rounded.float(), corten.tensor(-math.inf, device="cpu"))
-    return float(rounded)
+    kind = np.float64 if dtype == corten.float64 else np.float32
+    rounded = kind(number)
+    return float(np.nextafter(rounded, kind(-math.inf)) if float(rounded) > number else rounded)
 
 
 def _suppress(boxes, scores, iou_threshold, groups):
