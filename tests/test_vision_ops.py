@@ -175,7 +175,14 @@ def aligned_regions(features, rois, size, scale, ratio, aligned):
 
 
 ROIS = np.array(
-    [[0, 1, 1, 9, 7], [1, -4, -4, 14, 12], [0, 3, 3, 3, 3], [1, 20, 20, 30, 30], [0, 6, 5, 2, 1], [1, 0.3, 2.7, 5.1, 8.9]],
+    [
+        [0, 1, 1, 9, 7],
+        [1, -4, -4, 14, 12],
+        [0, 3, 3, 3, 3],
+        [1, 20, 20, 30, 30],
+        [0, 6, 5, 2, 1],
+        [1, 0.3, 2.7, 5.1, 8.9],
+    ],
     dtype=np.float32,
 )
 
@@ -297,7 +304,7 @@ def test_deformable_convolution_refuses_what_does_not_fit():
         ops.deform_conv2d(x, corten.rand(1, 17, 3, 3), w)
     with pytest.raises(RuntimeError, match=r"offset output dims: \(4, 3\) - computed output dims: \(3, 3\)"):
         ops.deform_conv2d(x, corten.rand(1, 18, 4, 3), w)
-    with pytest.raises(RuntimeError, match="mask.shape.1. is not valid: got: 8 expected: 9"):
+    with pytest.raises(RuntimeError, match=r"mask.shape.1. is not valid: got: 8 expected: 9"):
         ops.deform_conv2d(x, corten.rand(1, 18, 3, 3), w, mask=corten.rand(1, 8, 3, 3))
 
 
@@ -348,7 +355,7 @@ def test_drop_block_drops_squares_and_keeps_the_mean():
     gone = (dropped == 0).float()
     corners = -nn.functional.max_pool2d(-gone, 5, 1)
     assert corten.equal(nn.functional.max_pool2d(nn.functional.pad(corners, [4] * 4), 5, 1), gone)
-    with pytest.raises(ValueError, match="block size should be odd. Got 4"):
+    with pytest.raises(ValueError, match=r"block size should be odd. Got 4"):
         ops.drop_block2d(x, 0.2, 4)
 
 
@@ -360,7 +367,9 @@ def test_frozen_batch_norm_is_batch_norm_in_evaluation():
     frozen.load_state_dict(norm.state_dict())
     x = corten.randn(2, 3, 4, 5)
     assert np.allclose(frozen(x).numpy(force=True), norm(x).numpy(force=True), atol=1e-5)
-    assert list(frozen.state_dict()) == ["weight", "bias", "running_mean", "running_var"] and not list(frozen.parameters())
+    assert list(frozen.state_dict()) == ["weight", "bias", "running_mean", "running_var"] and not list(
+        frozen.parameters()
+    )
 
 
 def test_blocks_have_torchvisions_layers_and_keys():
@@ -373,7 +382,9 @@ def test_blocks_have_torchvisions_layers_and_keys():
         *("Linear", "Dropout"),
     ]
     assert tuple(ops.Permute([2, 0, 1])(corten.rand(2, 3, 4)).shape) == (4, 2, 3)
-    assert repr(ops.RoIAlign(2, 0.5, 2)) == "RoIAlign(output_size=2, spatial_scale=0.5, sampling_ratio=2, aligned=False)"
+    assert (
+        repr(ops.RoIAlign(2, 0.5, 2)) == "RoIAlign(output_size=2, spatial_scale=0.5, sampling_ratio=2, aligned=False)"
+    )
 
 
 def test_pyramids_add_coarser_levels_and_pool_from_the_level_of_the_boxes_size():
