@@ -1,4 +1,4 @@
-"""Transforms of images: known pixels, Pillow's images and tensors alike, and the numbers that seeds give torchvision."""
+"""Transforms of images: known pixels, Pillow's images and tensors alike, and the numbers that torchvision draws."""
 
 from __future__ import annotations
 

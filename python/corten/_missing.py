@@ -19,6 +19,7 @@ _HINTS = {
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
     "corten.hub": "corten.load reads PyTorch's checkpoints",
+    "corten.vision.models": "write the network with corten.nn and corten.vision.ops; corten.load reads its weights",
     "corten.utils.tensorboard": "write with the tensorboard package itself",
     "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
