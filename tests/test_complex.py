@@ -263,6 +263,52 @@ def test_gradients_between_real_and_complex() -> None:
         z.sum().backward()
 
 
+# Training.
+
+OPTIMIZERS = {
+    "SGD": {"lr": 0.1, "momentum": 0.9}, "Adam": {"lr": 0.1, "amsgrad": True}, "AdamW": {"lr": 0.1},
+    "Adagrad": {"lr": 0.1, "initial_accumulator_value": 0.1}, "Adadelta": {}, "RMSprop": {"centered": True, "lr": 0.1},
+    "Rprop": {}, "NAdam": {"lr": 0.1}, "RAdam": {"lr": 0.1}, "Adamax": {"lr": 0.1}, "ASGD": {"lr": 0.1},
+    "LBFGS": {"lr": 0.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_move_the_parts_as_real_parameters(name: str) -> None:
+    def trained(parameter: corten.Tensor, whole) -> corten.Tensor:
+        optimizer = getattr(corten.optim, name)([parameter], **OPTIMIZERS[name])
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (whole(parameter) - (1 + 2j)).abs().square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(4):
+            optimizer.step(closure)
+        state = optimizer.state_dict()["state"][0]
+        tensors = [v for v in state.values() if isinstance(v, corten.Tensor) and v.shape == parameter.shape]
+        assert all(v.dtype == parameter.dtype for v in tensors)
+        return whole(parameter).detach()
+
+    start = numbers((3, 2), "complex64")
+    complex_one = trained(corten.tensor(start, requires_grad=True), lambda p: p)
+    parts = corten.view_as_real(corten.tensor(start)).clone().requires_grad_()
+    same(complex_one, array(trained(parts, corten.view_as_complex)))
+
+
+def test_layers_with_complex_weights_learn() -> None:
+    layer = corten.nn.Linear(3, 2, dtype=corten.complex64)
+    x, y = corten.randn(64, 3, dtype=corten.complex64), corten.randn(3, 2, dtype=corten.complex64)
+    optimizer = corten.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = (layer(x) - x @ y).abs().square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-3
+
+
 # Errors, text, files.
 
 
