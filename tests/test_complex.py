@@ -326,6 +326,14 @@ def test_what_complex_numbers_lack_raises() -> None:
         z.real.uniform_(0, 1j)
 
 
+def test_conversions_to_real_warn() -> None:
+    z = corten.tensor([1 + 2j, 3.0])
+    for convert in (lambda: z.float(), lambda: z.to(corten.float32), lambda: corten.zeros(2).copy_(z)):
+        with pytest.warns(UserWarning, match="discards the imaginary part"):
+            assert convert().tolist() == [1.0, 3.0]
+    assert z.bool().tolist() == [True, True]
+
+
 @pytest.mark.cpu
 def test_text() -> None:
     assert repr(corten.tensor([1 + 2j, -0.5j], device="cpu")) == "tensor([1.+2.0000j, -0.-0.5000j])"

@@ -210,6 +210,7 @@ fn gpu_or_default(device: Option<Device>) -> Result<Device> {
 }
 
 fn copy_into(t: &Tensor, source: &Tensor) -> Result<Tensor> {
+    crate::checks::discards_imaginary(source.dtype(), t.dtype())?;
     inplace::copy_(t, source.into())?;
     Ok(t.clone())
 }

@@ -240,6 +240,7 @@ pub fn to(
 ) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
     let device = device.unwrap_or(t.device());
+    crate::checks::discards_imaginary(t.dtype(), dtype)?;
     // The conversion comes first: float64 can leave the CPU only as something else.
     let converted = to_device(&cast(t, dtype)?, device)?;
     match format {
