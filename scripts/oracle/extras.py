@@ -48,11 +48,10 @@ def second_order(case: Any) -> str:
 
 def _twice(case: Any, package: Any) -> Any:
     """The gradients of the gradients; None where these have none."""
-    from .operators import cotangents_of, snapshot
+    from .operators import cotangents_of, leaves_of, snapshot
 
     inputs = snapshot(case.originals)
-    leaves = [t for t in compare.leaves(inputs) if isinstance(t, torch.Tensor) and t.requires_grad]
-    leaves = list({id(t): t for t in leaves}.values())
+    leaves = leaves_of(inputs)
     carry = (lambda value: value) if package is torch else translate.Translator(case.device)
     mine, own = carry(inputs), [carry(t) for t in leaves]
     result = case.call(case.op.op if package is torch else case.function, mine, package)

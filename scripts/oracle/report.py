@@ -148,6 +148,8 @@ def _exclusions() -> Iterator[str]:
     for reasons in (operators.SHAPES_ONLY, operators.RANDOM):
         for reason in dict.fromkeys(reasons.values()):
             yield f"* {' '.join(f'`{key}`' for key in reasons)}: {reason}. On a GPU this holds for all random numbers."
+    for key, reason in operators.NUMERICAL.items():
+        yield f"* `{key}`: {reason}."
     yield f"* {' '.join(f'`{key}`' for key in operators.TIES)}: {operators.AMONG_TIES}."
     yield f"* {' '.join(f'`{key}`' for key in sorted(operators.UP_TO_A_FACTOR))}: vectors are compared as `op_db` makes"
     yield "  them independent of their factors."

@@ -23,12 +23,12 @@ from ._common import in_place
 from .einsum import einsum
 
 _BY_MODULE = {
-    arrange: "adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
+    arrange: "slice_inverse adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
     "broadcast_tensors atleast_1d atleast_2d atleast_3d "
     "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
     creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
     "blackman_window hamming_window hann_window kaiser_window",
-    pointwise: "logit sinc rad2deg deg2rad frac float_power mvlgamma positive "
+    pointwise: "sinc rad2deg deg2rad frac float_power mvlgamma positive "
     "isreal isclose allclose equal is_same_size "
     "is_nonzero",
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
@@ -56,7 +56,6 @@ METHODS = {
         "hsplit",
         "vsplit",
         "dsplit",
-        "logit",
         "sinc",
         "rad2deg",
         "deg2rad",
@@ -116,7 +115,7 @@ METHODS = {
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm", "conj_physical"]
+        for name in ["sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm", "conj_physical"]
     }
 )
 METHODS.update(

@@ -49,6 +49,14 @@ def _warn_about_indexing():
         )
 
 
+def slice_inverse(input, src, dim=0, start=None, end=None, step=1):
+    """The tensor ``src`` was when ``input`` was sliced from it: its window on the storage of ``input``.
+
+    The slice itself is not looked at.
+    """
+    return input.as_strided(src.shape, src.stride(), src.storage_offset())
+
+
 def adjoint(input):
     """Matrices ``(*, m, n)`` with their last two dims swapped, a view."""
     if input.dim() == 1:
