@@ -9,6 +9,7 @@ from . import (
     creation,
     factors,
     in_place_functions,
+    lobpcg,
     lookup,
     low_rank,
     methods,
@@ -35,6 +36,7 @@ _BY_MODULE = {
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
+    lobpcg: "lobpcg",
     low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp orgqr ormqr",
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",

@@ -7,7 +7,7 @@ from ..dispatch import rule
 UNARY = (
     "abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil "
     "celu cos cosh digamma elu erf erfc erfinv exp exp2 expm1 fix floor gelu hardshrink hardsigmoid hardswish "
-    "hardtanh i0 isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 log1p log2 logical_not "
+    "hardtanh i0 isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 log1p log2 logical_not logit "
     "logsigmoid mish nan_to_num neg negative polygamma reciprocal relu relu6 round rsqrt selu sigmoid sign sgn "
     "signbit silu sin sinh softplus softshrink sqrt square tan tanh threshold trunc _special_i1"
 )
