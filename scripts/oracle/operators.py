@@ -94,8 +94,8 @@ def run(key: str, dtype_name: str, device: str) -> dict[str, Any]:
 
     Returns:
         `status` (right, wrong, none), `samples`, `refused` (samples for which PyTorch itself raises), and for a wrong
-        one `kind` and `error`. What does not make an operator wrong: `strides`, where they differ, and in float64
-        `second`, where gradients of second order do.
+        one `kind` and `error`. What does not make an operator wrong: `strides`, where they differ, in float64
+        `second`, where gradients of second order do, and in float32 `refusals`, where those of wrong arguments do.
     """
     op, dtype = entries()[key], getattr(torch, dtype_name)
     differentiable = op.supports_autograd and dtype in op.supported_backward_dtypes("cpu")
@@ -112,6 +112,8 @@ def run(key: str, dtype_name: str, device: str) -> dict[str, Any]:
                 count += 1
                 case.run()
                 note(notes, case, device, second=differentiable and op.supports_gradgrad and dtype == torch.float64)
+        if dtype == torch.float32 and (refused := extras.refusals(op, function, device)) is not None:
+            notes["refusals"] = refused
     except Exception as error:
         return {"status": "wrong", "samples": count, **describe(error)}
     return {"status": "right" if count else "none", "samples": count, **notes}

@@ -15,6 +15,7 @@ from .worker import SUITES, suite
 # What is noted beside right and wrong, and in which dtype it is looked at.
 NOTES = {
     "strides": ("of the operators right in float32, PyTorch's strides", "float32"),
+    "refusals": ("of the operators right in float32, PyTorch's classes of exceptions for wrong arguments", "float32"),
     "second": ("of the operators right in float64, gradients of second order", "float64"),
 }
 
