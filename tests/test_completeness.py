@@ -27,6 +27,8 @@ ELSEWHERE = {
     "resolve_neg", "view_as_complex", "view_as_real",
     # Predicates that answer with a Python value.
     "equal", "allclose", "is_nonzero", "numel",
+    # A decomposition of the CPU alone: tests of linear algebra.
+    "geqrf",
     # Layers of several operators: tests of torch.nn.
     "rnn", "lstm", "gru", "multi_head_attention_forward",
 }  # fmt: skip

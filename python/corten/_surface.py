@@ -58,6 +58,7 @@ _RESULTS = {
     "cummax": ("values", "indices"),
     "cummin": ("values", "indices"),
     "aminmax": ("min", "max"),
+    "geqrf": ("a", "tau"),
     "linalg_qr": ("Q", "R"),
     "linalg_svd": ("U", "S", "Vh"),
 }

@@ -9,6 +9,7 @@ from . import (
     creation,
     factors,
     in_place_functions,
+    lobpcg,
     lookup,
     low_rank,
     methods,
@@ -28,13 +29,14 @@ _BY_MODULE = {
     "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
     creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
     "blackman_window hamming_window hann_window kaiser_window",
-    pointwise: "logit sinc rad2deg deg2rad frac float_power mvlgamma positive "
+    pointwise: "sinc rad2deg deg2rad frac float_power mvlgamma positive "
     "isreal isclose allclose equal is_same_size "
     "is_nonzero",
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
+    lobpcg: "lobpcg",
     low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp orgqr ormqr",
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",
@@ -57,7 +59,6 @@ METHODS = {
         "hsplit",
         "vsplit",
         "dsplit",
-        "logit",
         "sinc",
         "rad2deg",
         "deg2rad",
@@ -112,7 +113,7 @@ METHODS = {
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
+        for name in ["sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
     }
 )
 METHODS.update(

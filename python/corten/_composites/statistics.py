@@ -1,7 +1,7 @@
 """Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
 
 from .. import _core
-from ._common import Tensor, floating, ops, result, scalar_name, whole, wrapped
+from ._common import Tensor, exact, floating, ops, result, scalar_name, whole, wrapped
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
@@ -74,12 +74,12 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=N
         q: numbers in [0, 1].
         interpolation: between the two nearest elements: ``linear``, ``lower``, ``higher``, ``midpoint``, ``nearest``.
     """
-    return result(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
+    return exact(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
 
 
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The quantiles of the elements that are not NaN; NaN where there is none."""
-    return result(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
+    return exact(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
 
 
 def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
@@ -257,6 +257,9 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     spacing = 1 if spacing is None else spacing
     dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     dims = [wrapped(d, input.dim()) for d in dims]
+    for d in dims:
+        if dims.count(d) > 1:
+            raise RuntimeError(f"gradient: dim {d} appears multiple times in the list of dims")
     single = isinstance(spacing, (int, float)) or (isinstance(spacing, Tensor) and spacing.dim() == 0)
     if isinstance(spacing, Tensor) and not single:
         spacing = [spacing]

@@ -5,7 +5,7 @@ import math
 
 from .. import _core
 from .._dtype_info import finfo
-from ._common import Tensor, ops, result, scalar_name
+from ._common import Tensor, by_columns, exact, ops, result, scalar_name
 from .factors import SINGULAR_INVERSE, check_alike, check_fit, check_infos, check_square
 from .lookup import _named
 
@@ -45,7 +45,7 @@ def solve(A, B, *, left=True, out=None):
     """
     x, info = _solve(A, B, left)
     check_infos("torch.linalg.solve", info, _SINGULAR)
-    return result(x, out)
+    return exact(x, out)
 
 
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
@@ -76,7 +76,7 @@ def inv(A, *, out=None):
     """
     x, info = _inverse(A)
     check_infos("linalg.inv", info, SINGULAR_INVERSE)
-    return result(x, out)
+    return exact(x, out)
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -116,8 +116,8 @@ def det(A, *, out=None):
     if diagonal.requires_grad and info.any().item():
         U, S, Vh = ops._linalg_svd(A, False)
         turns = [f * s.prod(-1) for s, f, _ in (_factors("linalg.det", x.detach()) for x in (U, Vh))]
-        return result((turns[0] * turns[1]).round() * S.prod(-1), out)
-    return result(sign * diagonal.prod(-1), out)
+        return exact((turns[0] * turns[1]).round() * S.prod(-1), out)
+    return exact(sign * diagonal.prod(-1), out)
 
 
 def _slogdet(name, A):
@@ -334,8 +334,9 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
     else:
         rtol = finfo(A.dtype).eps * max(m, n) if rcond is None else rcond
     inverse = pinv(A, atol=0.0, rtol=rtol)
-    solution = inverse @ right
-    residuals, rank = A.new_empty(0), ops.empty(0, dtype=_core.int64, device=A.device)
+    solution = by_columns(inverse @ right)
+    # Empty, and of the solution's history.
+    residuals, rank = solution.flatten()[:0], ops.empty(0, dtype=_core.int64, device=A.device)
     values = A.new_empty(0)
     if driver != "gels":
         plain = A.detach()
@@ -348,7 +349,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
         residuals = (A @ solution - right).square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     solution = solution.squeeze(-1) if vector else solution
-    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out)
+    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out, result)
 
 
 def cond(A, p=None, *, out=None):

@@ -34,6 +34,7 @@ fn execute_as<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &mut [Out]) -> 
     match (op, outs) {
         (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
         (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
+        (Linalg::Geqrf, [a, tau]) => for_each_matrix([&ins[0]], [a, tau], |[x], [a, tau]| reflections::<T>(x, a, tau)),
         (Linalg::Svd, outs) => {
             let failed = AtomicBool::new(false);
             match outs {
@@ -100,16 +101,13 @@ fn for_each_matrix<T: RealField, const I: usize, const O: usize>(
     });
 }
 
-/// A = Q·R by Householder reflections as LAPACK's geqrf chooses them: a column that needs none keeps its sign, and a column
-/// that depends on others still takes its row. faer's own factorization skips such columns.
-fn qr<T: RealField>(a: MatRef<T>, q: Option<MatMut<T>>, mut r: MatMut<T>) {
-    let (m, n) = a.shape();
-    let size = m.min(n);
+/// Householder reflections as LAPACK's geqrf chooses them: a column that needs none keeps its sign, and a column that depends
+/// on others still takes its row. faer's own factorization skips such columns. R and the vectors below it, and the blocks'
+/// factors, on whose diagonals are the inverse factors of single reflections.
+fn reflect<T: RealField>(a: MatRef<T>, stack: &mut MemStack) -> (Mat<T>, Mat<T>) {
+    let size = a.nrows().min(a.ncols());
     let mut reflected = a.to_owned();
     let mut factors = Mat::<T>::zeros(BLOCK.min(size).max(1), size);
-    let room = householder::apply_block_householder_on_the_left_in_place_scratch::<T>(m, factors.nrows(), m.max(n));
-    let mut memory = MemBuffer::new(room);
-    let stack = MemStack::new(&mut memory);
     for start in (0..size).step_by(factors.nrows()) {
         let width = factors.nrows().min(size - start);
         let rest = reflected.as_mut().get_mut(start.., start..);
@@ -125,6 +123,32 @@ fn qr<T: RealField>(a: MatRef<T>, q: Option<MatMut<T>>, mut r: MatMut<T>) {
             stack,
         );
     }
+    (reflected, factors)
+}
+
+/// Memory in which the reflections of an m × n matrix are applied.
+fn reflecting_room<T: RealField>(m: usize, n: usize) -> MemBuffer {
+    let block = BLOCK.min(m.min(n)).max(1);
+    MemBuffer::new(householder::apply_block_householder_on_the_left_in_place_scratch::<T>(m, block, m.max(n)))
+}
+
+/// R with the vectors of the reflections below it, whose first elements are 1, and their factors, 0 for none.
+fn reflections<T: RealField>(x: MatRef<T>, mut a: MatMut<T>, mut tau: MatMut<T>) {
+    let mut memory = reflecting_room::<T>(x.nrows(), x.ncols());
+    let (reflected, factors) = reflect(x, MemStack::new(&mut memory));
+    a.copy_from(&reflected);
+    for j in 0..tau.nrows() {
+        tau[(j, 0)] = T::recip_impl(&factors[(j % factors.nrows(), j)]);
+    }
+}
+
+/// A = Q·R by Householder reflections.
+fn qr<T: RealField>(a: MatRef<T>, q: Option<MatMut<T>>, mut r: MatMut<T>) {
+    let (m, n) = a.shape();
+    let size = m.min(n);
+    let mut memory = reflecting_room::<T>(m, n);
+    let stack = MemStack::new(&mut memory);
+    let (reflected, factors) = reflect(a, stack);
     for j in 0..r.ncols() {
         for i in 0..r.nrows() {
             r[(i, j)] = if i <= j { reflected[(i, j)].clone() } else { T::zero_impl() };

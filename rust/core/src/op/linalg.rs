@@ -5,6 +5,8 @@
 pub enum Linalg {
     /// R, or Q and R; their sizes say how much of Q is wanted.
     Qr,
+    /// R with the reflections' vectors below it, and their factors.
+    Geqrf,
     /// S, or U, S and Vᵀ; the sizes of U and Vᵀ say how much of them is wanted.
     Svd,
     /// `[A, B]` of the same batch: X in A·X = B, or in X·A = B unless `left`, reading A's triangle only.
@@ -27,6 +29,7 @@ impl Linalg {
     pub const fn name(self) -> &'static str {
         match self {
             Linalg::Qr => "linalg_qr",
+            Linalg::Geqrf => "geqrf",
             Linalg::Svd => "linalg_svd",
             Linalg::SolveTriangular { .. } => "linalg_solve_triangular",
             Linalg::Cholesky { .. } => "linalg_cholesky",

@@ -4,7 +4,7 @@ use super::index::gather_known;
 use super::linalg::{check_matrix, check_wide, columns, raw_svd, solve_triangular};
 use super::matmul::{product, t};
 use super::rearrange::triangle;
-use super::{create, join, rearrange, reduce, sort, view};
+use super::{copy_as, create, join, rearrange, reduce, sort, view};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -169,7 +169,9 @@ fn reorder(x: &Tensor, places: &Tensor) -> Result<Tensor> {
 /// X in A·X = B, or in Aᵀ·X = B where `adjoint`, of an LU decomposition; X·A = B and X·Aᵀ = B unless `left`.
 pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, adjoint: bool) -> Result<Tensor> {
     if !left {
-        return t(&lu_solve(lu, pivots, &t(b)?, true, !adjoint)?);
+        let x = t(&lu_solve(lu, pivots, &t(b)?, true, !adjoint)?)?;
+        let (batch, rows, cols) = sizes(&x);
+        return copy_as(&x, (*columns(&batch, rows, cols)).clone());
     }
     let batch = broadcast_shapes("linalg_lu_solve", &lu.shape()[..lu.rank() - 2], &b.shape()[..b.rank() - 2])?;
     let places = permutation(pivots, lu.shape()[lu.rank() - 2])?;
@@ -285,6 +287,21 @@ pub fn ldl_factor(name: &str, a: &Tensor) -> Result<[Tensor; 3]> {
     let found =
         [(a.dtype(), columns(&batch, n, n)), (DType::I32, rows_of(&batch, &[n])), (DType::I32, rows_of(&batch, &[]))];
     outputs(Linalg::Ldl, SmallVec::from_iter([a.input()]), found)
+}
+
+/// R of a QR decomposition with the vectors of its reflections below, and their factors; without a gradient.
+pub fn geqrf(a: &Tensor) -> Result<[Tensor; 2]> {
+    check_matrix("geqrf", a, "input")?;
+    check_wide("geqrf_cpu", a)?;
+    check_cpu("geqrf", a, "linalg.qr is there")?;
+    ensure!(
+        !(a.requires_grad() && modes().grad),
+        NotImplemented,
+        "geqrf: the derivative is not implemented; linalg.qr has one"
+    );
+    let (batch, m, n) = sizes(a);
+    let found = [(a.dtype(), columns(&batch, m, n)), (a.dtype(), rows_of(&batch, &[m.min(n)]))];
+    outputs(Linalg::Geqrf, SmallVec::from_iter([a.input()]), found)
 }
 
 /// X in A·X = B of a decomposition by [`ldl_factor`].

@@ -109,6 +109,7 @@ fn pool_shape(name: &str, t: &Tensor, p: &PoolParams, ceil: bool) -> Result<Dims
         let a = 3 - p.spatial + i;
         ensure!(p.kernel[a] > 0, Runtime, "{name}: kernel size should be greater than zero");
         ensure!(p.stride[a] > 0, Runtime, "{name}: stride should not be zero");
+        ensure!(p.dilation[a] > 0, Runtime, "{name}: dilation should be greater than zero");
         ensure!(
             p.padding[a] * 2 <= p.dilation[a] * (p.kernel[a] - 1) + 1,
             Runtime,

@@ -12,7 +12,7 @@ use corten_core::dtype::{DType, Scalar};
 use corten_core::error::{Error, Result};
 use corten_core::ops::create;
 use corten_core::ops::device::to_device;
-use corten_core::ops::elementwise::{cast, default_dtype};
+use corten_core::ops::elementwise::{Operand, cast, default_dtype};
 use corten_core::ops::{inplace, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
@@ -125,8 +125,8 @@ fn number_dtype(s: Scalar) -> DType {
 }
 
 /// The dtype of evenly spaced numbers where none is asked for.
-fn spaced(a: &Args) -> DType {
-    if a.number(0).category().max(a.number(1).category()) < 3 { default_dtype() } else { default_dtype().complex() }
+fn spaced(start: Scalar, end: Scalar) -> DType {
+    if start.category().max(end.category()) < 3 { default_dtype() } else { default_dtype().complex() }
 }
 
 /// The layout of a `…_like` result.
@@ -184,6 +184,23 @@ fn empty_permuted(sizes: &[i64], order: &[i64], dtype: DType, device: Device) ->
         step = step.saturating_mul(shape[at].max(1));
     }
     create::empty(Layout { shape, strides, offset: 0 }, dtype, device)
+}
+
+/// The ends of an evenly spaced row: numbers, or tensors of no dims.
+fn ends(op: &str, a: &Args) -> Result<(Scalar, Scalar)> {
+    let number = |operand: Operand, name: &str| match operand {
+        Operand::Number(n) => Ok(n),
+        Operand::Tensor(t) => {
+            ensure!(
+                t.rank() == 0,
+                Runtime,
+                "{op} only supports 0-dimensional start and end tensors, but got {name} with {} dimension(s).",
+                t.rank()
+            );
+            corten_core::ops::item(t)
+        }
+    };
+    Ok((number(a.operand(0), "start")?, number(a.operand(1), "end")?))
 }
 
 fn range(a: &Args) -> Result<(Scalar, Scalar, Scalar)> {
@@ -262,8 +279,8 @@ fn makers() -> Vec<Row> {
         "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;
         "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype, o.device())? };
         "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
-        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.dtype_or(spaced(a)), o.device())?;
-        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.dtype_or(spaced(a)), o.device())?;
+        "linspace(Operand start, Operand end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| { let (x, y) = ends("linspace", a)?; create::linspace(x, y, a.int(2), o.dtype_or(spaced(x, y)), o.device())? };
+        "logspace(Operand start, Operand end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| { let (x, y) = ends("logspace", a)?; create::logspace(x, y, a.int(2), a.float(3), o.dtype_or(spaced(x, y)), o.device())? };
         "tril_indices(int row, int col, int offset=0, *" f "Positions of the lower triangle, (2, n)." |a, o| triangle_indices(false, a, &o)?;
         "triu_indices(int row, int col, int offset=0, *" f "Positions of the upper triangle, (2, n)." |a, o| triangle_indices(true, a, &o)?;
         "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float(), o.device())?;

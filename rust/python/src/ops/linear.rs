@@ -167,6 +167,7 @@ fn eigh(a: &Tensor, name: &str, upper: bool, vectors: bool) -> Result<Ret> {
 pub fn rows() -> Vec<Row> {
     rows! {
         "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
+        "geqrf(Tensor self)" fmo "R of a QR decomposition with the vectors of its reflections below the diagonal, and their factors `tau`; see `orgqr` and `ormqr`." |a| Ret::Named("geqrf", factors::geqrf(a.tensor(0))?.into());
         "_linalg_svd(Tensor self, bool full_matrices=True)" fo "The singular value decomposition." |a| Ret::Named("linalg_svd", linalg::svd(a.tensor(0), a.bool(1))?.into());
         "_linalg_svdvals(Tensor self)" fo "The singular values." |a| linalg::svdvals(a.tensor(0))?;
         "_linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False)" fo "X in A·X = B for a triangular A." |a| linalg::solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;

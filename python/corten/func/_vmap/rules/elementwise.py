@@ -8,7 +8,7 @@ UNARY = (
     "abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil "
     "angle celu conj conj_physical cos cosh digamma elu erf erfc erfinv exp exp2 expm1 fix floor gelu hardshrink "
     "hardsigmoid hardswish hardtanh i0 imag isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 "
-    "log1p log2 logical_not logsigmoid mish nan_to_num neg negative polygamma real reciprocal relu relu6 "
+    "log1p log2 logical_not logit logsigmoid mish nan_to_num neg negative polygamma real reciprocal relu relu6 "
     "resolve_conj resolve_neg round rsqrt selu sigmoid sign sgn signbit silu sin sinh softplus softshrink sqrt "
     "square tan tanh threshold trunc view_as_complex view_as_real _special_i1"
 )
