@@ -25,8 +25,6 @@ _HINTS = {
     "corten.autograd.forward_ad": "corten.func.jvp and corten.func.linearize give products with Jacobians",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
-    "corten.linalg.eig": "eigenvalues may be complex; of symmetric matrices use corten.linalg.eigh",
-    "corten.linalg.eigvals": "eigenvalues may be complex; of symmetric matrices use corten.linalg.eigvalsh",
 }
 _BITS = range(1, 8)
 _WIDE = "uint16 uint32 uint64 bit bits8 bits16 bits1x8 bits2x4 bits4x2"
