@@ -14,6 +14,7 @@ from . import (
     methods,
     old_methods,
     pointwise,
+    preconditioned,
     predicates,
     products,
     statistics,
@@ -36,6 +37,7 @@ _BY_MODULE = {
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
     low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp geqrf orgqr ormqr",
+    preconditioned: "lobpcg",
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",
     predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "

@@ -350,7 +350,10 @@ def ldl_factor(A, *, hermitian=False, out=None):
 
 
 def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
-    """X in ``A @ X = B`` of the decomposition by :func:`ldl_factor` with the same ``hermitian``; ``B`` is ``(*, n, k)``.
+    """X in ``A @ X = B`` of the decomposition by :func:`ldl_factor`; ``B`` is ``(*, n, k)``.
+
+    Args:
+        hermitian: what :func:`ldl_factor` was given.
 
     Raises:
         RuntimeError: for shapes and dtypes that do not fit.
@@ -384,10 +387,11 @@ def _eigh(A, UPLO, vectors):
 
 
 def eigh(A, UPLO="L", *, out=None):
-    """``A = V @ diag(w) @ V.mH`` of symmetric or Hermitian matrices ``(*, n, n)``: ``w`` ``(*, n)``, ascending, and ``V``.
+    """``A = V @ diag(w) @ V.mH`` of symmetric or Hermitian matrices ``(*, n, n)``: real ``w`` ``(*, n)``, and ``V``.
 
-    The signs of the vectors, or their phases, are arbitrary, and gradients through them are finite only where the
-    eigenvalues differ; where the loss depends on the phases of complex vectors, the backward pass raises RuntimeError.
+    The eigenvalues ascend. The signs of the vectors, or their phases, are arbitrary, and gradients through them are
+    finite only where the eigenvalues differ; where the loss depends on the phases of complex vectors, the backward pass
+    raises RuntimeError.
     A matrix with NaN or infinities has results of NaN.
 
     Args:
@@ -423,8 +427,8 @@ def _check_complex_out(name, argument, A, place):
 def eig(A, *, out=None):
     """``A @ V = V @ diag(w)`` of square matrices ``(*, n, n)``: complex ``w`` ``(*, n)`` and ``V`` ``(*, n, n)``.
 
-    The eigenvalues have no order. The vectors have norm 1; their phases are arbitrary, here such that the element of the
-    greatest magnitude is real. Gradients are finite where the eigenvalues differ, and the backward pass raises
+    The eigenvalues have no order. The vectors have norm 1; their phases are arbitrary, here such that the element of
+    the greatest magnitude is real. Gradients are finite where the eigenvalues differ, and the backward pass raises
     RuntimeError where the loss depends on the phases.
 
     Raises:
