@@ -1,6 +1,6 @@
 """A few eigenpairs of large symmetric matrices (Knyazev, "Toward the optimal preconditioned eigensolver: locally
-optimal block preconditioned conjugate gradient method", 2001), on orthonormal bases (Duersch et al., "A robust and efficient
-implementation of LOBPCG", 2018)."""
+optimal block preconditioned conjugate gradient method", 2001), on orthonormal bases (Duersch et al., "A robust and
+efficient implementation of LOBPCG", 2018)."""
 
 import functools
 
