@@ -134,3 +134,16 @@ def test_vectors_of_matrices_without_symmetry_have_the_phases_of_lapack(dtype: s
         for theirs, ours in zip(vectors.T, rows.T[places], strict=True):
             # Real vectors keep a sign that is arbitrary.
             assert min(abs(ours - theirs).max(), abs(ours + theirs).max()) < 1e-8
+
+
+def test_lobpcg_and_its_gradient_are_those_of_pytorch() -> None:
+    x = torch.randn(2, 20, 20, dtype=torch.float64)
+    a, start = x @ x.mT / 20 + torch.eye(20), torch.randn(2, 20, 3, dtype=torch.float64)
+    found = []
+    for module, A, X in ((torch, a, start), (corten, corten.tensor(a.numpy()), corten.tensor(start.numpy()))):
+        A.requires_grad_()
+        values, vectors = module.lobpcg(A, 2, X=X, tol=1e-11)
+        (values.exp().sum() + vectors.abs().pow(3).sum()).backward()
+        found.append([t.detach().numpy() for t in (values, vectors.abs(), A.grad)])
+    for theirs, mine in zip(*found, strict=True):
+        assert abs(theirs - mine).max() < 1e-7
