@@ -22,8 +22,6 @@ _HINTS = {
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
-    "corten.linalg.eig": "eigenvalues may be complex; of symmetric matrices use corten.linalg.eigh",
-    "corten.linalg.eigvals": "eigenvalues may be complex; of symmetric matrices use corten.linalg.eigvalsh",
 }
 _BITS = range(1, 8)
 _WIDE = "uint16 uint32 uint64 bit bits8 bits16 bits1x8 bits2x4 bits4x2"

@@ -37,7 +37,7 @@ _BY_MODULE = {
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
     lobpcg: "lobpcg",
-    low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp orgqr ormqr",
+    low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp geqrf orgqr ormqr",
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",
     predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "
@@ -98,6 +98,7 @@ METHODS = {
         "lu",
         "lu_solve",
         "triangular_solve",
+        "geqrf",
         "inverse",
         "det",
         "slogdet",

@@ -21,6 +21,9 @@ _SCALAR_NAMES = {
 }
 
 
+_PARTS = {"complex64": _core.float32, "complex128": _core.float64}
+
+
 def scalar_name(x):
     """The name of a tensor's dtype in errors and in names of types, ``"Float"`` for float32."""
     return _SCALAR_NAMES[x.dtype._name]
@@ -92,6 +95,16 @@ def by_columns(x):
     return x.mT.contiguous().mT
 
 
+def inexact(x):
+    """Whether the elements are floating point or complex numbers."""
+    return x.is_floating_point() or x.is_complex()
+
+
+def part_dtype(x):
+    """The dtype of magnitudes of a tensor's elements."""
+    return _PARTS.get(x.dtype._name, x.dtype)
+
+
 def floating(x):
     """The tensor, integers as the default dtype."""
-    return x if x.is_floating_point() or x.is_complex() else x.to(_core.get_default_dtype())
+    return x if inexact(x) else x.to(_core.get_default_dtype())

@@ -380,6 +380,8 @@ pub enum Op {
     /// (…, m, k) × (…, k, n).
     Matmul,
     Linalg(Linalg),
+    /// The same where inputs, then outputs, whose bits are set hold pairs of real and imaginary part in their last dim.
+    ComplexLinalg(Linalg, u8),
     /// Large payloads are boxed: nodes of small operators stay small.
     Conv(Conv, Box<ConvParams>),
     Window(Box<Window>),
@@ -408,7 +410,7 @@ impl Op {
             Op::Indexing(i) => i.name(),
             Op::Sorting(s) => s.name(),
             Op::Matmul => "matmul",
-            Op::Linalg(l) => l.name(),
+            Op::Linalg(l) | Op::ComplexLinalg(l, _) => l.name(),
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
             Op::Fused(f) => f.name(),
