@@ -392,7 +392,7 @@ def test_searches_for_eigenvalues_refuse_what_does_not_fit() -> None:
         corten.lobpcg(eye, method="other")
     with pytest.raises(ValueError, match="k must be between 1 and the number of vectors, 2"):
         corten.lobpcg(eye, 3, X=corten.ones(9, 2))
-    with pytest.raises(RuntimeError, match=r"X of shape \[8, 1\] .* does not fit A of shape \[9, 9\]"):
+    with pytest.raises(ValueError, match=r"\[8, 1\] does not fit A, which is \[9, 9\]"):
         corten.lobpcg(eye, X=corten.ones(8, 1))
     with pytest.raises(RuntimeError, match="must be square"):
         corten.lobpcg(corten.ones(3, 4))
