@@ -394,5 +394,5 @@ def test_searches_for_eigenvalues_refuse_what_does_not_fit() -> None:
         corten.lobpcg(eye, 3, X=corten.ones(9, 2))
     with pytest.raises(ValueError, match=r"\[8, 1\] does not fit A, which is \[9, 9\]"):
         corten.lobpcg(eye, X=corten.ones(8, 1))
-    with pytest.raises(RuntimeError, match="must be square"):
+    with pytest.raises(RuntimeError, match="must be batches of square"):
         corten.lobpcg(corten.ones(3, 4))
