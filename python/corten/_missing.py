@@ -11,8 +11,6 @@ _HINTS = {
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
     "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
     "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
-    "corten.fft": "complex dtypes are not there",
-    "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",
     "corten.sparse_coo": "tensors are dense",
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
@@ -46,14 +44,7 @@ _SCRIPTS = (
     "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
     "parse_schema parse_type_comment unify_type_list"
 )
-_COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
-_HINTS |= {
-    f"corten.{name}": _COMPLEX
-    for name in (
-        *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
-        *("complex", "polar", "view_as_complex", "view_as_real"),
-    )
-}
+_HINTS |= {f"corten.{name}": "complex dtypes are complex64 and complex128" for name in ("complex32", "chalf")}
 _HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
 _HINTS |= {
     f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS
