@@ -227,7 +227,7 @@ def test_public_names_have_docstrings():
     import corten
 
     parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg gpu"
-    parts += " cpu profiler autograd.profiler interop.wgpu func testing utils._pytree nn.attention nn.parallel nn.grad"
+    parts += " cpu fft profiler autograd.profiler interop.wgpu func testing utils._pytree nn.attention nn.parallel nn.grad"
     parts += " amp utils.checkpoint backends.cuda backends.cudnn backends.mps jit distributed"
     parts += (
         " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"

@@ -80,7 +80,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
     [
         (corten, "mps", "device 'gpu'"),
         (corten, "fx", "fused while they run"),
-        (corten, "complex64", "complex dtypes are not there"),
+        (corten, "complex32", "complex dtypes are complex64 and complex128"),
         (corten, "sparse", "tensors are dense"),
         (corten.nn.parallel, "DistributedDataParallel", "one device"),
         (corten.autograd, "forward_ad", "corten.func.jvp"),

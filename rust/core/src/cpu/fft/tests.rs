@@ -1,3 +1,5 @@
+//! Fourier transforms beside their definition.
+
 use super::*;
 use crate::cpu::simd::{available, with_level};
 use crate::shape::Dims;
