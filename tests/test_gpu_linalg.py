@@ -94,3 +94,25 @@ def test_gradients_are_those_of_the_cpu(name: str) -> None:
         getattr(LA, name)(x).sum().backward()
         grads.append(x.grad)
     close(grads[1] / grads[0].abs().max().item(), (grads[0] / grads[0].abs().max()).numpy())
+
+
+COMPLEX = {
+    "linalg_qr": lambda z: LA.qr(z),
+    "linalg_svd": lambda z: LA.svdvals(z),
+    "linalg_cholesky": lambda z: LA.cholesky(z),
+    "linalg_lu_factor": lambda z: LA.inv(z),
+    "linalg_solve_triangular": lambda z: LA.solve_triangular(z, z, upper=True),
+    "linalg.eigh": lambda z: LA.eigh(z),
+    "linalg.eig": lambda z: LA.eig(z),
+    "geqrf": lambda z: corten.geqrf(z),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_matrices_are_refused_with_a_way_out(name: str) -> None:
+    z = corten.eye(2, dtype=corten.complex64).to("gpu")
+    with pytest.raises(NotImplementedError) as error:
+        COMPLEX[name](z)
+    assert name in str(error.value) and ".cpu()" in str(error.value)
+    with pytest.raises(NotImplementedError, match=r"linalg.eig.*\.cpu\(\)"):
+        LA.eigvals(corten.eye(2).to("gpu"))

@@ -400,7 +400,10 @@ def rfftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=Fa
 
 def _shift_dims(name, input, dim):
     _check_tensor(name, input)
-    return list(range(input.dim())) if dim is None else _ints(name, "dim", dim)
+    dims = list(range(input.dim())) if dim is None else _ints(name, "dim", dim)
+    if not dims:
+        raise RuntimeError("`shifts` required")
+    return dims
 
 
 def fftshift(input, dim=None):

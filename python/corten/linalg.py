@@ -4,11 +4,13 @@ import contextlib
 import itertools
 
 from . import _core
-from ._composites._common import ops, result, scalar_name, wrapped
+from ._composites._common import exact, inexact, ops, scalar_name, wrapped
 from ._composites.factors import (
     LinAlgError,
     cholesky_ex,
+    eig,
     eigh,
+    eigvals,
     eigvalsh,
     ldl_factor,
     ldl_factor_ex,
@@ -45,7 +47,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "householder_product",
     "inv",
@@ -82,7 +86,7 @@ __all__ = [
 
 
 def _check_floating(name, x):
-    if not x.is_floating_point():
+    if not inexact(x):
         raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {scalar_name(x)}")
 
 
@@ -91,8 +95,12 @@ def _converted(name, x, dtype):
     _check_floating(name, x)
     if dtype is None:
         return x
-    if not dtype.is_floating_point:
+    if not (dtype.is_floating_point or dtype.is_complex):
         raise RuntimeError(f"linalg.{name}: dtype should be floating point or complex. Got {dtype}")
+    if dtype.is_complex != x.is_complex():
+        kind = "complex" if x.is_complex() else "real"
+        wanted = scalar_name(ops.empty(0, dtype=dtype))
+        raise RuntimeError(f"linalg.{name}: dtype should be {kind} for {kind} inputs, but got {wanted}")
     if _core.promote_types(x.dtype, dtype) != dtype:
         wanted = scalar_name(ops.empty(0, dtype=dtype))
         raise RuntimeError(
@@ -118,7 +126,7 @@ def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
 
 def matmul(input, other, *, out=None):
     """The matrix product, batched and broadcast."""
-    return result(input.matmul(other), out)
+    return exact(input.matmul(other), out)
 
 
 def qr(A, mode="reduced", *, out=None):
@@ -153,8 +161,9 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
 def svd(A, full_matrices=True, *, driver=None, out=None):
     """The singular value decomposition ``A = U @ diag(S) @ Vh`` of matrices ``(*, m, n)``, S in descending order.
 
-    The signs of the singular vectors are arbitrary, and gradients through U and Vh are finite only where the singular
-    values differ. With ``k = min(m, n)``:
+    The signs of the singular vectors, or their phases, are arbitrary, and gradients through U and Vh are finite only
+    where the singular values differ; where the loss depends on the phases, the backward pass raises RuntimeError. S is
+    real. With ``k = min(m, n)``:
 
     Args:
         full_matrices: U of shape ``(*, m, m)`` and Vh of shape ``(*, n, n)``, not ``(*, m, k)`` and ``(*, k, n)``.
@@ -209,13 +218,17 @@ def vander(x, *, N=None):
     count = x.size(-1) if N is None else N
     if count < 2:
         raise RuntimeError("N must be greater than 1.")
+    if x.is_complex():
+        # Powers by products, which are exact where those by logarithms are not.
+        repeated = x.unsqueeze(-1).expand(*x.shape, count - 1).cumprod(-1)
+        return ops.cat([ops.ones_like(x).unsqueeze(-1), repeated], -1)
     if not x.is_floating_point():
         x = x.to(_core.int64)
     return x.unsqueeze(-1) ** ops.arange(count, device=x.device)
 
 
 def vecdot(x, y, *, dim=-1, out=None):
-    """The inner products of vectors along ``dim``; the other dims broadcast.
+    """The inner products of vectors along ``dim``, the first ones conjugated; the other dims broadcast.
 
     Raises:
         RuntimeError: for integers and for different dtypes.
@@ -226,7 +239,7 @@ def vecdot(x, y, *, dim=-1, out=None):
             "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
             f"{scalar_name(x)} and y of type {scalar_name(y)} instead"
         )
-    return result((x * y).sum(dim), out)
+    return exact((x.conj() * y).sum(dim), out)
 
 
 def multi_dot(tensors, *, out=None):
@@ -245,7 +258,7 @@ def multi_dot(tensors, *, out=None):
         tensors[0] = tensors[0].unsqueeze(0)
     if column:
         tensors[-1] = tensors[-1].unsqueeze(1)
-    return result(chain_matmul(*tensors).reshape(shape), out)
+    return exact(chain_matmul(*tensors).reshape(shape), out)
 
 
 def _check_chain(tensors):
@@ -288,7 +301,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     order = float(ord)
     if x.numel() == 0 and (order < 0 or order == float("inf")):
         _check_identity(x, ord, dims)
-    return result(ops._vector_norm(x, order, dims, keepdim), out)
+    return exact(ops._vector_norm(x, order, dims, keepdim), out)
 
 
 def _check_identity(x, ord, dims):
@@ -330,13 +343,13 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     if ord == "fro":
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
     if ord in ("nuc", 2, -2):
-        return result(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
+        return exact(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
     if isinstance(ord, str) or abs(ord) not in (1, float("inf")):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(_converted("matrix_norm", A, dtype), 1, summed, True)
     best = _extremum(sums, ord > 0, chosen, True)
-    return result(best if keepdim else best.squeeze((rows, columns)), out)
+    return exact(best if keepdim else best.squeeze((rows, columns)), out)
 
 
 def _extremum(magnitudes, largest, dim, keepdim):

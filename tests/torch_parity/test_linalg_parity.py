@@ -43,11 +43,38 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "tensorsolve": lambda m: m.linalg.tensorsolve(m.ones(2, 3), m.ones(2)),
     "cholesky_solve": lambda m: m.cholesky_solve(m.ones(2, 1), m.ones(3, 3)),
     "cholesky_inverse": lambda m: m.cholesky_inverse(m.zeros(2, 2)),
+    "eig": lambda m: m.linalg.eig(m.ones(2, 3)),
+    "eig vector": lambda m: m.linalg.eig(m.ones(2)),
+    "eig of integers": lambda m: m.linalg.eig(m.ones(2, 2).long()),
+    "eig of half": lambda m: m.linalg.eig(m.ones(2, 2).half()),
+    "eig of nan": lambda m: m.linalg.eig(m.full((2, 2), float("nan"))),
+    "eig out": lambda m: m.linalg.eig(m.ones(2, 2), out=(m.ones(2), m.ones(2, 2))),
+    "eigvals": lambda m: m.linalg.eigvals(m.ones(2, 3)),
+    "eigvals of integers": lambda m: m.linalg.eigvals(m.ones(2, 2).long()),
+    "eigvals out": lambda m: m.linalg.eigvals(m.ones(2, 2), out=m.ones(2)),
+    "geqrf": lambda m: m.geqrf(m.ones(2)),
+    "geqrf of integers": lambda m: m.geqrf(m.ones(2, 2).long()),
+    "geqrf gradient": lambda m: m.geqrf(m.ones(2, 2, requires_grad=True))[0].sum().backward(),
+    "phases of svd": lambda m: m.linalg.svd(complex_leaf(m))[0].sum().abs().backward(),
+    "phases of eigh": lambda m: m.linalg.eigh(complex_leaf(m))[1].sum().abs().backward(),
+    "phases of eig": lambda m: m.linalg.eig(complex_leaf(m))[1].sum().abs().backward(),
+    "complex cholesky": lambda m: m.linalg.cholesky(m.zeros(2, 2, dtype=m.complex64)),
+    "complex inv": lambda m: m.linalg.inv(m.zeros(2, 2, dtype=m.complex64)),
+    "complex solve": lambda m: m.linalg.solve(m.eye(2, dtype=m.complex64), m.ones(2, 1)),
+    "complex norm": lambda m: m.linalg.vector_norm(m.ones(2, dtype=m.complex64), dtype=m.float32),
+    "real norm": lambda m: m.linalg.matrix_norm(m.ones(2, 2), dtype=m.complex64),
+    "complex tau": lambda m: m.linalg.householder_product(m.eye(2, dtype=m.complex64), m.ones(2)),
+    "lobpcg": lambda m: m.lobpcg(m.eye(5), 2),
 }
 
 
+def complex_leaf(m: Any) -> Any:
+    x = m.tensor([[1 + 1j, 2.0, 0.5j], [0.25, 3 - 1j, 1j], [2j, 1.0, 1 + 2j]], dtype=m.complex64)
+    return x.requires_grad_()
+
+
 def failure(f: Callable[[Any], Any], module: Any) -> tuple[str, str]:
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises((RuntimeError, ValueError)) as error:
         f(module)
     return type(error.value).__name__.lstrip("_"), str(error.value)
 
@@ -70,11 +97,53 @@ def test_least_squares_leave_out_what_pytorch_leaves_out(shape: tuple[int, ...],
         assert mine.shape == tuple(theirs.shape) and str(mine.dtype)[7:] == str(theirs.dtype)[6:]
 
 
-def test_pivots_of_symmetric_matrices_are_those_of_lapack() -> None:
-    a = torch.randn(3, 20, 20, dtype=torch.float64)
-    a = a + a.mT
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("hermitian", [True, False])
+def test_pivots_of_symmetric_matrices_are_those_of_lapack(dtype: str, hermitian: bool) -> None:
+    a = torch.randn(3, 20, 20, dtype=getattr(torch, dtype))
+    a = a + (a.mH if hermitian else a.mT)
     a.diagonal(dim1=-2, dim2=-1).mul_(0.1)
-    LD, pivots = torch.linalg.ldl_factor(a)
-    found = corten.linalg.ldl_factor(corten.tensor(a.numpy()))
+    LD, pivots = torch.linalg.ldl_factor(a, hermitian=hermitian)
+    found = corten.linalg.ldl_factor(corten.tensor(a.numpy()), hermitian=hermitian)
     assert found.pivots.tolist() == pivots.tolist()
     assert abs(found.LD.numpy() - LD.numpy()).max() < 1e-9
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 70, 70), (4, 0)], ids=str)
+def test_reflections_are_those_of_lapack(shape: tuple[int, ...], dtype: str) -> None:
+    a = torch.randn(shape, dtype=getattr(torch, dtype))
+    a[..., 1:, 0] = 0  # a column that needs no reflection, but for its phase
+    x = corten.tensor(a.numpy())
+    pairs = [*zip(corten.geqrf(x), torch.geqrf(a), strict=True)]
+    for mode in ("reduced", "complete"):
+        pairs += zip(corten.linalg.qr(x, mode), torch.linalg.qr(a, mode), strict=True)
+    for mine, theirs in pairs:
+        assert mine.shape == tuple(theirs.shape)
+        assert abs(mine.numpy() - theirs.numpy()).max(initial=0) < 1e-9
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_vectors_of_matrices_without_symmetry_have_the_phases_of_lapack(dtype: str) -> None:
+    a = torch.randn(2, 12, 12, dtype=getattr(torch, dtype))
+    w, V = (x.numpy() for x in torch.linalg.eig(a))
+    mine = corten.linalg.eig(corten.tensor(a.numpy()))
+    for values, vectors, found, rows in zip(w, V, mine.eigenvalues.numpy(), mine.eigenvectors.numpy(), strict=True):
+        places = [abs(found - value).argmin() for value in values]
+        assert sorted(places) == list(range(12)) and abs(found[places] - values).max() < 1e-9
+        for theirs, ours in zip(vectors.T, rows.T[places], strict=True):
+            # Real vectors keep a sign that is arbitrary.
+            assert min(abs(ours - theirs).max(), abs(ours + theirs).max()) < 1e-8
+
+
+def test_lobpcg_and_its_gradient_are_those_of_pytorch() -> None:
+    x = torch.randn(2, 20, 20, dtype=torch.float64)
+    a, start = x @ x.mT / 20 + torch.eye(20), torch.randn(2, 20, 3, dtype=torch.float64)
+    found = []
+    for module, A, X in ((torch, a, start), (corten, corten.tensor(a.numpy()), corten.tensor(start.numpy()))):
+        A.requires_grad_()
+        values, vectors = module.lobpcg(A, 2, X=X, tol=1e-11)
+        (values.exp().sum() + vectors.abs().pow(3).sum()).backward()
+        found.append([t.detach().numpy() for t in (values, vectors.abs(), A.grad)])
+    for theirs, mine in zip(*found, strict=True):
+        assert abs(theirs - mine).max() < 1e-7

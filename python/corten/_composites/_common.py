@@ -21,6 +21,9 @@ _SCALAR_NAMES = {
 }
 
 
+_PARTS = {"complex64": _core.float32, "complex128": _core.float64}
+
+
 def scalar_name(x):
     """The name of a tensor's dtype in errors and in names of types, ``"Float"`` for float32."""
     return _SCALAR_NAMES[x.dtype._name]
@@ -29,6 +32,17 @@ def scalar_name(x):
 def result(value, out):
     """The value, written into ``out`` where one is given, with the checks of the native operators."""
     return value if out is None else ops._result(value, out=out)
+
+
+def exact(value, out):
+    """As :func:`result`, for operators whose ``out=`` must have the dtype of their result.
+
+    Raises:
+        RuntimeError: where it has another.
+    """
+    if out is not None and out.dtype != value.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {value.dtype}, but got {out.dtype} instead")
+    return result(value, out)
 
 
 def in_place(function):
@@ -41,6 +55,14 @@ def in_place(function):
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place form of :func:`{name}`."
     return method
+
+
+def check_tensors(name, **arguments):
+    """Raises TypeError where an argument of an operator is no tensor."""
+    for position, (argument, value) in enumerate(arguments.items(), 1):
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}")
 
 
 def tensors_of(args):
@@ -68,6 +90,21 @@ def whole(x):
     return x
 
 
+def by_columns(x):
+    """The matrices ``(*, m, n)`` in memory column by column, as LAPACK leaves its results."""
+    return x.mT.contiguous().mT
+
+
+def inexact(x):
+    """Whether the elements are floating point or complex numbers."""
+    return x.is_floating_point() or x.is_complex()
+
+
+def part_dtype(x):
+    """The dtype of magnitudes of a tensor's elements."""
+    return _PARTS.get(x.dtype._name, x.dtype)
+
+
 def floating(x):
     """The tensor, integers as the default dtype."""
-    return x if x.is_floating_point() or x.is_complex() else x.to(_core.get_default_dtype())
+    return x if inexact(x) else x.to(_core.get_default_dtype())

@@ -4,7 +4,7 @@ import builtins
 import functools
 
 from .. import _core
-from ._common import Tensor, ops, result, scalar_name, whole
+from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name, whole
 from .lookup import _named
 
 
@@ -80,7 +80,7 @@ def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
 
 
 def linalg_cholesky(A, *, upper=False, out=None):
-    """The lower triangle L with ``L @ L.mT == A``, or its transpose where ``upper``, of positive definite matrices.
+    """The lower triangle L with ``L @ L.mH == A``, or its adjoint where ``upper``, of positive definite matrices.
 
     Args:
         A: ``(*, n, n)``; only the lower triangle is read, the upper one where ``upper``.
@@ -89,7 +89,7 @@ def linalg_cholesky(A, *, upper=False, out=None):
         LinAlgError: where a matrix is not positive definite.
         RuntimeError: for integers and for matrices that are not square.
     """
-    return result(_cholesky("linalg.cholesky", A, upper), out)
+    return exact(_cholesky("linalg.cholesky", A, upper), out)
 
 
 def _cholesky(name, A, upper):
@@ -104,7 +104,7 @@ def cholesky(input, upper=False, *, out=None):
 
 
 def cholesky_solve(B, L, upper=False, *, out=None):
-    """X in ``A @ X = B``, where L is A's Cholesky factor, or its transpose where ``upper``.
+    """X in ``A @ X = B``, where L is A's Cholesky factor, or its adjoint where ``upper``.
 
     Args:
         B: ``(*, n, k)``.
@@ -123,7 +123,7 @@ def cholesky_solve(B, L, upper=False, *, out=None):
             f"matrix is {B.shape[-2]} by {B.shape[-1]}"
         )
     check_alike("cholesky_solve", B, L, ("b", "A"))
-    lower = L.mT if upper else L
+    lower = L.mH if upper else L
     if _core.is_grad_enabled() and L.requires_grad:
         return result(_cholesky_solve_class().apply(B, lower), out)
     return result(_solve_twice(B, lower), out)
@@ -131,7 +131,7 @@ def cholesky_solve(B, L, upper=False, *, out=None):
 
 def _solve_twice(B, lower):
     half = ops._linalg_solve_triangular(lower, B, upper=False)
-    return ops._linalg_solve_triangular(lower.mT, half, upper=True)
+    return ops._linalg_solve_triangular(lower.mH, half, upper=True)
 
 
 @functools.cache
@@ -139,7 +139,7 @@ def _cholesky_solve_class():
     from ..autograd import Function
 
     class CholeskySolve(Function):
-        """The gradient of L is that of ``L @ L.mT`` in all elements, as PyTorch's; only the triangle is read."""
+        """The gradient of L is that of ``L @ L.mH`` in all elements, as PyTorch's; only the triangle is read."""
 
         @staticmethod
         def forward(ctx, B, lower):
@@ -152,15 +152,15 @@ def _cholesky_solve_class():
         def backward(ctx, grad):
             lower, X = ctx.saved_tensors
             for_b = cholesky_solve(grad, lower)
-            outer = for_b @ X.mT
-            for_l = -(outer + outer.mT) @ lower
+            outer = for_b @ X.mH
+            for_l = -(outer + outer.mH) @ lower
             return for_b.sum_to_size(ctx.shapes[0]), for_l.sum_to_size(ctx.shapes[1])
 
     return CholeskySolve
 
 
 def cholesky_inverse(L, upper=False, *, out=None):
-    """The inverse of A from its Cholesky factor, or from its transpose where ``upper``.
+    """The inverse of A from its Cholesky factor, or from the adjoint where ``upper``.
 
     Raises:
         LinAlgError: where the factor's diagonal has a zero.
@@ -280,7 +280,7 @@ def linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     Args:
         B: ``(*, n, k)``, ``(*, k, n)`` unless ``left``; the dims before the last two broadcast.
         left: solve ``X @ A = B`` where false.
-        adjoint: with ``A.mT`` for ``A``.
+        adjoint: with ``A.mH`` for ``A``.
 
     Raises:
         RuntimeError: for shapes and dtypes that do not fit.
@@ -296,7 +296,7 @@ def linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
         raise RuntimeError("linalg.lu_solve: Number of pivots per batch should be same as the dimension of the matrix")
     if pivots.shape[:-1] != LU.shape[:-2]:
         raise RuntimeError("linalg.lu_solve: Expected LU.shape[:-1] and pivots.shape to be the same")
-    return result(ops._linalg_lu_solve(LU, pivots, B, left, adjoint), out)
+    return exact(ops._linalg_lu_solve(LU, pivots, B, left, adjoint), out)
 
 
 def lu_solve(b, LU_data, LU_pivots, *, out=None):
@@ -322,7 +322,7 @@ _UNKNOWN_LDL = "the matrix has a pivot that is zero, number {}: the decompositio
 
 
 def _ldl(A, hermitian, check_errors, name):
-    values = ops._linalg_ldl_factor_ex(A, "torch.linalg.ldl_factor_ex")
+    values = ops._linalg_ldl_factor_ex(A, "torch.linalg.ldl_factor_ex", hermitian)
     if check_errors:
         check_infos(name, values[2], _UNKNOWN_LDL, RuntimeError)
     return values
@@ -337,7 +337,10 @@ def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
 def ldl_factor(A, *, hermitian=False, out=None):
     """The LDL decomposition of symmetric matrices ``(*, n, n)`` in the compact form of LAPACK's ``sytrf``.
 
-    Only the lower triangle is read; it has no gradient. ``hermitian`` makes no difference to real matrices.
+    Only the lower triangle is read; it has no gradient.
+
+    Args:
+        hermitian: complex matrices are Hermitian, with ``A = L @ D @ L.mH``; it makes no difference to real ones.
 
     Raises:
         RuntimeError: where a pivot is zero, for integers and for matrices that are not square.
@@ -349,6 +352,9 @@ def ldl_factor(A, *, hermitian=False, out=None):
 def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     """X in ``A @ X = B`` of the decomposition by :func:`ldl_factor`; ``B`` is ``(*, n, k)``.
 
+    Args:
+        hermitian: what :func:`ldl_factor` was given.
+
     Raises:
         RuntimeError: for shapes and dtypes that do not fit.
     """
@@ -359,7 +365,7 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     if pivots.shape != LD.shape[:-1]:
         raise RuntimeError(f"{name}: Expected LD.shape[:-1] and pivots.shape to be the same")
     check_alike(name, LD, B, ("LD", "B"))
-    return result(ops._linalg_ldl_solve(LD, pivots.to(_core.int32), B), out)
+    return exact(ops._linalg_ldl_solve(LD, pivots.to(_core.int32), B, hermitian), out)
 
 
 _NO_CONVERGENCE = (
@@ -372,7 +378,7 @@ def _eigh(A, UPLO, vectors):
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     check_square("linalg.eigh", A)
-    if not A.is_floating_point():
+    if not inexact(A):
         raise NotImplementedError(f"\"linalg_eigh_cpu\" not implemented for '{scalar_name(A)}'")
     values = ops._linalg_eigh(A, "linalg.eigh", UPLO.upper() == "U", vectors)
     if A.numel():
@@ -381,9 +387,11 @@ def _eigh(A, UPLO, vectors):
 
 
 def eigh(A, UPLO="L", *, out=None):
-    """``A = V @ diag(w) @ V.mT`` of symmetric matrices ``(*, n, n)``: ``w`` ``(*, n)``, ascending, and ``V``.
+    """``A = V @ diag(w) @ V.mH`` of symmetric or Hermitian matrices ``(*, n, n)``: real ``w`` ``(*, n)``, and ``V``.
 
-    The signs of the vectors are arbitrary, and gradients through them are finite only where the eigenvalues differ.
+    The eigenvalues ascend. The signs of the vectors, or their phases, are arbitrary, and gradients through them are
+    finite only where the eigenvalues differ; where the loss depends on the phases of complex vectors, the backward pass
+    raises RuntimeError.
     A matrix with NaN or infinities has results of NaN.
 
     Args:
@@ -398,21 +406,64 @@ def eigh(A, UPLO="L", *, out=None):
 
 def eigvalsh(A, UPLO="L", *, out=None):
     """The eigenvalues of :func:`eigh` alone, ``(*, n)``, ascending."""
-    return result(_eigh(A, UPLO, False)[0], out)
+    return exact(_eigh(A, UPLO, False)[0], out)
+
+
+def _check_eig(name, A):
+    check_square(f"linalg.{name}", A)
+    if not inexact(A):
+        raise RuntimeError(f"Unknown Complex ScalarType for {scalar_name(A)}")
+
+
+def _check_complex_out(name, argument, A, place):
+    if place is not None and not place.is_complex():
+        wanted = "ComplexDouble" if part_dtype(A) == _core.float64 else "ComplexFloat"
+        raise RuntimeError(
+            f"torch.linalg.{name}: Expected {argument} to be safely castable from {wanted} dtype, but got {argument} "
+            f"with dtype {scalar_name(place)}"
+        )
+
+
+def eig(A, *, out=None):
+    """``A @ V = V @ diag(w)`` of square matrices ``(*, n, n)``: complex ``w`` ``(*, n)`` and ``V`` ``(*, n, n)``.
+
+    The eigenvalues have no order. The vectors have norm 1; their phases are arbitrary, here such that the element of
+    the greatest magnitude is real. Gradients are finite where the eigenvalues differ, and the backward pass raises
+    RuntimeError where the loss depends on the phases.
+
+    Raises:
+        LinAlgError: where the iteration does not converge.
+        NotImplementedError: for half types, and on a GPU.
+        RuntimeError: for integers, for matrices that are not square, and for NaN and infinities.
+    """
+    _check_eig("eig", A)
+    if out is not None:
+        for argument, place in zip(("eigenvalues", "eigenvectors"), out, strict=True):
+            _check_complex_out("eig", argument, A, place)
+    w, V, info = ops._linalg_eig(A, True)
+    check_infos("torch.linalg.eig", info, _NO_CONVERGENCE)
+    return _named("linalg_eig", ("eigenvalues", "eigenvectors"), (w, V), out)
+
+
+def eigvals(A, *, out=None):
+    """The eigenvalues of :func:`eig` alone, complex ``(*, n)``, in no order."""
+    _check_eig("eigvals", A)
+    _check_complex_out("eigvals", "eigenvalues", A, out)
+    values = ops._linalg_eig(A, False)
+    check_infos("torch.linalg.eigvals", values[-1], _NO_CONVERGENCE)
+    return result(values[0], out)
 
 
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):
     """X in ``A @ X = b`` of triangular A, and a copy of A; see :func:`corten.linalg.solve_triangular`.
 
     Args:
-        transpose: with ``A.mT`` for ``A``; ``upper`` is said of A itself.
+        transpose: with ``A.mT``, also of complex matrices, for ``A``; ``upper`` is said of A itself.
     """
     for name, x in (("b", b), ("A", A)):
         if not isinstance(x, Tensor) or x.dim() < 2:
             raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions")
     matrix = A.mT if transpose else A
     x = ops._linalg_solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
-    batch = x.shape[:-2]
-    return _named(
-        "triangular_solve", ("solution", "cloned_coefficient"), (x, A.expand(*batch, *A.shape[-2:]).clone()), out
-    )
+    coefficient = by_columns(A.expand(*x.shape[:-2], *A.shape[-2:])).clone()
+    return _named("triangular_solve", ("solution", "cloned_coefficient"), (x, coefficient), out)

@@ -1,11 +1,12 @@
 """Singular values under `torch`'s own names, and the greatest ones alone by random projections (Halko et al. 2011)."""
 
-from ._common import ops, result
+from .. import _core
+from ._common import by_columns, exact, inexact, ops, result, scalar_name, whole
 from .lookup import _named
 
 
 def svd(input, some=True, compute_uv=True, *, out=None):
-    """``U``, ``S`` and ``V``, not its transpose, of matrices ``(*, m, n)``, with ``input = U @ diag(S) @ V.mT``.
+    """``U``, ``S`` and ``V``, not its transpose, of matrices ``(*, m, n)``, with ``input = U @ diag(S) @ V.mH``.
 
     Args:
         some: as many vectors as there are singular values, else square matrices of them.
@@ -13,7 +14,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     """
     if compute_uv:
         u, s, vh = ops._linalg_svd(input, not some)
-        return _named("svd", ("U", "S", "V"), (u, s, vh.mT), out)
+        return _named("svd", ("U", "S", "V"), (u, s, vh.mH), out)
     m, n = input.shape[-2:]
     s = ops._linalg_svdvals(input)
     squares = [input.new_zeros((*input.shape[:-2], size, size)) for size in (m, n)]
@@ -41,11 +42,11 @@ def _basis(A, q, niter, M):
     def apply(matrix, mean, x):
         return matrix @ x if mean is None else matrix @ x - mean @ x
 
-    transposed, mean_t = A.mT, None if M is None else M.mT
+    turned, mean_t = A.mH, None if M is None else M.mH
     draw = ops.randn(A.shape[-1], q, dtype=A.dtype, device=A.device)
     basis = ops._linalg_qr(apply(A, M, draw), "reduced")[0]
     for _ in range(niter):
-        basis = ops._linalg_qr(apply(transposed, mean_t, basis), "reduced")[0]
+        basis = ops._linalg_qr(apply(turned, mean_t, basis), "reduced")[0]
         basis = ops._linalg_qr(apply(A, M, basis), "reduced")[0]
     return basis
 
@@ -69,11 +70,11 @@ def svd_lowrank(A, q=6, niter=2, M=None):
     M = None if M is None else M.broadcast_to(A.shape)
     wide = m < n
     if wide:
-        A, M = A.mT, None if M is None else M.mT
+        A, M = A.mH, None if M is None else M.mH
     basis = _basis(A, q, niter, M)
-    small = basis.mT @ (A if M is None else A - M)
+    small = basis.mH @ (A if M is None else A - M)
     u, s, vh = ops._linalg_svd(small, False)
-    u, v = basis @ u, vh.mT
+    u, v = basis @ u, vh.mH
     return (v, s, u) if wide else (u, s, v)
 
 
@@ -103,8 +104,10 @@ def matrix_exp(A, *, out=None):
     Raises:
         RuntimeError: for integers and for matrices that are not square.
     """
-    if not A.is_floating_point():
-        raise RuntimeError(f"linalg.matrix_exp: Expected a floating point or complex tensor as input. Got {A.dtype}")
+    if not inexact(A):
+        raise RuntimeError(
+            f"linalg.matrix_exp: Expected a floating point or complex tensor as input. Got {scalar_name(A)}"
+        )
     if A.dim() < 2:
         raise RuntimeError("linalg.matrix_exp: The input tensor A must have at least 2 dimensions.")
     if A.shape[-1] != A.shape[-2]:
@@ -114,11 +117,16 @@ def matrix_exp(A, *, out=None):
         )
     if A.numel() == 0:
         return result(A.clone(), out)
-    # A series of order 18 has converged in float64 where the 1-norm is at most 1. Every matrix is squared as often as
-    # the greatest norm asks for.
-    norm = A.detach().abs().sum(-2).amax().item()
-    squarings = max(0, _exponent(norm))
-    x = A / 2.0**squarings
+    half = A.dtype in (_core.float16, _core.bfloat16)
+    return result(_exponential(A.float()).to(A.dtype) if half else _exponential(A), out)
+
+
+# The 1-norms up to which the series of order 18 has converged.
+_CONVERGED = {_core.float32: 3.0, _core.float64: 1.0}
+
+
+def _exponential(A):
+    x, squarings = _scaled(A)
     identity = ops.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     # Five products: powers up to the sixth, then Horner's rule in the sixth (Paterson & Stockmeyer 1973).
     powers = [identity, x]
@@ -133,22 +141,39 @@ def matrix_exp(A, *, out=None):
     for block in (12, 6, 0):
         terms = sum(powers[k] * factors[block + k] for k in range(6))
         total = terms + (total if block == 12 else powers[6] @ total)
-    for _ in range(squarings):
-        total = total @ total
-    return result(total, out)
+    counts = whole(squarings)
+    common = int(counts.min().item())
+    for done in range(int(counts.max().item())):
+        square = total @ total
+        total = square if done < common else ops.where(squarings > done, square, total)
+    return total
 
 
-def _exponent(norm):
-    """The least s with ``norm <= 2**s``; 0 for what is not finite."""
-    import math
+def _scaled(A):
+    """The matrices divided by powers of two until the series converges, and how often each is to be squared."""
+    norm = A.detach().abs().sum(-2).amax(-1)[..., None, None]
+    # Of what is not finite nothing comes out, and 0 needs nothing.
+    norm = ops.where(norm.isfinite() & (norm > 0), norm, 1.0)
+    squarings = (norm / _CONVERGED[A.dtype]).log2().ceil().clamp(min=0)
+    return A * ops.ldexp(ops.ones_like(squarings), -squarings), squarings
 
-    if not math.isfinite(norm) or norm == 0:
-        return 0
-    return math.ceil(math.log2(norm))
+
+def geqrf(input, *, out=None):
+    """The QR decomposition of matrices ``(*, m, n)`` as LAPACK's ``geqrf`` leaves it; it has no gradient.
+
+    Returns:
+        ``a`` ``(*, m, n)``, R on and above the diagonal and the vectors of the reflections below, and their factors
+        ``tau`` ``(*, min(m, n))``, for :func:`corten.linalg.householder_product` and :func:`corten.ormqr`.
+
+    Raises:
+        NotImplementedError: for integers, half types, and on a GPU.
+        RuntimeError: for vectors.
+    """
+    return _named("geqrf", ("a", "tau"), ops._linalg_geqrf(input), out)
 
 
 def householder_product(input, tau, *, out=None):
-    """The first n columns ``(*, m, n)`` of the product of reflections ``I - tau v vᵀ``.
+    """The first n columns ``(*, m, n)`` of the product of reflections ``I - tau v vᴴ``.
 
     Args:
         input: ``(*, m, n)`` with ``m >= n``; below the diagonal of column i is what follows the 1 of vector i.
@@ -157,6 +182,11 @@ def householder_product(input, tau, *, out=None):
     Raises:
         RuntimeError: for shapes that do not fit.
     """
+    if input.dtype != tau.dtype:
+        raise RuntimeError(
+            f"torch.linalg.householder_product: tau dtype {scalar_name(tau)} does not match input dtype "
+            f"{scalar_name(input)}"
+        )
     m, n = input.shape[-2:]
     k = tau.shape[-1]
     if m < n:
@@ -173,16 +203,16 @@ def householder_product(input, tau, *, out=None):
     if k == 0 or m == 0:
         return result(identity.expand(input.shape).clone(), out)
     v, small = _joined_reflections(input, tau)
-    return result(identity - v @ small[..., :n], out)
+    return result(by_columns(identity - v @ small[..., :n]), out)
 
 
 def _joined_reflections(input, tau):
     """``v`` ``(*, m, k)`` and ``small`` ``(*, k, m)``: the identity less their product is that of all reflections."""
     m, k = input.shape[-2], tau.shape[-1]
     v = input[..., :k].tril(-1) + ops.eye(m, k, dtype=input.dtype, device=input.device)
-    # All reflections at once (Joffrain et al. 2006): I - V (I + D triu(VᵀV, 1))⁻¹ D Vᵀ with D = diag(tau).
-    inner = tau.unsqueeze(-1) * (v.mT @ v).triu(1)
-    small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v.mT, upper=True, unitriangular=True)
+    # All reflections at once (Joffrain et al. 2006): I - V (I + D triu(VᴴV, 1))⁻¹ D Vᴴ with D = diag(tau).
+    inner = tau.unsqueeze(-1) * (v.mH @ v).triu(1)
+    small = ops._linalg_solve_triangular(inner, tau.unsqueeze(-1) * v.mH, upper=True, unitriangular=True)
     return v, small
 
 
@@ -197,7 +227,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     Args:
         input: ``(*, m, k)``; m is the size of ``other`` that Q meets.
         tau: ``(*, k)``.
-        transpose: with ``Q.mT`` for Q.
+        transpose: with ``Q.mH`` for Q.
 
     Raises:
         RuntimeError: for shapes and dtypes that do not fit.
@@ -216,5 +246,5 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         )
     v, small = _joined_reflections(input, tau)
     if transpose:
-        v, small = small.mT, v.mT
-    return result(other - v @ (small @ other) if left else other - (other @ v) @ small, out)
+        v, small = small.mH, v.mH
+    return exact(by_columns(other - v @ (small @ other) if left else other - (other @ v) @ small), out)

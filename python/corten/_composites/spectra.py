@@ -109,11 +109,11 @@ def stft(
         _flag("stft", label, value, label != "normalized")
     if center and align_to_window is not None:
         raise RuntimeError("stft align_to_window should only be set when center = false")
-    batched = input.dim() == 2
+    batched = input.dim() >= 2
     x = input if batched else input.unsqueeze(0)
     if center and input.dim() <= 2:
         x = _padded(input.reshape(1, 1) if input.dim() == 0 else x, n_fft // 2, pad_mode)
-    shown = x if batched or input.dim() > 2 else x.squeeze(0)
+    shown = x if batched else x.squeeze(0)
     options = {
         "normalized": normalized,
         "onesided": onesided,

@@ -5,7 +5,7 @@ import math
 
 from .. import _core
 from .._dtype_info import finfo
-from ._common import Tensor, ops, result, scalar_name
+from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name
 from .factors import SINGULAR_INVERSE, check_alike, check_fit, check_infos, check_square
 from .lookup import _named
 
@@ -15,7 +15,7 @@ _SINGULAR = "The solver failed because the input matrix is singular."
 def _solve(A, B, left):
     name = "linalg.solve"
     check_square(name, A)
-    if not A.is_floating_point():
+    if not inexact(A):
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(A)}")
     check_alike(name, A, B)
     vector = B.dim() == 1 or (A.dim() - 1 == B.dim() and B.shape == A.shape[:-1])
@@ -45,7 +45,7 @@ def solve(A, B, *, left=True, out=None):
     """
     x, info = _solve(A, B, left)
     check_infos("torch.linalg.solve", info, _SINGULAR)
-    return result(x, out)
+    return exact(x, out)
 
 
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
@@ -76,7 +76,7 @@ def inv(A, *, out=None):
     """
     x, info = _inverse(A)
     check_infos("linalg.inv", info, SINGULAR_INVERSE)
-    return result(x, out)
+    return exact(x, out)
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -114,19 +114,52 @@ def det(A, *, out=None):
     diagonal, sign, info = _factors("linalg.det", A)
     # An LU decomposition has no gradient where it has a zero pivot, but the determinant has: of singular values.
     if diagonal.requires_grad and info.any().item():
+        if A.is_complex():
+            return result(_singular_det_class().apply(A, (sign * diagonal.prod(-1)).detach()), out)
         U, S, Vh = ops._linalg_svd(A, False)
         turns = [f * s.prod(-1) for s, f, _ in (_factors("linalg.det", x.detach()) for x in (U, Vh))]
-        return result((turns[0] * turns[1]).round() * S.prod(-1), out)
-    return result(sign * diagonal.prod(-1), out)
+        return exact((turns[0] * turns[1]).round() * S.prod(-1), out)
+    return exact(sign * diagonal.prod(-1), out)
+
+
+@functools.cache
+def _singular_det_class():
+    from ..autograd import Function
+
+    class SingularDet(Function):
+        """Determinants whose gradient is the adjugate's adjoint, of a singular value decomposition."""
+
+        @staticmethod
+        def forward(ctx, A, value):
+            ctx.save_for_backward(A)
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            (A,) = ctx.saved_tensors
+            U, S, Vh = ops._linalg_svd(A, False)
+            phase = 1.0
+            for x in (U, Vh):
+                diagonal, sign, _ = _factors("linalg.det", x)
+                phase = phase * sign * diagonal.prod(-1)
+            n = S.shape[-1]
+            # The products of all singular values but one.
+            rest = ops.where(ops.eye(n, dtype=_core.bool, device=S.device), 1.0, S.unsqueeze(-2)).prod(-1)
+            scale = (phase.conj() * grad)[..., None, None]
+            return scale * ((U * rest.unsqueeze(-2)) @ Vh), None
+
+    return SingularDet
 
 
 def _slogdet(name, A):
     diagonal, sign, _ = _factors(name, A)
-    return sign * diagonal.sign().prod(-1), diagonal.abs().log().sum(-1)
+    return sign * diagonal.sgn().prod(-1), diagonal.abs().log().sum(-1)
 
 
 def slogdet(A, *, out=None):
     """The sign of the determinants of matrices ``(*, n, n)`` and the logarithms of their magnitudes, both ``(*)``.
+
+    The sign of a complex number is the number divided by its magnitude.
 
     Raises:
         RuntimeError: for integers and for matrices that are not square.
@@ -141,6 +174,8 @@ def logdet(input):
         RuntimeError: for integers and for matrices that are not square.
     """
     sign, value = _slogdet("logdet", input)
+    if input.is_complex():
+        return sign.log() + value
     return ops.where(sign == -1, math.nan, value)
 
 
@@ -149,7 +184,7 @@ def _tolerances(name, A, atol, rtol):
     for label, t in (("atol", atol), ("rtol", rtol)):
         if isinstance(t, Tensor) and t.is_complex():
             raise RuntimeError(f"{name}: {label} tensor of complex type is not supported.")
-    default = finfo(A.dtype).eps * max(A.shape[-2:])
+    default = finfo(part_dtype(A)).eps * max(A.shape[-2:])
     if rtol is None:
         if atol is None:
             rtol = default
@@ -167,7 +202,7 @@ def _threshold(greatest, atol, rtol):
 
 
 def _check_matrix(name, A):
-    if not A.is_floating_point():
+    if not inexact(A):
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(A)}")
 
 
@@ -176,7 +211,7 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
 
     Args:
         tol: absolute tolerance alone, a number or a tensor that broadcasts.
-        hermitian: the matrices are symmetric; magnitudes of eigenvalues are counted.
+        hermitian: the matrices are symmetric or Hermitian; magnitudes of eigenvalues are counted.
         atol, rtol: absolute tolerance, and one relative to the greatest singular value: by default 0 and
             ``eps * max(m, n)``; the latter is 0 where ``atol`` is positive.
 
@@ -211,10 +246,10 @@ def _pseudoinverse(A, hermitian, atol, rtol):
     if hermitian:
         w, V, _ = ops._linalg_eigh(A, "linalg.eigh", False, True)
         scaled = _inverted(w, _threshold(w.abs().amax(-1), atol, rtol))
-        return (V * scaled.unsqueeze(-2)) @ V.mT, scaled
+        return (V * scaled.unsqueeze(-2)) @ V.mH, scaled
     U, S, Vh = ops._linalg_svd(A, False)
     scaled = _inverted(S, _threshold(S.amax(-1), atol, rtol))
-    return (Vh.mT * scaled.unsqueeze(-2)) @ U.mT, scaled
+    return (Vh.mH * scaled.unsqueeze(-2)) @ U.mH, scaled
 
 
 @functools.cache
@@ -236,14 +271,14 @@ def _pinv_class():
             # variables separate" (1973): of constant rank.
             A, X = ctx.saved_tensors
             m, n = A.shape[-2:]
-            grad = -(X.mT @ g @ X.mT)
+            grad = -(X.mH @ g @ X.mH)
             # The parts outside of A's columns and rows; where a matrix of full rank leaves none, what rounding makes of
             # them would be multiplied by the square of the inverse.
             if m > n or not ctx.full:
-                left = g.mT @ X @ X.mT
+                left = g.mH @ X @ X.mH
                 grad = grad + left - A @ (X @ left)
             if n > m or not ctx.full:
-                right = X.mT @ X @ g.mT
+                right = X.mH @ X @ g.mH
                 grad = grad + right - (right @ X) @ A
             return grad, None, None, None
 
@@ -255,19 +290,19 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
 
     Args:
         rcond: an older name of ``rtol``.
-        hermitian: the matrices are symmetric; only their lower triangle is read.
+        hermitian: the matrices are symmetric or Hermitian; only their lower triangle is read.
         atol, rtol: singular values below these are taken as zero, as in :func:`matrix_rank`.
 
     Raises:
         RuntimeError: for vectors and integers.
     """
-    if A.dim() < 2 or not A.is_floating_point():
+    if A.dim() < 2 or not inexact(A):
         raise RuntimeError(
             f"linalg.pinv({scalar_name(A)}{{{list(A.shape)}}}): expected a tensor with 2 or more dimensions of float, "
             "double, cfloat or cdouble types"
         )
     if A.numel() == 0:
-        return result(A.mT.clone(), out)
+        return result(A.mH.clone(), out)
     if hermitian:
         check_square("linalg.pinv", A)
     tolerances = _tolerances("linalg.pinv", A, atol, rcond if rtol is None else rtol)
@@ -332,23 +367,25 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
     if driver == "gels":
         rtol = 0.0
     else:
-        rtol = finfo(A.dtype).eps * max(m, n) if rcond is None else rcond
+        rtol = finfo(part_dtype(A)).eps * max(m, n) if rcond is None else rcond
     inverse = pinv(A, atol=0.0, rtol=rtol)
-    solution = inverse @ right
-    residuals, rank = A.new_empty(0), ops.empty(0, dtype=_core.int64, device=A.device)
-    values = A.new_empty(0)
+    solution = by_columns(inverse @ right)
+    real = part_dtype(A)
+    # Empty, and of the solution's history.
+    residuals = solution.flatten()[:0].abs() if A.is_complex() else solution.flatten()[:0]
+    rank, values = ops.empty(0, dtype=_core.int64, device=A.device), A.new_empty(0, dtype=real)
     if driver != "gels":
         plain = A.detach()
-        found = ops._linalg_svdvals(plain) if A.numel() else plain.new_empty((*A.shape[:-2], min(m, n)))
+        found = ops._linalg_svdvals(plain) if A.numel() else plain.new_empty((*A.shape[:-2], min(m, n)), dtype=real)
         rank = matrix_rank(plain, atol=0.0, rtol=rtol)
         if driver != "gelsy":
             values = found
     full = driver == "gels" or (driver != "gelsy" and (rank == n).all().item())
     if m > n and full:
-        residuals = (A @ solution - right).square().sum(-2)
+        residuals = (A @ solution - right).abs().square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     solution = solution.squeeze(-1) if vector else solution
-    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out)
+    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out, result)
 
 
 def cond(A, p=None, *, out=None):
@@ -371,7 +408,7 @@ def cond(A, p=None, *, out=None):
     if p is not None and (isinstance(p, str) or abs(p) != 2):
         check_square(f"linalg.cond(ord={p})", A)
     if A.numel() == 0:
-        return result(ops.zeros(A.shape[:-2], dtype=A.dtype, device=A.device), out)
+        return result(ops.zeros(A.shape[:-2], dtype=part_dtype(A), device=A.device), out)
     if p is None or p in (2, -2):
         values = svdvals(A)
         greatest, least = values[..., 0], values[..., -1]

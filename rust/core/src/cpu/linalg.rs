@@ -1,26 +1,52 @@
-//! Decompositions and triangular systems, built from the Householder transformations and the solver of the `faer` crate.
+//! Decompositions and triangular systems, built from the products, the solvers and the iterations of the `faer` crate.
 
+mod batch;
+mod eig;
 mod factors;
 mod ldl;
+mod qr;
 
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
-use crate::cpu::walk::Axes;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::linalg::Linalg;
+use crate::shape::Dims;
+use batch::{Batch, halved};
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd::{ComputeSvdVectors, SvdParams};
-use faer::linalg::{householder, svd, triangular_solve};
-use faer::traits::{ComplexField, RealField};
-use faer::{Auto, Conj, Mat, MatMut, MatRef, Par, Spec};
+use faer::linalg::{svd, triangular_solve};
+use faer::traits::ComplexField;
+use faer::{Auto, Mat, MatMut, MatRef, Par, Spec, c32, c64};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Columns that are reflected together.
+/// Columns that are reflected, or eliminated, together.
 const BLOCK: usize = 32;
 
-pub fn execute(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
+/// What matrices hold: real or complex numbers.
+trait Number: ComplexField<Real: Copy> + Copy {}
+impl<T: ComplexField<Real: Copy> + Copy> Number for T {}
+
+fn real<T: Number>(x: T) -> T::Real {
+    T::real_part_impl(&x)
+}
+
+fn conj<T: Number>(x: T) -> T {
+    T::conj_impl(&x)
+}
+
+/// a / b, with the divisor brought to size 1 first, so that its square neither overflows nor vanishes.
+fn quotient<T: Number>(a: T, b: T) -> T {
+    if T::IS_REAL {
+        return a / b;
+    }
+    let scale = T::Real::one_impl() / T::abs1_impl(&b);
+    let (a, b) = (T::mul_real_impl(&a, &scale), T::mul_real_impl(&b, &scale));
+    T::mul_real_impl(&(a * conj(b)), &(T::Real::one_impl() / T::abs2_impl(&b)))
+}
+
+pub fn execute(op: Linalg, ins: &[In], outs: &[Out]) -> Result<()> {
     match ins[0].dtype {
         DType::F32 => execute_as::<f32>(op, ins, outs),
         DType::F64 => execute_as::<f64>(op, ins, outs),
@@ -30,26 +56,61 @@ pub fn execute(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
     }
 }
 
-fn execute_as<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &mut [Out]) -> Result<()> {
-    match (op, outs) {
-        (Linalg::Qr, [r]) => for_each_matrix([&ins[0]], [r], |[a], [r]| qr::<T>(a, None, r)),
-        (Linalg::Qr, [q, r]) => for_each_matrix([&ins[0]], [q, r], |[a], [q, r]| qr::<T>(a, Some(q), r)),
-        (Linalg::Svd, outs) => {
+/// The same of complex matrices: the windows, inputs first, whose bits are set in `complex` hold pairs in their last dim.
+pub fn execute_complex(op: Linalg, complex: u8, ins: &[In], outs: &[Out]) -> Result<()> {
+    let is_complex = |k: usize| complex & (1 << k) != 0;
+    let windows = ins.iter().map(|x| (x.shape, x.strides)).chain(outs.iter().map(|o| (o.shape, o.strides)));
+    let steps = windows
+        .enumerate()
+        .map(|(k, (shape, strides))| match is_complex(k) {
+            true => halved(op.name(), shape, strides),
+            false => Ok(Dims::from_slice(strides)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let (of_ins, of_outs) = steps.split_at(ins.len());
+    let ins: Vec<In> = (ins.iter().zip(of_ins))
+        .map(|(x, strides)| In { ptr: x.ptr, dtype: x.dtype, shape: &x.shape[..strides.len()], strides })
+        .collect();
+    let outs: Vec<Out> = (outs.iter().zip(of_outs))
+        .map(|(o, strides)| Out { ptr: o.ptr, dtype: o.dtype, shape: &o.shape[..strides.len()], strides })
+        .collect();
+    match (op, ins[0].dtype) {
+        (Linalg::Eig, DType::F32) => eig::execute::<f32>(is_complex(0), &ins[0], &outs),
+        (Linalg::Eig, DType::F64) => eig::execute::<f64>(is_complex(0), &ins[0], &outs),
+        (_, DType::F32) => execute_as::<c32>(op, &ins, &outs),
+        (_, DType::F64) => execute_as::<c64>(op, &ins, &outs),
+        (_, other) => Err(Error::Internal(format!("{}: no kernel for pairs of {}", op.name(), other.scalar_name()))),
+    }
+}
+
+fn execute_as<T: Number>(op: Linalg, ins: &[In], outs: &[Out]) -> Result<()> {
+    let rank = ins[0].shape.len() - if op == Linalg::Permutation { 1 } else { 2 };
+    let count = ins[0].shape[..rank].iter().product();
+    let a = Batch::read(&ins[0], rank);
+    let results: Vec<Batch> = outs.iter().map(|o| Batch::write(o, rank)).collect();
+    let each = |f: &(dyn Fn(usize) + Sync)| parallel_for(count, 1, |range| range.for_each(f));
+    match (op, &results[..]) {
+        (Linalg::Qr, [r]) => each(&|i| qr::qr::<T>(a.matrix(i), None, r.matrix_mut(i))),
+        (Linalg::Qr, [q, r]) => each(&|i| qr::qr::<T>(a.matrix(i), Some(q.matrix_mut(i)), r.matrix_mut(i))),
+        (Linalg::Geqrf, [w, taus]) => each(&|i| qr::geqrf::<T>(a.matrix(i), w.matrix_mut(i), taus.matrix_mut(i))),
+        (Linalg::Svd, found @ ([_] | [_, _, _])) => {
             let failed = AtomicBool::new(false);
-            match outs {
-                [s] => for_each_matrix([&ins[0]], [s], |[a], [s]| singular_values::<T>(a, s, None, &failed)),
-                [u, s, v] => for_each_matrix([&ins[0]], [u, s, v], |[a], [u, s, v]| {
-                    singular_values::<T>(a, s, Some((u, v.transpose_mut())), &failed)
-                }),
-                _ => return Err(Error::Internal("linalg_svd: unexpected number of outputs".into())),
-            }
+            each(&|i| {
+                let (s, vectors) = match found {
+                    [u, s, v] => (s, Some((u.matrix_mut(i), v.matrix_mut::<T>(i).transpose_mut()))),
+                    _ => (&found[0], None),
+                };
+                singular_values::<T>(a.matrix(i), s.matrix_mut(i), vectors, &failed);
+            });
             if failed.into_inner() {
                 return Err(Error::Runtime("linalg.svd: The algorithm failed to converge.".into()));
             }
         }
         (Linalg::SolveTriangular { upper, left, unit }, [x]) => {
-            for_each_matrix([&ins[0], &ins[1]], [x], |[a, b], [mut x]| {
-                x.copy_from(b);
+            let b = Batch::read(&ins[1], rank);
+            each(&|i| {
+                let (a, mut x) = (a.matrix(i), x.matrix_mut(i));
+                x.copy_from(b.matrix::<T>(i));
                 if left {
                     solve::<T>(upper, unit, a, x);
                 } else {
@@ -57,118 +118,15 @@ fn execute_as<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &mut [Out]) -> 
                 }
             });
         }
-        (op, outs) => return factors::execute::<T>(op, ins, outs),
+        (op, _) => return factors::execute::<T>(op, ins, outs),
     }
     Ok(())
 }
 
-/// Calls `f` for every matrix of a batch; the windows agree in all dims but the last two. Vectors are matrices of one column.
-fn for_each_matrix<T: RealField, const I: usize, const O: usize>(
-    ins: [&In; I],
-    outs: [&mut Out; O],
-    f: impl Fn([MatRef<T>; I], [MatMut<T>; O]) + Sync,
-) {
-    let outs: [&Out; O] = outs.map(|o| &*o);
-    let rank = ins[0].shape.len() - 2;
-    let batch = &ins[0].shape[..rank];
-    let read = Axes::new(batch, ins.map(|x| &x.strides[..rank]));
-    let written = Axes::new(batch, outs.map(|o| &o.strides[..rank]));
-    parallel_for(batch.iter().product(), 1, |range| {
-        for i in range {
-            let (from, to) = (read.offsets(i), written.offsets(i));
-            let matrices = std::array::from_fn(|k| {
-                let x = ins[k];
-                // SAFETY: the window holds a matrix of these strides at every offset of its batch.
-                unsafe {
-                    let start = x.ptr.cast::<T>().add(from[k]);
-                    let strides = (x.strides[rank] as isize, x.strides[rank + 1] as isize);
-                    MatRef::from_raw_parts(start, x.shape[rank], x.shape[rank + 1], strides.0, strides.1)
-                }
-            });
-            let results = std::array::from_fn(|k| {
-                let o = outs[k];
-                // SAFETY: as above, and the matrices of a batch are disjoint.
-                unsafe {
-                    let start = o.ptr.cast::<T>().add(to[k]);
-                    let columns = o.shape.get(rank + 1).copied().unwrap_or(1);
-                    let step = o.strides.get(rank + 1).map_or(0, |&s| s as isize);
-                    MatMut::from_raw_parts_mut(start, o.shape[rank], columns, o.strides[rank] as isize, step)
-                }
-            });
-            f(matrices, results);
-        }
-    });
-}
-
-/// A = Q·R by Householder reflections as LAPACK's geqrf chooses them: a column that needs none keeps its sign, and a column
-/// that depends on others still takes its row. faer's own factorization skips such columns.
-fn qr<T: RealField>(a: MatRef<T>, q: Option<MatMut<T>>, mut r: MatMut<T>) {
-    let (m, n) = a.shape();
-    let size = m.min(n);
-    let mut reflected = a.to_owned();
-    let mut factors = Mat::<T>::zeros(BLOCK.min(size).max(1), size);
-    let room = householder::apply_block_householder_on_the_left_in_place_scratch::<T>(m, factors.nrows(), m.max(n));
-    let mut memory = MemBuffer::new(room);
-    let stack = MemStack::new(&mut memory);
-    for start in (0..size).step_by(factors.nrows()) {
-        let width = factors.nrows().min(size - start);
-        let rest = reflected.as_mut().get_mut(start.., start..);
-        let (mut panel, trailing) = rest.split_at_col_mut(width);
-        let mut factor = factors.as_mut().submatrix_mut(0, start, width, width);
-        reflect_panel(panel.as_mut(), factor.as_mut(), stack);
-        householder::apply_block_householder_transpose_on_the_left_in_place_with_conj(
-            panel.as_ref(),
-            factor.as_ref(),
-            Conj::No,
-            trailing,
-            Par::Seq,
-            stack,
-        );
-    }
-    for j in 0..r.ncols() {
-        for i in 0..r.nrows() {
-            r[(i, j)] = if i <= j { reflected[(i, j)].clone() } else { T::zero_impl() };
-        }
-    }
-    let Some(mut q) = q else { return };
-    q.fill(T::zero_impl());
-    q.as_mut().diagonal_mut().fill(T::one_impl());
-    if size > 0 {
-        householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
-            reflected.as_ref().subcols(0, size),
-            factors.as_ref(),
-            Conj::No,
-            q,
-            Par::Seq,
-            stack,
-        );
-    }
-}
-
-/// Reflects the columns of a panel one after the other, and joins the reflections into one block.
-fn reflect_panel<T: RealField>(mut panel: MatMut<T>, mut factor: MatMut<T>, stack: &mut MemStack) {
-    let width = panel.ncols();
-    for j in 0..width {
-        let (mut column, others) = panel.as_mut().get_mut(j.., j..).split_at_col_mut(1);
-        let (mut head, tail) = column.as_mut().split_at_row_mut(1);
-        let reflection = householder::make_householder_in_place(&mut head[(0, 0)], tail.col_mut(0));
-        factor[(j, j)] = reflection.tau;
-        householder::apply_block_householder_transpose_on_the_left_in_place_with_conj(
-            column.as_ref(),
-            factor.as_ref().submatrix(j, j, 1, 1),
-            Conj::No,
-            others,
-            Par::Seq,
-            stack,
-        );
-    }
-    householder::upgrade_householder_factor(factor, panel.as_ref(), width, 1, Par::Seq);
-}
-
-/// A = U·S·Vᵀ; as many columns of U and V as they have room for.
-fn singular_values<T: RealField>(
+/// A = U·S·Vᴴ; `vectors` are U and the transpose of Vᴴ, as many columns of each as they have room for.
+fn singular_values<T: Number>(
     a: MatRef<T>,
-    mut s: MatMut<T>,
+    mut s: MatMut<T::Real>,
     vectors: Option<(MatMut<T>, MatMut<T>)>,
     failed: &AtomicBool,
 ) {
@@ -182,12 +140,26 @@ fn singular_values<T: RealField>(
     let params = Spec::<SvdParams, T>::new(Auto::<T>::auto());
     let mut memory = MemBuffer::new(svd::svd_scratch::<T>(m, n, for_u, for_v, Par::Seq, params));
     let mut values = Mat::<T>::zeros(size, 1);
-    let (u, v) = vectors.unzip();
+    let (u, mut v) = vectors.unzip();
     let diagonal: DiagMut<T> = values.as_mut().col_mut(0).as_diagonal_mut();
-    if svd::svd(a, diagonal, u, v, Par::Seq, MemStack::new(&mut memory), params).is_err() {
+    let stack = MemStack::new(&mut memory);
+    if svd::svd(a, diagonal, u, v.as_mut().map(|v| v.as_mut()), Par::Seq, stack, params).is_err() {
         failed.store(true, Ordering::Relaxed);
     }
-    s.copy_from(&values);
+    for i in 0..size {
+        s[(i, 0)] = real(values[(i, 0)]);
+    }
+    if let (false, Some(v)) = (T::IS_REAL, v) {
+        conjugate(v);
+    }
+}
+
+fn conjugate<T: Number>(mut x: MatMut<T>) {
+    for j in 0..x.ncols() {
+        for i in 0..x.nrows() {
+            x[(i, j)] = conj(x[(i, j)]);
+        }
+    }
 }
 
 fn solve<T: ComplexField>(upper: bool, unit: bool, a: MatRef<T>, x: MatMut<T>) {

@@ -74,6 +74,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
         }
         Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
         Op::Linalg(l) => linalg::execute(*l, ins, outs),
+        Op::ComplexLinalg(l, complex) => linalg::execute_complex(*l, *complex, ins, outs),
         Op::Fft(kind, dims) => fft::execute(*kind, *dims as usize, &ins[0], numbers, &mut outs[0]),
         Op::Conv(pass, p) => {
             match pass {
@@ -150,6 +151,17 @@ fn scan_dim(kind: Scan, dim: usize, x: &In, outs: &mut [Out]) -> Result<()> {
 }
 
 fn cat(dim: usize, ins: &[In], out: &mut Out) {
+    // Real and imaginary parts become complex numbers.
+    if let [a, b] = ins
+        && dim + 1 == out.shape.len()
+        && (a.shape[dim], b.shape[dim]) == (1, 1)
+        && out.dtype.size() >= 4
+        && out.is_contiguous()
+        && a.is_contiguous()
+        && b.is_contiguous()
+    {
+        return copy::interleave(out.ptr, a.ptr, b.ptr, a.numel(), out.dtype.size());
+    }
     let mut start = 0;
     for x in ins {
         // SAFETY: part `start..` of the dim lies inside the output.

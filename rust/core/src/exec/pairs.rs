@@ -4,43 +4,22 @@
 //! operators on the parts in `ops/complex`.
 
 use super::record::add;
-use crate::bail;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Edge, Input, Inputs, OutSpec};
 use crate::op::index::{Indexing, ScatterMode};
+use crate::op::linalg::Linalg;
 use crate::op::{Ew, Op, Reduction, Scan};
 use crate::shape::Layout;
 use crate::tensor::Tensor;
+use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The layout of the parts of complex elements that lie in `l`: a last dim of two.
-pub fn paired(l: &Layout) -> Layout {
-    let mut out = l.clone();
-    out.strides.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
-    out.offset *= 2;
-    out.shape.push(2);
-    out.strides.push(1);
-    out
-}
-
-/// The layout of the complex elements whose parts lie in `l`, if its last dim holds pairs.
-pub fn unpaired(l: &Layout) -> Option<Layout> {
-    let mut out = l.clone();
-    let (size, stride) = (out.shape.pop()?, out.strides.pop()?);
-    if size != 2 || stride != 1 || out.offset % 2 != 0 || out.strides.iter().any(|s| s % 2 != 0) {
-        return None;
-    }
-    out.strides.iter_mut().for_each(|s| *s /= 2);
-    out.offset /= 2;
-    Some(out)
-}
-
 /// A dtype and a layout as a node has them: those of the parts if the dtype is complex.
 pub fn stored(dtype: DType, layout: &Arc<Layout>) -> (DType, Arc<Layout>) {
-    if dtype.is_complex() { (dtype.part(), Arc::new(paired(layout))) } else { (dtype, layout.clone()) }
+    if dtype.is_complex() { (dtype.part(), Arc::new(layout.paired())) } else { (dtype, layout.clone()) }
 }
 
 /// Whether complex tensors are read or made.
@@ -50,9 +29,10 @@ pub fn concerns(inputs: &[Input], outs: &[OutSpec]) -> bool {
         || inputs.iter().any(|i| matches!(i, Input::Tensor(e) if e.dtype.is_complex()))
 }
 
-/// Records on the pairs an operator that treats real and imaginary parts alike.
+/// Records on the pairs an operator that treats real and imaginary parts alike, or that has kernels for complex matrices.
 #[cold]
 pub fn record(op: Op, mut inputs: Inputs, outs: &[OutSpec], device: Device) -> Result<SmallVec<[Tensor; 1]>> {
+    let op = if let Op::Linalg(l) = op { matrices(l, &inputs, outs, device)? } else { op };
     check(&op, &inputs, outs)?;
     for (i, input) in inputs.iter_mut().enumerate() {
         if let Input::Tensor(e) = input {
@@ -78,12 +58,27 @@ pub fn record(op: Op, mut inputs: Inputs, outs: &[OutSpec], device: Device) -> R
     Ok(outs.iter().enumerate().map(tensor).collect())
 }
 
+/// The operator on complex matrices, which says what is complex.
+fn matrices(op: Linalg, inputs: &[Input], outs: &[OutSpec], device: Device) -> Result<Op> {
+    ensure!(
+        device == Device::Cpu,
+        NotImplemented,
+        "{}: not available on the GPU for complex matrices; move them to the CPU with .cpu()",
+        op.name()
+    );
+    let read = inputs.iter().map(|i| matches!(i, Input::Tensor(e) if e.dtype.is_complex()));
+    let all = read.chain(outs.iter().map(|o| o.dtype.is_complex()));
+    let complex = all.enumerate().fold(0, |bits, (k, complex)| bits | u8::from(complex) << k);
+    Ok(Op::ComplexLinalg(op, complex))
+}
+
 /// Refuses what is no work on each part by itself.
 fn check(op: &Op, inputs: &[Input], outs: &[OutSpec]) -> Result<()> {
     let alike = match op {
         Op::Ew(e) => matches!(e, Ew::Copy | Ew::Add | Ew::Sub | Ew::Neg | Ew::Where),
         Op::Cast => outs[0].dtype.is_complex() && matches!(inputs, [Input::Tensor(e)] if e.dtype.is_complex()),
         Op::WriteView
+        | Op::ComplexLinalg(..)
         | Op::Cat(_)
         | Op::Reduce(Reduction::Sum | Reduction::Mean, _)
         | Op::Scan(Scan::Sum { .. }, _) => true,

@@ -80,6 +80,9 @@ fn execute_whole(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &
         Op::Window(w) => window::window(gpu, w, ins, outs),
         Op::Fused(f) => fused::execute(gpu, f, ins, numbers, outs),
         Op::Linalg(l) => linalg::execute(gpu, *l, ins, outs),
+        Op::ComplexLinalg(..) => {
+            Err(Error::NotImplemented(format!("{}: complex matrices are on the CPU only", op.name())))
+        }
         Op::Kernel(k) => kernel::execute(gpu, k, ins, numbers, outs),
         Op::Fft(..) => Err(Error::Internal(format!("{} is put together from other operators on a GPU", op.name()))),
         Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView => {

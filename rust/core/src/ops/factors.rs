@@ -1,10 +1,11 @@
 //! Cholesky, LU, LDL and eigenvalue decompositions of square matrices, and the systems that they solve.
 
+use super::elementwise::cast;
 use super::index::gather_known;
-use super::linalg::{check_matrix, check_wide, columns, raw_svd, solve_triangular};
+use super::linalg::{adjoint, check_inexact, check_matrix, check_wide, columns, is_small, raw_svd, solve_triangular};
 use super::matmul::{product, t};
 use super::rearrange::triangle;
-use super::{create, join, rearrange, reduce, sort, view};
+use super::{complex, copy_as, create, join, rearrange, reduce, sort, view};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -29,12 +30,7 @@ fn check_square(name: &str, kernel: &str, a: &Tensor) -> Result<(Dims, usize)> {
 }
 
 fn check_floats(name: &str, kernel: &str, a: &Tensor) -> Result<()> {
-    ensure!(
-        a.dtype().is_float(),
-        Runtime,
-        "{name}: Expected a floating point or complex tensor as input. Got {}",
-        a.dtype().scalar_name()
-    );
+    check_inexact(name, a)?;
     check_wide(kernel, a)
 }
 
@@ -71,7 +67,7 @@ fn broadcast(a: &Tensor, batch: &[usize]) -> Result<Tensor> {
     if a.shape() == &shape[..] { Ok(a.clone()) } else { view::expand(a, &shape) }
 }
 
-/// L of A = L·Lᵀ, or its transpose, of one triangle of A, and the orders of the first leading minors that are not positive.
+/// L of A = L·Lᴴ, or its adjoint, of one triangle of A, and the orders of the first leading minors that are not positive.
 pub fn cholesky(name: &str, a: &Tensor, upper: bool) -> Result<[Tensor; 2]> {
     let (batch, n) = check_square(name, "cholesky_cpu", a)?;
     let layout = columns(&batch, n, n);
@@ -84,16 +80,16 @@ pub fn cholesky(name: &str, a: &Tensor, upper: bool) -> Result<[Tensor; 2]> {
     Ok(outs)
 }
 
-/// L⁻ᵀ·Φ(Lᵀ·gL)·L⁻¹ made symmetric, with Φ the lower triangle whose diagonal is halved (Murray, "Differentiation of the Cholesky
+/// L⁻ᴴ·Φ(Lᴴ·gL)·L⁻¹ made Hermitian, with Φ the lower triangle whose diagonal is halved (Murray, "Differentiation of the Cholesky
 /// decomposition", 2016).
 fn cholesky_grad(v: &Vjp, upper: bool) -> Result<Tensor> {
-    let turned = |x: &Tensor| if upper { t(x) } else { Ok(x.clone()) };
+    let turned = |x: &Tensor| if upper { adjoint(x) } else { Ok(x.clone()) };
     let (l, g) = (turned(v.saved(0))?, turned(v.grad()?)?);
-    let inner = product(&t(&l)?, &g)?;
+    let inner = product(&adjoint(&l)?, &g)?;
     let inner = triangle(false, &inner, 0)?.add(&triangle(false, &inner, -1)?)?.mul(0.5)?;
-    let half = solve_triangular(&t(&l)?, &inner, true, true, false)?;
+    let half = solve_triangular(&adjoint(&l)?, &inner, true, true, false)?;
     let full = solve_triangular(&l, &half, false, false, false)?;
-    full.add(&t(&full)?)?.mul(0.5)
+    full.add(&adjoint(&full)?)?.mul(0.5)
 }
 
 /// L and U in one matrix with P·L·U = A, pivots from 1, and the numbers of the first pivots that are zero.
@@ -122,19 +118,19 @@ fn lu_grad(v: &Vjp) -> Result<Tensor> {
     let identity = create::eye(k as i64, k as i64, lu.dtype(), lu.device())?;
     let lower = triangle(false, &first, -1)?.add(&identity)?;
     let upper = triangle(true, &first, 0)?;
-    let mut for_lower = product(&t(&lower)?, &triangle(false, &g_first, -1)?)?;
-    let mut for_upper = product(&triangle(true, &g_first, 0)?, &t(&upper)?)?;
+    let mut for_lower = product(&adjoint(&lower)?, &triangle(false, &g_first, -1)?)?;
+    let mut for_upper = product(&triangle(true, &g_first, 0)?, &adjoint(&upper)?)?;
     if n > k {
-        let beyond = product(&part(g, rank - 1, k, n)?, &t(&part(lu, rank - 1, k, n)?)?)?;
+        let beyond = product(&part(g, rank - 1, k, n)?, &adjoint(&part(lu, rank - 1, k, n)?)?)?;
         for_lower = for_lower.sub(&beyond)?;
     }
     if m > k {
-        let below = product(&t(&part(lu, rank - 2, k, m)?)?, &part(g, rank - 2, k, m)?)?;
+        let below = product(&adjoint(&part(lu, rank - 2, k, m)?)?, &part(g, rank - 2, k, m)?)?;
         for_upper = for_upper.sub(&below)?;
     }
     let inner = triangle(false, &for_lower, -1)?.add(&triangle(true, &for_upper, 0)?)?;
-    let from_upper = |x: &Tensor| solve_triangular(&t(&upper)?, x, false, false, false);
-    let from_lower = |x: &Tensor| solve_triangular(&t(&lower)?, x, true, true, true);
+    let from_upper = |x: &Tensor| solve_triangular(&adjoint(&upper)?, x, false, false, false);
+    let from_lower = |x: &Tensor| solve_triangular(&adjoint(&lower)?, x, true, true, true);
     let mut all = from_lower(&from_upper(&inner)?)?;
     if n > k {
         all = join::cat(&[all, from_lower(&part(g, rank - 1, k, n)?)?], -1)?;
@@ -166,17 +162,19 @@ fn reorder(x: &Tensor, places: &Tensor) -> Result<Tensor> {
     t(&gather_known(&columns, x.rank() - 1, &places)?)
 }
 
-/// X in A·X = B, or in Aᵀ·X = B where `adjoint`, of an LU decomposition; X·A = B and X·Aᵀ = B unless `left`.
-pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, adjoint: bool) -> Result<Tensor> {
+/// X in A·X = B, or in Aᴴ·X = B where `turned`, of an LU decomposition; X·A = B and X·Aᴴ = B unless `left`.
+pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, turned: bool) -> Result<Tensor> {
     if !left {
-        return t(&lu_solve(lu, pivots, &t(b)?, true, !adjoint)?);
+        let x = adjoint(&lu_solve(lu, pivots, &adjoint(b)?, true, !turned)?)?;
+        let (batch, rows, cols) = sizes(&x);
+        return copy_as(&x, (*columns(&batch, rows, cols)).clone());
     }
     let batch = broadcast_shapes("linalg_lu_solve", &lu.shape()[..lu.rank() - 2], &b.shape()[..b.rank() - 2])?;
     let places = permutation(pivots, lu.shape()[lu.rank() - 2])?;
     let b = broadcast(b, &batch)?;
-    if adjoint {
-        let half = solve_triangular(&t(lu)?, &b, false, true, false)?;
-        let whole = solve_triangular(&t(lu)?, &half, true, true, true)?;
+    if turned {
+        let half = solve_triangular(&adjoint(lu)?, &b, false, true, false)?;
+        let whole = solve_triangular(&adjoint(lu)?, &half, true, true, true)?;
         return reorder(&whole, &sort::argsort(&places, -1, false)?);
     }
     let half = solve_triangular(lu, &reorder(&b, &places)?, false, true, true)?;
@@ -195,12 +193,12 @@ pub fn solve(name: &str, a: &Tensor, b: &Tensor, left: bool) -> Result<[Tensor; 
             let (a, x) = (v.saved(0), v.saved(1));
             // The decomposition has no history: a gradient of the gradient needs A itself.
             let gb = if modes().grad {
-                let [gb, ..] = solve("linalg.solve", &t(a)?, v.grad()?, left)?;
+                let [gb, ..] = solve("linalg.solve", &adjoint(a)?, v.grad()?, left)?;
                 gb
             } else {
                 lu_solve(v.saved(2), v.saved(3), v.grad()?, left, true)?
             };
-            let outer = || if left { product(&gb, &t(x)?) } else { product(&t(x)?, &gb) };
+            let outer = || if left { product(&gb, &adjoint(x)?) } else { product(&adjoint(x)?, &gb) };
             let ga = if v.needs(0) { Some(outer()?.neg()?) } else { None };
             Ok(Grads::from_iter([ga, v.needs(1).then_some(gb)]))
         }))
@@ -209,15 +207,18 @@ pub fn solve(name: &str, a: &Tensor, b: &Tensor, left: bool) -> Result<[Tensor; 
     Ok([x, lu, pivots, info])
 }
 
-/// Eigenvalues in ascending order of symmetric matrices, of which one triangle is read, vectors if wanted, and infos.
+/// Eigenvalues in ascending order of symmetric or Hermitian matrices, of which one triangle is read, vectors if wanted, and infos.
 pub fn eigh(name: &str, a: &Tensor, upper: bool, vectors: bool) -> Result<(Tensor, Option<Tensor>, Tensor)> {
     check_square(name, "linalg_eigh_cpu", a)?;
-    let a = if upper { t(a)? } else { a.clone() };
+    let a = if upper { adjoint(a)? } else { a.clone() };
     let (batch, _, n) = sizes(&a);
     let inputs = SmallVec::from_iter([a.input()]);
-    let values = (a.dtype(), rows_of(&batch, &[n]));
+    let values = (a.dtype().part(), rows_of(&batch, &[n]));
     let info = (DType::I32, rows_of(&batch, &[]));
     if a.device() != Device::Cpu {
+        if a.dtype().is_complex() {
+            check_cpu(name, &a, "real matrices are there")?;
+        }
         let (w, v, info) = eigh_by_svd(&a.detach())?;
         return attach_eigh(&a, [w, v, info]);
     }
@@ -255,7 +256,7 @@ fn eigh_by_svd(a: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     Ok((w, rearrange::flip(&t(&vt)?, &[-1])?, info))
 }
 
-/// With E_ij = w_j − w_i: V·(K / E + diag(gw))·Vᵀ, K the skew part of Vᵀ·gV, which makes the result symmetric whichever triangle
+/// With E_ij = w_j − w_i: V·(K / E + diag(gw))·Vᴴ, K the skew part of Vᴴ·gV, which makes the result symmetric whichever triangle
 /// was read (Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation", 2008).
 fn eigh_grad(v: &Vjp) -> Result<Tensor> {
     let (w, vectors) = (v.saved(0), v.saved(1));
@@ -263,32 +264,103 @@ fn eigh_grad(v: &Vjp) -> Result<Tensor> {
     let diagonal = create::eye(n, n, w.dtype(), w.device())?;
     let mut middle = None;
     if let Some(g) = v.grads[0].as_ref() {
-        middle = Some(view::unsqueeze(g, -1)?.mul(&diagonal)?);
+        middle = Some(cast(&view::unsqueeze(g, -1)?.mul(&diagonal)?, vectors.dtype())?);
     }
     if let Some(g) = v.grads[1].as_ref() {
         let gaps = view::unsqueeze(w, -2)?.sub(&view::unsqueeze(w, -1)?)?.add(&diagonal)?;
-        let turned = product(&t(vectors)?, g)?;
-        let turned = turned.sub(&t(&turned)?)?.mul(0.5)?.div(&gaps)?;
+        let mut turned = product(&adjoint(vectors)?, g)?;
+        if vectors.dtype().is_complex() {
+            check_phases("linalg_eigh_backward", &turned)?;
+            turned = turned.masked_zero(&diagonal.eq_zero()?)?;
+        }
+        let turned = turned.sub(&adjoint(&turned)?)?.mul(0.5)?.div(&gaps)?;
         middle = Some(match middle {
             Some(m) => turned.add(&m)?,
             None => turned,
         });
     }
     let Some(middle) = middle else { bail!(Internal, "linalg_eigh: no gradient") };
-    product(&product(vectors, &middle)?, &t(vectors)?)
+    product(&product(vectors, &middle)?, &adjoint(vectors)?)
 }
 
-/// L and D in one matrix with P·L·D·Lᵀ·Pᵀ = A, of A's lower triangle, pivots as LAPACK's sytrf gives them, and infos.
-pub fn ldl_factor(name: &str, a: &Tensor) -> Result<[Tensor; 3]> {
+/// Refuses a loss that depends on the phases of vectors, where Vᴴ·gV has no real diagonal.
+fn check_phases(name: &str, turned: &Tensor) -> Result<()> {
+    ensure!(
+        is_small(&complex::imag(&view::diagonal(turned, 0, -2, -1)?)?)?,
+        Runtime,
+        "{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss function depends on this quantity, so it is ill-defined."
+    );
+    Ok(())
+}
+
+/// Complex eigenvalues of square matrices, vectors if wanted, and infos; reads the values.
+pub fn eig(a: &Tensor, vectors: bool) -> Result<(Tensor, Option<Tensor>, Tensor)> {
+    const NAME: &str = "linalg.eig";
+    let (batch, n) = check_square(NAME, "linalg_eig_out_cpu", a)?;
+    check_cpu(NAME, a, "linalg.eigh takes symmetric matrices there")?;
+    let finite = reduce::truth(true, &a.detach().isfinite()?, None, false)?;
+    ensure!(
+        super::item(&finite)?.to_bool(),
+        Runtime,
+        "torch.linalg.eig: input tensor should not contain infs or NaNs."
+    );
+    let dtype = a.dtype().complex();
+    let inputs = SmallVec::from_iter([a.input()]);
+    let (values, info) = ((dtype, rows_of(&batch, &[n])), (DType::I32, rows_of(&batch, &[])));
+    if !(vectors || a.requires_grad() && modes().grad) {
+        let [w, info] = outputs(Linalg::Eig, inputs, [values, info])?;
+        return Ok((w, None, info));
+    }
+    let outs = outputs(Linalg::Eig, inputs, [values, (dtype, columns(&batch, n, n)), info])?;
+    let real = !a.dtype().is_complex();
+    attach("LinalgEigBackward0", &[a], &outs, Keep { inputs: &[], outputs: &[0, 1] }, || {
+        Rule::Fn(Arc::new(move |v| {
+            let ga = eig_grad(v)?;
+            Ok(Grads::from_iter([Some(if real { complex::real(&ga)? } else { ga })]))
+        }))
+    })?;
+    let [w, v, info] = outs;
+    Ok((w, Some(v), info))
+}
+
+/// With E_ij = w_j − w_i: V⁻ᴴ·((Vᴴ·gV − Vᴴ·V·diag(Re(Vᴴ·gV))) / Eᴴ + diag(gw))·Vᴴ, for vectors of norm 1 (Boeddeker et al., "On
+/// the computation of complex-valued gradients with application to statistically optimum beamforming", 2017).
+fn eig_grad(v: &Vjp) -> Result<Tensor> {
+    let (w, vectors) = (v.saved(0), v.saved(1));
+    let n = w.shape()[w.rank() - 1] as i64;
+    let turned = adjoint(vectors)?;
+    let values = v.grads[0].as_ref().map(|g| view::unsqueeze(g, -1)).transpose()?;
+    let Some(g) = v.grads[1].as_ref() else {
+        let Some(values) = values else { bail!(Internal, "linalg_eig: no gradient") };
+        let [ga, ..] = solve("linalg.solve", &turned, &values.mul(&turned)?, true)?;
+        return Ok(ga);
+    };
+    let diagonal = create::eye(n, n, DType::Bool, w.device())?;
+    let inner = product(&turned, g)?;
+    check_phases("linalg_eig_backward", &inner)?;
+    let lengths = complex::real(&view::diagonal(&inner, 0, -2, -1)?)?;
+    let inner = inner.sub(&product(&turned, &vectors.mul(&view::unsqueeze(&lengths, -2)?)?)?)?;
+    let gaps = complex::conj(&view::unsqueeze(w, -2)?.sub(&view::unsqueeze(w, -1)?)?)?;
+    let mut middle = inner.div(&gaps.add(&cast(&diagonal, w.dtype())?)?)?.zero_where(&diagonal)?;
+    if let Some(values) = values {
+        middle = middle.add(&values.mul(&cast(&diagonal, w.dtype())?)?)?;
+    }
+    let [ga, ..] = solve("linalg.solve", &turned, &product(&middle, &turned)?, true)?;
+    Ok(ga)
+}
+
+/// L and D in one matrix with P·L·D·Lᵀ·Pᵀ = A, or with Lᴴ, of A's lower triangle, pivots as LAPACK's sytrf or hetrf gives them,
+/// and infos.
+pub fn ldl_factor(name: &str, a: &Tensor, hermitian: bool) -> Result<[Tensor; 3]> {
     let (batch, n) = check_square(name, "ldl_factor_cpu", a)?;
     check_cpu(name, a, "linalg.cholesky is there")?;
     let found =
         [(a.dtype(), columns(&batch, n, n)), (DType::I32, rows_of(&batch, &[n])), (DType::I32, rows_of(&batch, &[]))];
-    outputs(Linalg::Ldl, SmallVec::from_iter([a.input()]), found)
+    outputs(Linalg::Ldl { hermitian: hermitian && a.dtype().is_complex() }, SmallVec::from_iter([a.input()]), found)
 }
 
 /// X in A·X = B of a decomposition by [`ldl_factor`].
-pub fn ldl_solve(ld: &Tensor, pivots: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub fn ldl_solve(ld: &Tensor, pivots: &Tensor, b: &Tensor, hermitian: bool) -> Result<Tensor> {
     const NAME: &str = "torch.linalg.ldl_solve";
     let (batch, n) = check_square(NAME, "ldl_solve_cpu", ld)?;
     check_cpu(NAME, ld, "linalg.cholesky is there")?;
@@ -303,5 +375,6 @@ pub fn ldl_solve(ld: &Tensor, pivots: &Tensor, b: &Tensor) -> Result<Tensor> {
     let pivots = view::expand(pivots, &batch.iter().copied().chain([n]).collect::<Dims>())?;
     let (ld, b) = (broadcast(ld, &batch)?, broadcast(b, &batch)?);
     let spec = OutSpec { dtype: ld.dtype(), layout: columns(&batch, n, cols) };
-    record_one(Op::Linalg(Linalg::LdlSolve), SmallVec::from_iter([ld.input(), pivots.input(), b.input()]), spec)
+    let op = Linalg::LdlSolve { hermitian: hermitian && ld.dtype().is_complex() };
+    record_one(Op::Linalg(op), SmallVec::from_iter([ld.input(), pivots.input(), b.input()]), spec)
 }

@@ -1,9 +1,10 @@
 //! Decompositions of matrices and triangular systems.
 
-use super::create;
+use super::elementwise::cast;
 use super::matmul::{product, t};
 use super::rearrange::triangle;
-use super::{join, view};
+use super::{complex, create, join, view};
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
@@ -22,9 +23,25 @@ pub(super) fn check_matrix(name: &str, x: &Tensor, argument: &str) -> Result<()>
     Ok(())
 }
 
+/// The last two dims swapped, complex numbers conjugated.
+pub(super) fn adjoint(x: &Tensor) -> Result<Tensor> {
+    complex::conj(&t(x)?)
+}
+
+/// Refuses integers, in PyTorch's words.
+pub(super) fn check_inexact(name: &str, x: &Tensor) -> Result<()> {
+    ensure!(
+        x.dtype().is_float() || x.dtype().is_complex(),
+        Runtime,
+        "{name}: Expected a floating point or complex tensor as input. Got {}",
+        x.dtype().scalar_name()
+    );
+    Ok(())
+}
+
 /// Refuses the dtypes that PyTorch's kernel refuses, in its words.
 pub(super) fn check_wide(kernel: &str, x: &Tensor) -> Result<()> {
-    let wide = matches!(x.dtype(), DType::F32 | DType::F64);
+    let wide = matches!(x.dtype(), DType::F32 | DType::F64 | DType::C64 | DType::C128);
     ensure!(wide, NotImplemented, "\"{kernel}\" not implemented for '{}'", x.dtype().scalar_name());
     Ok(())
 }
@@ -50,12 +67,7 @@ enum QrMode {
 /// Q and R; Q is empty in mode "r".
 pub fn qr(a: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     check_matrix("linalg.qr", a, "A")?;
-    ensure!(
-        a.dtype().is_float(),
-        Runtime,
-        "linalg.qr: Expected a floating point or complex tensor as input. Got {}",
-        a.dtype().scalar_name()
-    );
+    check_inexact("linalg.qr", a)?;
     let mode = match mode {
         "reduced" => QrMode::Reduced,
         "complete" => QrMode::Complete,
@@ -109,14 +121,14 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     let part = |x: &Tensor, from: usize, to: usize| view::slice(x, rank - 1, from, to - from, 1);
     let (gq, gr) = (v.grads[0].as_ref(), v.grads[1].as_ref());
     let (square, beyond) = (part(r, 0, size)?, part(r, size, n)?);
-    // The gradient of Q, and of R's symmetric counterpart M = R·gRᵀ − gQᵀ·Q.
+    // The gradient of Q, and of R's Hermitian counterpart M = R·gRᴴ − gQᴴ·Q.
     let mut for_q = gq.cloned();
     let mut middle = match gr {
-        Some(g) => Some(product(&square, &t(&part(g, 0, size)?)?)?),
+        Some(g) => Some(product(&square, &adjoint(&part(g, 0, size)?)?)?),
         None => None,
     };
     if let Some(g) = gq {
-        let projected = product(&t(g)?, q)?;
+        let projected = product(&adjoint(g)?, q)?;
         middle = Some(match middle {
             Some(m) => m.sub(&projected)?,
             None => projected.neg()?,
@@ -124,9 +136,9 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     }
     let wide = gr.filter(|_| n > size);
     if let Some(g) = wide {
-        let outer = product(&beyond, &t(&part(g, size, n)?)?)?;
+        let outer = product(&beyond, &adjoint(&part(g, size, n)?)?)?;
         if let Some(m) = middle.take() {
-            middle = Some(m.sub(&t(&outer)?)?);
+            middle = Some(m.sub(&adjoint(&outer)?)?);
         }
         let through = product(q, &outer)?;
         for_q = Some(match for_q {
@@ -135,11 +147,11 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
         });
     }
     let Some(middle) = middle else { bail!(Internal, "linalg_qr: no gradient") };
-    let lower = triangle(false, &middle, 0)?;
-    let symmetric = lower.add(&t(&triangle(false, &middle, -1)?)?)?;
-    let total = product(q, &symmetric)?;
+    // R's diagonal is real, and so is M's.
+    let lower = triangle(false, &middle, 0)?.add(&triangle(false, &middle, -1)?)?.mul(0.5)?;
+    let total = product(q, &lower.add(&adjoint(&lower)?)?)?;
     let total = for_q.map_or(Ok(total.clone()), |g| total.add(&g))?;
-    let ga = solve_triangular(&t(&square)?, &total, false, false, false)?;
+    let ga = solve_triangular(&adjoint(&square)?, &total, false, false, false)?;
     if n == size {
         return Ok(ga);
     }
@@ -153,7 +165,30 @@ fn qr_grad(v: &Vjp, mode: QrMode) -> Result<Tensor> {
     join::cat(&[ga, rest], -1)
 }
 
-/// U, S and Vᵀ of a singular value decomposition, in full or with as many columns as there are singular values.
+/// R with the vectors of the reflections that make it below its diagonal, and their factors: LAPACK's geqrf.
+pub fn geqrf(a: &Tensor) -> Result<[Tensor; 2]> {
+    ensure!(a.rank() >= 2, Runtime, "torch.geqrf: input must have at least 2 dimensions.");
+    check_wide("geqrf_cpu", a)?;
+    ensure!(
+        a.device() == Device::Cpu,
+        NotImplemented,
+        "geqrf: not available on the GPU; linalg.qr is there, or move the matrices to the CPU with .cpu()"
+    );
+    let rank = a.rank();
+    let (batch, m, n) = (&a.shape()[..rank - 2], a.shape()[rank - 2], a.shape()[rank - 1]);
+    let factors = Layout::contiguous(batch.iter().copied().chain([m.min(n)]).collect());
+    let spec = |layout| OutSpec { dtype: a.dtype(), layout };
+    let outs = [spec(columns(batch, m, n)), spec(Arc::new(factors))].into_iter().collect();
+    let mut pair = record(Op::Linalg(Linalg::Geqrf), SmallVec::from_iter([a.input()]), outs)?;
+    let (Some(tau), Some(w)) = (pair.pop(), pair.pop()) else { bail!(Internal, "geqrf: two outputs expected") };
+    let outs = [w, tau];
+    attach("GeqrfBackward0", &[a], &outs, Keep::default(), || {
+        Rule::Fn(Arc::new(|_| bail!(NotImplemented, "the derivative for 'geqrf' is not implemented.")))
+    })?;
+    Ok(outs)
+}
+
+/// U, S and Vᴴ of a singular value decomposition, in full or with as many columns as there are singular values.
 pub fn svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
     check_svd(a)?;
     let outs = raw_svd(a, full)?;
@@ -171,7 +206,8 @@ pub(super) fn raw_svd(a: &Tensor, full: bool) -> Result<[Tensor; 3]> {
     let (rows, cols) = if full { (m, n) } else { (k, k) };
     let spec = |layout| OutSpec { dtype: a.dtype(), layout };
     let values = Arc::new(Layout::contiguous(batch.iter().copied().chain([k]).collect()));
-    let outs = [spec(columns(batch, m, rows)), spec(values), spec(columns(batch, cols, n))];
+    let values = OutSpec { dtype: a.dtype().part(), layout: values };
+    let outs = [spec(columns(batch, m, rows)), values, spec(columns(batch, cols, n))];
     let found = record(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), outs.into_iter().collect())?;
     let Ok(outs): std::result::Result<[Tensor; 3], _> = found.into_iter().collect::<Vec<_>>().try_into() else {
         bail!(Internal, "svd: three outputs expected")
@@ -187,18 +223,14 @@ pub fn svdvals(a: &Tensor) -> Result<Tensor> {
     }
     let (batch, m, n) = check_svd(a)?;
     let layout = Arc::new(Layout::contiguous(batch.iter().copied().chain([m.min(n)]).collect()));
-    record_one(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), OutSpec { dtype: a.dtype(), layout })
+    let spec = OutSpec { dtype: a.dtype().part(), layout };
+    record_one(Op::Linalg(Linalg::Svd), SmallVec::from_iter([a.input()]), spec)
 }
 
 /// The batch dims and sizes of matrices whose singular values can be found; reads the values.
 fn check_svd(a: &Tensor) -> Result<(Dims, usize, usize)> {
     check_matrix("linalg.svd", a, "A")?;
-    ensure!(
-        a.dtype().is_float(),
-        Runtime,
-        "linalg.svd: Expected a floating point or complex tensor as input. Got {}",
-        a.dtype().scalar_name()
-    );
+    check_inexact("linalg.svd", a)?;
     check_wide("linalg_svd_cpu", a)?;
     // The iteration would not end on them.
     let finite = super::reduce::truth(true, &a.detach().isfinite()?, None, false)?;
@@ -211,41 +243,84 @@ fn check_svd(a: &Tensor) -> Result<(Dims, usize, usize)> {
     Ok((a.shape()[..rank - 2].iter().copied().collect(), a.shape()[rank - 2], a.shape()[rank - 1]))
 }
 
-/// With E_ij = s_j² − s_i² and k(X) = (X − Xᵀ) / E: gA = U·[k(Uᵀ·gU)·S + S·k(Vᵀ·gV) + gS]·Vᵀ, and the parts of gU and gV
+/// With E_ij = s_j² − s_i² and k(X) = (X − Xᴴ) / E: gA = U·[k(Uᴴ·gU)·S + S·k(Vᴴ·gV) + gS]·Vᴴ, and the parts of gU and gV
 /// outside the spans of U and V divided by S (Townsend, "Differentiating the singular value decomposition", 2016).
 fn svd_grad(v: &Vjp) -> Result<Tensor> {
     let rank = v.saved(0).rank();
     let k = v.saved(1).shape()[rank - 2];
     let narrow = |x: &Tensor, dim: usize| view::slice(x, dim, 0, k, 1);
-    let (u, s, vt) = (narrow(v.saved(0), rank - 1)?, v.saved(1), narrow(v.saved(2), rank - 2)?);
+    let (u, s, vh) = (narrow(v.saved(0), rank - 1)?, v.saved(1), narrow(v.saved(2), rank - 2)?);
     let gu = v.grads[0].as_ref().map(|g| narrow(g, rank - 1)).transpose()?;
-    let gvt = v.grads[2].as_ref().map(|g| narrow(g, rank - 2)).transpose()?;
+    let gvh = v.grads[2].as_ref().map(|g| narrow(g, rank - 2)).transpose()?;
     let (row, column) = (view::unsqueeze(s, -2)?, view::unsqueeze(s, -1)?);
     let squares = row.mul(&row)?;
     let gaps = squares.sub(&t(&squares)?)?;
     let diagonal = create::eye(k as i64, k as i64, s.dtype(), s.device())?;
     let gaps = gaps.add(&diagonal)?;
-    let skew = |x: &Tensor| x.sub(&t(x)?)?.div(&gaps);
+    let skew = |x: Tensor| x.sub(&adjoint(&x)?);
+    let of_u = gu.as_ref().map(|g| skew(product(&adjoint(&u)?, g)?)).transpose()?;
+    let of_v = gvh.as_ref().map(|g| skew(product(&vh, &adjoint(g)?)?)).transpose()?;
     let mut middle = match v.grads[1].as_ref() {
         Some(g) => view::unsqueeze(g, -1)?.mul(&diagonal)?,
         None => create::zeros(gaps.shape_dims().clone(), s.dtype(), s.device())?,
     };
-    if let Some(g) = &gu {
-        middle = middle.add(&skew(&product(&t(&u)?, g)?)?.mul(&row)?)?;
+    if let Some(x) = &of_u {
+        middle = middle.add(&x.div(&gaps)?.mul(&row)?)?;
     }
-    if let Some(g) = &gvt {
-        middle = middle.add(&skew(&product(&vt, &t(g)?)?)?.mul(&column)?)?;
+    if let Some(x) = &of_v {
+        middle = middle.add(&x.div(&gaps)?.mul(&column)?)?;
     }
-    let mut total = product(&product(&u, &middle)?, &vt)?;
+    if u.dtype().is_complex() {
+        middle = cast(&middle, u.dtype())?;
+        if of_u.is_some() || of_v.is_some() {
+            middle = with_phases(middle, of_u, of_v, &row, &diagonal)?;
+        }
+    }
+    let mut total = product(&product(&u, &middle)?, &vh)?;
     if let Some(g) = gu.filter(|_| u.shape()[rank - 2] > k) {
-        let outside = g.sub(&product(&u, &product(&t(&u)?, &g)?)?)?;
-        total = total.add(&product(&outside.div(&row)?, &vt)?)?;
+        let outside = g.sub(&product(&u, &product(&adjoint(&u)?, &g)?)?)?;
+        total = total.add(&product(&outside.div(&row)?, &vh)?)?;
     }
-    if let Some(g) = gvt.filter(|_| vt.shape()[rank - 1] > k) {
-        let outside = g.sub(&product(&product(&g, &t(&vt)?)?, &vt)?)?;
+    if let Some(g) = gvh.filter(|_| vh.shape()[rank - 1] > k) {
+        let outside = g.sub(&product(&product(&g, &adjoint(&vh)?)?, &vh)?)?;
         total = total.add(&product(&u, &outside.div(&column)?)?)?;
     }
     Ok(total)
+}
+
+/// Takes from the diagonal what the skew parts of Uᴴ·gU and Vᴴ·gV have put there, and adds what the difference of the phases
+/// of a pair of vectors, which A determines, makes of it.
+fn with_phases(
+    middle: Tensor,
+    of_u: Option<Tensor>,
+    of_v: Option<Tensor>,
+    row: &Tensor,
+    diagonal: &Tensor,
+) -> Result<Tensor> {
+    let on_diagonal = |x: &Option<Tensor>| x.as_ref().map(|x| x.mul(diagonal)).transpose();
+    let (of_u, of_v) = (on_diagonal(&of_u)?, on_diagonal(&of_v)?);
+    let total = match (&of_u, &of_v) {
+        (Some(a), Some(b)) => a.add(b)?,
+        (Some(a), None) | (None, Some(a)) => a.clone(),
+        (None, None) => return Ok(middle),
+    };
+    // A loss that depends on the phases themselves has no gradient; rounding leaves a little.
+    ensure!(
+        is_small(&complex::imag(&total)?)?,
+        Runtime,
+        "svd_backward: The singular vectors in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss function depends on this phase term, making it ill-defined."
+    );
+    let mut middle = middle.sub(&total.mul(row)?)?;
+    if let Some(x) = of_u {
+        middle = middle.add(&x.div(row)?.mul(0.5)?)?;
+    }
+    Ok(middle)
+}
+
+/// Whether numbers are 0 but for rounding; reads the values.
+pub(super) fn is_small(x: &Tensor) -> Result<bool> {
+    let small = super::reduce::truth(true, &x.detach().abs()?.le(1e-2)?, None, false)?;
+    Ok(super::item(&small)?.to_bool())
 }
 
 /// X in A·X = B, or in X·A = B unless `left`; only A's triangle is read, and its diagonal taken as 1 when `unit`.
@@ -289,9 +364,9 @@ pub fn solve_triangular(a: &Tensor, b: &Tensor, upper: bool, left: bool, unit: b
     attach("LinalgSolveTriangularBackward0", &[a, b], std::slice::from_ref(&out), saved, || {
         Rule::Fn(Arc::new(move |v| {
             let (a, x) = (v.saved(0), v.saved(1));
-            let gb = solve_triangular(&t(a)?, v.grad()?, !upper, left, unit)?;
+            let gb = solve_triangular(&adjoint(a)?, v.grad()?, !upper, left, unit)?;
             let ga = if v.needs(0) {
-                let outer = if left { product(&gb, &t(x)?)? } else { product(&t(x)?, &gb)? };
+                let outer = if left { product(&gb, &adjoint(x)?)? } else { product(&adjoint(x)?, &gb)? };
                 let skipped = unit as i64;
                 Some(triangle(upper, &outer.neg()?, if upper { skipped } else { -skipped })?)
             } else {

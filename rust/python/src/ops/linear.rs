@@ -164,6 +164,11 @@ fn eigh(a: &Tensor, name: &str, upper: bool, vectors: bool) -> Result<Ret> {
     Ok(Ret::Tuple([Some(values), vectors, Some(info)].into_iter().flatten().collect()))
 }
 
+fn eig(a: &Tensor, vectors: bool) -> Result<Ret> {
+    let (values, vectors, info) = factors::eig(a, vectors)?;
+    Ok(Ret::Tuple([Some(values), vectors, Some(info)].into_iter().flatten().collect()))
+}
+
 pub fn rows() -> Vec<Row> {
     rows! {
         "_linalg_qr(Tensor self, str mode='reduced')" fo "The QR decomposition." |a| qr(a.tensor(0), a.str(1))?;
@@ -176,8 +181,10 @@ pub fn rows() -> Vec<Row> {
         "_linalg_lu_solve(Tensor self, Tensor pivots, Tensor B, bool left=True, bool adjoint=False)" f "X in A·X = B of an LU decomposition." |a| factors::lu_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3), a.bool(4))?;
         "_linalg_solve_ex(Tensor self, Tensor B, str name, bool left=True)" f "X in A·X = B, the LU decomposition, pivots and infos." |a| Ret::Tuple(factors::solve(a.str(2), a.tensor(0), a.tensor(1), a.bool(3))?.into());
         "_linalg_eigh(Tensor self, str name, bool upper=False, bool vectors=True)" f "Eigenvalues, vectors and infos of symmetric matrices." |a| eigh(a.tensor(0), a.str(1), a.bool(2), a.bool(3))?;
-        "_linalg_ldl_factor_ex(Tensor self, str name)" f "L and D in one matrix, pivots and infos of symmetric matrices." |a| Ret::Tuple(factors::ldl_factor(a.str(1), a.tensor(0))?.into());
-        "_linalg_ldl_solve(Tensor self, Tensor pivots, Tensor B)" f "X in A·X = B of an LDL decomposition." |a| factors::ldl_solve(a.tensor(0), a.tensor(1), a.tensor(2))?;
+        "_linalg_eig(Tensor self, bool vectors=True)" f "Complex eigenvalues, vectors and infos of square matrices." |a| eig(a.tensor(0), a.bool(1))?;
+        "_linalg_geqrf(Tensor self)" f "R with the vectors of reflections below it, and their factors." |a| Ret::Tuple(linalg::geqrf(a.tensor(0))?.into());
+        "_linalg_ldl_factor_ex(Tensor self, str name, bool hermitian=False)" f "L and D in one matrix, pivots and infos of symmetric matrices." |a| Ret::Tuple(factors::ldl_factor(a.str(1), a.tensor(0), a.bool(2))?.into());
+        "_linalg_ldl_solve(Tensor self, Tensor pivots, Tensor B, bool hermitian=False)" f "X in A·X = B of an LDL decomposition." |a| factors::ldl_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3))?;
         "matmul(Tensor self, Tensor other)" fmo "The matrix product, batched and broadcast." |a| matmul::matmul(a.tensor(0), a.tensor(1))?;
         "mm(Tensor self, Tensor mat2)" fmo "The product of two matrices." |a| mm(a.tensor(0), a.tensor(1))?;
         "_int_mm(Tensor self, Tensor mat2)" fo "The product of two matrices of bytes as int32: `self` is int8 or uint8, `mat2` int8." |a| matmul::int_mm(a.tensor(0), a.tensor(1))?;

@@ -124,7 +124,9 @@ def attention(call):
     "_linalg_svdvals",
     "_linalg_cholesky_ex",
     "_linalg_lu_factor_ex",
+    "_linalg_eig",
     "_linalg_eigh",
+    "_linalg_geqrf",
     "_linalg_ldl_factor_ex",
 )
 def of_matrices(call):

@@ -1,9 +1,9 @@
 //! Cholesky, LU, LDL and eigenvalue decompositions of batches of matrices, with LAPACK's pivots and infos.
 
-use super::{BLOCK, ldl};
+use super::batch::Batch;
+use super::{BLOCK, Number, ldl, quotient, real};
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
-use crate::cpu::walk::Axes;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::linalg::Linalg;
@@ -12,56 +12,11 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{self as llt, LltError, LltParams};
 use faer::linalg::evd::{self, ComputeEigenvectors, SelfAdjointEvdParams};
 use faer::linalg::{matmul, triangular_solve};
-use faer::traits::RealField;
+use faer::traits::ComplexField;
 use faer::{Accum, Auto, Mat, MatMut, MatRef, Par, Spec};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The windows of a batch: matrices, vectors (matrices of one column) or single elements.
-struct Batch<'a> {
-    ptr: *mut u8,
-    axes: Axes<1>,
-    shape: &'a [usize],
-    strides: &'a [usize],
-    rank: usize,
-}
-
-// SAFETY: plain addresses; every matrix of the batch is used by one thread alone.
-unsafe impl Sync for Batch<'_> {}
-
-impl<'a> Batch<'a> {
-    fn read(x: &In<'a>, rank: usize) -> Self {
-        Batch::new(x.ptr.cast_mut(), x.shape, x.strides, rank)
-    }
-    fn write(x: &Out<'a>, rank: usize) -> Self {
-        Batch::new(x.ptr, x.shape, x.strides, rank)
-    }
-    fn new(ptr: *mut u8, shape: &'a [usize], strides: &'a [usize], rank: usize) -> Self {
-        Batch { ptr, axes: Axes::new(&shape[..rank], [&strides[..rank]]), shape, strides, rank }
-    }
-    fn sizes(&self) -> [(usize, isize); 2] {
-        [0, 1].map(|d| {
-            let d = self.rank + d;
-            (self.shape.get(d).copied().unwrap_or(1), self.strides.get(d).map_or(0, |&s| s as isize))
-        })
-    }
-    /// The `i`-th matrix to read.
-    fn matrix<T>(&self, i: usize) -> MatRef<'a, T> {
-        let [(rows, row), (columns, column)] = self.sizes();
-        // SAFETY: the window holds a matrix of these strides at every offset of its batch.
-        unsafe { MatRef::from_raw_parts(self.ptr.cast::<T>().add(self.axes.offsets(i)[0]), rows, columns, row, column) }
-    }
-    /// The `i`-th matrix to write; asked for once.
-    fn matrix_mut<T>(&self, i: usize) -> MatMut<'a, T> {
-        let [(rows, row), (columns, column)] = self.sizes();
-        // SAFETY: as above, matrices of a batch are disjoint, and the window was handed out to be written.
-        unsafe {
-            let start = self.ptr.cast::<T>().add(self.axes.offsets(i)[0]);
-            MatMut::from_raw_parts_mut(start, rows, columns, row, column)
-        }
-    }
-}
-
-pub fn execute<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &[Out]) -> Result<()> {
+pub fn execute<T: Number>(op: Linalg, ins: &[In], outs: &[Out]) -> Result<()> {
     // Pivots are vectors; everything else that is read is matrices.
     let rank = ins[0].shape.len() - if op == Linalg::Permutation { 1 } else { 2 };
     let count = ins[0].shape[..rank].iter().product();
@@ -71,27 +26,28 @@ pub fn execute<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &[Out]) -> Res
     let each = |f: &(dyn Fn(usize) + Sync)| parallel_for(count, 1, |range| range.for_each(f));
     match (op, outs.len()) {
         (Linalg::Cholesky { upper }, 2) => each(&|i| {
+            // The transpose of A = Uᴴ·U is that of U times its own adjoint.
             let (a, l) = (source.matrix::<T>(i), outs[0].matrix_mut::<T>(i));
             told(1, i, if upper { cholesky(a.transpose(), l.transpose_mut()) } else { cholesky(a, l) });
         }),
         (Linalg::LuFactor, 3) => {
             each(&|i| told(2, i, lu::<T>(source.matrix(i), outs[0].matrix_mut(i), outs[1].matrix_mut(i))));
         }
-        (Linalg::Ldl, 3) => each(&|i| {
+        (Linalg::Ldl { hermitian }, 3) => each(&|i| {
             let (a, ld) = (source.matrix::<T>(i), outs[0].matrix_mut::<T>(i));
-            told(2, i, ldl::factor(a, ld, outs[1].matrix_mut(i)));
+            told(2, i, ldl::factor(hermitian, a, ld, outs[1].matrix_mut(i)));
         }),
         (Linalg::Eigh, n @ (2 | 3)) => each(&|i| {
             let vectors = (n == 3).then(|| outs[1].matrix_mut::<T>(i));
-            told(n - 1, i, eigh(source.matrix(i), outs[0].matrix_mut(i), vectors));
+            told(n - 1, i, eigh::<T>(source.matrix(i), outs[0].matrix_mut(i), vectors));
         }),
         (Linalg::Permutation, 1) => return permutations(ins, &outs[0], count),
-        (Linalg::LdlSolve, 1) => {
+        (Linalg::LdlSolve { hermitian }, 1) => {
             let (pivots, b) = (Batch::read(&ins[1], rank), Batch::read(&ins[2], rank));
             each(&|i| {
                 let mut x = outs[0].matrix_mut::<T>(i);
                 x.copy_from(b.matrix::<T>(i));
-                ldl::solve(source.matrix(i), pivots.matrix(i), x);
+                ldl::solve(hermitian, source.matrix(i), pivots.matrix(i), x);
             });
         }
         _ => return Err(Error::Internal(format!("{}: unexpected number of outputs", op.name()))),
@@ -99,13 +55,14 @@ pub fn execute<T: RealField + Copy>(op: Linalg, ins: &[In], outs: &[Out]) -> Res
     Ok(())
 }
 
-/// L of A = L·Lᵀ, of A's lower triangle; the order of the first leading minor that is not positive, or 0.
-fn cholesky<T: RealField>(a: MatRef<T>, mut l: MatMut<T>) -> i32 {
+/// L of A = L·Lᴴ, of A's lower triangle; the order of the first leading minor that is not positive, or 0.
+fn cholesky<T: Number>(a: MatRef<T>, mut l: MatMut<T>) -> i32 {
     let n = a.nrows();
     if n == 0 {
         return 0;
     }
     let mut factor = a.to_owned();
+    (0..n).for_each(|j| factor[(j, j)] = T::from_real_impl(&real(a[(j, j)])));
     let params = Spec::<LltParams, T>::new(Auto::<T>::auto());
     let mut memory = MemBuffer::new(llt::cholesky_in_place_scratch::<T>(n, Par::Seq, params));
     let stack = MemStack::new(&mut memory);
@@ -123,7 +80,7 @@ fn cholesky<T: RealField>(a: MatRef<T>, mut l: MatMut<T>) -> i32 {
 
 /// L and U in one matrix with P·L·U = A, the rows that were swapped with each row, counted from 1, and the number of the
 /// first pivot that is zero, or 0: LAPACK's getrf, by panels.
-fn lu<T: RealField + Copy>(a: MatRef<T>, mut lu: MatMut<T>, mut pivots: MatMut<i32>) -> i32 {
+fn lu<T: Number>(a: MatRef<T>, mut lu: MatMut<T>, mut pivots: MatMut<i32>) -> i32 {
     let (m, n) = a.shape();
     let size = m.min(n);
     let mut w = a.to_owned();
@@ -159,7 +116,7 @@ fn lu<T: RealField + Copy>(a: MatRef<T>, mut lu: MatMut<T>, mut pivots: MatMut<i
 }
 
 /// The row, from the `j`-th on, with the largest magnitude in column `j`.
-fn largest_below<T: RealField + Copy>(w: MatRef<T>, j: usize) -> usize {
+fn largest_below<T: Number>(w: MatRef<T>, j: usize) -> usize {
     let column = w.col(j);
     let mut best = j;
     for i in j + 1..w.nrows() {
@@ -171,11 +128,11 @@ fn largest_below<T: RealField + Copy>(w: MatRef<T>, j: usize) -> usize {
 }
 
 /// Divides the first column below row `j` by its pivot there, and subtracts its multiples from the others.
-fn eliminate<T: RealField + Copy>(w: MatMut<T>, j: usize) {
+fn eliminate<T: Number>(w: MatMut<T>, j: usize) {
     let (first, mut others) = w.split_at_col_mut(1);
     let Some(first) = first.col_mut(0).try_as_col_major_mut().map(|c| c.as_slice_mut()) else { return };
     let pivot = first[j];
-    first[j + 1..].iter_mut().for_each(|v| *v /= pivot);
+    first[j + 1..].iter_mut().for_each(|v| *v = quotient(*v, pivot));
     for c in 0..others.ncols() {
         let Some(column) = others.as_mut().col_mut(c).try_as_col_major_mut().map(|c| c.as_slice_mut()) else { return };
         let factor = column[j];
@@ -186,14 +143,14 @@ fn eliminate<T: RealField + Copy>(w: MatMut<T>, j: usize) {
 }
 
 /// Eigenvalues in ascending order, and vectors, of A's lower triangle; 1 where the iteration did not converge.
-fn eigh<T: RealField>(a: MatRef<T>, mut w: MatMut<T>, mut vectors: Option<MatMut<T>>) -> i32 {
+fn eigh<T: Number>(a: MatRef<T>, mut w: MatMut<T::Real>, mut vectors: Option<MatMut<T>>) -> i32 {
     let n = a.nrows();
     if n == 0 {
         return 0;
     }
     // The iteration has no meaning for them, and may not end.
     if (0..n).any(|j| (j..n).any(|i| !T::is_finite_impl(&a[(i, j)]))) {
-        w.fill(T::nan_impl());
+        w.fill(T::Real::nan_impl());
         if let Some(v) = &mut vectors {
             v.fill(T::nan_impl());
         }
@@ -205,7 +162,9 @@ fn eigh<T: RealField>(a: MatRef<T>, mut w: MatMut<T>, mut vectors: Option<MatMut
     let mut values = Mat::<T>::zeros(n, 1);
     let diagonal: DiagMut<T> = values.as_mut().col_mut(0).as_diagonal_mut();
     let found = evd::self_adjoint_evd(a, diagonal, vectors, Par::Seq, MemStack::new(&mut memory), params);
-    w.copy_from(&values);
+    for i in 0..n {
+        w[(i, 0)] = real(values[(i, 0)]);
+    }
     i32::from(found.is_err())
 }
 

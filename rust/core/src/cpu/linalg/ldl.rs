@@ -1,7 +1,9 @@
-//! The factorization A = L·D·Lᵀ of symmetric matrices with blocks of one or two rows in D, pivoted as Bunch and Kaufman, "Some
-//! stable methods for calculating inertia and solving symmetric linear systems" (1977); stored as LAPACK's sytrf does.
+//! The factorization A = L·D·Lᵀ of symmetric matrices, or L·D·Lᴴ of Hermitian ones, with blocks of one or two rows in D, pivoted
+//! as Bunch and Kaufman, "Some stable methods for calculating inertia and solving symmetric linear systems" (1977); stored as
+//! LAPACK's sytrf and hetrf do.
 
-use faer::traits::RealField;
+use super::{Number, conj, quotient, real};
+use faer::traits::ComplexField;
 use faer::{MatMut, MatRef};
 
 /// (1 + √17) / 8 bounds the growth of elements.
@@ -11,12 +13,23 @@ fn swap<T: Copy>(w: &mut MatMut<T>, a: (usize, usize), b: (usize, usize)) {
     (w[a], w[b]) = (w[b], w[a]);
 }
 
+/// What stands across the diagonal from x.
+fn mirrored<T: Number>(hermitian: bool, x: T) -> T {
+    if hermitian { conj(x) } else { x }
+}
+
+/// An element of the diagonal.
+fn diagonal<T: Number>(hermitian: bool, x: T) -> T {
+    if hermitian { T::from_real_impl(&real(x)) } else { x }
+}
+
 /// Factors A's lower triangle and writes the pivots: r + 1 where row r took a
 /// row's place, twice −(r + 1) where it took that of a pair's second row. Returns the number of the first zero pivot, or 0.
-pub fn factor<T: RealField + Copy>(a: MatRef<T>, mut ld: MatMut<T>, mut pivots: MatMut<i32>) -> i32 {
+pub fn factor<T: Number>(hermitian: bool, a: MatRef<T>, mut ld: MatMut<T>, mut pivots: MatMut<i32>) -> i32 {
     let n = a.nrows();
     ld.fill(T::zero_impl());
     ld.copy_from_triangular_lower(a);
+    (0..n).for_each(|i| ld[(i, i)] = diagonal(hermitian, ld[(i, i)]));
     let mut info = 0;
     let mut k = 0;
     while k < n {
@@ -27,12 +40,12 @@ pub fn factor<T: RealField + Copy>(a: MatRef<T>, mut ld: MatMut<T>, mut pivots: 
             k += 1;
             continue;
         };
-        exchange(&mut ld, k, step, pivot);
+        exchange(hermitian, &mut ld, k, step, pivot);
         if step == 1 {
-            reduce_one(&mut ld, k);
+            reduce_one(hermitian, &mut ld, k);
             pivots[(k, 0)] = pivot as i32 + 1;
         } else {
-            reduce_two(&mut ld, k);
+            reduce_two(hermitian, &mut ld, k);
             pivots[(k, 0)] = -(pivot as i32) - 1;
             pivots[(k + 1, 0)] = -(pivot as i32) - 1;
         }
@@ -42,11 +55,11 @@ pub fn factor<T: RealField + Copy>(a: MatRef<T>, mut ld: MatMut<T>, mut pivots: 
 }
 
 /// How many rows the next pivot has, and which row takes its last place; none for a column of zeros.
-fn choose<T: RealField + Copy>(w: MatRef<T>, k: usize) -> (usize, Option<usize>) {
+fn choose<T: Number>(w: MatRef<T>, k: usize) -> (usize, Option<usize>) {
     let n = w.nrows();
     let size = |i: usize, j: usize| T::abs1_impl(&w[(i, j)]);
-    let alpha = T::from_f64_impl(ALPHA);
-    let zero = T::zero_impl();
+    let alpha = T::Real::from_f64_impl(ALPHA);
+    let zero = T::Real::zero_impl();
     let diagonal = size(k, k);
     let (mut best, mut largest) = (k, zero);
     for i in k + 1..n {
@@ -77,7 +90,7 @@ fn choose<T: RealField + Copy>(w: MatRef<T>, k: usize) -> (usize, Option<usize>)
 }
 
 /// Exchanges rows and columns of what is left to factor: the pivot's last one and `pivot`.
-fn exchange<T: Copy>(w: &mut MatMut<T>, k: usize, step: usize, pivot: usize) {
+fn exchange<T: Number>(hermitian: bool, w: &mut MatMut<T>, k: usize, step: usize, pivot: usize) {
     let last = k + step - 1;
     if pivot == last {
         return;
@@ -86,46 +99,71 @@ fn exchange<T: Copy>(w: &mut MatMut<T>, k: usize, step: usize, pivot: usize) {
         swap(w, (i, last), (i, pivot));
     }
     for i in last + 1..pivot {
-        swap(w, (i, last), (pivot, i));
+        let (below, right) = (w[(i, last)], w[(pivot, i)]);
+        w[(i, last)] = mirrored(hermitian, right);
+        w[(pivot, i)] = mirrored(hermitian, below);
     }
+    w[(pivot, last)] = mirrored(hermitian, w[(pivot, last)]);
     swap(w, (last, last), (pivot, pivot));
     if step == 2 {
         swap(w, (k + 1, k), (pivot, k));
     }
 }
 
-fn reduce_one<T: RealField + Copy>(w: &mut MatMut<T>, k: usize) {
+fn reduce_one<T: Number>(hermitian: bool, w: &mut MatMut<T>, k: usize) {
     let n = w.nrows();
-    let scale = T::one_impl() / w[(k, k)];
+    let scale = quotient(T::one_impl(), w[(k, k)]);
     for j in k + 1..n {
-        let factor = scale * w[(j, k)];
+        let factor = scale * mirrored(hermitian, w[(j, k)]);
         for i in j..n {
             w[(i, j)] = w[(i, j)] - w[(i, k)] * factor;
         }
+        w[(j, j)] = diagonal(hermitian, w[(j, j)]);
     }
     for i in k + 1..n {
         w[(i, k)] *= scale;
     }
 }
 
-fn reduce_two<T: RealField + Copy>(w: &mut MatMut<T>, k: usize) {
-    let n = w.nrows();
-    let off = w[(k + 1, k)];
-    let (first, second) = (w[(k + 1, k + 1)] / off, w[(k, k)] / off);
-    let scale = T::one_impl() / (first * second - T::one_impl()) / off;
-    for j in k + 2..n {
-        let left = scale * (first * w[(j, k)] - w[(j, k + 1)]);
-        let right = scale * (second * w[(j, k + 1)] - w[(j, k)]);
-        for i in j..n {
-            w[(i, j)] = w[(i, j)] - w[(i, k)] * left - w[(i, k + 1)] * right;
-        }
-        w[(j, k)] = left;
-        w[(j, k + 1)] = right;
+/// A block of D and its inverse, divided and multiplied by the size of the element beside its diagonal.
+struct Pair<T> {
+    first: T,
+    second: T,
+    below: T,
+    beside: T,
+    /// Of the inverse.
+    scale: T,
+}
+
+impl<T: Number> Pair<T> {
+    fn new(hermitian: bool, ld: MatRef<T>, k: usize) -> Self {
+        let off = ld[(k + 1, k)];
+        let size = T::Real::one_impl() / T::abs_impl(&off);
+        let [first, second, below] = [ld[(k, k)], ld[(k + 1, k + 1)], off].map(|x| T::mul_real_impl(&x, &size));
+        let beside = mirrored(hermitian, below);
+        let scale = T::mul_real_impl(&quotient(T::one_impl(), first * second - below * beside), &size);
+        Pair { first, second, below, beside, scale }
     }
 }
 
-/// X, which holds B, becomes the solution of L·D·Lᵀ·X = B.
-pub fn solve<T: RealField + Copy>(ld: MatRef<T>, pivots: MatRef<i32>, mut x: MatMut<T>) {
+fn reduce_two<T: Number>(hermitian: bool, w: &mut MatMut<T>, k: usize) {
+    let n = w.nrows();
+    let d = Pair::new(hermitian, w.as_ref(), k);
+    for j in k + 2..n {
+        let left = d.scale * (d.second * w[(j, k)] - d.below * w[(j, k + 1)]);
+        let right = d.scale * (d.first * w[(j, k + 1)] - d.beside * w[(j, k)]);
+        let (across_left, across_right) = (mirrored(hermitian, left), mirrored(hermitian, right));
+        for i in j..n {
+            w[(i, j)] = w[(i, j)] - w[(i, k)] * across_left - w[(i, k + 1)] * across_right;
+        }
+        w[(j, k)] = left;
+        w[(j, k + 1)] = right;
+        w[(j, j)] = diagonal(hermitian, w[(j, j)]);
+    }
+}
+
+/// X, which holds B, becomes the solution of L·D·Lᵀ·X = B, or of L·D·Lᴴ·X = B.
+pub fn solve<T: Number>(hermitian: bool, ld: MatRef<T>, pivots: MatRef<i32>, mut x: MatMut<T>) {
     let n = ld.nrows();
     let place = |k: usize| (pivots[(k, 0)].unsigned_abs() as usize).clamp(1, n.max(1)) - 1;
     let mut k = 0;
@@ -140,9 +178,12 @@ pub fn solve<T: RealField + Copy>(ld: MatRef<T>, pivots: MatRef<i32>, mut x: Mat
                 }
             }
             if step == 1 {
-                x[(k, c)] /= ld[(k, k)];
+                x[(k, c)] = quotient(x[(k, c)], diagonal(hermitian, ld[(k, k)]));
             } else {
-                solve_pair(ld, &mut x, k, c);
+                let d = Pair::new(hermitian, ld, k);
+                let (a, b) = (x[(k, c)], x[(k + 1, c)]);
+                x[(k, c)] = d.scale * (d.second * a - d.beside * b);
+                x[(k + 1, c)] = d.scale * (d.first * b - d.below * a);
             }
         }
         k += step;
@@ -152,21 +193,11 @@ pub fn solve<T: RealField + Copy>(ld: MatRef<T>, pivots: MatRef<i32>, mut x: Mat
         for c in 0..x.ncols() {
             for j in k - step..k {
                 for i in k..n {
-                    x[(j, c)] = x[(j, c)] - ld[(i, j)] * x[(i, c)];
+                    x[(j, c)] = x[(j, c)] - mirrored(hermitian, ld[(i, j)]) * x[(i, c)];
                 }
             }
             swap(&mut x, (k - 1, c), (place(k - 1), c));
         }
         k -= step;
     }
-}
-
-/// Solves with the block of D of rows `k` and `k + 1`.
-fn solve_pair<T: RealField + Copy>(ld: MatRef<T>, x: &mut MatMut<T>, k: usize, c: usize) {
-    let off = ld[(k + 1, k)];
-    let (first, second) = (ld[(k, k)] / off, ld[(k + 1, k + 1)] / off);
-    let below = first * second - T::one_impl();
-    let (a, b) = (x[(k, c)] / off, x[(k + 1, c)] / off);
-    x[(k, c)] = (second * a - b) / below;
-    x[(k + 1, c)] = (first * b - a) / below;
 }

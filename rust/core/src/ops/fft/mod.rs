@@ -5,12 +5,12 @@
 mod real_steps;
 mod steps;
 
+use super::complex::owned;
 use super::view;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
-use crate::exec::pairs::{paired, unpaired};
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::{Input, Inputs, OutSpec};
@@ -62,20 +62,13 @@ fn turned(x: &Tensor, order: &[usize]) -> Tensor {
     x.alias(x.layout().permute(order), x.dtype())
 }
 
-/// The complex tensor on a dense one of its pairs, without history.
-fn of_pairs(pairs: &Tensor) -> Result<Tensor> {
-    let layout = unpaired(pairs.layout());
-    let layout = layout.ok_or_else(|| crate::error::Error::Internal("pairs that do not lie side by side".into()))?;
-    Ok(pairs.alias(layout, pairs.dtype().complex()))
-}
-
 /// The node of a transform over the last dims; the result is row-major.
 fn record(kind: Fourier, x: &Tensor, dims: usize, shape: Dims, by: Factors) -> Result<Tensor> {
     let source = if x.dtype().is_complex() { x.pairs() } else { x.detach() };
     let mut inputs: Inputs = SmallVec::from_iter([source.input()]);
     inputs.extend([by.scale, by.inner].map(|f| Input::Scalar(f.to_bits(), DType::F64)));
     let layout = Layout::contiguous(shape);
-    let layout = if kind == Fourier::ToReal { layout } else { paired(&layout) };
+    let layout = if kind == Fourier::ToReal { layout } else { layout.paired() };
     record_one(Op::Fft(kind, dims as u8), inputs, OutSpec { dtype: source.dtype(), layout: Arc::new(layout) })
 }
 
@@ -97,7 +90,7 @@ fn complex(x: &Tensor, dims: &[usize], scale: f64, forward: bool) -> Result<Tens
         let input = turned(&out, &order);
         let by = Factors { scale, inner: 1.0 };
         let made = record(kind, &input, now.len(), input.shape_dims().clone(), by)?;
-        out = turned(&of_pairs(&made)?, &inverse(&order));
+        out = turned(&owned(&made)?, &inverse(&order));
         scale = 1.0;
     }
     Ok(out)
@@ -113,7 +106,7 @@ fn from_real(x: &Tensor, dims: &[usize], by: Factors) -> Result<Tensor> {
     let input = turned(x, &order);
     let half = input.shape()[input.rank() - 1] / 2 + 1;
     let made = record(Fourier::FromReal, &input, now.len(), with_last(input.shape(), half), by)?;
-    complex(&turned(&of_pairs(&made)?, &inverse(&order)), rest, 1.0, true)
+    complex(&turned(&owned(&made)?, &inverse(&order)), rest, 1.0, true)
 }
 
 /// Half a spectrum along the last of the dims to `n` real numbers, without history.

@@ -2,9 +2,10 @@
 //! the length, as on the CPU.
 
 use super::steps::{complex, count, exchanged, forward as transform, plane, product, scaled, turn};
-use super::{Factors, inverse, of_pairs, order, turned, with_last};
+use super::{Factors, inverse, order, turned, with_last};
 use crate::dtype::Scalar;
 use crate::error::Result;
+use crate::ops::complex::owned;
 use crate::ops::elementwise::where_;
 use crate::ops::rearrange::flip;
 use crate::ops::{create, join, view};
@@ -23,13 +24,13 @@ fn last(x: &Tensor, by: Factors) -> Result<Tensor> {
     let n = x.shape()[x.rank() - 1];
     let shape: Dims = with_last(x.shape(), n / 2 + 1).iter().copied().chain([2]).collect();
     if x.numel() == 0 {
-        return of_pairs(&create::zeros(shape, x.dtype(), x.device())?);
+        return owned(&create::zeros(shape, x.dtype(), x.device())?);
     }
     let rows = x.numel() / n;
     let spectrum = if n.is_multiple_of(2) { even_forward(x, rows, n)? } else { odd_forward(x, rows, n)? };
     let spectrum = spectrum.map(|part| weighted(scaled(part, by.scale)?, n, by.inner));
     let [re, im] = spectrum;
-    of_pairs(&view::reshape(&join::stack(&[re?, im?], -1)?, &shape)?)
+    owned(&view::reshape(&join::stack(&[re?, im?], -1)?, &shape)?)
 }
 
 /// Whether elements of half a spectrum are among those that stand for themselves alone: (1, n/2 + 1).

@@ -3,11 +3,12 @@
 //! fun and profit", 1966); one with a large prime factor is a convolution with a chirp of a length that is a power of two (L.
 //! Bluestein, 1970). Lines lie as (rows, 2, n): all real parts of a line, then all imaginary ones.
 
-use super::{Order, of_pairs, turned};
+use super::{Order, turned};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::op::Ew;
+use crate::ops::complex::owned;
 use crate::ops::elementwise::{apply, cast, where_};
 use crate::ops::{create, device, join, matmul, view};
 use crate::shape::Dims;
@@ -155,7 +156,7 @@ pub fn complex(x: &Tensor, dims: &[usize], scale: f64, forward: bool) -> Result<
 /// The transform along the last dim; the result is row-major.
 fn last(x: &Tensor, scale: f64, ahead: bool) -> Result<Tensor> {
     if x.numel() == 0 {
-        return of_pairs(&create::zeros(super::paired(x.layout()).shape, x.dtype().part(), x.device())?);
+        return owned(&create::zeros(x.layout().paired().shape, x.dtype().part(), x.device())?);
     }
     let n = x.shape()[x.rank() - 1];
     let (pairs, rows) = (x.pairs(), x.numel() / n);
@@ -164,7 +165,7 @@ fn last(x: &Tensor, scale: f64, ahead: bool) -> Result<Tensor> {
     let out = forward(&view::reshape(&planes, &[rows, 2, n])?)?;
     let (re, im) = (plane(&out, if ahead { 0 } else { 1 })?, plane(&out, if ahead { 1 } else { 0 })?);
     let made = join::stack(&[scaled(re, scale)?, scaled(im, scale)?], -1)?;
-    of_pairs(&view::reshape(&made, &super::paired(x.layout()).shape)?)
+    owned(&view::reshape(&made, &x.layout().paired().shape)?)
 }
 
 pub fn scaled(x: Tensor, scale: f64) -> Result<Tensor> {
