@@ -23,10 +23,11 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 
 # Suites that name their devices themselves, or have no tensor on a device: left out with --device gpu.
 OWN_DEVICES = [
-    "accelerator", "amp", "as_torch", "benchmarks", "completeness", "cpu", "data", "examples", "gpu", "gpu_amp",
-    "gpu_jobs", "gpu_kernel", "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random", "gpu_turned",
-    "house", "import", "interchange", "interop", "packages", "profiler", "programs", "random_programs",
-    "shader_kernels", "shader_library", "simd", "threads", "vision", "vmap", "vmap_transform",
+    "accelerator", "amp", "as_torch", "benchmarks", "completeness", "cpu", "data", "distributed", "examples", "gpu",
+    "gpu_amp", "gpu_jobs", "gpu_kernel", "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random",
+    "gpu_turned", "house", "import", "interchange", "interop", "multiprocessing", "packages", "profiler", "programs",
+    "random_programs", "shader_kernels", "shader_library", "simd", "threads", "vision", "vision_files",
+    "vision_programs", "vision_transforms", "vision_v2", "vmap", "vmap_transform",
 ]  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def needs_float64(item: pytest.Item) -> bool:
     """float64 is the CPU's alone; that asking a GPU for it raises has a test of its own."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    named = any(str(value).endswith("float64") for value in params.values())
+    named = any(str(value).endswith(("float64", "complex128")) for value in params.values())
     return named or getattr(params.get("row"), "needs_float64", False)
 
 

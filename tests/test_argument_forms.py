@@ -140,3 +140,59 @@ def test_linear_cross_entropy_refuses_other_ranks():
         loss(corten.ones(1, 1, 3), corten.ones(5, 3), corten.zeros(1, dtype=corten.int64))
     with pytest.raises(RuntimeError, match="expected linear_weight with dimensionality at least 2, got 1"):
         loss(corten.ones(1, 3), corten.ones(3), corten.zeros(1, dtype=corten.int64))
+
+
+@pytest.mark.parametrize(
+    "name, of_tensor, of_numbers",
+    [
+        ("add", [8, 12], 7), ("sub", [2, -2], 3), ("subtract", [2, -2], 3), ("mul", [15, 35], 10),
+        ("multiply", [15, 35], 10), ("div", [5 / 3, 5 / 7], 2.5), ("divide", [5 / 3, 5 / 7], 2.5),
+        ("true_divide", [5 / 3, 5 / 7], 2.5), ("floor_divide", [1, 0], 2),
+    ],
+)  # fmt: skip
+def test_arithmetic_takes_numbers_in_the_place_of_tensors(name, of_tensor, of_numbers):
+    function, x = getattr(corten, name), corten.tensor([3.0, 7.0])
+    np.testing.assert_allclose(function(5, x).cpu().numpy(), of_tensor, rtol=1e-6)
+    both = function(5, 2)
+    assert both.shape == () and both.item() == of_numbers
+    assert both.dtype == (corten.float32 if isinstance(of_numbers, float) else corten.int64)
+    assert function(5.0, 2).dtype == corten.float32
+
+
+def test_a_number_is_shifted_by_a_tensor():
+    bits = corten.tensor([1, 3])
+    assert corten.bitwise_left_shift(5, bits).tolist() == [10, 40]
+    assert corten.bitwise_right_shift(40, bits).tolist() == [20, 5]
+
+
+def test_scaled_differences_of_a_number_and_a_tensor():
+    x = corten.tensor([3, 7])
+    assert corten.sub(5, x, alpha=2).tolist() == [-1, -9]
+    assert corten.div(9, x, rounding_mode="floor").tolist() == [3, 1]
+
+
+def test_a_range_starts_at_an_integer_that_is_a_tensor():
+    x = corten.arange(5)
+    assert corten.narrow(x, 0, corten.tensor(-2), 2).tolist() == x.narrow(0, corten.tensor(3), 2).tolist() == [3, 4]
+    for start in (corten.tensor([1]), corten.tensor(1.0)):
+        with pytest.raises(RuntimeError, match="start must be an 0-dim integral Tensor"):
+            corten.narrow(x, 0, start, 2)
+
+
+def test_ends_of_spaced_numbers_may_be_tensors_of_no_dims():
+    assert corten.linspace(corten.tensor(0.0), 2, 3).tolist() == [0, 1, 2]
+    assert corten.logspace(0, corten.tensor(2), 3).tolist() == [1, 10, 100]
+    with pytest.raises(RuntimeError, match=r"linspace only supports 0-dimensional .* got end with 1 dim"):
+        corten.linspace(0, corten.ones(1), 3)
+
+
+def test_margins_make_losses_of_integers_floating():
+    a, b, target = corten.tensor([1, 2]), corten.tensor([3, 1]), corten.tensor([1, 1])
+    loss = corten.nn.functional.margin_ranking_loss(a, b, target, reduction="sum")
+    assert loss.dtype == corten.float32 and loss.item() == 2
+
+
+def test_a_slice_leads_back_to_what_it_was_cut_from():
+    x = corten.arange(10.0)
+    whole = corten.slice_inverse(x[2:5], x, 0, 2, 5)
+    assert corten.equal(whole, x) and whole.data_ptr() == x.data_ptr()

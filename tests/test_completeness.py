@@ -22,8 +22,13 @@ ELSEWHERE = {
     "requires_grad_",
     "detach_", "item", "tolist", "numpy", "data_ptr", "stride", "size",
     "empty_permuted", "new_empty_strided", "new_tensor", "cpu", "cuda", "gpu", "type_as",
+    # Complex numbers: tests of complex tensors.
+    "angle", "cdouble", "cfloat", "complex", "conj", "conj_physical", "imag", "polar", "real", "resolve_conj",
+    "resolve_neg", "view_as_complex", "view_as_real",
     # Predicates that answer with a Python value.
     "equal", "allclose", "is_nonzero", "numel",
+    # A decomposition of the CPU alone: tests of linear algebra.
+    "geqrf",
     # Layers of several operators: tests of torch.nn.
     "rnn", "lstm", "gru", "multi_head_attention_forward",
 }  # fmt: skip

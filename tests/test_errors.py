@@ -56,6 +56,16 @@ def twice_backward():
     y.backward()
 
 
+def gather_into_its_input():
+    x = m.ones(3)
+    m.gather(x, 0, m.tensor([2, 1, 0]), out=x)
+
+
+def join_into_a_part():
+    x = m.ones(4)
+    m.cat([x[:2], x[2:]], out=x)
+
+
 def in_place_on_view_of_leaf():
     leaf(3)[0:2].add_(1)
 
@@ -127,6 +137,36 @@ SHAPES = [
     Mistake("view", lambda: m.ones(2, 3).view(4), RuntimeError, ("view|shape", shape(4), "6")),
     Mistake("view_strides", lambda: m.ones(2, 3).t().view(6), RuntimeError, ("view", "stride", "reshape")),
     Mistake("reshape", lambda: m.ones(2, 3).reshape(4, -1), RuntimeError, (shape(4, -1), "6")),
+    Mistake("reshape_as", lambda: m.ones(4, 3).reshape_as(m.ones(4, 2)), RuntimeError, (shape(4, 2), "12")),
+    Mistake("pool_dilation", lambda: F.max_pool2d(m.ones(1, 4, 4), 2, dilation=0), RuntimeError, ("pool", "dilation")),
+    Mistake("number_maximum", lambda: m.maximum(m.ones(2), 1), TypeError, ("maximum", "other", "Tensor", "int")),
+    Mistake("number_logical", lambda: m.logical_or(m.ones(2), 1.5), TypeError, ("logical_or", "other", "float")),
+    Mistake("number_isclose", lambda: m.isclose(m.ones(2), 1), TypeError, ("isclose", "other", "int")),
+    Mistake("number_dist", lambda: m.dist(1.0, m.ones(2)), TypeError, ("dist", "input", "float")),
+    Mistake("gradient_dims", lambda: m.gradient(m.ones(3, 3), dim=(1, -1)), RuntimeError, ("dim 1", "multiple times")),
+    Mistake(
+        "embedding_weight", lambda: F.embedding(m.tensor([0]), m.ones(3)), RuntimeError, ("weight", "2-D", shape(3))
+    ),
+    Mistake(
+        "out_dtype",
+        lambda: m.gather(m.ones(2), 0, m.tensor([0]), out=m.ones(1, dtype=m.int32)),
+        RuntimeError,
+        ("gather", "float32", "int32"),
+    ),
+    Mistake(
+        "out_of_linalg",
+        lambda: m.linalg.vecdot(m.ones(2), m.ones(2), out=m.ones((), dtype=m.float16)),
+        RuntimeError,
+        ("float32", "float16"),
+    ),
+    Mistake(
+        "out_that_repeats",
+        lambda: m.add(m.ones(3), 1, out=m.zeros(1).expand(3)),
+        RuntimeError,
+        ("more than one element of the written-to tensor",),
+    ),
+    Mistake("out_is_read", gather_into_its_input, RuntimeError, ("input tensor and the written-to tensor",)),
+    Mistake("out_is_joined", join_into_a_part, RuntimeError, ("input tensor and the written-to tensor",)),
     Mistake("two_unknown", lambda: m.ones(6).reshape(-1, -1), RuntimeError, ("one",)),
     Mistake("expand", lambda: m.ones(3).expand(4), RuntimeError, ("expand", "3", "4")),
     Mistake("permute", lambda: m.ones(2, 3).permute(0, 0), RuntimeError, ("permute", "dim|repeat|duplicate")),

@@ -228,6 +228,8 @@ def test_public_names_have_docstrings():
 
     parts = "nn nn.functional nn.init nn.utils optim optim.lr_scheduler optim.swa_utils utils.data autograd linalg gpu"
     parts += " cpu profiler autograd.profiler interop.wgpu func testing utils._pytree nn.attention nn.parallel nn.grad"
+    parts += " vision vision.datasets vision.io vision.ops vision.transforms vision.transforms.functional vision.utils"
+    parts += " vision.tv_tensors vision.transforms.v2.functional.color vision.transforms.v2.functional.geometry"
     parts += " amp utils.checkpoint backends.cuda backends.cudnn backends.mps jit distributed"
     parts += (
         " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"

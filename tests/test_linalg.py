@@ -295,3 +295,104 @@ def test_reflections_multiply_from_either_side(left: bool, transpose: bool) -> N
     Q = LA.householder_product(corten.cat([v, corten.zeros(2, 5, 2, dtype=v.dtype)], -1), tau)
     Q = Q.mT if transpose else Q
     close(corten.ormqr(v, tau, C, left, transpose), (Q @ C if left else C @ Q).numpy())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_reflections_of_a_decomposition_multiply_to_its_factors(shape: tuple[int, ...]) -> None:
+    a = noise(*shape)
+    for x in layouts(a):
+        packed, tau = corten.geqrf(x)
+        assert packed.shape == shape and tau.shape == (*shape[:-2], min(shape[-2:]))
+        R = packed.triu()[..., : min(shape[-2:]), :]
+        Q = LA.householder_product(packed[..., : min(shape[-2:])], tau)
+        close(Q @ R, a)
+        close(R, np.linalg.qr(a).R)
+
+
+def test_reflections_of_columns_that_need_none_have_factors_of_zero() -> None:
+    packed, tau = corten.geqrf(corten.eye(3, 2))
+    assert tau.tolist() == [0, 0] and corten.equal(packed, corten.eye(3, 2))
+    with pytest.raises(NotImplementedError, match="geqrf: the derivative"):
+        corten.geqrf(corten.eye(2).requires_grad_())
+    with pytest.raises(NotImplementedError, match="\"geqrf_cpu\" not implemented for 'Half'"):
+        corten.geqrf(corten.eye(2).half())
+
+
+def test_an_exponential_does_not_depend_on_the_rest_of_its_batch() -> None:
+    small, large = noise(4, 4, seed=1) / 100, 30 * noise(4, 4, seed=2)
+    batch = np.stack([small, large, np.zeros((4, 4))]).astype(np.float32)
+    found = LA.matrix_exp(corten.tensor(batch))
+    for one, matrix in zip(found, batch, strict=True):
+        assert corten.equal(one, LA.matrix_exp(corten.tensor(matrix)))
+    values, vectors = np.linalg.eig(batch.astype(np.float64))
+    exact = (vectors * np.exp(values)[:, None, :] @ np.linalg.inv(vectors)).real
+    assert np.abs(found.numpy() - exact).max(axis=(1, 2)).tolist() < (1e-5 * np.abs(exact).max(axis=(1, 2))).tolist()
+
+
+def test_an_exponential_of_half_types_is_rounded_once() -> None:
+    a = corten.tensor(noise(3, 3)).bfloat16()
+    assert corten.equal(LA.matrix_exp(a), LA.matrix_exp(a.float()).bfloat16())
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_solutions_lie_column_after_column(left: bool) -> None:
+    A, B = corten.tensor(noise(2, 3, 3)), corten.tensor(noise(2, 3, 4) if left else noise(2, 4, 3))
+    x = LA.solve(A, B, left=left)
+    assert x.stride() == ((12, 1, 3) if left else (12, 1, 4))
+    tau = corten.tensor(noise(2, 3))
+    assert LA.householder_product(A, tau).stride() == (9, 1, 3)
+    assert LA.lstsq(A, corten.tensor(noise(2, 3, 4))).solution.stride() == (12, 1, 3)
+
+
+def definite(n: int, seed: int) -> np.ndarray:
+    x = noise(2, n, n, seed=seed)
+    return x @ x.swapaxes(-1, -2) + np.eye(n)
+
+
+@pytest.mark.parametrize("largest", [True, False, None])
+@pytest.mark.parametrize("general", [False, True])
+def test_extreme_eigenvalues_are_those_of_the_whole_decomposition(largest: bool | None, general: bool) -> None:
+    corten.manual_seed(0)
+    a, b = definite(30, 1), definite(30, 2)
+    B = corten.tensor(b) if general else None
+    values, vectors = corten.lobpcg(corten.tensor(a), 3, B, largest=largest, niter=-1, tol=1e-10)
+    whole = np.sort(np.linalg.eigvals(np.linalg.solve(b, a) if general else a).real)
+    close(values, whole[:, :3] if largest is False else whole[:, :-4:-1], 1e-8)
+    right = (b @ vectors.numpy() if general else vectors.numpy()) * values.numpy()[:, None, :]
+    close(corten.tensor(a) @ vectors, right, 1e-5)
+
+
+def test_extreme_eigenvalues_start_from_a_guess_and_take_a_preconditioner() -> None:
+    a = np.diag(np.arange(1.0, 41.0)) + 0.01
+    guess = corten.tensor(np.linalg.eigh(a)[1][:, :4])
+    values, vectors = corten.lobpcg(corten.tensor(a), 2, X=guess, largest=False, niter=0)
+    close(values, np.linalg.eigvalsh(a)[:2])
+    assert vectors.shape == (40, 2)
+    corten.manual_seed(0)
+    found = [
+        corten.lobpcg(corten.tensor(a), 2, iK=iK, largest=False, niter=4)[0].sum().item()
+        for iK in (None, corten.tensor(np.linalg.inv(a)))
+    ]
+    # The preconditioner is the exact inverse: fewer steps come nearer.
+    assert abs(found[1] - 3.02) < 1e-2 < abs(found[0] - 3.02)
+
+
+def test_extreme_eigenvalues_have_the_gradient_of_the_whole_decomposition() -> None:
+    a = leaf(definite(9, 3)[0])
+    assert gradcheck(lambda x: corten.lobpcg((x + x.mT) / 2, 2)[0], (a,))
+    with pytest.raises(NotImplementedError, match="lobpcg: the derivative where B is given"):
+        corten.lobpcg(a, B=corten.eye(9, dtype=corten.float64))
+
+
+def test_searches_for_eigenvalues_refuse_what_does_not_fit() -> None:
+    eye = corten.eye(9)
+    with pytest.raises(ValueError, match=r"A rows \(=9\) is smaller than 3 x .* \(=4\)"):
+        corten.lobpcg(eye, 4)
+    with pytest.raises(ValueError, match="method must be"):
+        corten.lobpcg(eye, method="other")
+    with pytest.raises(ValueError, match="k must be between 1 and the 2 columns"):
+        corten.lobpcg(eye, 3, X=corten.ones(9, 2))
+    with pytest.raises(RuntimeError, match=r"X of shape \[8, 1\] .* does not fit A of shape \[9, 9\]"):
+        corten.lobpcg(eye, X=corten.ones(8, 1))
+    with pytest.raises(RuntimeError, match="must be square"):
+        corten.lobpcg(corten.ones(3, 4))

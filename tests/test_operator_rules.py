@@ -244,3 +244,74 @@ def test_linear_cross_entropy_with_options_computes_half_types_in_float32():
     found = F.linear_cross_entropy(x, w, target, options=options)
     want = F.cross_entropy(x.float() @ w.float().T, target)
     assert found.dtype == corten.bfloat16 and found.item() == want.to(corten.bfloat16).item()
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "max", "min"])
+def test_an_extremum_of_nan_gives_both_operands_the_gradient(name):
+    x = corten.tensor([math.nan, 1.0, 2.0], requires_grad=True)
+    y = corten.tensor([1.0, math.nan, 2.0], requires_grad=True)
+    getattr(corten, name)(x, y).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [1, 1, 0.5]
+
+
+@pytest.mark.parametrize("name", ["hardtanh", "relu6", "hardshrink", "softshrink"])
+def test_what_is_cut_off_has_no_gradient_at_nan(name):
+    x = corten.tensor([math.nan, 0.75], requires_grad=True)
+    getattr(F, name)(x).sum().backward()
+    assert x.grad.tolist() == [0, 1]
+
+
+def test_an_angle_has_no_gradient_at_the_origin():
+    y, x = (corten.tensor([0.0, 3.0], requires_grad=True) for _ in range(2))
+    corten.atan2(y, x).sum().backward()
+    np.testing.assert_allclose(numbers(y.grad), [0, 1 / 6], rtol=1e-6)
+    np.testing.assert_allclose(numbers(x.grad), [0, -1 / 6], rtol=1e-6)
+
+
+def test_a_copied_sign_has_no_slope_at_infinity_and_nan():
+    x = corten.tensor([math.inf, math.nan, 0.0, -2.0], requires_grad=True)
+    corten.copysign(x, corten.tensor(1.0)).sum().backward()
+    np.testing.assert_array_equal(numbers(x.grad), [math.nan, math.nan, 0, -1])
+
+
+def test_logit_has_an_infinite_slope_at_its_ends_and_none_outside():
+    x = corten.tensor([0.0, 0.25, 1.0, -1.0, 2.0], requires_grad=True)
+    corten.logit(x).sum().backward()
+    np.testing.assert_allclose(numbers(x.grad), [math.inf, 16 / 3, math.inf, math.nan, math.nan], rtol=1e-6)
+    y = corten.tensor([0.0, 0.5], requires_grad=True)
+    corten.logit(y, 0.1).sum().backward()
+    assert y.grad.tolist() == [0, 4]
+
+
+def test_the_slope_of_sinc_is_exact_near_zero():
+    x = corten.tensor([0.0, 1e-3, -1e-3, 0.1, 0.3], requires_grad=True)
+    corten.sinc(x).sum().backward()
+    at = math.pi * numbers(x)[1:]
+    exact = math.pi * (np.cos(at) - np.sin(at) / at) / at
+    np.testing.assert_allclose(numbers(x.grad), [0, *exact], rtol=2e-6)
+
+
+def test_prelu_shows_no_gradient_of_a_slope_that_is_not_taken():
+    x = corten.tensor([2.0, math.inf], requires_grad=True)
+    weight = corten.tensor([math.nan], requires_grad=True)
+    F.prelu(x, weight).sum().backward()
+    assert x.grad.tolist() == [1, 1] and weight.grad.tolist() == [0]
+
+
+def test_attention_of_half_types_without_heads_rounds_its_gradients_once():
+    rng = np.random.default_rng(0)
+    values = [corten.tensor(rng.standard_normal((2, n, 8)).astype(np.float32)).bfloat16() for n in (3, 5, 5)]
+    half = [x.clone().requires_grad_() for x in values]
+    full = [x.float().requires_grad_() for x in values]
+    F.scaled_dot_product_attention(*half, is_causal=True).sum().backward()
+    F.scaled_dot_product_attention(*full, is_causal=True).sum().backward()
+    for mine, exact in zip(half, full, strict=True):
+        assert mine.grad.dtype == corten.bfloat16 and corten.equal(mine.grad, exact.grad.bfloat16())
+
+
+def test_samples_of_half_types_are_taken_at_positions_in_float32():
+    rng = np.random.default_rng(0)
+    image = corten.tensor(rng.standard_normal((1, 2, 5, 20)).astype(np.float32)).bfloat16()
+    grid = corten.tensor(rng.uniform(-1, 1, (1, 4, 4, 2)).astype(np.float32)).bfloat16()
+    exact = F.grid_sample(image.float(), grid.float(), align_corners=True)
+    assert corten.equal(F.grid_sample(image, grid, align_corners=True), exact.bfloat16())

@@ -144,3 +144,16 @@ def test_special_functions_refuse_numbers():
         corten.special.i0e(1.0)
     with pytest.raises(TypeError, match=r"special_zeta.*must be Tensor, not float"):
         corten.special.zeta(1.0, 2.0)
+
+
+def test_sums_of_powers_at_the_limits_of_their_operands():
+    x = corten.tensor([2.0, 2.0, 2.0, 1.0, 0.5, INF, INF, INF, NAN, 3.0])
+    q = corten.tensor([INF, -INF, NAN, NAN, 2.0, 1.0, 0.5, 2.0, 1.0, 1.0])
+    want = [NAN, INF, NAN, INF, NAN, 1, INF, NAN, NAN, 1.2020569]
+    np.testing.assert_allclose(corten.special.zeta(x, q).cpu().numpy(), want, rtol=1e-6)
+
+
+def test_a_narrow_window_of_bessel_functions_does_not_overflow():
+    found = corten.signal.windows.kaiser(33, beta=200.0, dtype=corten.float32).cpu().numpy()
+    height = 200 * np.sqrt(1 - np.linspace(-1, 1, 33) ** 2)
+    np.testing.assert_allclose(found, special.i0e(height) / special.i0e(200) * np.exp(height - 200), 1e-4, 1e-7)

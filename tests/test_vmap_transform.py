@@ -406,3 +406,19 @@ def test_an_error_inside_ends_the_levels():
         corten.vmap(lambda a: 1 // 0)(numbers(2, 3))
     corten.randn(2)  # no mode is left that would refuse it
     close(corten.vmap(lambda a: a + 1)(numbers(2, 3)), numbers(2, 3) + 1)
+
+
+def test_a_batch_of_seeds_goes_back_through_a_graph_from_outside():
+    x = corten.randn(4, requires_grad=True)
+    y = x**2 + x.sum()
+    jacobian = corten.vmap(lambda seed: corten.autograd.grad(y, x, seed)[0])(corten.eye(4))
+    assert corten.allclose(jacobian, corten.diag(2 * x) + 1)
+    with pytest.raises(RuntimeError, match="second time"):
+        corten.autograd.grad(y.sum(), x)
+    y = x.sin()
+    w = corten.randn(2, 4)
+
+    def for_one(v):
+        return corten.vmap(lambda w: corten.autograd.grad(y, x, v * w, retain_graph=True)[0])(w)
+
+    assert corten.allclose(corten.vmap(for_one)(corten.eye(4)), corten.eye(4)[:, None] * w * x.cos())

@@ -2,8 +2,19 @@
 
 from . import _core
 from ._core import Generator, Tensor, device, dtype, layout, memory_format
+from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass
 
-__all__ = ["Generator", "Tensor", "TensorBase", "device", "dtype", "layout", "memory_format"]
+__all__ = [
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
+    "Generator",
+    "Tensor",
+    "TensorBase",
+    "device",
+    "dtype",
+    "layout",
+    "memory_format",
+]
 
 TensorBase = _TensorBase = Tensor
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False

@@ -103,9 +103,13 @@ if TYPE_CHECKING:
         func,
         functional,
         gpu,
+        hub,
         interop,
         jit,
+        library,
         linalg,
+        mps,
+        multiprocessing,
         nn,
         optim,
         profiler,
@@ -121,9 +125,12 @@ if TYPE_CHECKING:
         utils,
         version,
         vision,
+        xpu,
     )
     from ._as_torch import install_as_torch
     from ._autocast import *  # noqa: F403
+    from ._library.operators import ops
+    from ._library.schema import Tag
     from ._ops import *  # noqa: F403  (at run time `_install` puts the operators here)
     from ._settings import *  # noqa: F403
     from ._streams import Event, Stream
@@ -164,9 +171,13 @@ _LAZY = dict.fromkeys(
         "func",
         "functional",
         "gpu",
+        "hub",
         "interop",
         "jit",
+        "library",
         "linalg",
+        "mps",
+        "multiprocessing",
         "nn",
         "optim",
         "profiler",
@@ -182,11 +193,15 @@ _LAZY = dict.fromkeys(
         "utils",
         "version",
         "vision",
+        "xpu",
+        "__config__",
     ],
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
 _LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(dict.fromkeys(["DisableTorchFunction", "DisableTorchFunctionSubclass"], "overrides"))
+_LAZY.update(ops="_library.operators", Tag="_library.schema")
 for _home, _names in {
     "_settings": "use_deterministic_algorithms are_deterministic_algorithms_enabled get_deterministic_debug_mode "
     "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_float32_matmul_precision "

@@ -18,8 +18,6 @@ __all__ = ["install_as_torch"]
 PYTORCH = "2.13.0"
 VERSIONS = {"torch": PYTORCH, "torchvision": "0.28.0"}
 _PACKAGES = {"torch": "corten", "torchvision": "corten.vision"}
-# Modules of PyTorch whose content has another home here.
-_HOMES = {"torchvision.transforms.v2": "corten.vision.transforms"}
 
 
 def _home(name):
@@ -27,7 +25,7 @@ def _home(name):
     package, _, rest = name.partition(".")
     if package not in _PACKAGES:
         return None
-    return _HOMES.get(name) or ".".join(filter(None, (_PACKAGES[package], rest)))
+    return ".".join(filter(None, (_PACKAGES[package], rest)))
 
 
 def _spoken(name):
@@ -50,11 +48,6 @@ def _is_import():
             return True
         frame = frame.f_back
     return False
-
-
-def _has_transforms():
-    """Whether torchvision may be told to be there: who asks counts on its transforms."""
-    return importlib.util.find_spec("corten.vision.transforms") is not None
 
 
 class _Loader:
@@ -87,8 +80,6 @@ class _TorchFinder:
             found = importlib.util.find_spec(home)
         except ModuleNotFoundError:
             found = None
-        if found is not None and name == "torchvision" and not _has_transforms() and not _is_import():
-            return None
         if found is not None:
             spec = machinery.ModuleSpec(name, _Loader(home), origin=found.origin)
             if found.submodule_search_locations is not None:
@@ -101,8 +92,7 @@ class _TorchFinder:
     @staticmethod
     def find_distributions(context=metadata.DistributionFinder.Context()):  # noqa: B008  (the protocol's default)
         """What `importlib.metadata` tells about ``torch`` and ``torchvision``."""
-        present = ["torch", "torchvision"] if _has_transforms() else ["torch"]
-        return [_Distribution(name) for name in present if context.name in (None, name)]
+        return [_Distribution(name) for name in _PACKAGES if context.name in (None, name)]
 
     @staticmethod
     def invalidate_caches():

@@ -48,7 +48,7 @@ def _checked(owner, dtype):
 
 
 class finfo(_Info):
-    """The limits of a floating dtype, the default one if none is given.
+    """The limits of a floating dtype, of a complex one those of its parts; the default dtype if none is given.
 
     Attributes: ``bits``, ``eps`` (the spacing at 1), ``max``, ``min``, ``tiny`` and ``smallest_normal`` (the smallest
     positive number of full precision), ``resolution`` (decimal), ``dtype`` (a string).
@@ -62,6 +62,7 @@ class finfo(_Info):
 
     def __init__(self, type=None):
         dtype = _core.get_default_dtype() if type is None else _checked("finfo", type)
+        dtype = dtype.to_real() if dtype.is_complex else dtype
         if not dtype.is_floating_point:
             raise TypeError(
                 "corten.finfo() requires a floating point input type. Use corten.iinfo to handle 'corten.finfo'"
@@ -88,7 +89,7 @@ class iinfo(_Info):
         if type is _MISSING:
             raise TypeError('iinfo() missing 1 required positional arguments: "type"')
         dtype = _checked("iinfo", type)
-        if dtype.is_floating_point:
+        if dtype.is_floating_point or dtype.is_complex:
             raise TypeError("corten.iinfo() requires an integer input type. Use corten.finfo to handle 'corten.iinfo'")
         if dtype == _core.bool:
             raise TypeError("corten.bool is not supported by corten.iinfo")

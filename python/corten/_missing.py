@@ -1,16 +1,16 @@
 """What a name of PyTorch that corten lacks says: the error names the nearest thing that is there."""
 
 _HINTS = {
-    "corten.mps": "an Apple GPU is device 'gpu'; see corten.gpu",
-    "corten.xpu": "an Intel GPU is device 'gpu'; see corten.gpu",
     "corten.cuda.comm": "training runs on one device",
     "corten.cuda.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
     "corten.cuda.tunable": "kernels are chosen by the sizes of tensors",
     "corten.fx": "no call is needed: programs are fused while they run",
     "corten.export": "corten.save keeps weights",
     "corten.onnx": "corten.save keeps weights in PyTorch's format",
-    "corten.distributed": "training runs in one process; corten.utils.data.DataLoader loads with several",
-    "corten.multiprocessing": "use Python's multiprocessing; corten.utils.data.DataLoader sends tensors by itself",
+    "corten.distributed": "processes of one machine average gradients with corten.nn.parallel.DistributedDataParallel",
+    "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
+    "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
+    "corten.distributed.HashStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.fft": "complex dtypes are not there",
     "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",
@@ -18,11 +18,8 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.hub": "corten.load reads PyTorch's checkpoints",
-    "corten.utils.tensorboard": "write with the tensorboard package itself",
-    "corten.nn.parallel.DistributedDataParallel": "training runs on one device; call the module itself",
+    "corten.vision.models": "write the network with corten.nn and corten.vision.ops; corten.load reads its weights",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
-    "corten.autograd.forward_ad": "corten.func.jvp and corten.func.linearize give products with Jacobians",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
 }
@@ -40,18 +37,11 @@ _SCRIPTS = (
     "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileReader PyTorchFileWriter "
     "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptFunction "
     "ScriptList ScriptListIterator ScriptMethod ScriptModule ScriptObject ScriptObjectProperty StaticModule "
-    "StreamObjType StringType SymBoolType SymIntType Tag TensorType ThroughputBenchmark TracingState TupleType Type "
+    "StreamObjType StringType SymBoolType SymIntType TensorType ThroughputBenchmark TracingState TupleType Type "
     "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
     "parse_schema parse_type_comment unify_type_list"
 )
-_COMPLEX = "complex dtypes are not there; keep real and imaginary parts as two tensors"
-_HINTS |= {
-    f"corten.{name}": _COMPLEX
-    for name in (
-        *("complex32", "complex64", "complex128", "cfloat", "cdouble", "chalf"),
-        *("complex", "polar", "view_as_complex", "view_as_real"),
-    )
-}
+_HINTS |= {f"corten.{name}": "the smallest complex dtype is complex64" for name in ("complex32", "chalf")}
 _HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
 _HINTS |= {
     f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS
@@ -79,8 +69,12 @@ def hint(path):
     return None
 
 
-def missing(module, name):
-    """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name."""
-    instead = _HINTS.get(f"{module}.{name}")
+def missing(module, name, instead=None):
+    """The AttributeError for ``name``, which ``module`` lacks; a NotImplementedError too where PyTorch has the name.
+
+    Args:
+        instead: what stands in for every name that the module lacks.
+    """
+    instead = _HINTS.get(f"{module}.{name}", None if name.startswith("__") else instead)
     text = f"module {module!r} has no attribute {name!r}"
     return MissingName(f"{text}: {instead}", name=name) if instead else AttributeError(text, name=name)

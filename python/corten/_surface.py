@@ -58,6 +58,7 @@ _RESULTS = {
     "cummax": ("values", "indices"),
     "cummin": ("values", "indices"),
     "aminmax": ("min", "max"),
+    "geqrf": ("a", "tau"),
     "linalg_qr": ("Q", "R"),
     "linalg_svd": ("U", "S", "Vh"),
 }
@@ -119,6 +120,8 @@ def typename(obj):
         return obj.type()
     module = getattr(obj, "__module__", "") or getattr(type(obj), "__module__", "")
     name = getattr(obj, "__qualname__", type(obj).__qualname__)
+    if module.split(".")[0] == "corten":
+        module = _spoken.name + module.removeprefix("corten")
     return f"{module}.{name}" if module not in ("", "builtins", "__builtin__") else name
 
 

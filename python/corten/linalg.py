@@ -4,7 +4,7 @@ import contextlib
 import itertools
 
 from . import _core
-from ._composites._common import inexact, ops, result, scalar_name, wrapped
+from ._composites._common import exact, inexact, ops, scalar_name, wrapped
 from ._composites.factors import (
     LinAlgError,
     cholesky_ex,
@@ -126,7 +126,7 @@ def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
 
 def matmul(input, other, *, out=None):
     """The matrix product, batched and broadcast."""
-    return result(input.matmul(other), out)
+    return exact(input.matmul(other), out)
 
 
 def qr(A, mode="reduced", *, out=None):
@@ -239,7 +239,7 @@ def vecdot(x, y, *, dim=-1, out=None):
             "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
             f"{scalar_name(x)} and y of type {scalar_name(y)} instead"
         )
-    return result((x.conj() * y).sum(dim), out)
+    return exact((x.conj() * y).sum(dim), out)
 
 
 def multi_dot(tensors, *, out=None):
@@ -258,7 +258,7 @@ def multi_dot(tensors, *, out=None):
         tensors[0] = tensors[0].unsqueeze(0)
     if column:
         tensors[-1] = tensors[-1].unsqueeze(1)
-    return result(chain_matmul(*tensors).reshape(shape), out)
+    return exact(chain_matmul(*tensors).reshape(shape), out)
 
 
 def _check_chain(tensors):
@@ -301,7 +301,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     order = float(ord)
     if x.numel() == 0 and (order < 0 or order == float("inf")):
         _check_identity(x, ord, dims)
-    return result(ops._vector_norm(x, order, dims, keepdim), out)
+    return exact(ops._vector_norm(x, order, dims, keepdim), out)
 
 
 def _check_identity(x, ord, dims):
@@ -343,13 +343,13 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     if ord == "fro":
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
     if ord in ("nuc", 2, -2):
-        return result(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
+        return exact(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
     if isinstance(ord, str) or abs(ord) not in (1, float("inf")):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(_converted("matrix_norm", A, dtype), 1, summed, True)
     best = _extremum(sums, ord > 0, chosen, True)
-    return result(best if keepdim else best.squeeze((rows, columns)), out)
+    return exact(best if keepdim else best.squeeze((rows, columns)), out)
 
 
 def _extremum(magnitudes, largest, dim, keepdim):

@@ -248,7 +248,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
 def redispatch_function(func, types, args, kwargs=None):
     """Calls ``func`` itself instead of what takes it over; what it calls in turn is taken over as ever.
 
-    For use inside ``__torch_function__``. An operator gives a plain tensor.
+    For use inside ``__torch_function__``, also of a mode that is entered again around it. An operator gives a plain
+    tensor.
     """
     if isinstance(func, _PythonFunction):
         _skips.pending = True
@@ -256,7 +257,7 @@ def redispatch_function(func, types, args, kwargs=None):
             return func(*args, **(kwargs or {}))
         finally:
             _skips.pending = False
-    with DisableTorchFunctionSubclass():
+    with DisableTorchFunction():
         return func(*args, **(kwargs or {}))
 
 
@@ -357,7 +358,8 @@ def get_ignored_functions():
         "set_default_dtype manual_seed seed initial_seed get_rng_state set_rng_state result_type promote_types "
         "can_cast typename no_grad enable_grad set_printoptions get_num_threads set_num_threads"
     )
-    return {getattr(corten, name) for name in names.split()}
+    methods = "__init__ __new__ __hash__ __init_subclass__ __torch_function__ as_subclass _make_subclass"
+    return {getattr(corten, name) for name in names.split()} | {getattr(Tensor, name) for name in methods.split()}
 
 
 def get_testing_overrides():
@@ -383,8 +385,21 @@ def _signature(text):
             continue
         name, _, default = part.split(" ", 1)[1].partition("=")
         name = {"self": "input", "from": "from_"}.get(name, name)
-        parameters.append(inspect.Parameter(name, kind, default=default if default else inspect.Parameter.empty))
+        parameters.append(inspect.Parameter(name, kind, default=_default(default)))
     return inspect.Signature(parameters)
+
+
+def _default(text):
+    """The value that a signature's text says; the text where it is a name."""
+    import ast
+    import inspect
+
+    if not text:
+        return inspect.Parameter.empty
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _stand_in(signature):

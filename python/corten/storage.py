@@ -8,8 +8,15 @@ __all__ = ["UntypedStorage", "TypedStorage"]
 class _Storage:
     """What both kinds share: one flat tensor over the whole memory."""
 
-    def __init__(self, *args, **kwargs):
-        raise TypeError(f"{type(self).__name__} objects come from Tensor.untyped_storage() and Tensor.storage()")
+    def _make(self, data, dtype, device):
+        """Fresh memory for a number of elements, or for those of a sequence."""
+        if isinstance(data, str) or not (hasattr(data, "__index__") or hasattr(data, "__len__")):
+            raise TypeError(f"{type(self).__name__}: expected a size or a sequence, got {type(data).__name__}")
+        if hasattr(data, "__index__"):
+            tensor = corten.empty(int(data), dtype=dtype, device=device)
+        else:
+            tensor = corten.tensor(data, dtype=dtype, device=device).reshape(-1)
+        self._tensor = type(self)._on(tensor, dtype)._tensor
 
     @classmethod
     def _on(cls, tensor, dtype):
@@ -149,7 +156,15 @@ class _Storage:
 
 
 class UntypedStorage(_Storage):
-    """The bytes of a tensor's memory: ``tensor.untyped_storage()``."""
+    """The bytes of a tensor's memory: ``tensor.untyped_storage()``, or fresh memory.
+
+    Args:
+        data: how many bytes, or a sequence of them.
+        device: where the memory is.
+    """
+
+    def __init__(self, data=0, *, device=None):
+        self._make(data, corten.uint8, device)
 
     @classmethod
     def _of(cls, tensor):
@@ -179,7 +194,23 @@ class UntypedStorage(_Storage):
 
 
 class TypedStorage(_Storage):
-    """The elements of a tensor's memory: ``tensor.storage()``."""
+    """The elements of a tensor's memory: ``tensor.storage()``, or fresh memory.
+
+    Args:
+        data: how many elements, or a sequence of them.
+        dtype: the elements' dtype, by default that of floating-point tensors.
+        device: where the memory is.
+        wrap_storage: a storage whose memory this one has, in place of ``data``.
+    """
+
+    def __init__(self, data=None, *, dtype=None, device=None, wrap_storage=None):
+        dtype = corten.get_default_dtype() if dtype is None else dtype
+        if wrap_storage is None:
+            self._make(0 if data is None else data, dtype, device)
+            return
+        if data is not None or device is not None or not isinstance(wrap_storage, UntypedStorage):
+            raise RuntimeError("TypedStorage: wrap_storage is an UntypedStorage, given with a dtype alone")
+        self._tensor = TypedStorage._on(wrap_storage._tensor, dtype)._tensor
 
     @classmethod
     def _of(cls, tensor):

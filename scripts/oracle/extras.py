@@ -1,4 +1,4 @@
-"""What is looked at beside right and wrong: strides of results, and gradients of second order."""
+"""What is looked at beside right and wrong: strides, gradients of second order, refusals of wrong arguments."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ def second_order(case: Any) -> str:
 
 def _twice(case: Any, package: Any) -> Any:
     """The gradients of the gradients; None where these have none."""
-    from .operators import cotangents_of, snapshot
+    from .operators import cotangents_of, leaves_of, snapshot
 
     inputs = snapshot(case.originals)
-    leaves = [t for t in compare.leaves(inputs) if isinstance(t, torch.Tensor) and t.requires_grad]
-    leaves = list({id(t): t for t in leaves}.values())
+    leaves = leaves_of(inputs)
     carry = (lambda value: value) if package is torch else translate.Translator(case.device)
     mine, own = carry(inputs), [carry(t) for t in leaves]
     result = case.call(case.op.op if package is torch else case.function, mine, package)
@@ -77,3 +76,44 @@ def _gradients(package: Any, result: Any, leaves: Any, cotangents: Any, create_g
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return package.autograd.grad(outputs, leaves, cotangents, create_graph=create_graph, allow_unused=True)
+
+
+def refusals(op: Any, function: Any, device: str) -> str | None:
+    """What is wrong with the refusal of `op_db`'s wrong arguments, "" where nothing is; None where it has none."""
+    if op.error_inputs_func is None:
+        return None
+    for case in op.error_inputs("cpu"):
+        sample = case.sample_input
+        arguments = (sample.input, tuple(sample.args), dict(sample.kwargs))
+        tensors = {id(t): t for t in compare.leaves(arguments) if isinstance(t, torch.Tensor)}.values()
+        if len({t.untyped_storage().data_ptr() for t in tensors}) < len(tensors):
+            continue  # what is translated shares no storage
+        try:
+            mine = translate.Translator(device)(arguments)
+        except Exception:
+            continue  # on devices that corten has not
+        expected = _refusal(op.op, arguments)
+        if expected is None:
+            continue
+        actual = _refusal(function, mine)
+        if actual is None:
+            return f"no {type(expected).__name__}: {expected}".splitlines()[0][:200]
+        if not isinstance(actual, _counterpart(type(expected))) or type(actual).__name__ == "InternalError":
+            return f"{type(actual).__name__} instead of {type(expected).__name__}: {expected}".splitlines()[0][:200]
+    return ""
+
+
+def _counterpart(error: type[BaseException]) -> type[BaseException]:
+    """The nearest class of Python's own."""
+    return next(base for base in error.__mro__ if base.__module__ == "builtins")
+
+
+def _refusal(function: Any, arguments: Any) -> Exception | None:
+    first, args, kwargs = arguments
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            function(first, *args, **kwargs)
+    except Exception as error:
+        return error
+    return None

@@ -15,6 +15,7 @@ from .worker import SUITES, suite
 # What is noted beside right and wrong, and in which dtype it is looked at.
 NOTES = {
     "strides": ("of the operators right in float32, PyTorch's strides", "float32"),
+    "refusals": ("of the operators right in float32, PyTorch's classes of exceptions for wrong arguments", "float32"),
     "second": ("of the operators right in float64, gradients of second order", "float64"),
 }
 
@@ -148,6 +149,8 @@ def _exclusions() -> Iterator[str]:
     for reasons in (operators.SHAPES_ONLY, operators.RANDOM):
         for reason in dict.fromkeys(reasons.values()):
             yield f"* {' '.join(f'`{key}`' for key in reasons)}: {reason}. On a GPU this holds for all random numbers."
+    for key, reason in operators.NUMERICAL.items():
+        yield f"* `{key}`: {reason}."
     yield f"* {' '.join(f'`{key}`' for key in operators.TIES)}: {operators.AMONG_TIES}."
     yield f"* {' '.join(f'`{key}`' for key in sorted(operators.UP_TO_A_FACTOR))}: vectors are compared as `op_db` makes"
     yield "  them independent of their factors."

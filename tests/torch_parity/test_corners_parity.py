@@ -264,3 +264,29 @@ def test_a_product_in_a_half_type_rounds_its_gradient_once() -> None:
         exact = names_of(torch, (mine.detach().double().tolist(),), "float64")["x"]
         exact.prod().backward()
         assert mine.grad.tolist() == exact.grad.to(getattr(torch, dtype)).tolist()
+
+
+EDGES = [NAN, INF, -INF, 0.0, 1.0, -1.0, 2.5, -0.25, 1e20]
+OF_ONE = ["F.hardtanh(x)", "F.relu6(x)", "F.hardshrink(x)", "F.softshrink(x)", "f.logit(x.abs())", "F.leaky_relu(x)"]
+OF_TWO = ["f.maximum(x, y)", "f.minimum(x, y)", "f.atan2(x, y)", "f.copysign(x, y)", "f.fmax(x, y)", "f.hypot(x, y)"]
+
+
+@pytest.mark.parametrize("code", OF_ONE + OF_TWO)
+def test_slopes_at_the_edges_are_the_same(code: str):
+    pairs = np.array([(a, b) for a in EDGES for b in EDGES]).T.tolist()
+    slopes = []
+    for framework in FRAMEWORKS:
+        scope = names_of(framework, tuple(pairs))
+        eval(code, scope).sum().backward()
+        slopes.append([scope[name].grad for name in ("x", "y") if scope[name].grad is not None])
+    assert len(slopes[0]) == len(slopes[1])
+    for mine, other in zip(*slopes, strict=True):
+        assert_alike(mine, other, 1e-6)
+
+
+def test_the_reflections_of_a_decomposition_are_the_same():
+    for shape in ((3, 3), (2, 5, 3), (3, 5), (40, 35)):
+        a = np.random.default_rng(0).standard_normal(shape)
+        for mine, other in zip(corten.geqrf(corten.tensor(a)), torch.geqrf(torch.tensor(a)), strict=True):
+            assert_alike(mine, other, 1e-12)
+            assert mine.stride() == other.stride()

@@ -207,3 +207,26 @@ def test_strides_and_gradients_of_second_order_are_noted():
     turned, second = notes_of(lambda x: x.exp().t().contiguous().t())
     assert turned == "strides (1, 2) instead of (2, 1) for shape (2, 2)" and second == ""
     assert notes_of(OnlyOnce.apply)[1] != ""
+
+
+def test_a_gradient_that_pytorch_has_wrong_is_compared_with_differences():
+    operators = load("oracle.operators")
+    key = "as_strided_scatter"
+    x, part = torch.randn(4, dtype=torch.float64, requires_grad=True), torch.randn(2, dtype=torch.float64)
+    assert not torch.autograd.gradcheck(
+        lambda t: torch.as_strided_scatter(t, part, (2,), (1,), 1), (x,), raise_exception=False
+    )
+    assert key in operators.NUMERICAL and operators.run(key, "float64", "cpu")["status"] == "right"
+
+
+def test_refusals_of_wrong_arguments_are_noted():
+    operators, extras = load("oracle.operators"), load("oracle.extras")
+    op = operators.entries()["maximum"]
+    assert extras.refusals(op, corten.maximum, "cpu") == ""
+    assert extras.refusals(op, corten.add, "cpu").startswith("no TypeError: maximum(): argument 'other'")
+
+    def other(x, y):
+        raise ValueError(y)
+
+    assert extras.refusals(op, other, "cpu").startswith("ValueError instead of TypeError")
+    assert extras.refusals(operators.entries()["sin"], corten.sin, "cpu") is None

@@ -9,12 +9,12 @@ from . import (
     creation,
     factors,
     in_place_functions,
+    lobpcg,
     lookup,
     low_rank,
     methods,
     old_methods,
     pointwise,
-    preconditioned,
     predicates,
     products,
     statistics,
@@ -24,20 +24,20 @@ from ._common import in_place
 from .einsum import einsum
 
 _BY_MODULE = {
-    arrange: "adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
+    arrange: "slice_inverse adjoint diagflat meshgrid cartesian_prod combinations broadcast_shapes "
     "broadcast_tensors atleast_1d atleast_2d atleast_3d "
     "hstack vstack dstack row_stack column_stack hsplit vsplit dsplit",
     creation: "as_tensor asarray from_numpy frombuffer from_dlpack to_dlpack range vander bartlett_window "
     "blackman_window hamming_window hann_window kaiser_window",
-    pointwise: "logit sinc rad2deg deg2rad frac float_power mvlgamma positive "
+    pointwise: "sinc rad2deg deg2rad frac float_power mvlgamma positive "
     "isreal isclose allclose equal is_same_size "
     "is_nonzero",
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
+    lobpcg: "lobpcg",
     low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp geqrf orgqr ormqr",
-    preconditioned: "lobpcg",
     factors: "cholesky cholesky_solve cholesky_inverse lu lu_solve lu_unpack triangular_solve",
     systems: "inverse det slogdet logdet pinverse",
     predicates: "is_tensor is_storage is_floating_point is_complex is_signed is_conj is_neg is_distributed numel "
@@ -53,12 +53,12 @@ FUNCTIONS.update(in_place_functions.FUNCTIONS)
 METHODS = {
     name: FUNCTIONS[name]
     for name in [
+        "slice_inverse",
         "adjoint",
         "diagflat",
         "hsplit",
         "vsplit",
         "dsplit",
-        "logit",
         "sinc",
         "rad2deg",
         "deg2rad",
@@ -114,7 +114,7 @@ METHODS = {
 METHODS.update(
     {
         name + "_": in_place(FUNCTIONS[name])
-        for name in ["logit", "sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
+        for name in ["sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
     }
 )
 METHODS.update(

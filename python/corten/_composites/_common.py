@@ -34,6 +34,17 @@ def result(value, out):
     return value if out is None else ops._result(value, out=out)
 
 
+def exact(value, out):
+    """As :func:`result`, for operators whose ``out=`` must have the dtype of their result.
+
+    Raises:
+        RuntimeError: where it has another.
+    """
+    if out is not None and out.dtype != value.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {value.dtype}, but got {out.dtype} instead")
+    return result(value, out)
+
+
 def in_place(function):
     """The method ``name_`` of a function of one tensor and more."""
     name = function.__name__
@@ -44,6 +55,14 @@ def in_place(function):
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place form of :func:`{name}`."
     return method
+
+
+def check_tensors(name, **arguments):
+    """Raises TypeError where an argument of an operator is no tensor."""
+    for position, (argument, value) in enumerate(arguments.items(), 1):
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}")
 
 
 def tensors_of(args):
@@ -69,6 +88,11 @@ def whole(x):
     while hasattr(x, "_run_backward"):
         x = x.value
     return x
+
+
+def by_columns(x):
+    """The matrices ``(*, m, n)`` in memory column by column, as LAPACK leaves its results."""
+    return x.mT.contiguous().mT
 
 
 def inexact(x):

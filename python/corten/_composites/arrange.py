@@ -226,3 +226,15 @@ def _splitter(name, rank, dim_of):
 hsplit = _splitter("hsplit", 1, lambda x: 0 if x.dim() == 1 else 1)
 vsplit = _splitter("vsplit", 2, lambda x: 0)
 dsplit = _splitter("dsplit", 3, lambda x: 2)
+
+
+def slice_inverse(input, src, dim=0, start=None, end=None, step=1):
+    """The tensor ``src`` again, out of its slice ``input``: the window of its shape and strides on the slice's storage.
+
+    Args:
+        dim, start, end, step: how ``input`` was sliced; the storage says it as well.
+
+    Raises:
+        RuntimeError: the slice's storage is too small, as that of a copy is.
+    """
+    return input.as_strided(src.size(), src.stride(), src.storage_offset())

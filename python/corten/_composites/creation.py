@@ -23,11 +23,13 @@ def _is_array(data):
     return numpy is not None and isinstance(data, numpy.ndarray) and data.dtype.kind in "biuf"
 
 
-def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
     """The object as a tensor: shares the memory of tensors, arrays, DLPack exporters and buffers where it can.
 
     Args:
         copy: True copies always, False raises where a copy is needed, None copies where it must.
+        requires_grad: whether the result requires grad, None for what the object says; True keeps the history of a
+            tensor, False leaves it off.
 
     Raises:
         ValueError: ``copy=False`` where a copy is needed.
@@ -57,9 +59,11 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
         )
     if copy and moved is shared:
         moved = shared.clone()
-    if requires_grad:
-        return moved.detach().requires_grad_() if moved.grad_fn is not None else moved.requires_grad_()
-    return moved.detach() if moved.requires_grad else moved
+    if requires_grad is None or requires_grad == moved.requires_grad:
+        return moved
+    if requires_grad or moved.is_leaf:
+        return moved.requires_grad_(requires_grad)
+    return moved.detach()
 
 
 def _has_buffer(obj):

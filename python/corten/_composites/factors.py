@@ -4,7 +4,7 @@ import builtins
 import functools
 
 from .. import _core
-from ._common import Tensor, inexact, ops, part_dtype, result, scalar_name, whole
+from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name, whole
 from .lookup import _named
 
 
@@ -89,7 +89,7 @@ def linalg_cholesky(A, *, upper=False, out=None):
         LinAlgError: where a matrix is not positive definite.
         RuntimeError: for integers and for matrices that are not square.
     """
-    return result(_cholesky("linalg.cholesky", A, upper), out)
+    return exact(_cholesky("linalg.cholesky", A, upper), out)
 
 
 def _cholesky(name, A, upper):
@@ -296,7 +296,7 @@ def linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
         raise RuntimeError("linalg.lu_solve: Number of pivots per batch should be same as the dimension of the matrix")
     if pivots.shape[:-1] != LU.shape[:-2]:
         raise RuntimeError("linalg.lu_solve: Expected LU.shape[:-1] and pivots.shape to be the same")
-    return result(ops._linalg_lu_solve(LU, pivots, B, left, adjoint), out)
+    return exact(ops._linalg_lu_solve(LU, pivots, B, left, adjoint), out)
 
 
 def lu_solve(b, LU_data, LU_pivots, *, out=None):
@@ -365,7 +365,7 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     if pivots.shape != LD.shape[:-1]:
         raise RuntimeError(f"{name}: Expected LD.shape[:-1] and pivots.shape to be the same")
     check_alike(name, LD, B, ("LD", "B"))
-    return result(ops._linalg_ldl_solve(LD, pivots.to(_core.int32), B, hermitian), out)
+    return exact(ops._linalg_ldl_solve(LD, pivots.to(_core.int32), B, hermitian), out)
 
 
 _NO_CONVERGENCE = (
@@ -406,7 +406,7 @@ def eigh(A, UPLO="L", *, out=None):
 
 def eigvalsh(A, UPLO="L", *, out=None):
     """The eigenvalues of :func:`eigh` alone, ``(*, n)``, ascending."""
-    return result(_eigh(A, UPLO, False)[0], out)
+    return exact(_eigh(A, UPLO, False)[0], out)
 
 
 def _check_eig(name, A):
@@ -465,7 +465,5 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, 
             raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions")
     matrix = A.mT if transpose else A
     x = ops._linalg_solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
-    batch = x.shape[:-2]
-    return _named(
-        "triangular_solve", ("solution", "cloned_coefficient"), (x, A.expand(*batch, *A.shape[-2:]).clone()), out
-    )
+    coefficient = by_columns(A.expand(*x.shape[:-2], *A.shape[-2:])).clone()
+    return _named("triangular_solve", ("solution", "cloned_coefficient"), (x, coefficient), out)

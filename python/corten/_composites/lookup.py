@@ -3,7 +3,7 @@
 import math
 
 from .. import _core
-from ._common import Tensor, ops, result, scalar_name
+from ._common import Tensor, exact, ops, result, scalar_name
 
 _counting = range  # arguments of that name hide it
 
@@ -71,10 +71,10 @@ def frexp(input, *, out=None):
     return _named("frexp", ("mantissa", "exponent"), (mantissa, exponent.to(_core.int32)), out)
 
 
-def _named(name, fields, values, out=None):
-    """The values as a tuple with named fields, each in its tensor of ``out`` where that is given."""
+def _named(name, fields, values, out=None, write=exact):
+    """The values as a tuple with named fields, each in its tensor of ``out`` where that is given, by ``write``."""
     if out is not None:
-        values = [result(value, place) for value, place in zip(values, out, strict=True)]
+        values = [write(value, place) for value, place in zip(values, out, strict=True)]
     if name not in _named_classes:
         from .._surface import NAMED_RESULTS, result_class
 

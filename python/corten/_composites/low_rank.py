@@ -1,6 +1,7 @@
 """Singular values under `torch`'s own names, and the greatest ones alone by random projections (Halko et al. 2011)."""
 
-from ._common import inexact, ops, result, scalar_name
+from .. import _core
+from ._common import by_columns, exact, inexact, ops, result, scalar_name, whole
 from .lookup import _named
 
 
@@ -116,11 +117,16 @@ def matrix_exp(A, *, out=None):
         )
     if A.numel() == 0:
         return result(A.clone(), out)
-    # A series of order 18 has converged in float64 where the 1-norm is at most 1. Every matrix is squared as often as
-    # the greatest norm asks for.
-    norm = A.detach().abs().sum(-2).amax().item()
-    squarings = max(0, _exponent(norm))
-    x = A / 2.0**squarings
+    half = A.dtype in (_core.float16, _core.bfloat16)
+    return result(_exponential(A.float()).to(A.dtype) if half else _exponential(A), out)
+
+
+# The 1-norms up to which the series of order 18 has converged.
+_CONVERGED = {_core.float32: 3.0, _core.float64: 1.0}
+
+
+def _exponential(A):
+    x, squarings = _scaled(A)
     identity = ops.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     # Five products: powers up to the sixth, then Horner's rule in the sixth (Paterson & Stockmeyer 1973).
     powers = [identity, x]
@@ -135,18 +141,21 @@ def matrix_exp(A, *, out=None):
     for block in (12, 6, 0):
         terms = sum(powers[k] * factors[block + k] for k in range(6))
         total = terms + (total if block == 12 else powers[6] @ total)
-    for _ in range(squarings):
-        total = total @ total
-    return result(total, out)
+    counts = whole(squarings)
+    common = int(counts.min().item())
+    for done in range(int(counts.max().item())):
+        square = total @ total
+        total = square if done < common else ops.where(squarings > done, square, total)
+    return total
 
 
-def _exponent(norm):
-    """The least s with ``norm <= 2**s``; 0 for what is not finite."""
-    import math
-
-    if not math.isfinite(norm) or norm == 0:
-        return 0
-    return math.ceil(math.log2(norm))
+def _scaled(A):
+    """The matrices divided by powers of two until the series converges, and how often each is to be squared."""
+    norm = A.detach().abs().sum(-2).amax(-1)[..., None, None]
+    # Of what is not finite nothing comes out, and 0 needs nothing.
+    norm = ops.where(norm.isfinite() & (norm > 0), norm, 1.0)
+    squarings = (norm / _CONVERGED[A.dtype]).log2().ceil().clamp(min=0)
+    return A * ops.ldexp(ops.ones_like(squarings), -squarings), squarings
 
 
 def geqrf(input, *, out=None):
@@ -194,7 +203,7 @@ def householder_product(input, tau, *, out=None):
     if k == 0 or m == 0:
         return result(identity.expand(input.shape).clone(), out)
     v, small = _joined_reflections(input, tau)
-    return result(identity - v @ small[..., :n], out)
+    return result(by_columns(identity - v @ small[..., :n]), out)
 
 
 def _joined_reflections(input, tau):
@@ -238,4 +247,4 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     v, small = _joined_reflections(input, tau)
     if transpose:
         v, small = small.mH, v.mH
-    return result(other - v @ (small @ other) if left else other - (other @ v) @ small, out)
+    return exact(by_columns(other - v @ (small @ other) if left else other - (other @ v) @ small), out)

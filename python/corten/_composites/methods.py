@@ -311,15 +311,18 @@ def storage_type(self):
 
 def is_shared(self):
     """Whether other processes see the tensor's memory."""
-    return _core.is_shared(self)
+    from ..multiprocessing.reductions import is_shared
+
+    return is_shared(self)
 
 
 def share_memory_(self):
-    """Moves the tensor's storage into memory that is shared with processes forked from this one; returns the tensor."""
-    if not _core.is_shared(self):
-        import mmap
+    """Moves the tensor's storage into memory that other processes see: those forked from this one, and those that
+    `corten.multiprocessing` sends the tensor to. Returns the tensor."""
+    from ..multiprocessing.reductions import is_shared, move_to_shared
 
-        _core.move_storage(self, mmap.mmap(-1, max(_core.storage_nbytes(self), 1)))
+    if not is_shared(self):
+        move_to_shared(self)
     return self
 
 

@@ -3,16 +3,10 @@
 import math
 
 from .. import _core
-from ._common import Tensor, floating, ops, result, scalar_name
+from ._common import Tensor, check_tensors, exact, floating, ops, result, scalar_name
 
-
-def logit(input, eps=None, *, out=None):
-    """log(x / (1 − x)), x being limited to ``[eps, 1 − eps]`` where ``eps`` is given."""
-    x = floating(input)
-    if eps is not None:
-        # NaN outside the limits' order stays what the comparison leaves.
-        x = x.clamp(eps, 1 - eps)
-    return result((x / (1 - x)).log(), out)
+# Of sin(πx) / (πx) in powers of x².
+_SINC_SERIES = [(-1) ** k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(9)]
 
 
 def sinc(input, *, out=None):
@@ -20,9 +14,14 @@ def sinc(input, *, out=None):
     # In float32 at least: the sine of a rounded multiple of π is far off.
     x = floating(input)
     wide = x.float() if x.dtype in (_core.float16, _core.bfloat16) else x
-    zero = wide == 0
-    angle = ops.where(zero, 1, wide) * math.pi
-    return result(ops.where(zero, 1, angle.sin() / angle).to(x.dtype), out)
+    # Near 0 by its series: the derivative of the quotient is a difference of numbers that are nearly equal.
+    near = wide.abs() < 0.25
+    square = ops.where(near, wide, 0).square()
+    series = _SINC_SERIES[-1]
+    for coefficient in _SINC_SERIES[-2::-1]:
+        series = series * square + coefficient
+    angle = ops.where(near, 1, wide) * math.pi
+    return result(ops.where(near, series, angle.sin() / angle).to(x.dtype), out)
 
 
 def rad2deg(input, *, out=None):
@@ -39,14 +38,19 @@ def frac(input, *, out=None):
     """What truncation cuts off, with the sign of x."""
     if not input.is_floating_point():
         raise NotImplementedError(f"\"frac_cpu\" not implemented for '{scalar_name(input)}'")
-    return result(input - input.trunc(), out)
+    return exact(input - input.trunc(), out)
 
 
 def float_power(input, exponent, *, out=None):
-    """The power, computed in float64."""
-    base = input.double() if isinstance(input, Tensor) else float(input)
-    power = exponent.double() if isinstance(exponent, Tensor) else float(exponent)
-    return result(ops.pow(base, power), out)
+    """The power, computed in float64, or complex128 where one of both is complex."""
+    return result(ops.pow(_doubled(input), _doubled(exponent)), out)
+
+
+def _doubled(x):
+    """A tensor or number in double precision."""
+    if isinstance(x, Tensor):
+        return x.to(_core.complex128 if x.is_complex() else _core.float64)
+    return x if isinstance(x, complex) else float(x)
 
 
 def mvlgamma(input, p, *, out=None):
@@ -81,6 +85,7 @@ def isreal(input):
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Where |x − y| ≤ atol + rtol · |y|."""
+    check_tensors("isclose", input=input, other=other)
     if input.dtype != other.dtype:
         raise RuntimeError(f"{scalar_name(input)} did not match {scalar_name(other)}")
     for name, value in (("rtol", rtol), ("atol", atol)):

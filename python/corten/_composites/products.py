@@ -3,7 +3,7 @@
 import warnings
 
 from .. import _core
-from ._common import Tensor, ops, result, scalar_name, tensors_of, wrapped
+from ._common import Tensor, check_tensors, exact, ops, result, scalar_name, tensors_of, wrapped
 
 
 def tensordot(a, b, dims=2, out=None):
@@ -39,7 +39,7 @@ def tensordot(a, b, dims=2, out=None):
         inner *= a.size(d)
     left = a.permute(free_a + dims_a).reshape(_product(rows), inner)
     right = b.permute(dims_b + free_b).reshape(inner, _product(columns))
-    return result(left.mm(right).reshape(rows + columns), out)
+    return exact(left.mm(right).reshape(rows + columns), out)
 
 
 def _product(sizes):
@@ -83,7 +83,7 @@ def kron(input, other, *, out=None):
 
 def vdot(input, other, *, out=None):
     """The inner product of two vectors, the first one conjugated."""
-    return result(input.conj().dot(other), out)
+    return exact(input.conj().dot(other), out)
 
 
 def chain_matmul(*matrices, out=None):
@@ -180,7 +180,7 @@ def cross(input, other, dim=None, *, out=None):
     a, b = input.unbind(dim), other.unbind(dim)
     parts = [a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)]
     at = wrapped(dim, max(input.dim(), other.dim()))
-    return result(ops.stack(parts, at), out)
+    return exact(ops.stack(parts, at), out)
 
 
 def block_diag(*tensors):
@@ -209,6 +209,7 @@ def block_diag(*tensors):
 
 def dist(input, other, p=2):
     """The p-norm of ``input - other``."""
+    check_tensors("dist", input=input, other=other)
     return ops._vector_norm(input - other, float(p))
 
 
@@ -276,4 +277,4 @@ def renorm(input, p, dim, maxnorm, *, out=None):
     wide = input.float() if input.dtype in (_core.float16, _core.bfloat16) else input
     norm = ops._vector_norm(wide, float(p), [d for d in range(input.dim()) if d != at], True)
     factor = ops.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1.0)
-    return result(input * factor.to(input.dtype), out)
+    return exact(input * factor.to(input.dtype), out)

@@ -1,7 +1,7 @@
 """Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
 
 from .. import _core
-from ._common import Tensor, floating, ops, result, scalar_name, whole, wrapped
+from ._common import Tensor, exact, floating, ops, result, scalar_name, whole, wrapped
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
@@ -74,12 +74,12 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=N
         q: numbers in [0, 1].
         interpolation: between the two nearest elements: ``linear``, ``lower``, ``higher``, ``midpoint``, ``nearest``.
     """
-    return result(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
+    return exact(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
 
 
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The quantiles of the elements that are not NaN; NaN where there is none."""
-    return result(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
+    return exact(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
 
 
 def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
@@ -180,7 +180,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         norm_factor = norm_factor * 0
     centred = x - mean.unsqueeze(1)
     weighted = centred if weights is None else centred * weights
-    return (centred.matmul(weighted.to(centred.dtype).mT) / norm_factor).squeeze()
+    return (centred.matmul(weighted.to(centred.dtype).mH) / norm_factor).squeeze()
 
 
 def _observation_weights(count, fweights, aweights):
@@ -217,8 +217,12 @@ def corrcoef(input):
     matrix = cov(input)
     if matrix.dim() == 0:
         return matrix / matrix
-    deviation = matrix.diagonal().sqrt()
-    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    variances = matrix.diagonal()
+    deviation = (variances.real if matrix.is_complex() else variances).sqrt()
+    ratio = matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)
+    if matrix.is_complex():
+        return ops.complex(ratio.real.clamp(-1, 1), ratio.imag.clamp(-1, 1))
+    return ratio.clamp(-1, 1)
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
@@ -253,6 +257,9 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     spacing = 1 if spacing is None else spacing
     dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     dims = [wrapped(d, input.dim()) for d in dims]
+    for d in dims:
+        if dims.count(d) > 1:
+            raise RuntimeError(f"gradient: dim {d} appears multiple times in the list of dims")
     single = isinstance(spacing, (int, float)) or (isinstance(spacing, Tensor) and spacing.dim() == 0)
     if isinstance(spacing, Tensor) and not single:
         spacing = [spacing]

@@ -5,7 +5,7 @@ import math
 
 from .. import _core
 from .._dtype_info import finfo
-from ._common import Tensor, inexact, ops, part_dtype, result, scalar_name
+from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name
 from .factors import SINGULAR_INVERSE, check_alike, check_fit, check_infos, check_square
 from .lookup import _named
 
@@ -45,7 +45,7 @@ def solve(A, B, *, left=True, out=None):
     """
     x, info = _solve(A, B, left)
     check_infos("torch.linalg.solve", info, _SINGULAR)
-    return result(x, out)
+    return exact(x, out)
 
 
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
@@ -76,7 +76,7 @@ def inv(A, *, out=None):
     """
     x, info = _inverse(A)
     check_infos("linalg.inv", info, SINGULAR_INVERSE)
-    return result(x, out)
+    return exact(x, out)
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -118,8 +118,8 @@ def det(A, *, out=None):
             return result(_singular_det_class().apply(A, (sign * diagonal.prod(-1)).detach()), out)
         U, S, Vh = ops._linalg_svd(A, False)
         turns = [f * s.prod(-1) for s, f, _ in (_factors("linalg.det", x.detach()) for x in (U, Vh))]
-        return result((turns[0] * turns[1]).round() * S.prod(-1), out)
-    return result(sign * diagonal.prod(-1), out)
+        return exact((turns[0] * turns[1]).round() * S.prod(-1), out)
+    return exact(sign * diagonal.prod(-1), out)
 
 
 @functools.cache
@@ -369,10 +369,11 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
     else:
         rtol = finfo(part_dtype(A)).eps * max(m, n) if rcond is None else rcond
     inverse = pinv(A, atol=0.0, rtol=rtol)
-    solution = inverse @ right
+    solution = by_columns(inverse @ right)
     real = part_dtype(A)
-    residuals, rank = A.new_empty(0, dtype=real), ops.empty(0, dtype=_core.int64, device=A.device)
-    values = A.new_empty(0, dtype=real)
+    # Empty, and of the solution's history.
+    residuals = solution.flatten()[:0].abs() if A.is_complex() else solution.flatten()[:0]
+    rank, values = ops.empty(0, dtype=_core.int64, device=A.device), A.new_empty(0, dtype=real)
     if driver != "gels":
         plain = A.detach()
         found = ops._linalg_svdvals(plain) if A.numel() else plain.new_empty((*A.shape[:-2], min(m, n)), dtype=real)
@@ -384,7 +385,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
         residuals = (A @ solution - right).abs().square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     solution = solution.squeeze(-1) if vector else solution
-    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out)
+    return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out, result)
 
 
 def cond(A, p=None, *, out=None):

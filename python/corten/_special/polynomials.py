@@ -132,7 +132,7 @@ class _Zeta(Function):
     @staticmethod
     def forward(ctx, x, q):
         ctx.save_for_backward(x, q)
-        return _zeta(x, q)
+        return _at_the_limits(x, q, _zeta(_finite(x), _finite(q)))
 
     @staticmethod
     def backward(ctx, gradient):
@@ -156,9 +156,21 @@ def _zeta(x, q):
     for k, coefficient in enumerate(_BERNOULLI):
         total = total + coefficient * factor
         factor = factor * (x + 2 * k + 1) * (x + 2 * k + 2) / end.square()
-    outside = (q <= 0) & (x != x.floor())
-    total = ops.where((q <= 0) & (q == q.floor()), math.inf, ops.where(outside, math.nan, total))
+    return total
+
+
+def _at_the_limits(x, q, total):
+    """The sums where there is no sum to take: poles, powers that are not real, infinite and undefined operands."""
+    total = ops.where(q.isfinite() & x.isfinite(), total, math.nan)
+    total = ops.where(x == math.inf, ops.where(q == 1, 1.0, ops.where(q < 1, math.inf, total)), total)
+    total = ops.where((q <= 0) & (x != x.floor()), math.nan, total)
+    total = ops.where((q <= 0) & (q == q.floor()), math.inf, total)
     return ops.where(x == 1, math.inf, ops.where(x < 1, math.nan, total))
+
+
+def _finite(x):
+    """The operand, 2 in the place of what is not finite."""
+    return ops.where(x.isfinite(), x, 2.0)
 
 
 def zeta(input, other, *, out=None):

@@ -131,6 +131,7 @@ def __getattr__(name):
         "gradgradcheck",
         "numerical",
         "functional",
+        "forward_ad",
         "graph",
         "profiler",
         "grad_mode",

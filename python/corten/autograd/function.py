@@ -13,6 +13,8 @@ class FunctionCtx:
     _node = None
     _saved = None  # per saved value whether it is a tensor, not None
     _to_save = ()
+    _to_jvp = None
+    _for_jvp = None  # what was saved for `jvp`, while that runs
     _non_differentiable = ()
     _dirty = ()
 
@@ -25,11 +27,15 @@ class FunctionCtx:
                 )
         self._to_save = tensors
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors):
+        """Keeps inputs or outputs for `jvp`, as long as it runs."""
+        self._to_jvp = tensors
 
     @property
     def saved_tensors(self):
         """The saved tensors; raises if one was modified in place since, or if the graph has run and was freed."""
+        if self._for_jvp is not None:
+            return self._for_jvp
         if self._saved is None:
             return ()
         unpacked = iter(self._node.unpack())
@@ -164,16 +170,27 @@ class Function(metaclass=_FunctionMeta):
 
     @staticmethod
     def jvp(ctx, *grad_inputs):
-        """What PyTorch's forward mode would call; `corten.func.jvp` goes through `backward` twice instead."""
-        raise NotImplementedError("there is no forward mode; corten.func.jvp differentiates `backward`")
+        """The tangents of the results, for tangents of the inputs, None of those without: what `forward_ad` calls.
+
+        Where it is not defined `backward` is differentiated instead, as `corten.func.jvp` does in any case.
+        """
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs `forward` and records the node."""
-        if any(hasattr(a, "_run_backward") for a in (*args, *kwargs.values())):
-            from ..func._vmap.functions import apply
+        for argument in (*args, *kwargs.values()):
+            if hasattr(argument, "_apply_function"):
+                return argument._apply_function(cls, args, kwargs)
+        ctx, outputs = cls._applied(args, kwargs)
+        ctx._to_jvp = None
+        return outputs
 
-            return apply(cls, args, kwargs)
+    @classmethod
+    def _applied(cls, args, kwargs):
+        """The context and the results of the function on tensors of the engine's own class."""
         ctx = cls._backward_cls()
         separate = cls.setup_context is not Function.setup_context
         if separate and kwargs:
@@ -197,7 +214,7 @@ class Function(metaclass=_FunctionMeta):
             outputs = _attach(cls, ctx, inputs, outputs)
         else:
             ctx._to_save = ()
-        return outputs[0] if single else tuple(outputs)
+        return ctx, outputs[0] if single else tuple(outputs)
 
 
 def _bind(forward, args, kwargs):

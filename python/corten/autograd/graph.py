@@ -58,6 +58,29 @@ def increment_version(tensor):
     _core.increment_version([tensor] if isinstance(tensor, _core.Tensor) else list(tensor))
 
 
+class _OpenHooks(threading.local):
+    """How many pairs of hooks on what operators save are in place in this thread."""
+
+    count = 0
+
+
+_open_hooks = _OpenHooks()
+
+
+@contextlib.contextmanager
+def without_saved_hooks():
+    """Inside the block, operators save their values as they are."""
+    if not _open_hooks.count:
+        yield
+        return
+    with saved_tensors_hooks(_as_it_is, _as_it_is):
+        yield
+
+
+def _as_it_is(tensor):
+    return tensor
+
+
 class saved_tensors_hooks:
     """Inside the block, everything that operators save for their gradients goes through a pair of functions.
 
@@ -75,8 +98,10 @@ class saved_tensors_hooks:
 
     def __enter__(self):
         _core.push_saved_hooks(self.pack_hook, self.unpack_hook)
+        _open_hooks.count += 1
 
     def __exit__(self, *error):
+        _open_hooks.count -= 1
         _core.pop_saved_hooks()
 
 

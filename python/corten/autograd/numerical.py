@@ -30,7 +30,7 @@ def _check_inputs(args):
     for place, value in enumerate(args):
         if not (isinstance(value, _core.Tensor) and value.requires_grad):
             continue
-        if value.dtype != _core.float64:
+        if value.dtype not in (_core.float64, _core.complex128):
             warnings.warn(
                 f"Input #{place} requires gradient and is not a double precision floating point or complex. This "
                 "check will likely fail if all the inputs are not of double precision floating point or complex. ",
@@ -45,6 +45,11 @@ def _check_inputs(args):
     return found
 
 
+def _parts(value):
+    """A complex tensor as pairs of real numbers, which are moved and compared one by one."""
+    return _core.ops.view_as_real(value) if value.is_complex() else value
+
+
 def _numerical(function, args, target, eps):
     """The Jacobians of every output by central differences: per output one list for each element of `target`.
 
@@ -52,11 +57,11 @@ def _numerical(function, args, target, eps):
     """
 
     def values():
-        return [o.detach().clone() for o in _as_tuple(function(*args)) if isinstance(o, _core.Tensor)]
+        return [_parts(o.detach().clone()) for o in _as_tuple(function(*args)) if isinstance(o, _core.Tensor)]
 
-    moved = target.data
+    moved = _parts(target.data)
     columns = []
-    for index in itertools.product(*map(range, target.shape)):
+    for index in itertools.product(*map(range, moved.shape)):
         origin = moved[index].item()
         moved[index] = origin - eps
         below = values()
@@ -73,14 +78,15 @@ def _analytical(output, target):
     """The Jacobian of one output through the graph, a list for each element of the output."""
     from . import grad
 
-    rows = []
+    output, rows = _parts(output), []
     for i in range(output.numel()):
         seed = _core.ops.zeros(output.numel(), dtype=output.dtype, device=output.device)
         seed[i] = 1.0
         (g,) = grad(output, target, seed.reshape(tuple(output.shape)), retain_graph=True, allow_unused=True)
         if g is not None:
             _check_gradient(g, target)
-        rows.append([0.0] * target.numel() if g is None else g.double().reshape(-1).tolist())
+        count = target.numel() * (2 if target.is_complex() else 1)
+        rows.append([0.0] * count if g is None else _parts(g).double().reshape(-1).tolist())
     return rows
 
 
@@ -160,6 +166,42 @@ def _check(func, args, eps, atol, rtol, nondet_tol, check_undefined_grad):
         _check_undefined(func, args, targets)
 
 
+def _forward(func, args, target):
+    """The Jacobians of every output by dual numbers, laid out as those of :func:`_numerical`."""
+    from . import forward_ad
+
+    columns = []
+    for i in range(target.numel()):
+        unit = _core.ops.zeros(target.numel(), dtype=target.dtype, device=target.device)
+        unit[i] = 1.0
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(target, unit.reshape(tuple(target.shape)))
+            outputs = _as_tuple(func(*(dual if a is target else a for a in args)))
+            unpacked = [forward_ad.unpack_dual(o) for o in outputs if isinstance(o, _core.Tensor)]
+            columns.append(
+                [
+                    [0.0] * value.numel() if move is None else move.detach().double().reshape(-1).tolist()
+                    for value, move in unpacked
+                ]
+            )
+    return list(zip(*columns, strict=True))
+
+
+def _check_forward(func, args, eps, atol, rtol):
+    """The Jacobians by dual numbers are those by differences."""
+    for j, target in enumerate(_check_inputs(args)):
+        numerical = _numerical(func, args, target, eps)
+        for k, (found, wanted) in enumerate(zip(_forward(func, args, target), numerical, strict=True)):
+            pairs = (
+                (a, b) for left, right in zip(found, wanted, strict=True) for a, b in zip(left, right, strict=True)
+            )
+            if not all(_close(a, n, atol, rtol) for a, n in pairs):
+                raise GradcheckError(
+                    f"While considering forward mode: Jacobian mismatch for output {k} with respect to input {j},\n"
+                    f"numerical:{[list(column) for column in wanted]}\nanalytical:{[list(c) for c in found]}\n"
+                )
+
+
 def gradcheck(
     func,
     inputs,
@@ -182,27 +224,32 @@ def gradcheck(
 
     Args:
         func: takes the inputs and returns a tensor or a tuple of tensors.
-        inputs: a tensor or a tuple; those that require grad should be float64.
+        inputs: a tensor or a tuple; those that require grad should be float64 or complex128.
         eps: the step of the differences.
         atol, rtol: how far analytical and numerical values may be apart, `|a - n| <= atol + rtol * |n|`.
         raise_exception: raise `GradcheckError`; otherwise return False.
         nondet_tol: how far two passes over the same graph may be apart.
         check_undefined_grad: also run the backward pass with outputs that no gradient reaches.
+        check_forward_ad: compare the tangents of dual numbers as well, `autograd.forward_ad`.
+        check_backward_ad: compare gradients.
         fast_mode: accepted; the whole Jacobian is compared in any case.
 
     Raises:
         GradcheckError: the gradients differ.
         ValueError: no input requires grad.
-        NotImplementedError: forward mode or batched gradients are asked for.
+        NotImplementedError: batched gradients are asked for.
     """
-    if check_forward_ad or check_batched_grad or check_batched_forward_grad:
+    if check_batched_grad or check_batched_forward_grad:
         raise NotImplementedError(
-            "gradcheck: forward mode and batched gradients are not supported; check backward mode"
+            "gradcheck: batched gradients are not supported; check with vmap that gradients are each example's"
         )
-    if not check_backward_ad:
+    if not (check_backward_ad or check_forward_ad):
         raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
     try:
-        _check(func, _as_tuple(inputs), eps, atol, rtol, nondet_tol, check_undefined_grad)
+        if check_forward_ad:
+            _check_forward(func, _as_tuple(inputs), eps, atol, rtol)
+        if check_backward_ad:
+            _check(func, _as_tuple(inputs), eps, atol, rtol, nondet_tol, check_undefined_grad)
     except GradcheckError:
         if raise_exception:
             raise
@@ -234,13 +281,14 @@ def gradgradcheck(
     Args:
         grad_outputs: what flows into the outputs; random by default.
         gen_non_contig_grad_outputs: draw them with strides.
+        check_fwd_over_rev, check_rev_over_rev: by dual numbers, and by gradients of gradients.
 
     The other arguments are those of `gradcheck`.
     """
     from . import grad
 
-    if check_fwd_over_rev or not check_rev_over_rev:
-        raise NotImplementedError("gradgradcheck: forward mode is not supported; check reverse over reverse")
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
     args = _as_tuple(inputs)
     if grad_outputs is None:
         outputs = _differentiable(_as_tuple(func(*args)))
@@ -266,6 +314,8 @@ def gradgradcheck(
         check_undefined_grad=check_undefined_grad,
         check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
         masked=masked,
     )

@@ -37,7 +37,24 @@ def _spread(tensor):
     return module.with_all_batches(tensor) if module else tensor
 
 
+def _duals():
+    """The module of the dual numbers of the level that is open, or None where none is."""
+    module = sys.modules.get("corten.autograd._duals")
+    return module if module and module.state.level is not None else None
+
+
+def _without_history(tensor):
+    """The tensor without history; a dual number keeps its tangent."""
+    module = _duals()
+    if module and isinstance(tensor, module.Dual):
+        tangent = tensor.tangent
+        return module.with_tangent(tensor.detach(), tangent if tangent is None else tangent.detach(), tensor.key.level)
+    return tensor.detach()
+
+
 def _identity(tensor):
+    if module := _duals():
+        tensor = module.without(tensor)
     module = _batches()
     return id(module.innermost(tensor) if module else tensor)
 
@@ -73,7 +90,7 @@ class _Level:
         tensor = _spread(tensor)
         if tensor.requires_grad:
             return tensor.view_as(tensor)
-        return tensor.detach().requires_grad_()
+        return _without_history(tensor).requires_grad_()
 
     def keeps(self, outputs, inputs):
         """Whether somebody outside may differentiate the results: another level, or a tensor that requires grad."""
@@ -105,7 +122,7 @@ def _cut(tree, keep):
     """The results without the history of the level that ends, unless somebody outside goes through it."""
     if keep:
         return tree
-    return tree_map(lambda x: x.detach() if isinstance(x, corten.Tensor) else x, tree)
+    return tree_map(lambda x: _without_history(x) if isinstance(x, corten.Tensor) else x, tree)
 
 
 def _gradients(outputs, inputs, seeds, create_graph, retain_graph=True):

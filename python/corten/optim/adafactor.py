@@ -75,6 +75,9 @@ class Adafactor(GroupOptimizer):
         else:
             state["variance"] = corten.zeros_like(grad, memory_format=corten.preserve_format)
 
+    def _update_parts(self, group):
+        raise RuntimeError("Adafactor does not support complex parameters")
+
     def _update(self, group):
         lr = self._option(group, "lr")
         smallest_update, smallest_param = group["eps"]

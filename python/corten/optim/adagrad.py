@@ -68,6 +68,8 @@ class Adagrad(GroupOptimizer):
     def _start(self, param, state, group):
         state["step"] = new_step(param, group)
         first = self.defaults["initial_accumulator_value"]
+        if param.is_complex():
+            first = complex(first, first)
         state["sum"] = corten.full_like(param, first, memory_format=corten.preserve_format)
 
     def share_memory(self):

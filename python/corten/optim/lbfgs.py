@@ -9,6 +9,11 @@ from .optimizer import Optimizer, check_lr, to_scalar
 __all__ = ["LBFGS"]
 
 
+def _parts(x):
+    """A complex tensor as pairs of real numbers."""
+    return corten.view_as_real(x) if x.is_complex() else x
+
+
 class LBFGS(Optimizer):
     """Limited-memory BFGS (Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithms 7.4 and 7.5).
 
@@ -62,15 +67,16 @@ class LBFGS(Optimizer):
         self._params = self.param_groups[0]["params"]
 
     def _flat_grad(self):
-        """All gradients in one vector; parameters without one count as zero."""
+        """All gradients in one vector, complex ones as pairs; parameters without one count as zero."""
         pieces = [
-            (corten.zeros_like(param) if param.grad is None else param.grad).reshape(-1) for param in self._params
+            _parts(corten.zeros_like(param) if param.grad is None else param.grad).reshape(-1) for param in self._params
         ]
         return corten.cat(pieces, 0)
 
     def _move(self, length, direction):
         offset = 0
         for param in self._params:
+            param = _parts(param)
             count = param.numel()
             param.add_(direction[offset : offset + count].view_as(param), alpha=_number(length))
             offset += count

@@ -70,6 +70,9 @@ class Muon(GroupOptimizer):
                         f"Muon only supports 2D parameters whereas we found a parameter with size: {param.size()}"
                     )
 
+    def _update_parts(self, group):
+        raise RuntimeError("Muon does not support complex parameters")
+
     def _update(self, group):
         lr = self._option(group, "lr")
         momentum = group["momentum"]

@@ -407,8 +407,40 @@ class GroupOptimizer(Optimizer):
                 with corten.enable_grad():
                     loss = closure()
             for group in self.param_groups:
-                self._update(group)
+                if any(param.is_complex() for param in group["params"]):
+                    self._update_parts(group)
+                else:
+                    self._update(group)
         return loss
+
+    def _update_parts(self, group):
+        """One update with complex parameters, each taken as real ones: the parts count by themselves, as in PyTorch."""
+        shadows = [self._shadow(param, group) for param in group["params"]]
+        try:
+            self._update({**group, "params": shadows})
+        finally:
+            for param, shadow in zip(group["params"], shadows):
+                if shadow is param:
+                    continue
+                state = self.state.pop(shadow, None)
+                own = self.state[param] if state else {}
+                for name, value in (state or {}).items():
+                    if name not in own:
+                        whole = isinstance(value, corten.Tensor) and value.shape == shadow.shape
+                        own[name] = corten.view_as_complex(value) if whole else value
+
+    def _shadow(self, param, group):
+        """The parts of a complex parameter with those of its gradient and state; a real parameter itself."""
+        if not param.is_complex():
+            return param
+        shadow = corten.view_as_real(param if group.get("differentiable") else param.detach())
+        shadow.grad = None if param.grad is None else corten.view_as_real(param.grad)
+        if self.state.get(param):
+            self.state[shadow] = {
+                name: corten.view_as_real(value) if isinstance(value, corten.Tensor) and value.is_complex() else value
+                for name, value in self.state[param].items()
+            }
+        return shadow
 
     def _update(self, group):
         raise NotImplementedError
@@ -485,7 +517,7 @@ def _fit_state(param, value, group, key=None):
             if group.get("capturable") or group.get("fused"):
                 return value.to(dtype=corten.float32, device=param.device)
             return value
-        if param.is_floating_point():
+        if param.is_floating_point() or param.is_complex():
             return value.to(dtype=param.dtype, device=param.device)
         return value.to(device=param.device)
     if isinstance(value, dict):

@@ -9,6 +9,7 @@ import math
 
 from .. import _core
 from .._composites._common import ops
+from .._special.bessel import i0e
 
 __all__ = [
     "bartlett",
@@ -95,7 +96,9 @@ def kaiser(M, *, beta=12.0, sym=True, dtype=None, layout=_core.strided, device=N
     if M <= 1:
         return _ones(places)
     height = (beta * beta - places.square()).clamp(min=0).sqrt()
-    return ops.i0(height) / ops.i0(ops.full((), beta, dtype=places.dtype, device=places.device))
+    # Scaled Bessel functions, since I₀ itself overflows in float32 from 92 on.
+    scaled = i0e(height) / i0e(ops.full((), beta, dtype=places.dtype, device=places.device))
+    return scaled * (height - beta).exp()
 
 
 def hamming(M, *, sym=True, dtype=None, layout=_core.strided, device=None, requires_grad=False):

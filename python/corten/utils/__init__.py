@@ -2,7 +2,7 @@
 
 import importlib
 
-_SUBMODULES = ("_pytree", "checkpoint", "data", "dlpack", "hooks", "serialization")
+_SUBMODULES = ("_pytree", "checkpoint", "collect_env", "data", "dlpack", "hooks", "serialization", "tensorboard")
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 

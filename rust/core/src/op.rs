@@ -189,9 +189,22 @@ impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
         if dtype.is_complex() {
-            return crate::ops::complex::elementwise::supports(self);
+            return self.has_complex();
         }
         self.classes() & class_of(dtype) != 0 || self.is_random()
+    }
+    /// Whether the operator is there for complex numbers: on their pairs, or put together from parts in `ops/complex`.
+    fn has_complex(self) -> bool {
+        use Ew::*;
+        let moves = matches!(self, Copy | Where | Eq | Ne | IsNan | IsInf | IsFinite | LogicalNot | NanToNum);
+        let sums = matches!(self, Neg | Abs | Add | Sub | Mul | Div | Reciprocal | Lerp | Addcmul | Addcdiv);
+        let powers = matches!(
+            self,
+            Sqrt | Rsqrt | Pow | Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | LogAddExp | Ldexp | Sigmoid | Silu
+        );
+        let circular =
+            matches!(self, Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh | Asinh | Acosh | Atanh);
+        moves || sums || powers || circular
     }
     /// Whether the first two arguments are the seed and the offset of a stream, and only the result's dtype counts.
     pub fn is_random(self) -> bool {

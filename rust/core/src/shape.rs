@@ -116,6 +116,29 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Of the parts of the complex elements that lie here: a last dim of two.
+    pub fn paired(&self) -> Layout {
+        let mut out = self.clone();
+        out.strides.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
+        out.offset *= 2;
+        out.shape.push(2);
+        out.strides.push(1);
+        out
+    }
+
+    /// Of the complex elements whose parts lie here, if the last dim holds pairs.
+    pub fn unpaired(&self) -> Option<Layout> {
+        let mut out = self.clone();
+        let (size, stride) = (out.shape.pop()?, out.strides.pop()?);
+        if size != 2 || stride != 1 || !out.offset.is_multiple_of(2) || out.strides.iter().any(|s| !s.is_multiple_of(2))
+        {
+            return None;
+        }
+        out.strides.iter_mut().for_each(|s| *s /= 2);
+        out.offset /= 2;
+        Some(out)
+    }
+
     #[inline]
     pub fn contiguous(shape: Dims) -> Self {
         let strides = shape.contiguous_strides();

@@ -5,7 +5,6 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::{Error, Result};
-use crate::exec::pairs;
 use crate::grad::{AutogradMeta, GradEdge, GradMeta, GradNode, Leaf, Origin, Rule, Saved, modes};
 use crate::graph::{Cell, Edge, Input, Node, lock};
 use crate::shape::{Dims, Layout};
@@ -258,7 +257,7 @@ impl Tensor {
         let value = self.cell().peek();
         let spec = &value.node.outs[value.out as usize];
         if self.dtype().is_complex() {
-            return spec.dtype == self.dtype().part() && *spec.layout == pairs::paired(self.layout());
+            return spec.dtype == self.dtype().part() && *spec.layout == self.layout().paired();
         }
         spec.dtype == self.dtype() && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
     }

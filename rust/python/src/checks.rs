@@ -1,18 +1,35 @@
 //! Rules about values that PyTorch enforces when an operator is called.
 
-use crate::error::IntoPy;
+use crate::error::{IntoPy, from_py};
 use crate::tensor::PyTensor;
 use corten_core::dtype::{DType, Scalar};
+use corten_core::error::Result;
 use corten_core::grad::next_step;
 use corten_core::op::Ew;
 use corten_core::ops::elementwise::{Operand, apply, output_layout, result_type, square};
 use corten_core::ops::{self, reduce};
 use corten_core::tensor::Tensor;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
 
 fn divides(op: Ew) -> bool {
     matches!(op, Ew::FloorDiv | Ew::TruncDiv | Ew::Remainder | Ew::Fmod)
+}
+
+/// PyTorch's warning where a conversion drops imaginary parts.
+pub fn discards_imaginary(from: DType, to: DType) -> Result<()> {
+    if !from.is_complex() || to.is_complex() || to == DType::Bool {
+        return Ok(());
+    }
+    let warn = |py: Python<'_>| {
+        PyErr::warn(
+            py,
+            &py.get_type::<PyUserWarning>(),
+            c"Casting complex values to real discards the imaginary part",
+            1,
+        )
+    };
+    Python::attach(warn).map_err(from_py)
 }
 
 /// Integer division by zero is an error, as in PyTorch; checking a tensor computes it.

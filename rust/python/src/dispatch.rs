@@ -289,14 +289,88 @@ fn adopt_device<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'p
 /// Products read their operands in full before they write, so parts of the written memory are allowed.
 const PRODUCTS: [&str; 7] = ["mm", "bmm", "matmul", "addmm", "addmv", "addbmm", "baddbmm"];
 
+/// Operators that read elsewhere than they write: `out=` must be apart from what they read.
+const APART: [&str; 7] = ["gather", "take", "index_select", "masked_select", "kthvalue", "cat", "stack"];
+
+/// Operators whose `out=` must have the result's dtype, where others convert.
+const EXACT: &[&str] = &[
+    "_linalg_qr",
+    "_linalg_solve_triangular",
+    "_linalg_svd",
+    "_linalg_svdvals",
+    "abs",
+    "absolute",
+    "addbmm",
+    "addmm",
+    "addmv",
+    "all",
+    "amax",
+    "amin",
+    "aminmax",
+    "any",
+    "argmax",
+    "argmin",
+    "baddbmm",
+    "bmm",
+    "ceil",
+    "cummax",
+    "cummin",
+    "diag",
+    "dot",
+    "floor",
+    "frac",
+    "gather",
+    "hardshrink",
+    "heaviside",
+    "index_add",
+    "index_copy",
+    "index_reduce",
+    "index_select",
+    "isin",
+    "isneginf",
+    "isposinf",
+    "kthvalue",
+    "logcumsumexp",
+    "masked_select",
+    "matmul",
+    "mm",
+    "mode",
+    "msort",
+    "multinomial",
+    "mv",
+    "nan_to_num",
+    "neg",
+    "negative",
+    "nonzero",
+    "round",
+    "scatter",
+    "scatter_add",
+    "scatter_reduce",
+    "sgn",
+    "sign",
+    "signbit",
+    "slice_scatter",
+    "sort",
+    "take",
+    "take_along_dim",
+    "topk",
+    "tril",
+    "triu",
+    "trunc",
+    "where",
+];
+
 /// PyTorch's rule for operators that read and write element by element.
 fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult<()> {
     if PRODUCTS.contains(&overload.signature.name) {
         return Ok(());
     }
+    let check = if APART.contains(&overload.signature.name) { inplace::check_apart } else { inplace::check_overlap };
     for v in operands {
-        if let Value::Tensor(source) = v {
-            inplace::check_overlap(target, source).py()?;
+        match v {
+            Value::Tensor(source) => check(target, source).py()?,
+            Value::Tensors(sources) => sources.iter().try_for_each(|source| check(target, source)).py()?,
+            _ => {}
         }
     }
     Ok(())
@@ -342,9 +416,19 @@ fn write_out(overload: &Overload, values: &Values, result: Ret, out: &Bound<'_, 
     if targets.len() != results.len() {
         return Err(PyTypeError::new_err(format!("{}(): out= needs {} tensors", sig.name, results.len())));
     }
+    // A maximum along a dim keeps its dtype, that of two tensors converts.
+    let exact = EXACT.contains(&sig.name) || (matches!(sig.name, "max" | "min") && results.len() == 2);
     for (t, r) in targets.iter().zip(&results) {
         let target = t.cast::<PyTensor>()?;
         overlap(overload, target.get().get(), values)?;
+        if exact && target.get().get().dtype() != r.dtype() {
+            return Err(PyRuntimeError::new_err(format!(
+                "{}: Expected out tensor to have dtype {}, but got {} instead",
+                sig.name,
+                r.dtype(),
+                target.get().get().dtype()
+            )));
+        }
         if modes().grad && (r.requires_grad() || target.get().get().requires_grad()) {
             return Err(PyRuntimeError::new_err(format!(
                 "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.",
@@ -367,6 +451,7 @@ fn write_one(sig: &Signature, target: &Bound<'_, PyTensor>, r: &Tensor) -> PyRes
     }
     let r = cast(r, t.dtype()).py()?;
     if t.shape() == r.shape() {
+        inplace::check_distinct(&t).py()?;
         return inplace::write_tensor(&t, &r).py();
     }
     if t.numel() != 0 {

@@ -90,7 +90,7 @@ mod _core {
     #[pymodule_export]
     use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
     #[pymodule_export]
-    use crate::tensor::{PyTensor, flush};
+    use crate::tensor::{PyTensor, flush, synchronize};
     #[pymodule_export]
     use crate::types::{
         PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu,

@@ -749,6 +749,14 @@ pub fn flush() -> PyResult<()> {
     exec::flush().py()
 }
 
+/// Computes everything that was recorded, for any device (``torch.cpu.synchronize``).
+#[pyfunction]
+#[pyo3(signature = (device=None))]
+pub fn synchronize(device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let _ = device;
+    exec::flush().py()
+}
+
 /// Refuses shapes with negative entries.
 pub fn shape_of(op: &str, sizes: &[i64]) -> PyResult<Dims> {
     sizes

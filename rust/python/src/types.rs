@@ -56,6 +56,17 @@ impl PyDType {
     fn _name(&self) -> &'static str {
         self.0.name()
     }
+    /// The complex dtype whose parts have this dtype; complex64 of half precision.
+    fn to_complex(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        if self.0.is_complex() || self.0.is_float() {
+            return dtype_object(py, self.0.complex());
+        }
+        dtype_object(py, DType::C64)
+    }
+    /// The dtype of the parts of a complex dtype; a real one itself.
+    fn to_real(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        dtype_object(py, self.0.part())
+    }
     fn __hash__(&self) -> u64 {
         self.0 as u64 + 0x0c07
     }

@@ -102,6 +102,18 @@ class Batched(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
 
         return run_backward(*args)
 
+    @staticmethod
+    def _apply_function(function, args, kwargs):
+        from .functions import apply
+
+        return apply(function, args, kwargs)
+
+    @staticmethod
+    def _call_operator(op, args, by_name):
+        from ..._library.batches import batched
+
+        return batched(op, args, by_name)
+
     item, tolist, numpy, data_ptr = map(_refused, (".item()", ".tolist()", ".numpy()", ".data_ptr()"))
     __array__ = __float__ = __int__ = __index__ = __complex__ = _refused(".item()")
     _set_alias = _become = register_post_accumulate_grad_hook = _refused("a method that changes what a tensor is")

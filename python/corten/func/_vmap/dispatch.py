@@ -74,9 +74,9 @@ class Parameter:
         if self.kind == "Tensor[]":
             return isinstance(value, (tuple, list)) and all(isinstance(v, Tensor) for v in value)
         if self.kind == "Operand":
-            return isinstance(value, (Tensor, int, float))
+            return isinstance(value, (Tensor, int, float, complex))
         if self.kind == "int":
-            return not isinstance(value, (bool, float, str, tuple, list, Tensor))
+            return not isinstance(value, (bool, float, complex, str, tuple, list, Tensor))
         if self.kind in ("int[]", "int[+]"):
             return not isinstance(value, (bool, float, str, Tensor, _core.dtype))
         if self.kind == "bool":

@@ -25,6 +25,8 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         scale_grad_by_freq: divide a row's gradient by how often it occurs in ``input``.
         sparse: accepted; gradients are dense.
     """
+    if weight.dim() != 2:
+        raise RuntimeError(f"embedding: 'weight' must be 2-D, got a tensor of shape {list(weight.shape)}")
     rows = weight.shape[0]
     if padding_idx is None:
         padding_idx = -1

@@ -156,6 +156,14 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
             stacklevel=2,
         )
         align_corners = False
+    half = input.dtype in (corten.float16, corten.bfloat16)
+    if half and grid.dtype == input.dtype:
+        # Positions of pixels have more digits than a half type holds.
+        return _sampled(input.float(), grid.float(), mode, padding_mode, align_corners).to(input.dtype)
+    return _sampled(input, grid, mode, padding_mode, align_corners)
+
+
+def _sampled(input, grid, mode, padding_mode, align_corners):
     spatial = input.shape[2:]
     points = grid.reshape(grid.shape[0], -1, grid.shape[-1])
     # The grid's last dimension runs from the last axis of the image to the first.

@@ -49,7 +49,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
-    return _Reduction.reduce_loss((-target * (input1 - input2) + margin).clamp_min(0), code)
+    return _Reduction.reduce_loss((-target * (input1 - input2) + float(margin)).clamp_min(0), code)
 
 
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):

@@ -1,5 +1,6 @@
 """Batch and instance normalisation, with running statistics and lazy variants."""
 
+import sys
 import warnings
 
 import corten
@@ -86,15 +87,20 @@ class _NormBase(Module):
 
 
 class _BatchNorm(_NormBase):
-    def forward(self, input):
-        """Normalises ``input``; in training the running statistics are updated."""
-        self._check_input_dim(input)
+    def _count_batch(self):
+        """Counts a batch in training; returns its share in the running statistics."""
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 # A cumulative average weighs every batch alike.
                 momentum = 1.0 / float(self.num_batches_tracked)
+        return momentum
+
+    def forward(self, input):
+        """Normalises ``input``; in training the running statistics are updated."""
+        self._check_input_dim(input)
+        momentum = self._count_batch()
         use_batch_stats = self.training or (self.running_mean is None and self.running_var is None)
         # In training without tracking the buffers, if any, are not touched.
         keep = not self.training or self.track_running_stats
@@ -147,10 +153,13 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the batches of all processes, of which there is one: that of ``(N, C, *)``.
+    """In training, batch normalisation of ``(N, C, *)`` over the batches of all processes (`corten.distributed`).
+
+    In evaluation, and where there is no group of several processes, it is :class:`BatchNorm1d` of any rank.
+    Its gradients cannot be differentiated again.
 
     Args:
-        process_group: accepted.
+        process_group: the processes whose batches are one; all of them where it is not given.
         num_features, eps, momentum, affine, track_running_stats, bias: as in :class:`BatchNorm1d`.
     """
 
@@ -173,6 +182,31 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input):
         if input.dim() < 2:
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+    def _group(self):
+        """The group of several processes that normalises together, or None."""
+        distributed = sys.modules.get("corten.distributed")
+        if not self.training or distributed is None or not distributed.is_initialized():
+            return None
+        group = distributed.group.WORLD if self.process_group is None else self.process_group
+        return group if distributed.get_world_size(group) > 1 else None
+
+    def forward(self, input):
+        """Normalises ``input``; in training the running statistics are updated."""
+        group = self._group()
+        if group is None:
+            return super().forward(input)
+        from .._functional.sync_batch_norm import sync_batch_norm
+
+        self._check_input_dim(input)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"SyncBatchNorm: expected {self.num_features} channels at dim 1, got input of shape "
+                f"{tuple(input.shape)}"
+            )
+        momentum = self._count_batch()
+        running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        return sync_batch_norm(input, *running, self.weight, self.bias, self.eps, momentum, group)
 
     @classmethod
     def convert_sync_batchnorm(cls, module, process_group=None):

@@ -84,7 +84,7 @@ def _advance(mode, projected, state, weights, weight_hh):
 def _has_kernel(x, state, weights):
     """Whether one kernel runs all steps of the layer; elsewhere, as inside ``vmap``, it is composed of operators."""
     tensors = (x, *state, *weights.values())
-    if any(hasattr(t, "_run_backward") for t in tensors):
+    if any(hasattr(t, "_apply_function") for t in tensors):
         return False
     dtype = x.dtype
     return (

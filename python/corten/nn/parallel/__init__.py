@@ -1,8 +1,9 @@
-"""Training on several devices: what there is of it on one."""
+"""Training on several devices: what there is of it on one, and in several processes."""
 
 from .data_parallel import DataParallel, data_parallel
+from .distributed import DistributedDataParallel
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 def __getattr__(name):

@@ -378,9 +378,14 @@ class Names:
         return self._rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, None, metadata)
 
     def _rebuild_tensor_v3(self, storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
-        if metadata:
-            raise UnpicklingError("tensors with metadata are not supported")
         tensor = self._loader.tensor(storage, offset, size, stride, dtype)
+        # PyTorch's marks of tensors that wait to be conjugated or negated.
+        if not (isinstance(metadata, (dict, type(None))) and set(metadata or ()) <= {"conj", "neg"}):
+            raise UnpicklingError("tensors with metadata other than `conj` and `neg` are not supported")
+        if metadata and metadata.get("conj"):
+            tensor = tensor.conj()
+        if metadata and metadata.get("neg"):
+            tensor = tensor.neg()
         return tensor.requires_grad_() if requires_grad else tensor
 
     def _rebuild_parameter(self, data, requires_grad, hooks, state=None):

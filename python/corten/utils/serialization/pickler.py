@@ -70,6 +70,8 @@ class Pickler(pickle._Pickler):
         return NotImplemented
 
     def _reduce_tensor(self, tensor):
+        # A class may name the tensor that is saved in its place.
+        tensor = getattr(tensor, "_saved_as", tensor)
         state = getattr(tensor, "__dict__", None)
         if isinstance(tensor, corten.nn.Parameter):
             arguments = (tensor.data, tensor.requires_grad, OrderedDict())

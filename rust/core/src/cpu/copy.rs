@@ -11,12 +11,66 @@ const GRAIN_BYTES: usize = 64 << 10;
 /// Copies `source` (same dtype, same shape) to strided memory; `overlaps` says that both lie in one buffer.
 pub fn copy_strided(dst: *mut u8, shape: &[usize], strides: &[usize], source: &In, overlaps: bool) {
     debug_assert_eq!(shape, source.shape);
-    match source.dtype.size() {
+    let size = source.dtype.size();
+    if size >= 4
+        && let Some((rest, [to, from])) =
+            whole_pairs(shape, [strides, source.strides], [dst.cast_const(), source.ptr], size)
+    {
+        let source = In { ptr: source.ptr, dtype: source.dtype, shape: &rest, strides: &from };
+        return match size {
+            4 => copy_sized::<u64>(dst, &rest, &to, &source, overlaps),
+            _ => copy_sized::<[u64; 2]>(dst, &rest, &to, &source, overlaps),
+        };
+    }
+    match size {
         1 => copy_sized::<u8>(dst, shape, strides, source, overlaps),
         2 => copy_sized::<u16>(dst, shape, strides, source, overlaps),
         4 => copy_sized::<u32>(dst, shape, strides, source, overlaps),
         _ => copy_sized::<u64>(dst, shape, strides, source, overlaps),
     }
+}
+
+/// Shape and strides in pairs of elements, where the last dim holds pairs that lie side by side in every window: complex
+/// numbers, whose parts move together.
+pub fn whole_pairs<const N: usize>(
+    shape: &[usize],
+    strides: [&[usize]; N],
+    addresses: [*const u8; N],
+    size: usize,
+) -> Option<(Dims, [Dims; N])> {
+    let (&[rest @ .., 2], false) = (&shape, shape.len() < 2) else { return None };
+    let last = rest.len();
+    let fits = |(s, p): (&&[usize], &*const u8)| {
+        s[last] == 1 && s[..last].iter().all(|v| v % 2 == 0) && p.addr().is_multiple_of((2 * size).min(8))
+    };
+    let halves = |s: &[usize]| s[..last].iter().map(|v| v / 2).collect();
+    strides.iter().zip(&addresses).all(fits).then(|| (Dims::from_slice(rest), strides.map(halves)))
+}
+
+/// Two rows of `n` elements side by side, element by element.
+pub fn interleave(dst: *mut u8, a: *const u8, b: *const u8, n: usize, size: usize) {
+    match size {
+        4 => interleave_as::<u32>(dst, a, b, n),
+        _ => interleave_as::<u64>(dst, a, b, n),
+    }
+}
+
+fn interleave_as<T: Copy + Send + Sync>(dst: *mut u8, a: *const u8, b: *const u8, n: usize) {
+    let (to, a, b) = (Shared(dst.cast::<[T; 2]>()), Shared(a.cast::<T>().cast_mut()), Shared(b.cast::<T>().cast_mut()));
+    threads::parallel_for(n, GRAIN_BYTES / size_of::<T>(), |r| {
+        let (to, a, b) = (to, a, b);
+        // SAFETY: `n` elements each, and the result lies apart from both.
+        let (out, a, b) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(to.0.add(r.start), r.len()),
+                std::slice::from_raw_parts(a.0.add(r.start), r.len()),
+                std::slice::from_raw_parts(b.0.add(r.start), r.len()),
+            )
+        };
+        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *o = [a, b];
+        }
+    });
 }
 
 #[derive(Clone, Copy)]

@@ -3,17 +3,18 @@
 
 use super::bands::Bands;
 use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
-use super::copy::Walk;
+use super::copy::{Walk, whole_pairs};
 use super::philox::Philox;
 use super::threads;
 use crate::cpu::simd::prefetch;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::exec::program::{Code, Program};
+use crate::exec::program::{Code, Instr, Program};
 use crate::op::{Ew, Rule};
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 /// Bytes of scratch a tile may use: two thirds of a 48 KiB L1 cache.
 const SCRATCH: usize = 32 << 10;
@@ -138,6 +139,10 @@ impl Kernel {
         if n == 0 {
             return;
         }
+        if let Some(pairs) = self.pairs_of(shape, strides, operands, targets) {
+            let operand = Operand { ptr: operands[0].ptr, strides: &pairs.1[1] };
+            return PAIRS.run(&pairs.0, &pairs.1[0], &[operand], &[], targets);
+        }
         let space = Space::new(shape, strides, operands);
         let direct = self.direct_stores(operands, targets);
         let large = n * self.width > IN_CACHE;
@@ -156,6 +161,14 @@ impl Kernel {
         threads::parallel_for(tiles, grain, |r| frame.run_tiles(r.start * tile, (r.end * tile).min(n), tile));
     }
 }
+
+/// Moves eight bytes: two elements of four that stay side by side.
+static PAIRS: LazyLock<Kernel> = LazyLock::new(|| {
+    let load = Instr { code: Code::Load(0), dtype: DType::I64, dst: 0, src: SmallVec::new() };
+    let (loads, stores) = (vec![DType::I64], vec![(0, DType::I64)]);
+    let program = Program { instrs: vec![load], loads, stores, registers: 1, ..Program::default() };
+    Kernel::new(program).unwrap_or_else(|e| panic!("a move of int64 could not be made: {e}"))
+});
 
 /// A step whose result is a full-precision output may compute straight into the output's memory.
 fn mark_direct_stores(steps: &mut [Step], stores: &[(u16, DType)]) {
@@ -187,6 +200,26 @@ fn last_reads(steps: &[Step], program: &Program) -> Vec<usize> {
 }
 
 impl Kernel {
+    /// The index space in pairs, where nothing happens but that pairs of elements of four bytes change their places.
+    fn pairs_of(
+        &self,
+        shape: &[usize],
+        strides: &[usize],
+        operands: &[Operand],
+        targets: &[Target],
+    ) -> Option<(Dims, [Dims; 2])> {
+        let ([Step { action: Action::Load(0), .. }], [from], [(0, to)]) =
+            (&self.steps[..], &self.loads[..], &self.stores[..])
+        else {
+            return None;
+        };
+        if from != to || from.size() != 4 {
+            return None;
+        }
+        let addresses = [targets[0].ptr.cast_const(), operands[0].ptr];
+        whole_pairs(shape, [strides, operands[0].strides], addresses, 4)
+    }
+
     /// Per store, whether its step may write the target at once. A donated target is an operand's memory, which a later
     /// step may still read.
     fn direct_stores(&self, operands: &[Operand], targets: &[Target]) -> SmallVec<[bool; 4]> {

@@ -17,31 +17,9 @@ use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The layout of the parts of complex elements that lie in `l`: a last dim of two.
-pub fn paired(l: &Layout) -> Layout {
-    let mut out = l.clone();
-    out.strides.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
-    out.offset *= 2;
-    out.shape.push(2);
-    out.strides.push(1);
-    out
-}
-
-/// The layout of the complex elements whose parts lie in `l`, if its last dim holds pairs.
-pub fn unpaired(l: &Layout) -> Option<Layout> {
-    let mut out = l.clone();
-    let (size, stride) = (out.shape.pop()?, out.strides.pop()?);
-    if size != 2 || stride != 1 || out.offset % 2 != 0 || out.strides.iter().any(|s| s % 2 != 0) {
-        return None;
-    }
-    out.strides.iter_mut().for_each(|s| *s /= 2);
-    out.offset /= 2;
-    Some(out)
-}
-
 /// A dtype and a layout as a node has them: those of the parts if the dtype is complex.
 pub fn stored(dtype: DType, layout: &Arc<Layout>) -> (DType, Arc<Layout>) {
-    if dtype.is_complex() { (dtype.part(), Arc::new(paired(layout))) } else { (dtype, layout.clone()) }
+    if dtype.is_complex() { (dtype.part(), Arc::new(layout.paired())) } else { (dtype, layout.clone()) }
 }
 
 /// Whether complex tensors are read or made.

@@ -157,9 +157,26 @@ fn batches(q: &Tensor, k: &mut Tensor, v: &mut Tensor, grouped: bool) -> Result<
     Ok((batch.clone(), batch))
 }
 
+/// Whether a gradient is wanted of half types in other shapes than (N, H, L, E), which PyTorch computes in float32.
+fn wants_float32(all: [&Tensor; 3]) -> bool {
+    matches!(all[0].dtype(), DType::F16 | DType::BF16)
+        && all.iter().any(|x| x.rank() != 4)
+        && modes().grad
+        && all.iter().any(|x| x.requires_grad())
+}
+
 /// softmax(scale·q·kᵀ + mask)·v for q (…, L, E), k (…, S, E) and v (…, S, Ev).
 pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, o: &Options) -> Result<Tensor> {
     check(q, k, v, o)?;
+    if wants_float32([q, k, v]) {
+        let wide = |x: &Tensor| cast(x, DType::F32);
+        let mask = match o.mask {
+            Some(m) if m.dtype() != DType::Bool => Some(wide(m)?),
+            other => other.cloned(),
+        };
+        let options = Options { mask: mask.as_ref(), ..*o };
+        return cast(&scaled_dot_product_attention(&wide(q)?, &wide(k)?, &wide(v)?, &options)?, q.dtype());
+    }
     let (mut k, mut v) = (k.clone(), v.clone());
     let (batch, shared) = batches(q, &mut k, &mut v, o.grouped)?;
     let (l, s) = (q.shape()[q.rank() - 2], k.shape()[k.rank() - 2]);

@@ -6,7 +6,6 @@ use super::elementwise::Operand;
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::Result;
-use crate::exec::pairs::paired;
 use crate::exec::record::record_on;
 use crate::exec::transfer::check_dtype;
 use crate::grad::Rule;
@@ -72,7 +71,7 @@ pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
 /// A tensor over existing memory; the layout must lie inside it.
 pub fn from_buffer(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Tensor {
     if dtype.is_complex() {
-        return from_buffer(buffer, dtype.part(), paired(&layout)).alias(layout, dtype);
+        return from_buffer(buffer, dtype.part(), layout.paired()).alias(layout, dtype);
     }
     let elements = buffer.bytes() / dtype.size();
     let whole = if layout.offset == 0 && layout.is_dense() && layout.numel() == elements {
@@ -181,6 +180,11 @@ fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device
 
 /// `steps` evenly spaced numbers from `start` to `end`.
 pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
+    if dtype.is_complex() {
+        let ((a, b), (c, d)) = (start.parts(), end.parts());
+        let part = |from, to| linspace(Scalar::Float(from), Scalar::Float(to), steps, dtype.part(), device);
+        return complex::complex(&part(a, c)?, &part(b, d)?);
+    }
     super::elementwise::cast(&spaced("linspace", start, end, steps, dtype, device)?, dtype)
 }
 
@@ -201,6 +205,10 @@ fn stepped_in(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Devi
 
 /// Powers of `base` with evenly spaced exponents from `start` to `end`.
 pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType, device: Device) -> Result<Tensor> {
+    if dtype.is_complex() {
+        let exponents = linspace(start, end, steps, dtype, device)?;
+        return super::elementwise::apply(Ew::Pow, &[base.into(), (&exponents).into()]);
+    }
     let mut exponents = spaced("logspace", start, end, steps, dtype, device)?;
     if steps == 1 {
         // A lone exponent is not rounded to the dtype.

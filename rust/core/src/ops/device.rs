@@ -18,13 +18,19 @@ pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
     }
     transfer::check_dtype(t.dtype(), device)?;
     if t.dtype().is_complex() {
-        return super::complex::through_pairs(t, |pairs| to_device(pairs, device));
+        let pairs = to_device(&t.detach().pairs(), device)?;
+        return returned(t, super::complex::owned(&pairs)?);
     }
     let layout = preserved(t.layout());
     let dense = if t.covers_storage() && **t.layout() == layout { t.detach() } else { copy_as(&t.detach(), layout)? };
     let source = exec::compute(&dense)?;
     let node = Node::data(Arc::new(transfer::copy(&source, device)?), t.dtype(), dense.layout().clone());
     let moved = Tensor::from_node(Arc::new(node), 0, device);
+    returned(t, moved)
+}
+
+/// The copy with the gradient that goes back to where the tensor is.
+fn returned(t: &Tensor, moved: Tensor) -> Result<Tensor> {
     let home = t.device();
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&moved), Keep::default(), || {
         Rule::Fn(Arc::new(move |v| Ok(SmallVec::from_iter([Some(to_device(v.grad()?, home)?)]))))

@@ -532,6 +532,14 @@ fn one_minus_square(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.add(1.0)
 }
 
+/// 1/√(x² − 1), of complex numbers on the branch of acosh.
+fn acosh_slope(x: &Tensor) -> Result<Tensor> {
+    if x.dtype().is_complex() {
+        return x.sub(1.0)?.rsqrt()?.mul(&x.add(1.0)?.rsqrt()?);
+    }
+    x.mul(x)?.sub(1.0)?.rsqrt()
+}
+
 /// 2/√π · e^(−x²), the derivative of erf.
 fn gauss(x: &Tensor) -> Result<Tensor> {
     x.mul(x)?.neg()?.exp()?.mul(std::f64::consts::FRAC_2_SQRT_PI)
@@ -576,13 +584,27 @@ fn pow_grad_exponent(g: &Tensor, x: &Tensor, y: &Tensor, out: &Tensor) -> Result
 /// The gradient of max or min for its first argument; ties share it.
 fn extremum_grad(g: &Tensor, x: &Tensor, y: &Tensor, wins: Ew) -> Result<Tensor> {
     let half = where_(&compare(Ew::Eq, x, y)?, &g.mul(0.5)?, g)?;
-    half.masked_zero(&compare(if wins == Ew::Gt { Ew::Ge } else { Ew::Le }, x, y)?)
+    // A NaN on either side loses to nobody: both get the whole.
+    half.zero_where(&compare(if wins == Ew::Gt { Ew::Lt } else { Ew::Gt }, x, y)?)
+}
+
+/// The slope of the angle of (x, y) as one coordinate moves, `other` being the one that stands still: 0 at the origin.
+fn atan2_slope(other: &Tensor, moved: &Tensor) -> Result<Tensor> {
+    let square = moved.mul(moved)?.add(&other.mul(other)?)?;
+    other.div(&square)?.zero_where(&other.eq_zero()?.logical_and(&moved.eq_zero()?)?)
+}
+
+/// g / (x · (1 − x)), NaN outside [0, 1].
+fn logit_grad(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let inside = x.ge(0.0)?.logical_and(&x.le(1.0)?)?;
+    let slope = g.div(&x.mul(&x.rsub_one()?)?)?;
+    apply(Ew::Where, &[(&inside).into(), (&slope).into(), Scalar::Float(f64::NAN).into()])
 }
 
 fn copysign_grad(g: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    // |x|'s slope times the sign of y, 0 where x is 0.
-    let slope = apply(Ew::Copysign, &[(&x.sign()?.abs()?).into(), y.into()])?.mul(&x.sign()?)?;
-    g.mul(&slope)
+    // The result per x, which no NaN and no infinity has, and 0 where x is 0.
+    let slope = apply(Ew::Copysign, &[x.into(), y.into()])?.div(x)?;
+    g.mul(&slope.zero_where(&x.eq_zero()?)?)
 }
 
 fn gelu_slope(x: &Tensor) -> Result<Tensor> {

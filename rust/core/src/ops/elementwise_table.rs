@@ -69,12 +69,12 @@ macro_rules! elementwise_table {
         (Acos, "acos", float, (x), "Inverse cosine.", cpu { f: x.acos::<S>() }, wgsl { f: "f_acos(x)" }, grad (g; x) [g.mul(&one_minus_square(x)?.rsqrt()?.neg()?)?])
         (Atan, "atan", float, (x), "Inverse tangent.", cpu { f: x.atan::<S>() }, wgsl { f: "f_atan(x)" }, grad (g; x) [g.div(&x.mul(x)?.add(1.0)?)?])
         (Atan2, "atan2", quotient, (x, y), "The angle of the point (y, x).", cpu { f: x.atan2::<S>(y) }, wgsl { f: "f_atan2(x, y)" },
-            grad (g; x, y) [g.mul(&y.div(&x.mul(x)?.add(&y.mul(y)?)?)?)?, g.mul(&x.neg()?.div(&x.mul(x)?.add(&y.mul(y)?)?)?)?])
+            grad (g; x, y) [g.mul(&atan2_slope(y, x)?)?, g.mul(&atan2_slope(&x.neg()?, y)?)?])
         (Sinh, "sinh", float, (x), "Hyperbolic sine.", cpu { f: x.sinh::<S>() }, wgsl { f: "f_sinh(x)" }, grad (g; x) [g.mul(&x.cosh()?)?])
         (Cosh, "cosh", float, (x), "Hyperbolic cosine.", cpu { f: x.cosh::<S>() }, wgsl { f: "f_cosh(x)" }, grad (g; x) [g.mul(&x.sinh()?)?])
         (Tanh, "tanh", float, (x), "Hyperbolic tangent.", cpu { f: x.tanh::<S>() }, wgsl { f: "f_tanh(x)" }, grad (g; out) [g.mul(&one_minus_square(out)?)?])
         (Asinh, "asinh", float, (x), "Inverse hyperbolic sine.", cpu { f: x.asinh::<S>() }, wgsl { f: "f_asinh(x)" }, grad (g; x) [g.mul(&x.mul(x)?.add(1.0)?.rsqrt()?)?])
-        (Acosh, "acosh", float, (x), "Inverse hyperbolic cosine.", cpu { f: x.acosh::<S>() }, wgsl { f: "f_acosh(x)" }, grad (g; x) [g.mul(&x.mul(x)?.sub(1.0)?.rsqrt()?)?])
+        (Acosh, "acosh", float, (x), "Inverse hyperbolic cosine.", cpu { f: x.acosh::<S>() }, wgsl { f: "f_acosh(x)" }, grad (g; x) [g.mul(&acosh_slope(x)?)?])
         (Atanh, "atanh", float, (x), "Inverse hyperbolic tangent.", cpu { f: x.atanh::<S>() }, wgsl { f: "f_atanh(x)" }, grad (g; x) [g.div(&one_minus_square(x)?)?])
         (Hypot, "hypot", quotient, (x, y), "√(x² + y²) without overflow.", cpu { f: x.hypot::<S>(y) }, wgsl { f: "f_hypot(x, y)" }, grad (g; x, y, out) [g.mul(&x.div(out)?)?, g.mul(&y.div(out)?)?])
 
@@ -93,6 +93,7 @@ macro_rules! elementwise_table {
         (I0, "i0", float, (x), "The modified Bessel function of order 0.", cpu { f: T::from_f64(bessel::i0(x.to_f64())) }, wgsl { f: "f_i0(x)" }, grad (g; x) [g.mul(&bessel_i1(x)?)?])
         (I1, "_special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl { f: "f_i1(x)" }, grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl { f: "f_sigmoid(x)" }, grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])
+        (Logit, "logit", float, (x), "log(x / (1 − x)).", cpu { f: (x / (T::ONE - x)).log::<S>() }, wgsl { f: "f_log(f_div(x, 1.0 - x))" }, grad (g; x) [logit_grad(g, x)?])
 
         // Rounding and signs.
         (Floor, "floor", same, (x), "The largest integer not above x.", cpu { f: x.floor(), i: x }, wgsl { f: "floor(x)", i: "x" }, grad (g;) [zeros_like(g)?])
@@ -155,12 +156,12 @@ macro_rules! elementwise_table {
         (Softplus, "softplus", floats, (x, b, t), "log(1 + e^(b·x)) / b, and x itself where b·x exceeds t.", cpu { f: if x * b > t { x } else { (x * b).exp::<S>().log1p::<S>() / b } }, wgsl { f: "f_softplus(x, b, t)" }, grad (g; x, b, t) [softplus_grad(g, x, b, t)?, nil, nil])
         (LogSigmoid, "logsigmoid", floats, (x), "log(sigmoid(x)).", cpu { f: (if x < T::ZERO { x } else { T::ZERO }) - (-x.abs()).exp::<S>().log1p::<S>() }, wgsl { f: "f_logsigmoid(x)" }, grad (g; x) [g.mul(&x.neg()?.sigmoid()?)?])
         (Elu, "elu", floats, (x, a, s, k), "s·x above 0, s·a·(e^(k·x) − 1) below.", cpu { f: if x > T::ZERO { x * s } else { (x * k).expm1::<S>() * a * s } }, wgsl { f: "f_elu(x, a, s, k)" }, grad (g; x, a, s, k) [elu_grad(g, x, a, s, k)?, nil, nil, nil])
-        (Hardtanh, "hardtanh", same, (x, a, b), "x limited to the range from a to b.", cpu { f: min_nan(max_nan(x, a), b), i: x.max(a).min(b) }, wgsl { f: "f_clamp(x, a, b)", i: "$clamp(x, a, b)" }, grad (g; x, a, b) [g.zero_where(&x.le(a)?.logical_or(&x.ge(b)?)?)?, nil, nil])
+        (Hardtanh, "hardtanh", same, (x, a, b), "x limited to the range from a to b.", cpu { f: min_nan(max_nan(x, a), b), i: x.max(a).min(b) }, wgsl { f: "f_clamp(x, a, b)", i: "$clamp(x, a, b)" }, grad (g; x, a, b) [g.masked_zero(&x.gt(a)?.logical_and(&x.lt(b)?)?)?, nil, nil])
         (LeakyRelu, "leaky_relu", floats, (x, s), "x above 0, s·x below.", cpu { f: if x > T::ZERO { x } else { x * s } }, wgsl { f: "f_leaky_relu(x, s)" }, grad (g; x, s) [where_(&x.gt(0.0)?, g, &g.mul(s)?)?, nil])
         (Hardswish, "hardswish", floats, (x), "x · clamp(x + 3, 0, 6) / 6.", cpu { f: x * min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl { f: "f_hardswish(x)" }, grad (g; x) [hardswish_grad(g, x)?])
         (Hardsigmoid, "hardsigmoid", floats, (x), "clamp(x + 3, 0, 6) / 6.", cpu { f: min_nan(max_nan(x + T::from_f64(3.0), T::ZERO), T::from_f64(6.0)) / T::from_f64(6.0) }, wgsl { f: "f_hardsigmoid(x)" }, grad (g; x) [g.mul(1.0 / 6.0)?.masked_zero(&x.gt(-3.0)?.logical_and(&x.lt(3.0)?)?)?])
-        (Hardshrink, "hardshrink", floats, (x, l), "x outside [−l, l], else 0.", cpu { f: if x >= -l && x <= l { T::ZERO } else { x } }, wgsl { f: "f_hardshrink(x, l)" }, grad (g; x, l) [g.zero_where(&x.abs()?.le(l)?)?, nil])
-        (Softshrink, "softshrink", floats, (x, l), "x moved towards 0 by l.", cpu { f: if x > l { x - l } else if x < -l { x + l } else if x.is_nan() { x } else { T::ZERO } }, wgsl { f: "f_softshrink(x, l)" }, grad (g; x, l) [g.zero_where(&x.abs()?.le(l)?)?, nil])
+        (Hardshrink, "hardshrink", floats, (x, l), "x outside [−l, l], else 0.", cpu { f: if x >= -l && x <= l { T::ZERO } else { x } }, wgsl { f: "f_hardshrink(x, l)" }, grad (g; x, l) [g.masked_zero(&x.abs()?.gt(l)?)?, nil])
+        (Softshrink, "softshrink", floats, (x, l), "x moved towards 0 by l.", cpu { f: if x > l { x - l } else if x < -l { x + l } else if x.is_nan() { x } else { T::ZERO } }, wgsl { f: "f_softshrink(x, l)" }, grad (g; x, l) [g.masked_zero(&x.abs()?.gt(l)?)?, nil])
         (Threshold, "threshold", same, (x, t, v), "x above t, else v.", cpu { f: if x <= t { v } else { x }, i: if x <= t { v } else { x } }, wgsl { f: "f_threshold(x, t, v)", i: "$threshold(x, t, v)" }, grad (g; x, t) [g.zero_where(&x.le(t)?)?, nil, nil])
 
         // Counter-based random numbers: (seed, offset, index) gives the same value on every device.

@@ -5,7 +5,7 @@ use super::index::gather_known;
 use super::linalg::{adjoint, check_inexact, check_matrix, check_wide, columns, is_small, raw_svd, solve_triangular};
 use super::matmul::{product, t};
 use super::rearrange::triangle;
-use super::{complex, create, join, rearrange, reduce, sort, view};
+use super::{complex, copy_as, create, join, rearrange, reduce, sort, view};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -165,7 +165,9 @@ fn reorder(x: &Tensor, places: &Tensor) -> Result<Tensor> {
 /// X in A·X = B, or in Aᴴ·X = B where `turned`, of an LU decomposition; X·A = B and X·Aᴴ = B unless `left`.
 pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, turned: bool) -> Result<Tensor> {
     if !left {
-        return adjoint(&lu_solve(lu, pivots, &adjoint(b)?, true, !turned)?);
+        let x = adjoint(&lu_solve(lu, pivots, &adjoint(b)?, true, !turned)?)?;
+        let (batch, rows, cols) = sizes(&x);
+        return copy_as(&x, (*columns(&batch, rows, cols)).clone());
     }
     let batch = broadcast_shapes("linalg_lu_solve", &lu.shape()[..lu.rank() - 2], &b.shape()[..b.rank() - 2])?;
     let places = permutation(pivots, lu.shape()[lu.rank() - 2])?;

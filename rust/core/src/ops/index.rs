@@ -685,6 +685,9 @@ pub fn index_fill(t: &Tensor, dim: i64, index: &Tensor, value: Source) -> Result
 
 /// Fills and keeps the strides; the value's gradient counts every place once, however often it is named.
 fn fill_lines(t: &Tensor, d: usize, index: &Tensor, value: Source) -> Result<Tensor> {
+    if let (true, Source::Number(n)) = (t.dtype().is_complex(), value) {
+        return fill_lines(t, d, index, Source::Tensor(&create::number(n, t.dtype(), t.device())?));
+    }
     let converted;
     let (source, tensor) = match value {
         Source::Number(n) => (Input::Scalar(n.to_bits(t.dtype()), t.dtype()), None),

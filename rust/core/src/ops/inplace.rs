@@ -24,12 +24,18 @@ pub fn check_writable(target: &Tensor) -> Result<()> {
 
 /// [`check_writable`] for a value that may bring a history of its own.
 fn check_write(target: &Tensor, tracked: bool) -> Result<()> {
+    check_distinct(target)?;
+    check_history(target, tracked)
+}
+
+/// Refuses windows that show a place of memory more than once.
+pub fn check_distinct(target: &Tensor) -> Result<()> {
     ensure!(
         !target.layout().has_internal_overlap(),
         Runtime,
         "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
     );
-    check_history(target, tracked)
+    Ok(())
 }
 
 /// [`check_write`] for one value everywhere, which elements that share memory may get as well.
@@ -74,6 +80,20 @@ pub fn check_overlap(target: &Tensor, source: &Tensor) -> Result<()> {
     let partial = if a == b { to.strides != from.strides } else { a.0 < b.1 && b.0 < a.1 };
     ensure!(
         !partial,
+        Runtime,
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+    );
+    Ok(())
+}
+
+/// [`check_overlap`] for operators that read in another order than they write: not even the same window will do.
+pub fn check_apart(target: &Tensor, source: &Tensor) -> Result<()> {
+    let (to, from) = (target.layout(), source.layout());
+    let shared = Arc::ptr_eq(target.cell(), source.cell()) && to.numel() > 0 && from.numel() > 0;
+    let range = |l: &Layout, t: &Tensor| (l.offset * t.dtype().size(), l.end() * t.dtype().size());
+    let (a, b) = (range(to, target), range(from, source));
+    ensure!(
+        !(shared && a.0 < b.1 && b.0 < a.1),
         Runtime,
         "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
     );

@@ -283,6 +283,12 @@ pub fn layer_norm(
 /// the dtype computed in.
 pub fn rms_norm(x: &Tensor, normalized: &[i64], weight: Option<&Tensor>, eps: Option<f64>) -> Result<Tensor> {
     let lead = check_last(true, x, normalized, [weight, None])?;
+    if x.dtype().is_complex() {
+        let dims: Vec<i64> = (lead as i64..x.rank() as i64).collect();
+        let square = super::reduce::mean(&x.mul(x)?, Some(&dims), true, None)?;
+        let out = x.mul(&square.add(eps.unwrap_or(f32::EPSILON as f64))?.rsqrt()?)?;
+        return weight.map_or(Ok(out.clone()), |w| out.mul(w));
+    }
     for t in std::iter::once(x).chain(weight) {
         ensure!(t.dtype().is_float(), NotImplemented, "\"rms_norm\" not implemented for '{}'", t.dtype().scalar_name());
     }

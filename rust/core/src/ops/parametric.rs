@@ -36,7 +36,9 @@ pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         );
         shape[1] = channels;
     }
-    where_(&x.gt(0.0)?, x, &view::reshape(weight, &shape)?.mul(x)?)
+    // What the weight multiplies is 0 where it is not taken, so that it hides no gradient behind NaN.
+    let positive = x.gt(0.0)?;
+    where_(&positive, x, &view::reshape(weight, &shape)?.mul(&x.zero_where(&positive)?)?)
 }
 
 /// a·sigmoid(b) of the two halves along a dim (Dauphin et al. 2017).

@@ -13,7 +13,6 @@ use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::draw;
 pub use crate::exec::draw::Draw;
-use crate::exec::pairs::paired;
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::graph::lock;
 use crate::op::Ew;
@@ -127,7 +126,7 @@ fn complex_drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, d
             bail!(Internal, "a draw that no complex dtype has was not refused")
         }
     };
-    let pairs = drawn(generator, part, dtype.part(), paired(&layout), device)?;
+    let pairs = drawn(generator, part, dtype.part(), layout.paired(), device)?;
     let out = pairs.alias(layout, dtype);
     if mean == 0.0 { Ok(out) } else { out.add(mean) }
 }

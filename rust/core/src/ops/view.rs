@@ -4,7 +4,6 @@ use super::complex;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::exec::pairs::paired;
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Origin, Rule, Vjp, modes, next_step};
 use crate::graph::{Input, OutSpec};
@@ -113,7 +112,7 @@ fn offsets_of(l: &Layout, device: Device) -> Result<Tensor> {
 /// without history.
 fn write(base: &Tensor, target: Layout, value: &Tensor) -> Result<Tensor> {
     if base.dtype().is_complex() {
-        let written = write(&base.pairs(), paired(&target), &value.pairs())?;
+        let written = write(&base.pairs(), target.paired(), &value.pairs())?;
         return Ok(written.alias((**base.layout()).clone(), base.dtype()));
     }
     let mut edge = base.edge();
@@ -226,7 +225,7 @@ pub fn rebase_history(base: &Tensor, target: &Tensor, value: Option<&Tensor>) ->
 
 /// A layout in elements of the dtype's parts.
 fn in_parts(dtype: DType, layout: &Layout) -> Layout {
-    if dtype.is_complex() { paired(layout) } else { layout.clone() }
+    if dtype.is_complex() { layout.paired() } else { layout.clone() }
 }
 
 /// The parts of a complex gradient, a real one itself.

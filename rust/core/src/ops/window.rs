@@ -109,6 +109,7 @@ fn pool_shape(name: &str, t: &Tensor, p: &PoolParams, ceil: bool) -> Result<Dims
         let a = 3 - p.spatial + i;
         ensure!(p.kernel[a] > 0, Runtime, "{name}: kernel size should be greater than zero");
         ensure!(p.stride[a] > 0, Runtime, "{name}: stride should not be zero");
+        ensure!(p.dilation[a] > 0, Runtime, "{name}: dilation should be greater than zero");
         ensure!(
             p.padding[a] * 2 <= p.dilation[a] * (p.kernel[a] - 1) + 1,
             Runtime,
@@ -216,7 +217,7 @@ pub fn adaptive_avg_pool(t: &Tensor, sizes: &[usize]) -> Result<Tensor> {
 }
 
 /// `F.pad`: amounts for the last dims, last dim first, as (left, right) pairs.
-pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor> {
+pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: Scalar) -> Result<Tensor> {
     ensure!(amounts.len().is_multiple_of(2), Runtime, "Padding length must be divisible by 2");
     ensure!(
         amounts.len() <= 2 * t.rank(),
@@ -276,7 +277,7 @@ pub fn pad(t: &Tensor, amounts: &[i64], mode: &str, value: f64) -> Result<Tensor
 }
 
 /// Surrounds the tensor by a constant; negative amounts crop.
-fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
+fn constant_pad(t: &Tensor, amounts: &[i64], value: Scalar) -> Result<Tensor> {
     let mut source = t.clone();
     let mut shape = t.shape_dims().clone();
     let mut starts = Dims::filled(0, t.rank());
@@ -299,7 +300,7 @@ fn constant_pad(t: &Tensor, amounts: &[i64], value: f64) -> Result<Tensor> {
         return source.copy();
     }
     let mut target = if t.rank() > 3 { t.layout().format_for(shape) } else { Layout::contiguous(shape) };
-    let base = create::full_with(target.clone(), Scalar::Float(value), t.dtype(), t.device())?;
+    let base = create::full_with(target.clone(), value, t.dtype(), t.device())?;
     target.offset = starts.iter().zip(&*target.strides).map(|(a, b)| a * b).sum();
     target.shape = source.shape_dims().clone();
     let mut edge = base.edge();

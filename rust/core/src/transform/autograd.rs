@@ -486,7 +486,8 @@ fn fresh(d: &Tensor) -> Result<Tensor> {
     if d.covers_storage() && !d.cell().is_pinned() {
         // A new cell on the same value: writing to one leaves the other alone.
         let value = d.cell().value();
-        return Ok(Tensor::from_node(value.node, value.out, d.device()));
+        let own = Tensor::from_node(value.node, value.out, d.device());
+        return Ok(if d.dtype().is_complex() { own.alias((**d.layout()).clone(), d.dtype()) } else { own });
     }
     d.copy()
 }

@@ -12,7 +12,7 @@ use corten_core::dtype::{DType, Scalar};
 use corten_core::error::{Error, Result};
 use corten_core::ops::create;
 use corten_core::ops::device::to_device;
-use corten_core::ops::elementwise::{cast, default_dtype};
+use corten_core::ops::elementwise::{Operand, cast, default_dtype};
 use corten_core::ops::{inplace, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
@@ -124,6 +124,11 @@ fn number_dtype(s: Scalar) -> DType {
     }
 }
 
+/// The dtype of evenly spaced numbers where none is asked for.
+fn spaced(start: Scalar, end: Scalar) -> DType {
+    if start.category().max(end.category()) < 3 { default_dtype() } else { default_dtype().complex() }
+}
+
 /// The layout of a `…_like` result.
 pub fn like_layout(t: &Tensor, format: Option<Format>) -> Result<Layout> {
     layout_for(t.shape_dims(), Some(format.unwrap_or(Format::Preserve)), Some(t.layout())).map_err(from_py)
@@ -181,6 +186,23 @@ fn empty_permuted(sizes: &[i64], order: &[i64], dtype: DType, device: Device) ->
     create::empty(Layout { shape, strides, offset: 0 }, dtype, device)
 }
 
+/// The ends of an evenly spaced row: numbers, or tensors of no dims.
+fn ends(op: &str, a: &Args) -> Result<(Scalar, Scalar)> {
+    let number = |operand: Operand, name: &str| match operand {
+        Operand::Number(n) => Ok(n),
+        Operand::Tensor(t) => {
+            ensure!(
+                t.rank() == 0,
+                Runtime,
+                "{op} only supports 0-dimensional start and end tensors, but got {name} with {} dimension(s).",
+                t.rank()
+            );
+            corten_core::ops::item(t)
+        }
+    };
+    Ok((number(a.operand(0), "start")?, number(a.operand(1), "end")?))
+}
+
 fn range(a: &Args) -> Result<(Scalar, Scalar, Scalar)> {
     Ok((a.number(0), a.number(1), a.number(2)))
 }
@@ -205,6 +227,7 @@ fn gpu_or_default(device: Option<Device>) -> Result<Device> {
 }
 
 fn copy_into(t: &Tensor, source: &Tensor) -> Result<Tensor> {
+    crate::checks::discards_imaginary(source.dtype(), t.dtype())?;
     inplace::copy_(t, source.into())?;
     Ok(t.clone())
 }
@@ -256,8 +279,8 @@ fn makers() -> Vec<Row> {
         "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;
         "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype, o.device())? };
         "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
-        "linspace(Scalar start, Scalar end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| create::linspace(a.number(0), a.number(1), a.int(2), o.float(), o.device())?;
-        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| create::logspace(a.number(0), a.number(1), a.int(2), a.float(3), o.float(), o.device())?;
+        "linspace(Operand start, Operand end, int steps, *" foc "Evenly spaced numbers, both ends included." |a, o| { let (x, y) = ends("linspace", a)?; create::linspace(x, y, a.int(2), o.dtype_or(spaced(x, y)), o.device())? };
+        "logspace(Operand start, Operand end, int steps, float base=10.0, *" foc "Powers with evenly spaced exponents." |a, o| { let (x, y) = ends("logspace", a)?; create::logspace(x, y, a.int(2), a.float(3), o.dtype_or(spaced(x, y)), o.device())? };
         "tril_indices(int row, int col, int offset=0, *" f "Positions of the lower triangle, (2, n)." |a, o| triangle_indices(false, a, &o)?;
         "triu_indices(int row, int col, int offset=0, *" f "Positions of the upper triangle, (2, n)." |a, o| triangle_indices(true, a, &o)?;
         "eye(int n, *" foc "The identity matrix." |a, o| create::eye(a.int(0), a.int(0), o.float(), o.device())?;
@@ -277,6 +300,8 @@ fn conversions() -> Vec<Row> {
         "double(Tensor self, *, format? memory_format=None)" m "As float64." |a| convert(a.tensor(0), None, Some(DType::F64), false, a.format(1))?;
         "float(Tensor self, *, format? memory_format=None)" m "As float32." |a| convert(a.tensor(0), None, Some(DType::F32), false, a.format(1))?;
         "half(Tensor self, *, format? memory_format=None)" m "As float16." |a| convert(a.tensor(0), None, Some(DType::F16), false, a.format(1))?;
+        "cfloat(Tensor self, *, format? memory_format=None)" m "As complex64." |a| convert(a.tensor(0), None, Some(DType::C64), false, a.format(1))?;
+        "cdouble(Tensor self, *, format? memory_format=None)" m "As complex128." |a| convert(a.tensor(0), None, Some(DType::C128), false, a.format(1))?;
         "bfloat16(Tensor self, *, format? memory_format=None)" m "As bfloat16." |a| convert(a.tensor(0), None, Some(DType::BF16), false, a.format(1))?;
         "long(Tensor self, *, format? memory_format=None)" m "As int64." |a| convert(a.tensor(0), None, Some(DType::I64), false, a.format(1))?;
         "int(Tensor self, *, format? memory_format=None)" m "As int32." |a| convert(a.tensor(0), None, Some(DType::I32), false, a.format(1))?;

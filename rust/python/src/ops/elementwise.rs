@@ -5,7 +5,9 @@ use crate::table::{Call, FUNCTION, INPLACE, METHOD, OUT, Row};
 use corten_core::dtype::{DType, Scalar};
 use corten_core::error::Result;
 use corten_core::op::Ew;
-use corten_core::ops::elementwise::{Operand, apply, check_subtraction, div_rounded, result_type, square};
+use corten_core::ops::elementwise::{
+    Operand, apply, cast, check_subtraction, default_dtype, div_rounded, result_type, square,
+};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
 
@@ -35,12 +37,34 @@ const SPECIAL: &[Ew] = &[
     Ew::Igammac,
     Ew::LogSigmoid,
     Ew::Ldexp,
+    Ew::Logit,
     Ew::Hardtanh,
     Ew::FloorDiv,
     Ew::Lerp,
     Ew::Heaviside,
     Ew::Round,
 ];
+
+/// Operators whose second argument must be a tensor.
+const OF_TENSORS: &[Ew] = &[
+    Ew::Atan2,
+    Ew::Fmax,
+    Ew::Fmin,
+    Ew::Gcd,
+    Ew::Hypot,
+    Ew::Lcm,
+    Ew::LogAddExp,
+    Ew::LogAddExp2,
+    Ew::LogicalAnd,
+    Ew::LogicalOr,
+    Ew::LogicalXor,
+    Ew::Maximum,
+    Ew::Minimum,
+    Ew::Nextafter,
+];
+
+/// Operators that take a number as their first argument.
+const LEFT_NUMBER: &[Ew] = &[Ew::Remainder, Ew::Xlogy, Ew::BitwiseAnd, Ew::BitwiseOr, Ew::BitwiseXor, Ew::Shl, Ew::Shr];
 
 /// Functions of `nn.functional` only.
 const NOT_METHODS: &[Ew] = &[Ew::Silu, Ew::Mish, Ew::Hardswish, Ew::Hardsigmoid, Ew::I1];
@@ -52,26 +76,25 @@ pub fn rows() -> Vec<Row> {
             continue;
         }
         let name = op.name();
-        let signature = match op.arity() {
-            1 => format!("{name}(Tensor self)"),
-            _ => format!("{name}(Tensor self, Operand other)"),
+        let rest = match op.arity() {
+            1 => "(Tensor self)",
+            _ if OF_TENSORS.contains(&op) => "(Tensor self, Tensor other)",
+            _ => "(Tensor self, Operand other)",
         };
+        let signature = format!("{name}{rest}");
         let flags = if NOT_METHODS.contains(&op) { FUNCTION | OUT } else { FUNCTION | METHOD | INPLACE | OUT };
         all.push(Row { signature: leak(signature), flags, doc: op.doc(), call: Call::Ew(op) });
         // A number on the left is allowed where PyTorch allows it.
-        if matches!(op, Ew::Remainder | Ew::Xlogy | Ew::BitwiseAnd | Ew::BitwiseOr | Ew::BitwiseXor) {
+        if LEFT_NUMBER.contains(&op) {
             let signature = leak(format!("{name}(Scalar self, Tensor other)"));
             all.push(Row { signature, flags: FUNCTION, doc: op.doc(), call: Call::Ew(op) });
         }
         for alias in aliases(op) {
-            let signature = match op.arity() {
-                1 => format!("{alias}(Tensor self)"),
-                _ => format!("{alias}(Tensor self, Operand other)"),
-            };
-            all.push(Row { signature: leak(signature), flags, doc: op.doc(), call: Call::Ew(op) });
+            all.push(Row { signature: leak(format!("{alias}{rest}")), flags, doc: op.doc(), call: Call::Ew(op) });
         }
     }
     all.extend(special());
+    all.extend(arithmetic_of_numbers());
     all
 }
 
@@ -187,6 +210,13 @@ fn clamp_one(op: Ew, x: &Tensor, bound: Operand) -> Result<Tensor> {
     }
 }
 
+fn logit(x: &Tensor, eps: Option<f64>) -> Result<Tensor> {
+    let Some(eps) = eps else { return apply(Ew::Logit, &[x.into()]) };
+    let floating = if x.dtype().is_float() { x.clone() } else { cast(x, default_dtype())? };
+    let limited = apply(Ew::Clamp, &[(&floating).into(), eps.into(), (1.0 - eps).into()])?;
+    apply(Ew::Logit, &[(&limited).into()])
+}
+
 fn pow(a: Operand, b: Operand) -> Result<Tensor> {
     crate::checks::pow(a, b).map_err(crate::error::from_py)
 }
@@ -277,6 +307,21 @@ fn lerp(x: &Tensor, y: &Tensor, weight: Operand) -> Result<Tensor> {
     apply(Ew::Lerp, &[x.into(), y.into(), weight])
 }
 
+/// The functions of arithmetic take numbers in the place of tensors, of both as well.
+fn arithmetic_of_numbers() -> Vec<Row> {
+    rows! {
+        "add(Scalar self, Operand other, *, Scalar alpha=1)" fo "" |a| add_scaled(Ew::Add, a.operand(0), a.operand(1), a.number(2))?;
+        "sub(Scalar self, Operand other, *, Scalar alpha=1)" fo "" |a| add_scaled(Ew::Sub, a.operand(0), a.operand(1), a.number(2))?;
+        "subtract(Scalar self, Operand other, *, Scalar alpha=1)" fo "" |a| add_scaled(Ew::Sub, a.operand(0), a.operand(1), a.number(2))?;
+        "mul(Scalar self, Operand other)" fo "" |a| apply(Ew::Mul, &[a.operand(0), a.operand(1)])?;
+        "multiply(Scalar self, Operand other)" fo "" |a| apply(Ew::Mul, &[a.operand(0), a.operand(1)])?;
+        "div(Scalar self, Operand other, *, str? rounding_mode=None)" fo "" |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
+        "divide(Scalar self, Operand other, *, str? rounding_mode=None)" fo "" |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
+        "true_divide(Scalar self, Operand other)" fo "" |a| divide(a.operand(0), a.operand(1), None)?;
+        "floor_divide(Scalar self, Operand other)" fo "" |a| floor_divide(a.operand(0), a.operand(1))?;
+    }
+}
+
 fn special() -> Vec<Row> {
     rows! {
         "add(Tensor self, Operand other, *, Scalar alpha=1)" fmio "x + alpha · y." |a| add_scaled(Ew::Add, a.operand(0), a.operand(1), a.number(2))?;
@@ -287,12 +332,12 @@ fn special() -> Vec<Row> {
         "divide(Tensor self, Operand other, *, str? rounding_mode=None)" fmio "Alias of `div`." |a| checked_divide(a.operand(0), a.operand(1), a.opt_str(2))?;
         "true_divide(Tensor self, Operand other)" fmio "x / y." |a| divide(a.operand(0), a.operand(1), None)?;
         "floor_divide(Tensor self, Operand other)" fmio "⌊x / y⌋." |a| floor_divide(a.operand(0), a.operand(1))?;
-        "floor_divide(Scalar self, Tensor other)" f "" |a| floor_divide(a.operand(0), a.operand(1))?;
         "ldexp(Tensor self, Tensor other)" fmio "x · 2^other." |a| apply(Ew::Ldexp, &[a.operand(0), a.operand(1)])?;
         "polygamma(int n, Tensor self)" fo "The n-th derivative of digamma." |a| polygamma(a.int(0), a.tensor(1))?;
         "igamma(Tensor self, Tensor other)" fmio "The regularised lower incomplete gamma function, elementwise." |a| apply(Ew::Igamma, &[a.operand(0), a.operand(1)])?;
         "igammac(Tensor self, Tensor other)" fmio "The regularised upper incomplete gamma function, elementwise." |a| apply(Ew::Igammac, &[a.operand(0), a.operand(1)])?;
         "logsigmoid(Tensor self)" fo "log(sigmoid(x)), row-major whatever the input." |a| apply(Ew::LogSigmoid, &[(&corten_core::ops::contiguous(a.tensor(0))?).into()])?;
+        "logit(Tensor self, float? eps=None)" fmio "log(x / (1 − x)), x being limited to `[eps, 1 − eps]` where `eps` is given." |a| logit(a.tensor(0), a.opt_float(1))?;
         "pow(Tensor self, Operand exponent)" fmio "x to the power of the exponent." |a| pow(a.operand(0), a.operand(1))?;
         "pow(Scalar self, Tensor exponent)" f "" |a| pow(a.operand(0), a.operand(1))?;
         "clamp(Tensor self, Operand? min=None, Operand? max=None)" fmio "x limited to a range; NaN stays." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;

@@ -195,6 +195,27 @@ fn tensor_split_by(t: &Tensor, given: &Tensor, dim: i64) -> Result<Vec<Tensor>> 
     }
 }
 
+fn reshape_as(t: &Tensor, other: &Tensor) -> Result<Tensor> {
+    ensure!(
+        t.numel() == other.numel(),
+        Runtime,
+        "reshape_as: shape '{}' is invalid for input of size {}",
+        other.shape_dims(),
+        t.numel()
+    );
+    view::reshape(t, other.shape())
+}
+
+/// The start of a range as a tensor: one integer.
+fn narrow_from(t: &Tensor, dim: i64, start: &Tensor, length: i64) -> Result<Tensor> {
+    ensure!(
+        start.rank() == 0 && !start.dtype().is_float() && start.dtype() != DType::Bool,
+        Runtime,
+        "narrow: start must be an 0-dim integral Tensor."
+    );
+    narrow(t, dim, corten_core::ops::item(start)?.to_i64(), length)
+}
+
 fn narrow(t: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
     ensure!(t.rank() > 0, Runtime, "narrow() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim("narrow", dim, t.rank())?;
@@ -240,6 +261,7 @@ pub fn to(
 ) -> Result<Tensor> {
     let dtype = dtype.unwrap_or(t.dtype());
     let device = device.unwrap_or(t.device());
+    crate::checks::discards_imaginary(t.dtype(), dtype)?;
     // The conversion comes first: float64 can leave the CPU only as something else.
     let converted = to_device(&cast(t, dtype)?, device)?;
     match format {
@@ -275,7 +297,7 @@ pub fn rows() -> Vec<Row> {
         "view(Tensor self, dtype dtype)" m "The same bits as another dtype." |a| view::view_dtype(a.tensor(0), a.dtype(1).unwrap_or(DType::F32))?;
         "reshape(Tensor self, int[] shape)" fm "A view where possible, else a copy, of another shape." |a| view::reshape(a.tensor(0), &shape("reshape", a.ints(1), a.tensor(0))?)?;
         "view_as(Tensor self, Tensor other)" m "A view with the shape of `other`." |a| view::view(a.tensor(0), a.tensor(1).shape())?;
-        "reshape_as(Tensor self, Tensor other)" m "`reshape` to the shape of `other`." |a| view::reshape(a.tensor(0), a.tensor(1).shape())?;
+        "reshape_as(Tensor self, Tensor other)" m "`reshape` to the shape of `other`." |a| reshape_as(a.tensor(0), a.tensor(1))?;
         "expand(Tensor self, int[] size, *, bool implicit=False)" m "Repeats size-1 dims without a copy." |a| expand(a.tensor(0), a.ints(1))?;
         "expand_as(Tensor self, Tensor other)" m "`expand` to the shape of `other`." |a| view::expand(a.tensor(0), a.tensor(1).shape())?;
         "broadcast_to(Tensor self, int[] size)" fm "`expand`." |a| expand(a.tensor(0), a.ints(1))?;
@@ -297,7 +319,8 @@ pub fn rows() -> Vec<Row> {
         "ravel(Tensor self)" fm "Flattened to one dim without gaps." |a| flatten(&corten_core::ops::contiguous(a.tensor(0))?, 0, -1)?;
         "unflatten(Tensor self, int dim, int[] sizes)" fm "One dim split into several." |a| unflatten(a.tensor(0), a.int(1), a.ints(2))?;
         "select(Tensor self, int dim, int index)" fm "One element of a dim." |a| view::select(a.tensor(0), a.int(1), a.int(2))?;
-        "narrow(Tensor self, int dim, int start, int length)" fm "A range of a dim." |a| narrow(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
+        "narrow(Tensor self, int dim, Tensor start, int length)" fm "A range of a dim." |a| narrow_from(a.tensor(0), a.int(1), a.tensor(2), a.int(3))?;
+        "narrow(Tensor self, int dim, int start, int length)" fm "" |a| narrow(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1)" fm "The diagonal of two dims as the last dim, a view." |a| view::diagonal(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "unfold(Tensor self, int dimension, int size, int step)" m "Sliding windows of a dim, a view." |a| view::unfold(a.tensor(0), a.int(1), a.int(2), a.int(3))?;
         "as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None)" fm "Any window on the storage." |a| as_strided(a)?;

@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::rows;
 use crate::table::{Ret, Row};
+use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::op::{AvgPoolParams, BlockParams, ConvParams, PoolParams, ResizeMode, ResizeParams};
 use corten_core::ops::conv::{convolution, same_padding, triple};
@@ -39,7 +40,7 @@ fn conv(a: &Args, spatial: usize) -> Result<Tensor> {
                 extra.extend([0, (r - l) as i64]);
             }
             if extra.iter().any(|&e| e > 0) {
-                let wide = window::pad(x, &extra, "constant", 0.0)?;
+                let wide = window::pad(x, &extra, "constant", Scalar::Int(0))?;
                 return convolution(&wide, w, bias, &p, spatial);
             }
         }
@@ -230,8 +231,8 @@ pub fn rows() -> Vec<Row> {
         "adaptive_max_pool1d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 1)?)?);
         "adaptive_max_pool2d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 2)?)?);
         "adaptive_max_pool3d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 3)?)?);
-        "pad(Tensor input, int[] pad, str mode='constant', float? value=None)" f "Pads the last dims, last dim first, by (left, right) pairs." |a| window::pad(a.tensor(0), a.ints(1), a.str(2), a.opt_float(3).unwrap_or(0.0))?;
-        "constant_pad_nd(Tensor input, int[] pad, float value=0)" f "Pads by a constant." |a| window::pad(a.tensor(0), a.ints(1), "constant", a.float(2))?;
+        "pad(Tensor input, int[] pad, str mode='constant', Scalar? value=None)" f "Pads the last dims, last dim first, by (left, right) pairs." |a| window::pad(a.tensor(0), a.ints(1), a.str(2), a.opt_number(3).unwrap_or(Scalar::Int(0)))?;
+        "constant_pad_nd(Tensor input, int[] pad, Scalar value=0)" f "Pads by a constant." |a| window::pad(a.tensor(0), a.ints(1), "constant", a.number(2))?;
         "interpolate_nd(Tensor input, int[] output_size, float[]? scale_factors, str mode, bool align_corners=False, bool antialias=False)" f "Resizes the last dims." |a| interpolate(a)?;
         "im2col(Tensor input, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Sliding blocks as columns." |a| window::im2col(a.tensor(0), &checked_blocks(a, 1)?)?;
         "col2im(Tensor input, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Columns added back into an image." |a| window::col2im(a.tensor(0), two(a.ints(1)), &checked_blocks(a, 2)?)?;

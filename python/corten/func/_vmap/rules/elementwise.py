@@ -6,17 +6,18 @@ from ..dispatch import rule
 
 UNARY = (
     "abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil "
-    "celu cos cosh digamma elu erf erfc erfinv exp exp2 expm1 fix floor gelu hardshrink hardsigmoid hardswish "
-    "hardtanh i0 isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 log1p log2 logical_not "
-    "logsigmoid mish nan_to_num neg negative polygamma reciprocal relu relu6 round rsqrt selu sigmoid sign sgn "
-    "signbit silu sin sinh softplus softshrink sqrt square tan tanh threshold trunc _special_i1"
+    "angle celu conj conj_physical cos cosh digamma elu erf erfc erfinv exp exp2 expm1 fix floor gelu hardshrink "
+    "hardsigmoid hardswish hardtanh i0 imag isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 "
+    "log1p log2 logical_not logit logsigmoid mish nan_to_num neg negative polygamma real reciprocal relu relu6 "
+    "resolve_conj resolve_neg round rsqrt selu sigmoid sign sgn signbit silu sin sinh softplus softshrink sqrt "
+    "square tan tanh threshold trunc view_as_complex view_as_real _special_i1"
 )
 SEVERAL = (
     "add addcdiv addcmul arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor "
-    "clamp clamp_max clamp_min clip copysign div divide eq floor_divide fmax fmin fmod gcd ge greater "
+    "clamp clamp_max clamp_min clip complex copysign div divide eq floor_divide fmax fmin fmod gcd ge greater "
     "greater_equal gt heaviside hypot igamma igammac lcm ldexp le lerp less less_equal logaddexp logaddexp2 "
-    "logical_and logical_or logical_xor lt maximum minimum mul multiply ne nextafter not_equal pow remainder rsub sub "
-    "subtract true_divide xlogy"
+    "logical_and logical_or logical_xor lt maximum minimum mul multiply ne nextafter not_equal polar pow "
+    "remainder rsub sub subtract true_divide xlogy"
 )
 _CONDITIONS = ("condition", "mask")
 

@@ -1,7 +1,7 @@
 //! Elementwise operators on complex tensors.
 
 use super::functions::Z;
-use super::{abs, complex, from_pairs, imag, real, tensors, view_as_real};
+use super::{abs, complex, imag, owned, real, tensors, view_as_real};
 use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
@@ -9,58 +9,6 @@ use crate::op::Ew;
 use crate::ops::elementwise::{Operand, apply, record_broadcast};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
-
-/// Whether an elementwise operator is there for complex numbers.
-pub fn supports(op: Ew) -> bool {
-    use Ew::*;
-    matches!(
-        op,
-        Copy | Neg
-            | Abs
-            | Reciprocal
-            | Sqrt
-            | Rsqrt
-            | Add
-            | Sub
-            | Mul
-            | Div
-            | Pow
-            | Exp
-            | Exp2
-            | Expm1
-            | Log
-            | Log2
-            | Log10
-            | Log1p
-            | LogAddExp
-            | Sin
-            | Cos
-            | Tan
-            | Asin
-            | Acos
-            | Atan
-            | Sinh
-            | Cosh
-            | Tanh
-            | Asinh
-            | Acosh
-            | Atanh
-            | Sigmoid
-            | Silu
-            | Eq
-            | Ne
-            | IsNan
-            | IsInf
-            | IsFinite
-            | LogicalNot
-            | Where
-            | Lerp
-            | Addcmul
-            | Addcdiv
-            | NanToNum
-            | Ldexp
-    )
-}
 
 /// The real or imaginary parts of an operand; a number's are numbers.
 fn parts(o: Operand) -> Result<Z> {
@@ -74,7 +22,7 @@ fn of_parts(z: Z) -> Result<Tensor> {
     complex(&z.re, &z.im)
 }
 
-/// Records an operator that [`supports`] complex numbers, without history. Operands are tensors of the dtype, and numbers.
+/// Records an operator that [`Ew::supports`] complex numbers, without history. Operands are tensors of the dtype, and numbers.
 pub fn record(op: Ew, operands: &[Operand], dtype: DType, out: DType) -> Result<Tensor> {
     use Ew::*;
     if let Some(out) = with_real_side(op, operands)? {
@@ -138,7 +86,7 @@ fn function(op: Ew, operands: &[Operand]) -> Result<Z> {
 
 /// Products with, quotients by and small powers of real numbers, and what looks at each part by itself.
 fn with_real_side(op: Ew, operands: &[Operand]) -> Result<Option<Tensor>> {
-    let by = |z: &Tensor, x: f64, f: Ew| from_pairs(&apply(f, &[(&view_as_real(z)?).into(), x.into()])?);
+    let by = |z: &Tensor, x: f64, f: Ew| owned(&apply(f, &[(&view_as_real(z)?).into(), x.into()])?);
     Ok(Some(match (op, operands) {
         (Ew::Mul, [Operand::Tensor(z), Operand::Number(s)] | [Operand::Number(s), Operand::Tensor(z)])
             if s.category() < 3 =>
@@ -166,7 +114,7 @@ fn with_real_side(op: Ew, operands: &[Operand]) -> Result<Option<Tensor>> {
             let pairs = view_as_real(z)?;
             let all: SmallVec<[Operand; 4]> =
                 std::iter::once(Operand::from(&pairs)).chain(limits.iter().copied()).collect();
-            from_pairs(&apply(Ew::NanToNum, &all)?)?
+            owned(&apply(Ew::NanToNum, &all)?)?
         }
         _ => return Ok(None),
     }))

@@ -223,7 +223,12 @@ impl Z {
     }
 
     pub fn sigmoid(&self) -> Result<Z> {
-        self.neg()?.exp()?.plus(1.0)?.reciprocal()
+        // Of the two forms that in which the exponential is at most 1.
+        let right = self.re.ge(0.0)?;
+        let small = Z { re: self.re.abs()?.neg()?, im: where_(&right, &self.im.neg()?, &self.im)? }.exp()?;
+        let part = small.plus(1.0)?.reciprocal()?;
+        let other = small.mul(&part)?;
+        Ok(Z { re: where_(&right, &part.re, &other.re)?, im: where_(&right, &part.im, &other.im)? })
     }
 
     /// z to the power w, e^(w·log z); 0 to the power 0 is 1.

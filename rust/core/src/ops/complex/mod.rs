@@ -13,7 +13,6 @@ use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
 use crate::error::Result;
-use crate::exec::pairs::{paired, unpaired};
 use crate::grad::{Grads, Rule, with_grad_mode};
 use crate::op::Ew;
 use crate::shape::{Dims, Layout};
@@ -28,14 +27,14 @@ fn one(g: Tensor) -> Grads {
 impl Tensor {
     /// The parts of a complex tensor in a last dim of two: the same memory, without history.
     pub fn pairs(&self) -> Tensor {
-        self.alias(paired(self.layout()), self.dtype().part())
+        self.alias(self.layout().paired(), self.dtype().part())
     }
 }
 
 /// The real and imaginary parts in a last dim of two: a view (`torch.view_as_real`).
 pub fn view_as_real(z: &Tensor) -> Result<Tensor> {
     ensure!(z.dtype().is_complex(), Runtime, "view_as_real is only supported for complex tensors");
-    let layout = paired(z.layout());
+    let layout = z.layout().paired();
     Ok(view::make_view_as(z, layout, z.dtype().part(), "ViewAsRealBackward0", |v| Ok(one(from_pairs(v.grad()?)?))))
 }
 
@@ -57,8 +56,8 @@ pub fn view_as_complex(x: &Tensor) -> Result<Tensor> {
         Runtime,
         "Tensor must have a stride divisible by 2 for all but last dimension"
     );
-    ensure!(l.offset % 2 == 0, Runtime, "Tensor must have a storage_offset divisible by 2");
-    Ok(as_complex(x, unpaired(l).unwrap_or_else(|| (**l).clone())))
+    ensure!(l.offset.is_multiple_of(2), Runtime, "Tensor must have a storage_offset divisible by 2");
+    Ok(as_complex(x, l.unpaired().unwrap_or_else(|| (**l).clone())))
 }
 
 fn as_complex(x: &Tensor, layout: Layout) -> Tensor {
@@ -67,11 +66,11 @@ fn as_complex(x: &Tensor, layout: Layout) -> Tensor {
 
 /// [`view_as_complex`], of a copy where the pairs lie otherwise.
 pub fn from_pairs(x: &Tensor) -> Result<Tensor> {
-    if let Some(layout) = unpaired(x.layout()) {
+    if let Some(layout) = x.layout().unpaired() {
         return Ok(as_complex(x, layout));
     }
     let dense = if x.is_contiguous() { x.copy_contiguous()? } else { contiguous(x)? };
-    let layout = unpaired(dense.layout());
+    let layout = dense.layout().unpaired();
     let layout = layout.ok_or_else(|| crate::error::Error::Internal("pairs that do not lie side by side".into()))?;
     Ok(as_complex(&dense, layout))
 }
@@ -110,18 +109,36 @@ pub fn complex(re: &Tensor, im: &Tensor) -> Result<Tensor> {
 
 /// Parts of one shape and dtype side by side, in the order in which the real part lies.
 fn joined(re: &Tensor, im: &Tensor) -> Result<Tensor> {
-    let l = re.layout();
-    if l.is_contiguous() || !l.is_dense() {
-        return from_pairs(&join::stack(&[re.clone(), im.clone()], -1)?);
+    let out = with_grad_mode(false, || {
+        let l = re.layout();
+        if l.is_contiguous() || !l.is_dense() {
+            return owned(&join::stack(&[re.detach(), im.detach()], -1)?);
+        }
+        let mut order: SmallVec<[usize; 6]> = (0..l.rank()).collect();
+        order.sort_by_key(|&d| std::cmp::Reverse(l.strides[d]));
+        let mut back = order.clone();
+        for (i, &d) in order.iter().enumerate() {
+            back[d] = i;
+        }
+        let pairs = join::stack(&[view::permute(&re.detach(), &order), view::permute(&im.detach(), &order)], -1)?;
+        let turned = owned(&pairs)?;
+        Ok(turned.alias(turned.layout().permute(&back), turned.dtype()))
+    })?;
+    attach("ComplexBackward0", &[re, im], std::slice::from_ref(&out), Keep::default(), || {
+        Rule::Fn(Arc::new(|v| {
+            let part = |i, f: fn(&Tensor) -> Result<Tensor>| v.needs(i).then(|| f(v.grad()?)).transpose();
+            Ok(SmallVec::from_iter([part(0, real)?, part(1, imag)?]))
+        }))
+    })?;
+    Ok(out)
+}
+
+/// Fresh pairs as a complex tensor of its own, which is no view of them.
+pub fn owned(pairs: &Tensor) -> Result<Tensor> {
+    match pairs.layout().unpaired() {
+        Some(layout) => Ok(pairs.alias(layout, pairs.dtype().complex())),
+        None => owned(&pairs.copy_contiguous()?),
     }
-    let mut order: SmallVec<[usize; 6]> = (0..l.rank()).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse(l.strides[d]));
-    let mut back = order.clone();
-    for (i, &d) in order.iter().enumerate() {
-        back[d] = i;
-    }
-    let pairs = join::stack(&[view::permute(re, &order), view::permute(im, &order)], -1)?;
-    Ok(view::permute(&from_pairs(&pairs)?, &back))
 }
 
 /// abs·(cos angle + i·sin angle) (`torch.polar`).
@@ -208,7 +225,7 @@ pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
 pub fn full_with(layout: Layout, value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     let (re, im) = value.parts();
     if re.to_bits() == im.to_bits() {
-        let pairs = create::full_with(paired(&layout), Scalar::Float(re), dtype.part(), device)?;
+        let pairs = create::full_with(layout.paired(), Scalar::Float(re), dtype.part(), device)?;
         return Ok(pairs.alias(layout, dtype));
     }
     super::copy_as(&view::expand(&number(value, dtype, device)?, &layout.shape)?, layout)
@@ -233,11 +250,6 @@ pub fn converted(t: &Tensor, dtype: DType) -> Result<Tensor> {
 /// An operator on each part, of real tensors on the tensor.
 pub fn by_parts(z: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     if z.dtype().is_complex() { joined(&f(&real(z)?)?, &f(&imag(z)?)?) } else { f(z) }
-}
-
-/// A function of a tensor that keeps its elements whole, such as a move to another device, on the pairs.
-pub fn through_pairs(z: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    from_pairs(&f(&view_as_real(z)?)?)
 }
 
 /// A bilinear operator from that on real tensors: the products of the parts.

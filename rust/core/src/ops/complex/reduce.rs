@@ -1,12 +1,11 @@
 //! Reductions and scans that mix the parts of complex numbers; sums and means are recorded on pairs.
 
 use super::{imag, real};
-use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::op::Ew;
 use crate::ops::elementwise::apply;
 use crate::ops::reduce::{self, Over};
-use crate::ops::{create, join, view};
+use crate::ops::{join, view};
 use crate::shape::Dims;
 use crate::tensor::Tensor;
 
@@ -22,7 +21,8 @@ pub fn prod(z: &Tensor, o: &Over, keepdim: bool) -> Result<Tensor> {
     let mut rows = view::reshape(&view::permute(z, &order), &shape)?;
     let out = if keepdim { &o.keepdim } else { &o.kept };
     if n == 0 {
-        return create::full(out.clone(), Scalar::Int(1), z.dtype(), z.device());
+        let none: Vec<i64> = reduced.iter().map(|&d| d as i64).collect();
+        return view::reshape(&reduce::sum(z, Some(&none), keepdim, None)?.add(1.0)?, out);
     }
     while rows.shape()[0] > 1 {
         let (n, half) = (rows.shape()[0], rows.shape()[0] / 2);

@@ -1,0 +1,17 @@
+"""What goes wrong between processes."""
+
+
+class DistError(RuntimeError):
+    """Something went wrong between the processes of a group."""
+
+
+class DistBackendError(DistError):
+    """A collective failed, or did not end in time."""
+
+
+class DistNetworkError(DistError):
+    """The processes of a group did not find each other."""
+
+
+class DistStoreError(DistError):
+    """What PyTorch raises for its key-value stores, which are not here."""

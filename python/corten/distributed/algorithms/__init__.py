@@ -1,0 +1,1 @@
+"""What may be put into the averaging of gradients."""

@@ -1,0 +1,85 @@
+"""Runs the examples of PyTorch's docstrings on both packages: outputs that PyTorch reproduces must be the same.
+
+The docstrings are those of the installed PyTorch, of the names in scripts/surface.txt. Outputs that PyTorch does not
+reproduce, such as those of random numbers, are compared from one seed, to the last digits, and counted apart. corten
+runs in a process of its own, under the name `torch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import fnmatch
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from oracle import examples, surface
+
+
+def docstrings(patterns: list[str] | None) -> dict[str, str]:
+    """The docstrings of the listed names that have examples, each text once."""
+    import torch
+
+    found: dict[str, str] = {}
+    known: set[str] = set()
+    for namespace, names in surface.namespaces().items():
+        for name in names:
+            path = f"{surface.module_of(namespace)}.{name}".removeprefix("torch.")
+            if patterns and not any(fnmatch.fnmatch(path, pattern) for pattern in patterns):
+                continue
+            try:
+                text = getattr(surface.resolve(torch, path), "__doc__", None)
+            except (AttributeError, ImportError):
+                continue
+            if isinstance(text, str) and ">>>" in text and text not in known:
+                known.add(text)
+                found[path] = text
+    return found
+
+
+def run_corten(sources: dict[str, list[str]]) -> dict[str, object]:
+    """What corten prints, in a process of its own."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--corten"]
+    done = subprocess.run(command, input=json.dumps(sources), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"corten's process ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="names or patterns below torch, such as 'linalg.*'; all by default")
+    parser.add_argument("--json", type=Path, help="write every verdict into this file")
+    parser.add_argument("--quiet", action="store_true", help="print the figures only")
+    parser.add_argument("--corten", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.corten:
+        examples.main_of_corten()
+        return
+    import torch
+
+    parsed = {name: examples.statements(text) for name, text in docstrings(options.names).items()}
+    sources = {name: [s.source for s in statements] for name, statements in parsed.items()}
+    theirs, ours = examples.run_all(torch, sources), run_corten(sources)
+    verdicts = [v for name, s in parsed.items() for v in examples.compare(name, s, theirs[name], ours[name])]
+    if options.json:
+        options.json.write_text(json.dumps([v.as_dict() for v in verdicts], indent=1), encoding="utf-8")
+    counts = collections.Counter(v.kind for v in verdicts)
+    for verdict in verdicts:
+        if "-" in verdict.kind and not options.quiet:
+            print(f"== {verdict.name} ({verdict.kind})\n>>> {verdict.source}")
+            print(f"PyTorch: {verdict.expected.rstrip()}\ncorten:  {verdict.found.rstrip()}\n")
+    for kind, meaning in (("reproduced", "as documented"), ("seeded", "otherwise, from one seed")):
+        same = counts[kind]
+        whole = same + counts[f"{kind}-differs"] + counts[f"{kind}-raises"]
+        print(
+            f"{same} of {whole} outputs that PyTorch prints {meaning} are the same ({100 * same / max(whole, 1):.1f} %)"
+        )
+
+
+if __name__ == "__main__":
+    main()
