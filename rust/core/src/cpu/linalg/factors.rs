@@ -14,7 +14,8 @@ use faer::linalg::evd::{self, ComputeEigenvectors, SelfAdjointEvdParams};
 use faer::linalg::{matmul, triangular_solve};
 use faer::traits::ComplexField;
 use faer::{Accum, Auto, Mat, MatMut, MatRef, Par, Spec};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cmp::Ordering;
+use std::sync::atomic::{self, AtomicBool};
 
 pub fn execute<T: Number>(op: Linalg, ins: &[In], outs: &[Out]) -> Result<()> {
     // Pivots are vectors; everything else that is read is matrices.
@@ -69,7 +70,11 @@ fn cholesky<T: Number>(a: MatRef<T>, mut l: MatMut<T>) -> i32 {
     let found = llt::cholesky_in_place(factor.as_mut(), Default::default(), Par::Seq, stack, params);
     for j in 0..n {
         for i in 0..n {
-            l[(i, j)] = if i < j { T::zero_impl() } else { factor[(i, j)].clone() };
+            l[(i, j)] = match i.cmp(&j) {
+                Ordering::Less => T::zero_impl(),
+                Ordering::Equal => T::from_real_impl(&real(factor[(i, j)])),
+                Ordering::Greater => factor[(i, j)],
+            };
         }
     }
     match found {
@@ -161,7 +166,9 @@ fn eigh<T: Number>(a: MatRef<T>, mut w: MatMut<T::Real>, mut vectors: Option<Mat
     let mut memory = MemBuffer::new(evd::self_adjoint_evd_scratch::<T>(n, wanted, Par::Seq, params));
     let mut values = Mat::<T>::zeros(n, 1);
     let diagonal: DiagMut<T> = values.as_mut().col_mut(0).as_diagonal_mut();
-    let found = evd::self_adjoint_evd(a, diagonal, vectors, Par::Seq, MemStack::new(&mut memory), params);
+    let mut a = a.to_owned();
+    (0..n).for_each(|j| a[(j, j)] = T::from_real_impl(&real(a[(j, j)])));
+    let found = evd::self_adjoint_evd(a.as_ref(), diagonal, vectors, Par::Seq, MemStack::new(&mut memory), params);
     for i in 0..n {
         w[(i, 0)] = real(values[(i, 0)]);
     }
@@ -183,7 +190,7 @@ fn permutations(ins: &[In], out: &Batch, count: usize) -> Result<()> {
             for j in 0..swaps.nrows() {
                 let other = swaps[(j, 0)] as usize;
                 if !(1..=m).contains(&other) || j >= m {
-                    outside.store(true, Ordering::Relaxed);
+                    outside.store(true, atomic::Ordering::Relaxed);
                     break;
                 }
                 let (a, b) = (rows[(j, 0)], rows[(other - 1, 0)]);
