@@ -2,6 +2,9 @@
 
 from ._core import Tensor, ops
 
+_fourier = ops._fourier
+_fourier_of_real = ops._fourier_of_real
+_fourier_to_real = ops._fourier_to_real
 _int_mm = ops._int_mm
 _linalg_cholesky_ex = ops._linalg_cholesky_ex
 _linalg_eig = ops._linalg_eig
