@@ -163,8 +163,9 @@ def test_what_has_no_gradient_is_not_read():
     # The imaginary parts of the first and of the middle element say nothing about real numbers.
     spectrum = of(sample(4)).requires_grad_()
     corten.fft.irfft(spectrum, 6).square().sum().backward()
-    assert spectrum.grad[0].imag.item() == spectrum.grad[3].imag.item() == 0
-    assert spectrum.grad[1].imag.item() != 0
+    parts = spectrum.grad.imag.cpu().numpy()
+    assert parts[[0, 3]] == pytest.approx(0, abs=1e-6)
+    assert abs(parts[1]) > 1e-3
 
 
 def test_examples_of_a_batch_are_transformed_each_by_itself():

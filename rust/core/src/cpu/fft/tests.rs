@@ -67,8 +67,9 @@ fn strided_lines_and_outer_dims_are_the_same_sums() {
     let (rows, n) = (20, 12);
     let x = values(2 * rows * n);
     // Columns of a row-major matrix, one transform along each dim.
-    let columns = window(&x, &[n, rows, 2], &[2, 2 * n, 1]);
-    let found = pairs(&transformed(Fourier::Backward, 2, &columns, &[n, rows, 2], 1.0, 1.0));
+    let (shape, strides) = ([n, rows, 2], [2, 2 * n, 1]);
+    let columns = window(&x, &shape, &strides);
+    let found = pairs(&transformed(Fourier::Backward, 2, &columns, &shape, 1.0, 1.0));
     let x = pairs(&x);
     let mut wanted = vec![Complex::default(); rows * n];
     for c in 0..n {
@@ -87,9 +88,10 @@ fn half_spectra_of_real_lines_are_the_first_half_and_come_back() {
     for n in LENGTHS {
         for stride in [1, 3] {
             let x = values(4 * n * stride);
-            let lines = window(&x, &[4, n], &[n * stride, stride]);
-            let half = n / 2 + 1;
-            let found = transformed(Fourier::FromReal, 1, &lines, &[4, half, 2], 2.0, 0.5);
+            let (half, of_lines) = (n / 2 + 1, [n * stride, stride]);
+            let (real, spectral, of_spectra) = ([4, n], [4, half, 2], [2 * half, 2, 1]);
+            let lines = window(&x, &real, &of_lines);
+            let found = transformed(Fourier::FromReal, 1, &lines, &spectral, 2.0, 0.5);
             let whole: Vec<Vec<_>> =
                 (0..4).map(|l| (0..n).map(|j| Complex::new(x[(l * n + j) * stride], 0.0)).collect()).collect();
             for (line, values) in whole.iter().enumerate() {
@@ -98,8 +100,8 @@ fn half_spectra_of_real_lines_are_the_first_half_and_come_back() {
                     by_definition(values, -1.0)[..half].iter().enumerate().map(|(k, v)| v * factor(k)).collect();
                 assert_close(&pairs(&found)[half * line..half * (line + 1)], &wanted, &format!("{n}"));
             }
-            let spectra = window(&found, &[4, half, 2], &[2 * half, 2, 1]);
-            let back = transformed(Fourier::ToReal, 1, &spectra, &[4, n], 0.5 / n as f64, 2.0);
+            let spectra = window(&found, &spectral, &of_spectra);
+            let back = transformed(Fourier::ToReal, 1, &spectra, &real, 0.5 / n as f64, 2.0);
             for (line, values) in whole.iter().enumerate() {
                 let found: Vec<_> = back[n * line..n * (line + 1)].iter().map(|v| Complex::new(*v, 0.0)).collect();
                 assert_close(&found, values, &format!("{n} and back"));
