@@ -44,7 +44,7 @@ def normal(m: ModuleType, *shape: int, grad: bool = False):
 
 def cases(scale: str = "full") -> list[Case]:
     tiny = scale == "tiny"
-    parts = [products, convolutions, attention, rows, elementwise, moving, small]
+    parts = [products, convolutions, attention, rows, elementwise, moving, spectra, small]
     return [case for part in parts for case in part(tiny)]
 
 
@@ -194,6 +194,21 @@ def moving(tiny: bool) -> Iterator[Case]:
     yield Case("moving", "topk 100 of 1M", applied(lambda m, x: m.topk(x, 100), (n,)))
     yield Case("moving", "cumsum 1M", applied(lambda m, x: m.cumsum(x, 0), (n,)), reads=4 * n, writes=4 * n)
     yield Case("moving", "embedding 16384 of 50000 x 256, forward and backward", embedding)
+
+
+def spectra(tiny: bool) -> Iterator[Case]:
+    def case(name: str, transform, *shape: int) -> Case:
+        small = tuple(max(4, n // 64) for n in shape)
+        return Case("spectra", name, applied(lambda m, x: transform(m.fft, x), small if tiny else shape))
+
+    def of_complex(m):
+        x = m.view_as_complex(m.randn(*((4, 64) if tiny else (256, 4096)), 2))
+        return lambda: m.fft.fft(x)
+
+    yield Case("spectra", "fft, 256 x 4096", of_complex)
+    yield case("rfft, 256 x 4096", lambda fft, x: fft.rfft(x), 256, 4096)
+    yield case("rfft, 256 x 1000", lambda fft, x: fft.rfft(x), 256, 1000)
+    yield case("rfft2 and back, 16 x 512 x 512", lambda fft, x: fft.irfft2(fft.rfft2(x)), 16, 512, 512)
 
 
 MANY = 100

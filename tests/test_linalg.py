@@ -312,8 +312,8 @@ def test_reflections_of_a_decomposition_multiply_to_its_factors(shape: tuple[int
 def test_reflections_of_columns_that_need_none_have_factors_of_zero() -> None:
     packed, tau = corten.geqrf(corten.eye(3, 2))
     assert tau.tolist() == [0, 0] and corten.equal(packed, corten.eye(3, 2))
-    with pytest.raises(NotImplementedError, match="geqrf: the derivative"):
-        corten.geqrf(corten.eye(2).requires_grad_())
+    with pytest.raises(NotImplementedError, match="the derivative for 'geqrf'"):
+        corten.geqrf(corten.eye(2).requires_grad_()).a.sum().backward()
     with pytest.raises(NotImplementedError, match="\"geqrf_cpu\" not implemented for 'Half'"):
         corten.geqrf(corten.eye(2).half())
 
@@ -380,7 +380,7 @@ def test_extreme_eigenvalues_start_from_a_guess_and_take_a_preconditioner() -> N
 def test_extreme_eigenvalues_have_the_gradient_of_the_whole_decomposition() -> None:
     a = leaf(definite(9, 3)[0])
     assert gradcheck(lambda x: corten.lobpcg((x + x.mT) / 2, 2)[0], (a,))
-    with pytest.raises(NotImplementedError, match="lobpcg: the derivative where B is given"):
+    with pytest.raises(NotImplementedError, match="lobpcg: no gradient where B is given"):
         corten.lobpcg(a, B=corten.eye(9, dtype=corten.float64))
 
 
@@ -390,9 +390,9 @@ def test_searches_for_eigenvalues_refuse_what_does_not_fit() -> None:
         corten.lobpcg(eye, 4)
     with pytest.raises(ValueError, match="method must be"):
         corten.lobpcg(eye, method="other")
-    with pytest.raises(ValueError, match="k must be between 1 and the 2 columns"):
+    with pytest.raises(ValueError, match="k must be between 1 and the number of vectors, 2"):
         corten.lobpcg(eye, 3, X=corten.ones(9, 2))
-    with pytest.raises(RuntimeError, match=r"X of shape \[8, 1\] .* does not fit A of shape \[9, 9\]"):
+    with pytest.raises(ValueError, match=r"\[8, 1\] does not fit A, which is \[9, 9\]"):
         corten.lobpcg(eye, X=corten.ones(8, 1))
-    with pytest.raises(RuntimeError, match="must be square"):
+    with pytest.raises(RuntimeError, match="must be batches of square"):
         corten.lobpcg(corten.ones(3, 4))

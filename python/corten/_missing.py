@@ -11,8 +11,6 @@ _HINTS = {
     "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.distributed.HashStore": "give corten.distributed.init_process_group an init_method and a rank",
-    "corten.fft": "complex dtypes are not there",
-    "corten.stft": "complex dtypes are not there",
     "corten.sparse": "tensors are dense",
     "corten.sparse_coo": "tensors are dense",
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",

@@ -4,7 +4,9 @@ from ._core import Tensor, ops
 
 _int_mm = ops._int_mm
 _linalg_cholesky_ex = ops._linalg_cholesky_ex
+_linalg_eig = ops._linalg_eig
 _linalg_eigh = ops._linalg_eigh
+_linalg_geqrf = ops._linalg_geqrf
 _linalg_ldl_factor_ex = ops._linalg_ldl_factor_ex
 _linalg_ldl_solve = ops._linalg_ldl_solve
 _linalg_lu_factor_ex = ops._linalg_lu_factor_ex
@@ -164,7 +166,6 @@ gather = ops.gather
 gcd = ops.gcd
 ge = ops.ge
 gelu = ops.gelu
-geqrf = ops.geqrf
 glu = ops.glu
 greater = ops.greater
 greater_equal = ops.greater_equal

@@ -17,6 +17,7 @@ from . import (
     pointwise,
     predicates,
     products,
+    spectra,
     statistics,
     systems,
 )
@@ -35,6 +36,7 @@ _BY_MODULE = {
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
+    spectra: "stft istft",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",
     lobpcg: "lobpcg",
     low_rank: "svd nuclear_norm frobenius_norm svd_lowrank pca_lowrank matrix_exp geqrf orgqr ormqr",
@@ -79,6 +81,8 @@ METHODS = {
         "cross",
         "dist",
         "renorm",
+        "stft",
+        "istft",
         "norm",
         "nansum",
         "nanmean",

@@ -201,7 +201,7 @@ def householder_product(input, tau, *, out=None):
         )
     identity = ops.eye(m, n, dtype=input.dtype, device=input.device)
     if k == 0 or m == 0:
-        return result(identity.expand(input.shape).clone(), out)
+        return result(by_columns(identity.expand(input.shape)).clone(), out)
     v, small = _joined_reflections(input, tau)
     return result(by_columns(identity - v @ small[..., :n]), out)
 

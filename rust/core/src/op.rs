@@ -1,6 +1,7 @@
 //! `Op`: the closed list of primitive families, each a small payload deriving `Hash` and `Eq`. Sizes, scalars and offsets
 //! are never in a payload: they belong to the node, so plans are shared between shapes.
 
+pub mod fft;
 pub mod fused;
 pub mod index;
 pub mod kernel;
@@ -11,6 +12,7 @@ use crate::elementwise_table;
 pub use crate::params::{
     AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
 };
+use fft::Fourier;
 use fused::Fused;
 use index::{Indexing, Sorting};
 use kernel::Kernel;
@@ -382,6 +384,8 @@ pub enum Op {
     Linalg(Linalg),
     /// The same where inputs, then outputs, whose bits are set hold pairs of real and imaginary part in their last dim.
     ComplexLinalg(Linalg, u8),
+    /// Over this many last dims, that of the pairs aside.
+    Fft(Fourier, u8),
     /// Large payloads are boxed: nodes of small operators stay small.
     Conv(Conv, Box<ConvParams>),
     Window(Box<Window>),
@@ -411,6 +415,7 @@ impl Op {
             Op::Sorting(s) => s.name(),
             Op::Matmul => "matmul",
             Op::Linalg(l) | Op::ComplexLinalg(l, _) => l.name(),
+            Op::Fft(f, _) => f.name(),
             Op::Conv(..) => "convolution",
             Op::Window(w) => w.name(),
             Op::Fused(f) => f.name(),

@@ -83,6 +83,7 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::shape::rows());
     all.extend(crate::ops::reduce::rows());
     all.extend(crate::ops::linear::rows());
+    all.extend(crate::ops::fourier::rows());
     all.extend(crate::ops::create::rows());
     all.extend(crate::ops::random::rows());
     all.extend(crate::ops::norm::rows());

@@ -12,6 +12,7 @@ pub mod count;
 pub mod distributions;
 pub mod elementwise;
 pub mod embedding;
+pub mod fft;
 pub mod fold;
 pub mod fused;
 pub mod gemm;
@@ -74,6 +75,7 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
         Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
         Op::Linalg(l) => linalg::execute(*l, ins, outs),
         Op::ComplexLinalg(l, complex) => linalg::execute_complex(*l, *complex, ins, outs),
+        Op::Fft(kind, dims) => fft::execute(*kind, *dims as usize, &ins[0], numbers, &mut outs[0]),
         Op::Conv(pass, p) => {
             match pass {
                 Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0]),

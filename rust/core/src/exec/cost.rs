@@ -2,6 +2,7 @@
 
 use super::plan::{Fused, Joined};
 use crate::graph::{Edge, Input, Node};
+use crate::op::fft::Fourier;
 use crate::op::fused::Fused as Network;
 use crate::op::{Op, Reduction, Window};
 use crate::shape::{Dims, Layout};
@@ -61,6 +62,16 @@ fn flops(op: &Op, ins: &[&Edge], out: &Arc<Layout>) -> u64 {
         Op::Fused(Network::AttentionGrad { .. }) => 10 * numel(1) * dim(2, 1),
         Op::Fused(Network::Recurrence(..)) => 2 * numel(0) * dim(1, 0),
         Op::Fused(Network::RecurrenceGrad { weight, .. }) => 2 * (1 + *weight as u64) * out.numel() as u64 * dim(0, 0),
+        // 5·n·log₂ n for n pairs, half as many for real numbers, as papers on the subject count them.
+        Op::Fft(kind, dims) => {
+            let real = matches!(kind, Fourier::FromReal | Fourier::ToReal);
+            let shape =
+                if *kind == Fourier::FromReal { ins.first().map(|e| &e.layout.shape) } else { Some(&out.shape) };
+            let lines = shape.map_or(&[][..], |s| if real { &s[..] } else { &s[..s.len() - 1] });
+            let each: u64 = lines.iter().rev().take(*dims as usize).map(|&n| n as u64).product();
+            let all: u64 = lines.iter().map(|&n| n as u64).product();
+            5 * all * each.max(1).ilog2() as u64 / if real { 2 } else { 1 }
+        }
         Op::Fused(_) | Op::Scan(..) => numel(0),
         Op::Reduce(Reduction::Any | Reduction::All, _) => 0,
         Op::Reduce(..) => numel(0),

@@ -164,9 +164,7 @@ fn reorder(x: &Tensor, places: &Tensor) -> Result<Tensor> {
 /// X in A·X = B, or in Aᴴ·X = B where `turned`, of an LU decomposition; X·A = B and X·Aᴴ = B unless `left`.
 pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, turned: bool) -> Result<Tensor> {
     if !left {
-        let x = adjoint(&lu_solve(lu, pivots, &adjoint(b)?, true, !turned)?)?;
-        let (batch, rows, cols) = sizes(&x);
-        return copy_as(&x, (*columns(&batch, rows, cols)).clone());
+        return adjoint(&lu_solve(lu, pivots, &adjoint(b)?, true, !turned)?);
     }
     let batch = broadcast_shapes("linalg_lu_solve", &lu.shape()[..lu.rank() - 2], &b.shape()[..b.rank() - 2])?;
     let places = permutation(pivots, lu.shape()[lu.rank() - 2])?;
@@ -184,7 +182,11 @@ pub fn lu_solve(lu: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, turned: bo
 pub fn solve(name: &str, a: &Tensor, b: &Tensor, left: bool) -> Result<[Tensor; 4]> {
     check_square(name, "lu_factor_cpu", a)?;
     let [lu, pivots, info] = lu_factor(name, &a.detach())?;
-    let x = lu_solve(&lu, &pivots, &b.detach(), left, false)?;
+    let mut x = lu_solve(&lu, &pivots, &b.detach(), left, false)?;
+    if !left {
+        let (batch, rows, cols) = sizes(&x);
+        x = copy_as(&x, (*columns(&batch, rows, cols)).clone())?;
+    }
     let outs = [x];
     let saved = Keep { inputs: &[0], outputs: &[0] };
     attach_with("LinalgSolveExBackward0", &[a, b], &outs, saved, &[lu.clone(), pivots.clone()], || {

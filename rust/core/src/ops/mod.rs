@@ -12,6 +12,7 @@ pub mod elementwise;
 mod elementwise_table;
 pub mod embedding;
 pub mod factors;
+pub mod fft;
 pub mod index;
 pub mod inplace;
 mod iterator;

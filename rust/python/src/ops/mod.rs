@@ -3,6 +3,7 @@
 pub mod complex;
 pub mod create;
 pub mod elementwise;
+pub mod fourier;
 pub mod index;
 pub mod linear;
 pub mod loss;

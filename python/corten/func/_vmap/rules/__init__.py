@@ -3,6 +3,7 @@
 from . import (
     creation,
     elementwise,
+    fourier,
     indexing,
     losses,
     normalisation,
@@ -17,6 +18,7 @@ from . import (
 __all__ = [
     "creation",
     "elementwise",
+    "fourier",
     "indexing",
     "losses",
     "normalisation",
