@@ -140,7 +140,9 @@ def test_ldl_solves_symmetric_and_hermitian_systems(is_hermitian: bool) -> None:
 
 def paired(found: np.ndarray, wanted: np.ndarray) -> None:
     """Every eigenvalue has one of the others beside it."""
-    for mine, theirs in zip(found.reshape(-1, *found.shape[-1:]), wanted.reshape(-1, *wanted.shape[-1:]), strict=True):
+    for place in np.ndindex(found.shape[:-1]):
+        mine, theirs = found[place], wanted[place]
+        assert mine.shape == theirs.shape
         left = list(theirs)
         for value in mine:
             nearest = min(range(len(left)), key=lambda i: abs(left[i] - value))

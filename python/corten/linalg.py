@@ -341,7 +341,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
     if ord == "fro":
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+        return vector_norm(_converted("matrix_norm", A, dtype), 2, dim, keepdim, out=out)
     if ord in ("nuc", 2, -2):
         return exact(_spectral_norm(_converted("matrix_norm", A, dtype), ord, (rows, columns), keepdim), out)
     if isinstance(ord, str) or abs(ord) not in (1, float("inf")):

@@ -116,10 +116,7 @@ METHODS = {
     ]
 }
 METHODS.update(
-    {
-        name + "_": in_place(FUNCTIONS[name])
-        for name in ["sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]
-    }
+    {name + "_": in_place(FUNCTIONS[name]) for name in ["sinc", "rad2deg", "deg2rad", "frac", "mvlgamma", "renorm"]}
 )
 METHODS.update(
     {

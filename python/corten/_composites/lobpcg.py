@@ -110,7 +110,7 @@ def _arguments(A, k, B, X, n, method):
     n = (k if n is None else n) if X is None else X.shape[-1]
     if m < 3 * n:
         raise ValueError(
-            f"LPBPCG algorithm is not applicable when the number of A rows (={m}) is smaller than 3 x the number of "
+            f"LOBPCG algorithm is not applicable when the number of A rows (={m}) is smaller than 3 x the number of "
             f"requested eigenpairs (={n})"
         )
     if not 0 < k <= n:

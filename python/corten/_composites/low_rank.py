@@ -154,7 +154,7 @@ def _scaled(A):
     norm = A.detach().abs().sum(-2).amax(-1)[..., None, None]
     # Of what is not finite nothing comes out, and 0 needs nothing.
     norm = ops.where(norm.isfinite() & (norm > 0), norm, 1.0)
-    squarings = (norm / _CONVERGED[A.dtype]).log2().ceil().clamp(min=0)
+    squarings = (norm / _CONVERGED[norm.dtype]).log2().ceil().clamp(min=0)
     return A * ops.ldexp(ops.ones_like(squarings), -squarings), squarings
 
 

@@ -80,16 +80,15 @@ pub fn cholesky(name: &str, a: &Tensor, upper: bool) -> Result<[Tensor; 2]> {
     Ok(outs)
 }
 
-/// L⁻ᴴ·Φ(Lᴴ·gL)·L⁻¹ made Hermitian, with Φ the lower triangle whose diagonal is halved (Murray, "Differentiation of the Cholesky
-/// decomposition", 2016).
+/// L⁻ᴴ·Φ(Lᴴ·gL)·L⁻¹ with Φ the lower triangle mirrored into the upper one, and all of it halved (Murray, "Differentiation of the
+/// Cholesky decomposition", 2016).
 fn cholesky_grad(v: &Vjp, upper: bool) -> Result<Tensor> {
     let turned = |x: &Tensor| if upper { adjoint(x) } else { Ok(x.clone()) };
     let (l, g) = (turned(v.saved(0))?, turned(v.grad()?)?);
-    let inner = product(&adjoint(&l)?, &g)?;
-    let inner = triangle(false, &inner, 0)?.add(&triangle(false, &inner, -1)?)?.mul(0.5)?;
+    let inner = triangle(false, &product(&adjoint(&l)?, &g)?, 0)?;
+    let inner = inner.add(&adjoint(&triangle(false, &inner, -1)?)?)?.mul(0.5)?;
     let half = solve_triangular(&adjoint(&l)?, &inner, true, true, false)?;
-    let full = solve_triangular(&l, &half, false, false, false)?;
-    full.add(&adjoint(&full)?)?.mul(0.5)
+    solve_triangular(&l, &half, false, false, false)
 }
 
 /// L and U in one matrix with P·L·U = A, pivots from 1, and the numbers of the first pivots that are zero.
