@@ -1,8 +1,8 @@
 """Runs the examples of PyTorch's docstrings on both packages: outputs that PyTorch reproduces must be the same.
 
 The docstrings are those of the installed PyTorch, of the names in scripts/surface.txt. Outputs that PyTorch does not
-reproduce, such as those of random numbers, are compared from one seed, to the last digits, and counted apart. corten
-runs in a process of its own, under the name `torch`.
+reproduce, such as those of random numbers, are compared from one seed, to the last digits, and counted apart. Each
+package runs in a process of its own, corten under the name `torch`: examples replace functions for good.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def docstrings(patterns: list[str] | None) -> dict[str, str]:
     return found
 
 
-def run_corten(sources: dict[str, list[str]]) -> dict[str, object]:
-    """What corten prints, in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--corten"]
+def run(side: str, sources: dict[str, list[str]]) -> dict[str, object]:
+    """What "torch" or "corten" prints, in a process of its own."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--side", side]
     done = subprocess.run(command, input=json.dumps(sources), capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"corten's process ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"the process of {side} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
 
 
@@ -55,16 +55,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="names or patterns below torch, such as 'linalg.*'; all by default")
     parser.add_argument("--json", type=Path, help="write every verdict into this file")
     parser.add_argument("--quiet", action="store_true", help="print the figures only")
-    parser.add_argument("--corten", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("torch", "corten"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.corten:
-        examples.main_of_corten()
+    if options.side:
+        examples.main_of(options.side)
         return
-    import torch
-
     parsed = {name: examples.statements(text) for name, text in docstrings(options.names).items()}
     sources = {name: [s.source for s in statements] for name, statements in parsed.items()}
-    theirs, ours = examples.run_all(torch, sources), run_corten(sources)
+    theirs, ours = run("torch", sources), run("corten", sources)
     verdicts = [v for name, s in parsed.items() for v in examples.compare(name, s, theirs[name], ours[name])]
     if options.json:
         options.json.write_text(json.dumps([v.as_dict() for v in verdicts], indent=1), encoding="utf-8")

@@ -60,8 +60,6 @@ def test_a_module_in_data_parallel_is_the_module():
     close(nn.parallel.data_parallel(layer, x), values(layer(x)))
     with pytest.raises(NotImplementedError, match="runs on one device"):
         nn.DataParallel(layer, device_ids=[0, 1])
-    with pytest.raises(NotImplementedError, match="call the module itself"):
-        _ = nn.parallel.DistributedDataParallel
 
 
 def test_batch_norms_are_converted_with_their_state():

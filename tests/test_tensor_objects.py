@@ -85,7 +85,6 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten, "sparse", "tensors are dense"),
         (corten.distributed, "HashStore", "init_method"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
-        (corten.linalg, "eig", "complex"),
     ],
 )
 def test_missing_names_point_at_what_is_there(module, name, hint) -> None:

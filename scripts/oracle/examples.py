@@ -194,13 +194,14 @@ def compare(name: str, parsed: list[Statement], theirs: Any, ours: Any) -> Itera
             yield Verdict(name, statement.source, kind, them["output"], us["output"])
 
 
-def main_of_corten() -> None:
-    """Reads statements by name from the standard input as JSON, runs them on corten, and writes the results."""
+def main_of(side: str) -> None:
+    """Reads statements by name from the standard input as JSON, runs them on a package, and writes the results."""
     import json
 
-    import corten
+    if side == "corten":
+        import corten
 
-    corten.install_as_torch()
+        corten.install_as_torch()
     import torch
 
     # What examples print must not mix with the results.
