@@ -288,20 +288,23 @@ class Case:
 
         def weighed() -> float:
             results = [t for t in compare.leaves(self.call(self.op.op, inputs, torch)) if isinstance(t, torch.Tensor)]
-            return sum(float((t * c.double()).sum()) for t, c in zip(results, cotangents, strict=True))
+            pairs = zip(results, widened(cotangents), strict=True)
+            return sum(float((t * c.conj()).real.sum()) for t, c in pairs)
 
         found = []
         for leaf in leaves_of(inputs):
-            slopes = torch.zeros(leaf.shape, dtype=torch.float64)
-            for place in itertools.product(*map(range, leaf.shape)):
-                value = leaf[place].item()
+            # The parts of complex numbers one by one.
+            parts = torch.view_as_real(leaf) if leaf.is_complex() else leaf
+            slopes = torch.zeros(parts.shape, dtype=torch.float64)
+            for place in itertools.product(*map(range, parts.shape)):
+                value = parts[place].item()
                 ends = []
                 for end in (value + STEP, value - STEP):
-                    leaf[place] = end
+                    parts[place] = end
                     ends.append(weighed())
-                leaf[place] = value
+                parts[place] = value
                 slopes[place] = (ends[0] - ends[1]) / (2 * STEP)
-            found.append(slopes.to(dtype))
+            found.append((torch.view_as_complex(slopes) if leaf.is_complex() else slopes).to(dtype))
         return found
 
 
