@@ -23,7 +23,7 @@ ELSEWHERE = {
     "detach_", "item", "tolist", "numpy", "data_ptr", "stride", "size",
     "empty_permuted", "new_empty_strided", "new_tensor", "cpu", "cuda", "gpu", "type_as",
     # Complex numbers: tests of complex tensors.
-    "angle", "cdouble", "cfloat", "complex", "conj", "conj_physical", "imag", "polar", "real", "resolve_conj",
+    "angle", "cdouble", "cfloat", "chalf", "complex", "conj", "conj_physical", "imag", "polar", "real", "resolve_conj",
     "resolve_neg", "view_as_complex", "view_as_real",
     # Predicates that answer with a Python value.
     "equal", "allclose", "is_nonzero", "numel",

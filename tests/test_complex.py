@@ -94,6 +94,19 @@ def test_numbers_take_the_precision_of_the_tensors_they_meet() -> None:
     assert corten.finfo(corten.complex64).max == corten.finfo(corten.float32).max
 
 
+def test_half_precision() -> None:
+    z = corten.tensor([1 + 2j, 3 - 4j], dtype=corten.complex32)
+    assert z.dtype == corten.chalf and z.real.dtype == corten.float16 and z.element_size() == 4
+    assert (z * z).tolist() == [-3 + 4j, -7 - 24j] and z.abs().tolist()[1] == 5 and (z + 1).dtype == corten.complex32
+    assert (z * corten.ones(2)).dtype == corten.complex64 and (z + corten.ones(2).bfloat16()).dtype == corten.complex64
+    assert (corten.ones(2).half() * 1j).dtype == corten.complex32
+    assert corten.complex(z.real, z.imag).dtype == corten.complex32 and corten.ones(1).chalf().tolist() == [1]
+    buffer = io.BytesIO()
+    corten.save([z.cpu()], buffer)
+    buffer.seek(0)
+    assert corten.load(buffer)[0].dtype == corten.complex32
+
+
 def test_parts_are_views() -> None:
     z = corten.zeros(2, 3, dtype=corten.complex64)
     z.real = 1.0

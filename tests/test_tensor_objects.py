@@ -81,7 +81,6 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten.mps, "synchronize", "device 'gpu'"),
         (corten.xpu, "synchronize", "device 'gpu'"),
         (corten, "fx", "fused while they run"),
-        (corten, "complex32", "complex64"),
         (corten, "sparse", "tensors are dense"),
         (corten.distributed, "HashStore", "init_method"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),

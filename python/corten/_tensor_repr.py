@@ -133,7 +133,7 @@ def _suffixes(tensor, default_dtype, printed):
     if tensor.numel() == 0 and tensor.dim() != 1:
         out.append(f"size={tuple(tensor.shape)}")
     dtype = tensor.dtype
-    complex_dtype = _core.complex128 if default_dtype == _core.float64 else _core.complex64
+    complex_dtype = default_dtype.to_complex()
     usual = (default_dtype, complex_dtype, _core.int64, _core.bool)
     if dtype not in usual or (tensor.numel() == 0 and dtype != default_dtype):
         out.append(f"dtype={dtype!r}")

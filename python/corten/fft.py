@@ -74,7 +74,7 @@ def _promoted(x, complex=False):
     """The tensor in a dtype that has transforms."""
     if not x.is_floating_point() and not x.is_complex():
         x = x.to(_core.get_default_dtype())
-    if x.dtype in (_core.float16, _core.bfloat16):
+    if x.dtype in (_core.float16, _core.bfloat16, _core.complex32):
         raise RuntimeError(f"Unsupported dtype {scalar_name(x)}")
     if complex and not x.is_complex():
         x = x.to(_core.complex128 if x.dtype == _core.float64 else _core.complex64)

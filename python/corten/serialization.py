@@ -200,10 +200,18 @@ class _Storages:
             self.tensors.append(tensor)
         elif self.tensors[index].dtype != tensor.dtype and _storage_size(tensor) > 0:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
-        numel = _storage_size(tensor) // tensor.element_size()
+        numel = _storage_size(tensor) // _file_element_size(tensor)
         # PyTorch knows GPUs by this name.
         location = str(tensor.device).replace("gpu", "cuda")
         return StoragePlace(short_name(tensor.dtype), str(index), location, numel)
+
+
+def _file_element_size(tensor):
+    """The size of what a storage is counted in: elements, or bytes where files have no type for them."""
+    from .utils.serialization import names
+    from .utils.serialization.pickler import short_name
+
+    return tensor.element_size() if short_name(tensor.dtype) in names.STORAGE_NAMES else 1
 
 
 def _pickle(obj, protocol, storages, with_view):
@@ -211,7 +219,8 @@ def _pickle(obj, protocol, storages, with_view):
     from .utils.serialization.pickler import Pickler
 
     def persistent_id(place):
-        storage_type = names.STORAGES[names.STORAGE_NAMES[place.dtype]]
+        name = names.STORAGE_NAMES.get(place.dtype)
+        storage_type = names.STORAGES[name] if name else names.UNTYPED_STORAGE
         identity = ("storage", storage_type, place.key, place.location, place.numel)
         return (*identity, None) if with_view else identity
 
@@ -254,7 +263,7 @@ def _write_legacy(file, name, obj, protocol, without_byteorder):
     file.write(pickle.dumps([str(key) for key in order], protocol))
     for key in order:
         tensor = storages.tensors[key]
-        file.write(struct.pack("=q", _storage_size(tensor) // tensor.element_size()))
+        file.write(struct.pack("=q", _storage_size(tensor) // _file_element_size(tensor)))
         file.write(_storage_data(tensor))
 
 

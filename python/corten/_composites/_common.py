@@ -16,12 +16,13 @@ _SCALAR_NAMES = {
     "bfloat16": "BFloat16",
     "float32": "Float",
     "float64": "Double",
+    "complex32": "ComplexHalf",
     "complex64": "ComplexFloat",
     "complex128": "ComplexDouble",
 }
 
 
-_PARTS = {"complex64": _core.float32, "complex128": _core.float64}
+_PARTS = {"complex32": _core.float16, "complex64": _core.float32, "complex128": _core.float64}
 
 
 def scalar_name(x):

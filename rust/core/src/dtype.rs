@@ -17,15 +17,16 @@ pub enum DType {
     BF16 = 7,
     F32 = 8,
     F64 = 9,
-    C64 = 10,
-    C128 = 11,
+    C32 = 10,
+    C64 = 11,
+    C128 = 12,
 }
 
 use DType::*;
 
 impl DType {
     /// Every dtype, in promotion order.
-    pub const ALL: [DType; 12] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64, C64, C128];
+    pub const ALL: [DType; 13] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64, C32, C64, C128];
 
     /// Bytes per element.
     #[inline]
@@ -33,7 +34,7 @@ impl DType {
         match self {
             Bool | U8 | I8 => 1,
             I16 | F16 | BF16 => 2,
-            I32 | F32 => 4,
+            I32 | F32 | C32 => 4,
             I64 | F64 | C64 => 8,
             C128 => 16,
         }
@@ -46,7 +47,7 @@ impl DType {
 
     #[inline]
     pub const fn is_complex(self) -> bool {
-        matches!(self, C64 | C128)
+        matches!(self, C32 | C64 | C128)
     }
 
     /// Whether tensors of the dtype can require gradients.
@@ -59,16 +60,18 @@ impl DType {
     #[inline]
     pub const fn part(self) -> DType {
         match self {
+            C32 => F16,
             C64 => F32,
             C128 => F64,
             real => real,
         }
     }
 
-    /// The complex dtype whose parts hold this dtype's floats. There is none with half-precision parts.
+    /// The complex dtype whose parts hold this dtype's floats; complex64 for integers.
     pub const fn complex(self) -> DType {
         match self {
             F64 | C128 => C128,
+            F16 | C32 => C32,
             _ => C64,
         }
     }
@@ -97,6 +100,7 @@ impl DType {
             BF16 => "bfloat16",
             F32 => "float32",
             F64 => "float64",
+            C32 => "complex32",
             C64 => "complex64",
             C128 => "complex128",
         }
@@ -115,6 +119,7 @@ impl DType {
             BF16 => "BFloat16",
             F32 => "Float",
             F64 => "Double",
+            C32 => "ComplexHalf",
             C64 => "ComplexFloat",
             C128 => "ComplexDouble",
         }
@@ -127,7 +132,7 @@ impl DType {
             Bool => 0,
             U8 | I8 | I16 | I32 | I64 => 1,
             F16 | BF16 | F32 | F64 => 2,
-            C64 | C128 => 3,
+            C32 | C64 | C128 => 3,
         }
     }
 
@@ -141,7 +146,8 @@ impl DType {
         match (a, b) {
             (U8, I8) => I16,
             (F16, BF16) => F32,
-            (F64, C64) => C128,
+            (F64, C32 | C64) => C128,
+            (BF16 | F32, C32) => C64,
             _ => b,
         }
     }
@@ -152,7 +158,7 @@ impl DType {
         match self {
             F16 | BF16 | F32 => F32,
             F64 => F64,
-            C64 => C64,
+            C32 | C64 => C64,
             C128 => C128,
             _ => I64,
         }
@@ -269,7 +275,7 @@ impl Scalar {
             BF16 => bf16::from_f64(self.to_f64()).to_f64().to_bits(),
             F32 => (self.to_f64() as f32 as f64).to_bits(),
             F64 => self.to_f64().to_bits(),
-            C64 | C128 => no_kernel(),
+            C32 | C64 | C128 => no_kernel(),
         }
     }
 

@@ -130,7 +130,7 @@ fn type_code(d: DType) -> u8 {
         DType::U8 => 1,
         DType::F16 | DType::F32 | DType::F64 => 2,
         DType::BF16 => 4,
-        DType::C64 | DType::C128 => 5,
+        DType::C32 | DType::C64 | DType::C128 => 5,
         DType::Bool => 6,
     }
 }

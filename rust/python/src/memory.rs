@@ -55,7 +55,7 @@ fn typestr(d: DType) -> Option<&'static str> {
         DType::F64 => "<f8",
         DType::C64 => "<c8",
         DType::C128 => "<c16",
-        DType::BF16 => return None,
+        DType::BF16 | DType::C32 => return None,
     })
 }
 

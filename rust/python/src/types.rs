@@ -56,7 +56,7 @@ impl PyDType {
     fn _name(&self) -> &'static str {
         self.0.name()
     }
-    /// The complex dtype whose parts have this dtype; complex64 of half precision.
+    /// The complex dtype whose parts have this dtype; complex64 of integers and bfloat16.
     fn to_complex(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
         if self.0.is_complex() || self.0.is_float() {
             return dtype_object(py, self.0.complex());

@@ -24,6 +24,8 @@ STORAGE_DTYPES = {
     "ComplexDoubleStorage": "complex128",
 }
 STORAGE_NAMES = {dtype: name for name, dtype in STORAGE_DTYPES.items()}
+# dtypes whose storages are bytes in files.
+UNTYPED = ("complex32",)
 
 _MEMORY_FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
 
@@ -271,7 +273,7 @@ class Names:
         for name, storage in STORAGES.items():
             values[f"torch.{name}"] = values[f"torch.storage.{name}"] = storage
         values["torch.UntypedStorage"] = values["torch.storage.UntypedStorage"] = UNTYPED_STORAGE
-        for name in (*STORAGE_DTYPES.values(), *_MEMORY_FORMATS):
+        for name in (*STORAGE_DTYPES.values(), *UNTYPED, *_MEMORY_FORMATS):
             if hasattr(corten, name):
                 values[f"torch.{name}"] = getattr(corten, name)
         values["torch.Tensor"] = corten.Tensor

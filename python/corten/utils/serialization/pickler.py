@@ -87,10 +87,13 @@ class Pickler(pickle._Pickler):
             # Hooks are functions and are not saved.
             OrderedDict(),
         )
-        kind = type(tensor)
+        kind, rebuild = type(tensor), names.REBUILD_TENSOR_V2
+        if short_name(tensor.dtype) not in names.STORAGE_NAMES:
+            # Storages of such a dtype have no type of their own: bytes, and a tensor that says what they are.
+            rebuild, arguments = names.REBUILD_TENSOR_V3, (*arguments, tensor.dtype)
         if kind is corten.Tensor and not state:
-            return names.REBUILD_TENSOR_V2, arguments
-        return names.REBUILD_FROM_TYPE, (names.REBUILD_TENSOR_V2, kind, arguments, dict(state or {}))
+            return rebuild, arguments
+        return names.REBUILD_FROM_TYPE, (rebuild, kind, arguments, dict(state or {}))
 
     def save_global(self, value, name=None):
         """Writes a name; those of corten become PyTorch's."""

@@ -300,6 +300,7 @@ fn conversions() -> Vec<Row> {
         "double(Tensor self, *, format? memory_format=None)" m "As float64." |a| convert(a.tensor(0), None, Some(DType::F64), false, a.format(1))?;
         "float(Tensor self, *, format? memory_format=None)" m "As float32." |a| convert(a.tensor(0), None, Some(DType::F32), false, a.format(1))?;
         "half(Tensor self, *, format? memory_format=None)" m "As float16." |a| convert(a.tensor(0), None, Some(DType::F16), false, a.format(1))?;
+        "chalf(Tensor self, *, format? memory_format=None)" m "As complex32." |a| convert(a.tensor(0), None, Some(DType::C32), false, a.format(1))?;
         "cfloat(Tensor self, *, format? memory_format=None)" m "As complex64." |a| convert(a.tensor(0), None, Some(DType::C64), false, a.format(1))?;
         "cdouble(Tensor self, *, format? memory_format=None)" m "As complex128." |a| convert(a.tensor(0), None, Some(DType::C128), false, a.format(1))?;
         "bfloat16(Tensor self, *, format? memory_format=None)" m "As bfloat16." |a| convert(a.tensor(0), None, Some(DType::BF16), false, a.format(1))?;

@@ -41,9 +41,9 @@ pub fn view_as_real(z: &Tensor) -> Result<Tensor> {
 /// A last dim of two as real and imaginary parts: a view (`torch.view_as_complex`).
 pub fn view_as_complex(x: &Tensor) -> Result<Tensor> {
     ensure!(
-        matches!(x.dtype(), DType::F32 | DType::F64),
+        matches!(x.dtype(), DType::F16 | DType::F32 | DType::F64),
         Runtime,
-        "view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: {}",
+        "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {}",
         x.dtype().scalar_name()
     );
     let l = x.layout();
@@ -88,7 +88,7 @@ pub fn imag(z: &Tensor) -> Result<Tensor> {
 
 /// The tensor with these parts (`torch.complex`).
 pub fn complex(re: &Tensor, im: &Tensor) -> Result<Tensor> {
-    let float = |t: &Tensor| matches!(t.dtype(), DType::F32 | DType::F64);
+    let float = |t: &Tensor| matches!(t.dtype(), DType::F16 | DType::F32 | DType::F64);
     ensure!(
         float(re) && float(im),
         Runtime,
@@ -218,6 +218,7 @@ pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     let (re, im) = value.parts();
     let pair = match dtype {
         DType::C128 => create::from_slice(&[re, im])?,
+        DType::C32 => create::from_slice(&[half::f16::from_f64(re), half::f16::from_f64(im)])?,
         _ => create::from_slice(&[re as f32, im as f32])?,
     };
     let pair = super::device::to_device(&pair, device)?;
