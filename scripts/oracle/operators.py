@@ -324,7 +324,9 @@ def _seed_differently(shift: int, seed: int, _set: Callable[[int], Any] = torch.
 
 def _settled(x: torch.Tensor) -> torch.Tensor:
     """The values without history, numbers in place of NaN and infinities."""
-    return x.detach().nan_to_num()
+    x = x.detach()
+    # PyTorch has neither this nor comparisons for complex32.
+    return (x.cfloat() if x.dtype == torch.complex32 else x).nan_to_num()
 
 
 def _picked(values: torch.Tensor, indices: torch.Tensor, dim: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 from . import surface
 
 # Storages are carried as these, since numpy lacks the dtype on the left.
-_AS_INTEGERS = {torch.bfloat16: torch.int16}
+_AS_INTEGERS = {torch.bfloat16: torch.int16, torch.complex32: torch.int32}
 
 
 def _encoder_layer(module: Any) -> dict[str, Any]:
@@ -199,6 +199,8 @@ def back(value: Any) -> torch.Tensor:
     name = dtype_name(plain)
     if name == "bfloat16":
         return torch.from_numpy(np.array(plain.float().numpy())).to(torch.bfloat16)
+    if name == "complex32":
+        return torch.view_as_complex(back(corten.view_as_real(plain)))
     return torch.from_numpy(np.array(plain.numpy()))
 
 
