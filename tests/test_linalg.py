@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from corten.autograd import gradcheck, gradgradcheck
 
+from matrices import close, layouts
+
 LA = corten.linalg
 pytestmark = pytest.mark.cpu
 
@@ -19,18 +21,6 @@ def noise(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
 
 def leaf(array: np.ndarray) -> corten.Tensor:
     return corten.tensor(array, requires_grad=True)
-
-
-def close(actual: corten.Tensor, wanted: np.ndarray, tolerance: float = 1e-10) -> None:
-    assert actual.shape == np.shape(wanted)
-    np.testing.assert_allclose(actual.detach().numpy(), wanted, rtol=tolerance, atol=tolerance)
-
-
-def layouts(a: np.ndarray) -> list[corten.Tensor]:
-    """The same matrices by rows, by columns, and among other numbers."""
-    spread = corten.zeros(*a.shape[:-1], 2 * a.shape[-1], dtype=corten.float64)
-    spread[..., ::2] = corten.tensor(a)
-    return [corten.tensor(a), corten.tensor(a.swapaxes(-1, -2).copy()).mT, spread[..., ::2]]
 
 
 SQUARES = ((1, 1), (3, 3), (2, 5, 5), (2, 1, 4, 4), (70, 70), (0, 3, 3), (2, 0, 0))

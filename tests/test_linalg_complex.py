@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from corten.autograd import gradcheck, gradgradcheck
 
+from matrices import close, layouts
+
 LA = corten.linalg
 pytestmark = pytest.mark.cpu
 SQUARES = ((1, 1), (3, 3), (2, 5, 5), (2, 1, 4, 4), (70, 70), (0, 3, 3), (2, 0, 0))
@@ -30,18 +32,6 @@ def hermitian(n: int, *batch: int) -> np.ndarray:
     """Hermitian matrices with eigenvalues 1 to n."""
     q = np.linalg.qr(noise(*batch, n, n))[0]
     return q * np.arange(1.0, n + 1) @ adjoint(q)
-
-
-def close(actual: corten.Tensor, wanted: np.ndarray, tolerance: float = 1e-10) -> None:
-    assert actual.shape == np.shape(wanted)
-    np.testing.assert_allclose(actual.detach().numpy(), wanted, rtol=tolerance, atol=tolerance)
-
-
-def layouts(a: np.ndarray) -> list[corten.Tensor]:
-    """The same matrices by rows, by columns, and among other numbers."""
-    spread = corten.zeros(*a.shape[:-1], 2 * a.shape[-1], dtype=corten.complex128)
-    spread[..., ::2] = corten.tensor(a)
-    return [corten.tensor(a), corten.tensor(a.swapaxes(-1, -2).copy()).mT, spread[..., ::2]]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

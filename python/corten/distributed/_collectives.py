@@ -67,6 +67,11 @@ def rank_in_group(group, rank, group_rank, what):
     return get_group_rank(group, rank)
 
 
+def root_in_group(group, rank, group_rank, what):
+    """As :func:`rank_in_group`, and rank 0 where neither way of naming a process is used."""
+    return rank_in_group(group, 0 if rank is None and group_rank is None else rank, group_rank, what)
+
+
 def started(name, group, call, finish=None, result=(), async_op=False):
     """Starts what ``call()`` returns the request of; waits for it unless ``async_op``."""
     try:
@@ -252,7 +257,7 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
     found = resolve(group, "gather")
     if found is None:
         return None
-    root = rank_in_group(found, 0 if dst is None and group_dst is None else dst, group_dst, "gather")
+    root = root_in_group(found, dst, group_dst, "gather")
     is_root = found.rank() == root
     outputs = _list_of_root(gather_list, is_root, "gather_list", "destination", "gather")
     taken = None
@@ -292,7 +297,7 @@ def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, gro
     found = resolve(group, "scatter")
     if found is None:
         return None
-    root = rank_in_group(found, 0 if src is None and group_src is None else src, group_src, "scatter")
+    root = root_in_group(found, src, group_src, "scatter")
     is_root = found.rank() == root
     inputs = _list_of_root(scatter_list, is_root, "scatter_list", "source", "scatter")
     given = None

@@ -3,7 +3,7 @@
 import pickle
 
 from . import _collectives
-from ._collectives import rank_in_group, started
+from ._collectives import rank_in_group, root_in_group, started
 from ._group import resolve
 from ._work import Work
 
@@ -67,7 +67,7 @@ def gather_object(obj, object_gather_list=None, dst=None, group=None, group_dst=
     found = resolve(group, "gather_object")
     if found is None:
         return
-    root = rank_in_group(found, 0 if dst is None and group_dst is None else dst, group_dst, "gather_object")
+    root = root_in_group(found, dst, group_dst, "gather_object")
     is_root = found.rank() == root
     if is_root != bool(object_gather_list):
         rule = (
@@ -98,7 +98,7 @@ def broadcast_object_list(object_list, src=None, group=None, device=None, group_
     found = resolve(group, "broadcast_object_list")
     if found is None:
         return
-    root = rank_in_group(found, 0 if src is None and group_src is None else src, group_src, "broadcast_object_list")
+    root = root_in_group(found, src, group_src, "broadcast_object_list")
     is_root = found.rank() == root
     parts = [_packed(value) for value in object_list] if is_root else []
     lengths = _lengths(*(part.size for part in parts) if is_root else [0] * len(object_list))
@@ -125,7 +125,7 @@ def scatter_object_list(
         return
     if not isinstance(scatter_object_output_list, list) or not scatter_object_output_list:
         raise ValueError("Expected argument scatter_object_output_list to be a list of size at least 1.")
-    root = rank_in_group(found, 0 if src is None and group_src is None else src, group_src, "scatter_object_list")
+    root = root_in_group(found, src, group_src, "scatter_object_list")
     is_root = found.rank() == root
     given = None
     all_lengths = None

@@ -82,22 +82,26 @@ class Resize(nn.Module):
         )
 
 
-class CenterCrop(nn.Module):
+class _Sized(nn.Module):
+    """Crops of one size; the subclass says which."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = setup_size(size)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(size={self.size})"
+
+
+class CenterCrop(_Sized):
     """`functional.center_crop` as a module.
 
     Args:
         size: ``(height, width)`` or one number for both.
     """
 
-    def __init__(self, size):
-        super().__init__()
-        self.size = setup_size(size)
-
     def forward(self, img):
         return F.center_crop(img, self.size)
-
-    def __repr__(self):
-        return f"{type(self).__name__}(size={self.size})"
 
 
 class Pad(nn.Module):
@@ -236,25 +240,18 @@ def check_ranges(scale, ratio):
         warnings.warn("Scale and ratio should be of kind (min, max)", stacklevel=3)
 
 
-class FiveCrop(nn.Module):
+class FiveCrop(_Sized):
     """`functional.five_crop` as a module.
 
     Args:
         size: ``(height, width)`` or one number for both.
     """
 
-    def __init__(self, size):
-        super().__init__()
-        self.size = setup_size(size)
-
     def forward(self, img):
         return F.five_crop(img, self.size)
 
-    def __repr__(self):
-        return f"{type(self).__name__}(size={self.size})"
 
-
-class TenCrop(nn.Module):
+class TenCrop(_Sized):
     """`functional.ten_crop` as a module.
 
     Args:
@@ -263,8 +260,7 @@ class TenCrop(nn.Module):
     """
 
     def __init__(self, size, vertical_flip=False):
-        super().__init__()
-        self.size = setup_size(size)
+        super().__init__(size)
         self.vertical_flip = vertical_flip
 
     def forward(self, img):

@@ -38,6 +38,10 @@ pub fn over(op: &str, shape: &[usize], dims: Option<&[i64]>) -> Result<Over> {
 }
 
 impl Over {
+    /// The reduced and the kept dims of a tensor of this rank.
+    pub fn split(&self, rank: usize) -> (Vec<usize>, Vec<usize>) {
+        (0..rank).partition(|d| self.mask & (1 << d) != 0)
+    }
     pub fn count(&self, shape: &[usize]) -> usize {
         (0..shape.len()).filter(|d| self.mask & (1 << d) != 0).map(|d| shape[d]).product()
     }

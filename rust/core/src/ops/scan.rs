@@ -183,10 +183,7 @@ pub fn cumulative_extremum(max: bool, t: &Tensor, dim: i64) -> Result<(Tensor, T
 
 /// For every element the product of the other elements of its reduced group: exclusive products from both sides.
 pub fn product_of_others(x: &Tensor, o: &Over) -> Result<Tensor> {
-    let (mut reduced, mut kept) = (Vec::new(), Vec::new());
-    for d in 0..x.rank() {
-        if o.mask & (1 << d) != 0 { reduced.push(d) } else { kept.push(d) }
-    }
+    let (reduced, kept) = o.split(x.rank());
     let order: Vec<usize> = kept.iter().chain(&reduced).copied().collect();
     let moved = view::permute(x, &order);
     let n: usize = reduced.iter().map(|&d| x.shape()[d]).product();

@@ -58,11 +58,17 @@ impl Z {
         Ok(Z { re: self.re.mul(factor)?, im: self.im.mul(factor)? })
     }
 
+    /// The parts over the larger one, s, and |z|²/s: what division needs of a divisor.
+    fn shrunk(&self) -> Result<(Tensor, Tensor, Tensor)> {
+        let size = two(Ew::Maximum, &self.re.abs()?, &self.im.abs()?)?;
+        let (c, d) = (self.re.div(&size)?, self.im.div(&size)?);
+        let whole = self.re.mul(&c)?.add(&self.im.mul(&d)?)?;
+        Ok((c, d, whole))
+    }
+
     /// The quotient, with the divisor brought to size 1 first so that its square neither overflows nor vanishes.
     pub fn div(&self, other: &Z) -> Result<Z> {
-        let size = two(Ew::Maximum, &other.re.abs()?, &other.im.abs()?)?;
-        let (c, d) = (other.re.div(&size)?, other.im.div(&size)?);
-        let whole = other.re.mul(&c)?.add(&other.im.mul(&d)?)?;
+        let (c, d, whole) = other.shrunk()?;
         let (a, b) = (&self.re, &self.im);
         let re = a.mul(&c)?.add(&b.mul(&d)?)?.div(&whole)?;
         let im = b.mul(&c)?.sub(&a.mul(&d)?)?.div(&whole)?;
@@ -70,9 +76,7 @@ impl Z {
     }
 
     pub fn reciprocal(&self) -> Result<Z> {
-        let size = two(Ew::Maximum, &self.re.abs()?, &self.im.abs()?)?;
-        let (c, d) = (self.re.div(&size)?, self.im.div(&size)?);
-        let whole = self.re.mul(&c)?.add(&self.im.mul(&d)?)?;
+        let (c, d, whole) = self.shrunk()?;
         Ok(Z { re: c.div(&whole)?, im: d.neg()?.div(&whole)? })
     }
 

@@ -11,10 +11,7 @@ use crate::tensor::Tensor;
 
 /// The product over dims, halved again and again.
 pub fn prod(z: &Tensor, o: &Over, keepdim: bool) -> Result<Tensor> {
-    let (mut reduced, mut kept) = (Vec::new(), Vec::new());
-    for d in 0..z.rank() {
-        if o.mask & (1 << d) != 0 { reduced.push(d) } else { kept.push(d) }
-    }
+    let (reduced, kept) = o.split(z.rank());
     let order: Vec<usize> = reduced.iter().chain(&kept).copied().collect();
     let n: usize = reduced.iter().map(|&d| z.shape()[d]).product();
     let shape: Dims = std::iter::once(n).chain(kept.iter().map(|&d| z.shape()[d])).collect();
