@@ -104,7 +104,7 @@ def test_processes_started_by_hand_find_each_other(method: str, tmp_path: Path) 
 def test_spawned_processes_train_together(script) -> None:
     program = script(
         f"""
-        import os, torch, torch.distributed as dist, torch.multiprocessing as mp
+        import os, sys, torch, torch.distributed as dist, torch.multiprocessing as mp
         from torch.nn.parallel import DistributedDataParallel as DDP
 
         def train(rank, size):
@@ -112,7 +112,7 @@ def test_spawned_processes_train_together(script) -> None:
             dist.init_process_group("nccl", rank=rank, world_size=size)
             model = DDP(torch.nn.Linear(2, 1, bias=False))
             model(torch.full((1, 2), rank + 1.0)).sum().backward()
-            print(model.module.weight.grad.tolist(), flush=True)
+            sys.stdout.write(str(model.module.weight.grad.tolist()) + "\\n")  # at once: the processes share the stream
             dist.destroy_process_group()
 
         if __name__ == "__main__":
@@ -194,7 +194,7 @@ def test_a_run_is_started_again_and_its_output_kept(script, tmp_path: Path) -> N
     program = script(
         """
         import os, sys
-        print("attempt", os.environ["TORCHELASTIC_RESTART_COUNT"], "of", os.environ["RANK"], flush=True)
+        sys.stdout.write("attempt {TORCHELASTIC_RESTART_COUNT} of {RANK}\\n".format_map(os.environ))
         sys.exit(os.environ["RANK"] == "0" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0")
         """
     )
