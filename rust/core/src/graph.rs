@@ -389,7 +389,7 @@ mod pool {
     const KEEP: usize = 512 << 20;
     /// Blocks from this size on lie on whole huge pages, where the system has them: a first touch costs a hundredth, and
     /// kernels that jump between rows find their addresses.
-    const HUGE_FROM: usize = 4 << 20;
+    const HUGE_FROM: usize = 2 << 20;
     const HUGE_PAGE: usize = 2 << 20;
 
     /// Freed blocks by the place of their class.

@@ -7,6 +7,7 @@ pub mod index;
 pub mod kernel;
 pub mod linalg;
 
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::elementwise_table;
 pub use crate::params::{
@@ -422,11 +423,12 @@ impl Op {
             Op::Kernel(k) => k.name(),
         }
     }
-    /// Whether elementwise work on what it reads and writes can be part of its kernel on the GPU.
-    pub fn joins(&self) -> bool {
+    /// Whether elementwise work on what it writes can be part of its kernel; on the GPU also that on what it reads.
+    pub fn joins(&self, device: Device) -> bool {
         match self {
-            Op::Matmul | Op::Conv(..) => true,
-            Op::Reduce(kind, _) => !matches!(kind, Reduction::MaxIndex | Reduction::MinIndex),
+            Op::Matmul | Op::Conv(Conv::Forward, _) => true,
+            Op::Conv(..) => device != Device::Cpu,
+            Op::Reduce(kind, _) => device != Device::Cpu && !matches!(kind, Reduction::MaxIndex | Reduction::MinIndex),
             _ => false,
         }
     }

@@ -284,6 +284,69 @@ impl Space {
     }
 }
 
+/// A program that finishes the results of a structured kernel, part by part, while they are in cache: it reads them where that
+/// kernel puts them.
+pub struct Finisher<'a> {
+    pub kernel: &'a Kernel,
+    pub shape: &'a [usize],
+    /// Of the results, which are dense.
+    pub strides: &'a [usize],
+    pub operands: &'a [Operand<'a>],
+    pub numbers: &'a [u64],
+    pub targets: &'a [Target],
+    /// The address of the results' first element, and an element's bytes.
+    pub results: (*const u8, usize),
+    space: Space,
+    direct: SmallVec<[bool; 4]>,
+}
+
+// SAFETY: addresses only; the parts that threads finish are disjoint.
+unsafe impl Sync for Finisher<'_> {}
+
+/// What finishes a kernel's results, if something does. The kernel hands every element over once.
+pub type Then<'a> = Option<&'a Finisher<'a>>;
+
+impl<'a> Finisher<'a> {
+    pub fn new(
+        kernel: &'a Kernel,
+        (shape, strides): (&'a [usize], &'a [usize]),
+        operands: &'a [Operand<'a>],
+        numbers: &'a [u64],
+        targets: &'a [Target],
+        results: (*const u8, usize),
+    ) -> Self {
+        let space = Space::new(shape, strides, operands);
+        let direct = kernel.direct_stores(operands, targets);
+        Finisher { kernel, shape, strides, operands, numbers, targets, results, space, direct }
+    }
+
+    /// All elements at once.
+    pub fn all(&self) {
+        self.kernel.run(self.shape, self.strides, self.operands, self.numbers, self.targets);
+    }
+
+    /// `rows` stretches of `columns` elements, `pitch` elements apart, the first of them at this address of the results.
+    pub fn block<T>(&self, first: *const T, rows: usize, pitch: usize, columns: usize) {
+        let (rows, columns) = if pitch == columns { (1, rows * columns) } else { (rows, columns) };
+        let at = (first.addr() - self.results.0.addr()) / self.results.1;
+        let (kernel, numbers, targets) = (self.kernel, self.numbers, self.targets);
+        let (direct, large) = (self.direct.clone(), false);
+        let frame = Frame { kernel, space: &self.space, operands: self.operands, numbers, targets, direct, large };
+        let tile = kernel.tile.min(columns.next_multiple_of(16));
+        let tiles = columns.div_ceil(tile);
+        let grain = (SERIAL_WORK / (tile * kernel.steps.len().max(1))).max(1);
+        threads::parallel_for(rows * tiles, grain, |range| {
+            frame.with_registers(tile, 0, |base, slot, regs, _| {
+                for (row, i) in range.map(|i| (i / tiles, i % tiles)) {
+                    let n = tile.min(columns - i * tile);
+                    // SAFETY: as in `run_tiles`.
+                    unsafe { frame.run_tile(at + row * pitch + i * tile, n, base, slot, regs, &[]) };
+                }
+            });
+        });
+    }
+}
+
 struct Frame<'a> {
     kernel: &'a Kernel,
     space: &'a Space,
@@ -570,5 +633,24 @@ unsafe fn fill(dst: *mut u8, dtype: DType, bits: u64, n: usize) {
             DType::I16 => std::slice::from_raw_parts_mut(dst.cast::<u16>(), n).fill(bits as u16),
             _ => std::slice::from_raw_parts_mut(dst, n).fill(bits as u8),
         }
+    }
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// `y = x·x + b`, where `x` are the results of another kernel.
+    pub fn square_plus() -> Kernel {
+        let instr = |code, dst, src: &[u16]| Instr { code, dtype: DType::F32, dst, src: SmallVec::from_slice(src) };
+        let instrs = vec![
+            instr(Code::Load(0), 0, &[]),
+            instr(Code::Load(1), 1, &[]),
+            instr(Code::Ew(Ew::Mul), 2, &[0, 0]),
+            instr(Code::Ew(Ew::Add), 3, &[2, 1]),
+        ];
+        let (loads, stores) = (vec![DType::F32; 2], vec![(3, DType::F32)]);
+        Kernel::new(Program { instrs, loads, stores, registers: 4, ..Program::default() })
+            .expect("a program of two operators")
     }
 }

@@ -54,7 +54,24 @@ use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::op::{Conv, Op, Reduction, Scan, Window};
+use elementwise::Finisher;
 use view::{In, Out};
+
+/// Runs a structured operator whose results are finished by a program ([`Op::joins`]).
+pub fn execute_then(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out], then: &Finisher) -> Result<()> {
+    match op {
+        Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0], Some(then)),
+        Op::Conv(Conv::Forward, p) => {
+            conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0], Some(then));
+            Ok(())
+        }
+        _ => {
+            execute(op, ins, numbers, outs)?;
+            then.all();
+            Ok(())
+        }
+    }
+}
 
 /// Runs a structured operator: inputs, numbers in order, outputs.
 pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result<()> {
@@ -72,13 +89,13 @@ pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result
             cat(*dim as usize, ins, &mut outs[0]);
             Ok(())
         }
-        Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0]),
+        Op::Matmul => gemm::matmul(ins[0], ins[1], &mut outs[0], None),
         Op::Linalg(l) => linalg::execute(*l, ins, outs),
         Op::ComplexLinalg(l, complex) => linalg::execute_complex(*l, *complex, ins, outs),
         Op::Fft(kind, dims) => fft::execute(*kind, *dims as usize, &ins[0], numbers, &mut outs[0]),
         Op::Conv(pass, p) => {
             match pass {
-                Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0]),
+                Conv::Forward => conv::forward(p, ins[0], ins[1], ins.get(2).copied(), &mut outs[0], None),
                 Conv::InputGrad => conv::input_grad(p, ins[0], ins[1], &mut outs[0]),
                 Conv::WeightGrad => conv::weight_grad(p, ins[0], ins[1], &mut outs[0]),
             }

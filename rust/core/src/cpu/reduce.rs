@@ -6,7 +6,7 @@ use crate::cpu::fold::{
     loader,
 };
 use crate::cpu::math::Real;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, prefetch};
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Axis, Shared, grain};
@@ -298,6 +298,22 @@ pub(super) const SHORT_ROW: usize = 32;
 /// Elements a task should have, about 10 µs of work.
 const TASK: usize = 32 * 1024;
 
+/// Bytes that caches may hold.
+const NEAR: usize = 8 << 20;
+/// Bytes ahead that are asked for.
+const AHEAD: usize = 4 << 10;
+
+/// [`fold_slice`] in the order of memory, which is asked for elements before they are needed.
+fn fold_far<A: Acc, F: Fold<A>>(x: &[A], p: A) -> A {
+    let mut row = RowFold::<A, F>::new();
+    for part in x.chunks(BLOCK) {
+        let next = part.as_ptr().wrapping_byte_add(AHEAD);
+        (0..part.len()).step_by(64 / size_of::<A>()).for_each(|i| prefetch(next.wrapping_add(i)));
+        row.push_with(part, p);
+    }
+    row.finish()
+}
+
 /// Columns folded together: the lanes of this many fill half of a first-level cache.
 const fn tile_width<A>() -> usize {
     1024 / size_of::<A>()
@@ -315,6 +331,8 @@ pub struct Plan<A> {
     /// Elements can be used where they lie.
     direct: bool,
     by_columns: bool,
+    /// The input comes from memory, which is asked early.
+    far: bool,
 }
 
 // SAFETY: the plan only reads, from memory that outlives it.
@@ -341,6 +359,7 @@ impl<A: Acc> Plan<A> {
             direct: x.dtype == A::DTYPE && load == Load::Convert,
             by_columns: count > 1
                 && (kept_stride < reduced_stride || (count <= SHORT_ROW && kept.inner().size >= SHORT_ROW)),
+            far: count * kept.numel() * size_of::<A>() > NEAR,
             kept,
             reduced,
             count,
@@ -411,7 +430,7 @@ impl<A: Acc> Plan<A> {
         if self.direct && axis.strides[0] == 1 && self.reduced.0.len() <= 1 {
             // SAFETY: the row is one stretch of `A`s inside the input.
             let row = unsafe { std::slice::from_raw_parts(self.ptr(base + start), len) };
-            return fold_slice::<A, F>(row, p);
+            return if self.far { fold_far::<A, F>(row, p) } else { fold_slice::<A, F>(row, p) };
         }
         let mut row = RowFold::<A, F>::new();
         let mut filled = 0;

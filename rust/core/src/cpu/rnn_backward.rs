@@ -4,7 +4,7 @@
 //! gradients of the later step with the recurrent weights of its units, adds what came from outside, and makes the gates'
 //! gradients of its own step. The gradient of the weights is one product over the rows of all steps.
 
-use crate::cpu::gemm::{self, Epilogue, Operand, Strided};
+use crate::cpu::gemm::{self, Operand, Strided};
 use crate::cpu::rnn::{Blocks, OP, Steps, elements, for_each_part, pitch, split};
 use crate::cpu::rows::{self, Acc, Shared};
 use crate::cpu::scratch::Scratch;
@@ -183,7 +183,7 @@ fn weight_gradient<A: Acc + gemm::Compute + gemm::Storage<Acc = A>>(
         let turned = Strided::new(gates.as_ptr(), 1, depth);
         let (a, b) = (Operand::matrix(&turned), Operand::packed(&states));
         let sizes = (depth, h, total);
-        gemm::gemm_with_packers(sizes, A::ONE, a, b, A::ZERO, out.as_mut_ptr(), h, &Epilogue::NONE);
+        gemm::gemm_with_packers(sizes, A::ONE, a, b, A::ZERO, out.as_mut_ptr(), h);
     }
     Ok(())
 }

@@ -1,4 +1,6 @@
-//! The thread pool: persistent workers, chunks handed out by one atomic counter, a bounded spin and then parking.
+//! The thread pool: persistent workers, a bounded spin and then parking. Each thread takes chunks from its own part of a loop
+//! first, the same part in every loop, because the caches beside it may hold what an earlier loop left there, and then from
+//! those of others.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -23,9 +25,17 @@ struct Job {
     closure: *const (),
     n: usize,
     chunk: usize,
-    next: AtomicUsize,
+    /// A part for each thread that the loop is for.
+    parts: Vec<Part>,
     caller: Option<Thread>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// A stretch of a loop; on a cache line of its own.
+#[repr(align(64))]
+struct Part {
+    next: AtomicUsize,
+    end: usize,
 }
 
 /// What one worker shares with the callers that wake it.
@@ -132,7 +142,7 @@ fn create_pool() -> &'static Pool {
             closure: std::ptr::null(),
             n: 0,
             chunk: 1,
-            next: AtomicUsize::new(0),
+            parts: Vec::new(),
             caller: None,
             panic: Mutex::new(None),
         }),
@@ -152,22 +162,33 @@ fn create_pool() -> &'static Pool {
 }
 
 impl Job {
-    /// Takes chunks until none is left. A panic empties the counter, so that the others stop early.
-    fn work(&self) {
+    /// Takes chunks until none is left, first those of its own part. A panic empties all parts, so that the others stop early.
+    fn work(&self, own: usize) {
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let start = self.next.fetch_add(self.chunk, Relaxed);
-                if start >= self.n {
-                    return;
+            let (before, from) = self.parts.split_at(own.min(self.parts.len()));
+            for part in from.iter().chain(before) {
+                loop {
+                    let start = part.next.fetch_add(self.chunk, Relaxed);
+                    if start >= part.end {
+                        break;
+                    }
+                    // SAFETY: the closure outlives the job (`Pool::run`), and each chunk is handed out once.
+                    unsafe { (self.call)(self.closure, start..(start + self.chunk).min(part.end)) };
                 }
-                // SAFETY: the closure outlives the job (`Pool::run`), and each chunk is handed out once.
-                unsafe { (self.call)(self.closure, start..(start + self.chunk).min(self.n)) };
             }
         }));
         if let Err(payload) = result {
-            self.next.store(self.n, Relaxed);
+            self.parts.iter().for_each(|part| part.next.store(self.n, Relaxed));
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
+    }
+
+    /// Cuts the loop into parts of whole chunks.
+    fn cut(&mut self, parts: usize) {
+        let chunks = self.n.div_ceil(self.chunk);
+        let at = |i: usize| (i * chunks / parts * self.chunk).min(self.n);
+        self.parts.clear();
+        self.parts.extend((0..parts).map(|i| Part { next: AtomicUsize::new(at(i)), end: at(i + 1) }));
     }
 }
 
@@ -191,7 +212,7 @@ impl Pool {
         let job = unsafe {
             let job = &mut *self.job.get();
             (job.call, job.closure, job.n, job.chunk) = (call, closure, n, chunk);
-            *job.next.get_mut() = 0;
+            job.cut(helpers + 1);
             job.caller = Some(thread::current());
             &*self.job.get()
         };
@@ -201,7 +222,7 @@ impl Pool {
         self.wake(helpers);
 
         INSIDE.set(true);
-        job.work();
+        job.work(0);
         INSIDE.set(false);
 
         self.close_and_wait();
@@ -315,7 +336,7 @@ fn worker_loop(pool: &'static Pool, worker: &'static Worker, index: usize) {
         if state / EPOCH != seen && pool.enter(state) {
             seen = state / EPOCH;
             // SAFETY: the job cannot change while this worker is inside.
-            unsafe { (*pool.job.get()).work() };
+            unsafe { (*pool.job.get()).work(index + 1) };
             pool.leave();
         }
     }

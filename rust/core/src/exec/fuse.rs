@@ -8,8 +8,8 @@
 //!
 //! Two producer units of one node merge under the same rule. Numerics do not change: every operator rounds to its dtype.
 //!
-//! On the GPU a unit may also begin with one structured operator that joins ([`Op::joins`]): what follows is then computed from
-//! each element that its kernel writes.
+//! A unit may also begin with one structured operator that joins ([`Op::joins`]): what follows is then computed from each element
+//! that its kernel writes. It may pass in another shape, as long as its elements stay in the order of their memory.
 
 use crate::graph::{Input, Node};
 use crate::op::{Ew, Op};
@@ -17,7 +17,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::segment::same_layout;
+use super::segment::{in_order, same_layout};
+use crate::shape::Layout;
 
 pub(super) const MAX_INSTRS: usize = 1024;
 const MAX_OPERANDS: usize = 48;
@@ -49,8 +50,6 @@ struct Fuser<'a> {
     units: Vec<Unit>,
     unit_of: Vec<u32>,
     fusion: bool,
-    /// Whether structured operators may have elementwise nodes in their units.
-    epilogues: bool,
     /// Distinct values that a unit may read: a kernel of the GPU binds only so many buffers.
     most_reads: usize,
     /// The placed nodes that read each node.
@@ -60,9 +59,9 @@ struct Fuser<'a> {
 }
 
 /// Groups the segment's nodes into units; units that were merged away are left empty.
-pub fn fuse(nodes: &[Arc<Node>], fusion: bool, epilogues: bool, most_reads: usize) -> Vec<Unit> {
+pub fn fuse(nodes: &[Arc<Node>], fusion: bool, most_reads: usize) -> Vec<Unit> {
     let (units, unit_of, seen) = (Vec::new(), Vec::new(), Vec::new());
-    let mut f = Fuser { nodes, units, unit_of, fusion, epilogues, most_reads, readers: HashMap::new(), seen, round: 0 };
+    let mut f = Fuser { nodes, units, unit_of, fusion, most_reads, readers: HashMap::new(), seen, round: 0 };
     for i in 0..nodes.len() {
         f.place(i as u32);
     }
@@ -94,11 +93,16 @@ impl Fuser<'_> {
                 after.push(unit);
             }
             let produced = &e.node.outs[e.out as usize];
-            let whole = e.dtype == produced.dtype
-                && same_layout(&e.layout, &produced.layout)
-                && same_layout(&e.layout, &node.outs[0].layout);
+            let aligned = e.dtype == produced.dtype && same_layout(&e.layout, &node.outs[0].layout);
             let producer = &self.units[unit as usize];
-            if !whole || !elementwise {
+            let whole = same_layout(&e.layout, &produced.layout);
+            let passes = aligned
+                && match self.space(unit) {
+                    _ if producer.core != Some(p) => whole,
+                    None => whole || in_order(&e.layout, &produced.layout),
+                    Some(space) => whole && same_layout(space, &produced.layout),
+                };
+            if !passes || !elementwise {
                 windowed.push(unit);
             } else if (producer.elementwise || producer.core.is_some()) && !candidates.contains(&unit) {
                 candidates.push(unit);
@@ -126,9 +130,17 @@ impl Fuser<'_> {
         self.note_reader(i);
     }
 
+    /// The index space of a unit's elementwise nodes.
+    fn space(&self, unit: u32) -> Option<&Arc<Layout>> {
+        let unit = &self.units[unit as usize];
+        let first = unit.nodes.iter().find(|&&n| unit.core != Some(n))?;
+        Some(&self.nodes[*first as usize].outs[0].layout)
+    }
+
     /// A new unit for this node.
     fn found(&mut self, i: u32, elementwise: bool) -> u32 {
-        let core = (self.epilogues && self.nodes[i as usize].op.joins()).then_some(i);
+        let node = &self.nodes[i as usize];
+        let core = node.op.joins(node.device).then_some(i);
         self.units.push(Unit { elementwise, core, ..Default::default() });
         self.seen.push(0);
         (self.units.len() - 1) as u32
@@ -224,9 +236,10 @@ impl Fuser<'_> {
         if ua.windowed.contains(&b) || ub.windowed.contains(&a) {
             return false;
         }
-        // Index spaces must agree: compare through any two nodes.
-        let (na, nb) = (&self.nodes[ua.nodes[0] as usize], &self.nodes[ub.nodes[0] as usize]);
-        if !same_layout(&na.outs[0].layout, &nb.outs[0].layout) {
+        // Index spaces must agree.
+        if let (Some(a), Some(b)) = (self.space(a), self.space(b))
+            && !same_layout(a, b)
+        {
             return false;
         }
         let from_a: Vec<u32> = ua.after.iter().copied().filter(|&x| x != b).collect();

@@ -1,10 +1,12 @@
-//! Running a structured operator and the elementwise work around it as one kernel of the GPU.
+//! Running a structured operator and the elementwise work around it as one kernel: on the GPU as one shader, on the CPU by
+//! finishing each part of the results while it is in cache.
 
 use super::plan::{After, Fused, Joined, Kernel};
-use super::run::{Slots, allocate, buffer_of, fused, kernel, node_at, operands_of, view};
+use super::run::{Slots, address, allocate, buffer_of, donate, fused, kernel, node_at, operands_of, view, window};
 use super::{COUNTERS, count, transfer};
+use crate::cpu;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::elementwise::Operand;
 use crate::gpu::inline::{Inline, MOST};
 use crate::gpu::memory::Allocation;
@@ -21,9 +23,11 @@ const MOST_DIMS: usize = 12;
 
 /// Runs the parts in one kernel, or one after the other where the device cannot have them so.
 pub fn joined(slots: &mut Slots, j: &Joined, device: Device, spoils: &mut bool) -> Result<()> {
-    if let Device::Gpu(index) = device
-        && in_one(slots, j, &gpu::gpu(index)?, device)?
-    {
+    let done = match device {
+        Device::Gpu(index) => in_one(slots, j, &gpu::gpu(index)?, device)?,
+        Device::Cpu => on_cpu(slots, j, spoils)?,
+    };
+    if done {
         return Ok(());
     }
     for (_, f) in &j.before {
@@ -35,6 +39,11 @@ pub fn joined(slots: &mut Slots, j: &Joined, device: Device, spoils: &mut bool) 
     j.after.as_ref().map_or(Ok(()), |a| fused(slots, &a.fused, device, spoils))
 }
 
+/// The index space of a program.
+fn space_of(slots: &Slots, fused: &Fused) -> Result<Arc<Layout>> {
+    Ok(node_at(slots, fused.nodes[0])?.outs[0].layout.clone())
+}
+
 /// A program with what it reads.
 struct Bound<'a> {
     fused: &'a Fused,
@@ -44,9 +53,9 @@ struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    fn new(slots: &Slots, fused: &'a Fused, space: &Node) -> Result<Bound<'a>> {
+    fn new(slots: &Slots, fused: &'a Fused) -> Result<Bound<'a>> {
         let (edges, numbers) = operands_of(slots, fused)?;
-        Ok(Bound { fused, space: space.outs[0].layout.clone(), edges, numbers })
+        Ok(Bound { fused, space: space_of(slots, fused)?, edges, numbers })
     }
 
     /// The program for a kernel, `given` being the load that the kernel computes, with whatever memory stands for it. `None`
@@ -87,9 +96,9 @@ impl<'a> Parts<'a> {
         let node = node_at(slots, j.node)?.clone();
         let mut before: SmallVec<[(u32, Bound); 2]> = SmallVec::new();
         for (made, f) in &j.before {
-            before.push((*made, Bound::new(slots, f, node_at(slots, *made)?)?));
+            before.push((*made, Bound::new(slots, f)?));
         }
-        let after = j.after.as_ref().map(|a| Bound::new(slots, &a.fused, &node).map(|b| (a, b))).transpose()?;
+        let after = j.after.as_ref().map(|a| Bound::new(slots, &a.fused).map(|b| (a, b))).transpose()?;
         let mut made: SmallVec<[(u32, Arc<Buffer>); 4]> = SmallVec::new();
         if j.after.as_ref().is_none_or(|a| a.keeps) {
             made.push((j.node, allocate(&node.outs[0], device)?));
@@ -154,7 +163,11 @@ fn in_one(slots: &mut Slots, j: &Joined, gpu: &Arc<Gpu>, device: Device) -> Resu
     let node = node_at(slots, j.node)?;
     let small = |l: &Layout| l.numel() > 0 && l.shape.len() <= MOST_DIMS;
     let inputs_small = node.inputs().iter().all(|i| !matches!(i, Input::Tensor(e) if !small(&e.layout)));
-    if !inputs_small || !small(&node.outs[0].layout) || j.before.len() + 1 > MOST {
+    let space_small = match &j.after {
+        Some(after) => small(&*space_of(slots, &after.fused)?),
+        None => true,
+    };
+    if !inputs_small || !space_small || !small(&node.outs[0].layout) || j.before.len() + 1 > MOST {
         return Ok(false);
     }
     let parts = Parts::gather(slots, j, device)?;
@@ -170,5 +183,85 @@ fn in_one(slots: &mut Slots, j: &Joined, gpu: &Arc<Gpu>, device: Device) -> Resu
     }
     let nodes = j.before.iter().flat_map(|b| &b.1.nodes).chain(j.after.iter().flat_map(|a| &a.fused.nodes));
     nodes.chain([&j.node]).for_each(|&n| slots[n as usize] = None);
+    Ok(true)
+}
+
+/// The memory of what a program stores: for the first that can be there, that of the results it is computed from, unless they
+/// are needed; and whether an operand's was taken.
+fn targets(
+    slots: &Slots,
+    after: &After,
+    node: &Node,
+    edges: &[Edge],
+    own: &Arc<Buffer>,
+) -> Result<(SmallVec<[Arc<Buffer>; 4]>, bool)> {
+    let fused = &after.fused;
+    let size = |k: usize| Ok::<_, Error>(node_at(slots, fused.stores[k].0)?.outs[0].dtype.size());
+    // A copy of the results themselves would be made too late elsewhere.
+    let mut at_own = if after.keeps { None } else { fused.stores.iter().position(|s| s.1 == Some(after.load)) };
+    for k in 0..fused.stores.len() {
+        if !after.keeps && at_own.is_none() && size(k)? == node.outs[0].dtype.size() {
+            at_own = Some(k);
+        }
+    }
+    let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
+    let (mut buffers, mut donated) = (SmallVec::new(), false);
+    for (k, &(n, _)) in fused.stores.iter().enumerate() {
+        let spec = &node_at(slots, n)?.outs[0];
+        let given = if at_own == Some(k) { None } else { donate(fused, k, spec, edges, &taken) };
+        donated |= given.is_some();
+        let buffer = match given {
+            Some(buffer) => buffer,
+            None if at_own == Some(k) => own.clone(),
+            None => Arc::new(transfer::allocate(Device::Cpu, spec.layout.numel() * spec.dtype.size())?),
+        };
+        taken.push(Arc::as_ptr(&buffer));
+        buffers.push(buffer);
+    }
+    Ok((buffers, donated))
+}
+
+/// Runs the operator, whose results the program finishes part by part; false where there is nothing to finish.
+fn on_cpu(slots: &mut Slots, j: &Joined, spoils: &mut bool) -> Result<bool> {
+    let (node, Some(after)) = (node_at(slots, j.node)?.clone(), &j.after) else { return Ok(false) };
+    let (Kernel::Cpu(kernel), out) = (&after.fused.kernel, &node.outs[0]) else { return Ok(false) };
+    if out.layout.numel() == 0 || !j.before.is_empty() {
+        return Ok(false);
+    }
+    let (edges, numbers) = operands_of(slots, &after.fused)?;
+    let own = allocate(out, Device::Cpu)?;
+    let (buffers, donated) = targets(slots, after, &node, &edges, &own)?;
+    let mut operands: SmallVec<[cpu::elementwise::Operand; 8]> = SmallVec::new();
+    for (k, e) in edges.iter().enumerate() {
+        let ptr = if k == after.load as usize { own.ptr() } else { address(e)? };
+        operands.push(cpu::elementwise::Operand { ptr, strides: &e.layout.strides });
+    }
+    let stores: SmallVec<[_; 4]> = buffers.iter().map(|b| cpu::elementwise::Target { ptr: b.ptr() }).collect();
+    let space = space_of(slots, &after.fused)?;
+    let results = (own.ptr().cast_const(), out.dtype.size());
+    let in_space = (&space.shape[..], &space.strides[..]);
+    let then = cpu::elementwise::Finisher::new(kernel, in_space, &operands, &numbers, &stores, results);
+    let inputs = node.inputs();
+    let (mut ins, mut scalars): (SmallVec<[_; 4]>, SmallVec<[u64; 4]>) = (SmallVec::new(), SmallVec::new());
+    for input in inputs.iter() {
+        match input {
+            Input::Scalar(bits, _) => scalars.push(*bits),
+            Input::Tensor(e) => ins.push(window(e)?),
+        }
+    }
+    let Layout { shape, strides, .. } = &*out.layout;
+    let mut outs = [cpu::view::Out { ptr: own.ptr(), dtype: out.dtype, shape, strides }];
+    *spoils = donated;
+    cpu::execute_then(&node.op, &ins, &scalars, &mut outs, &then)?;
+    count(&COUNTERS.fused_nodes, after.fused.nodes.len());
+    for (&(n, _), buffer) in after.fused.stores.iter().zip(buffers) {
+        node_at(slots, n)?.finish(SmallVec::from_iter([buffer]));
+    }
+    drop(ins);
+    drop(inputs);
+    if after.keeps {
+        node.finish(SmallVec::from_iter([own]));
+    }
+    after.fused.nodes.iter().chain([&j.node]).for_each(|&n| slots[n as usize] = None);
     Ok(true)
 }

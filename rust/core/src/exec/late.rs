@@ -72,15 +72,17 @@ impl<'a> Late<'a> {
         let (node, from) = (&self.nodes[n as usize], self.unit_of[n as usize]);
         let readers = &self.readers[n as usize];
         let to = self.unit_of[*readers.first()? as usize];
-        let apart = to != from && units[from as usize].elementwise && units[from as usize].nodes.len() > 1;
-        let admits = units[to as usize].elementwise && units[to as usize].nodes.len() < MAX_INSTRS;
+        let mixed = |u: u32| units[u as usize].elementwise || units[u as usize].core.is_some_and(|core| core != n);
+        let apart = to != from && mixed(from) && units[from as usize].nodes.len() > 1;
+        let admits = mixed(to) && units[to as usize].nodes.len() < MAX_INSTRS;
         if !apart || !admits || self.live[n as usize] {
             return None;
         }
         let fits = |&r: &u32| {
             let reader = &self.nodes[r as usize];
             let mine = |e: &Edge| slot(e) == Some(n);
-            self.unit_of[r as usize] == to && edges(reader).iter().filter(|e| mine(e)).all(|e| passes_whole(e, reader))
+            let inside = self.unit_of[r as usize] == to && units[to as usize].core != Some(r);
+            inside && edges(reader).iter().filter(|e| mine(e)).all(|e| passes_whole(e, reader))
         };
         let read = edges(node);
         let stay = |e: &Edge| passes_whole(e, node) && slot(e).is_some_and(|p| self.stays(p, n, from, to));

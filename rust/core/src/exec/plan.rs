@@ -187,7 +187,7 @@ fn most_reads(device: Device) -> Result<usize> {
 
 fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
     let device = nodes[0].device;
-    let mut units = fuse::fuse(nodes, fusion, device != Device::Cpu, most_reads(device)?);
+    let mut units = fuse::fuse(nodes, fusion, most_reads(device)?);
     let mut order = schedule(&units);
     if fusion && device == Device::Cpu && late::postpone(nodes, live, &mut units, &order) {
         order = schedule(&units);
@@ -211,7 +211,9 @@ fn compile(nodes: &[Arc<Node>], live: &[bool], fusion: bool) -> Result<Plan> {
         }
     }
     let stored: Vec<bool> = live.iter().zip(&readers).map(|(&l, r)| l || !r.is_empty()).collect();
-    let absorbed = if fusion { absorbed(nodes, &units, &unit_of, live, &readers) } else { HashMap::new() };
+    // The CPU's kernels read memory.
+    let absorbs = fusion && device != Device::Cpu;
+    let absorbed = if absorbs { absorbed(nodes, &units, &unit_of, live, &readers) } else { HashMap::new() };
     let mut steps = Vec::with_capacity(order.len());
     for u in order {
         let unit = &units[u as usize];

@@ -300,7 +300,7 @@ pub(super) fn buffer_of(edge: &Edge) -> Result<&Arc<Buffer>> {
 }
 
 /// The address of the edge's element (0, …, 0).
-fn address(edge: &Edge) -> Result<*mut u8> {
+pub(super) fn address(edge: &Edge) -> Result<*mut u8> {
     let buffer = buffer_of(edge)?;
     // SAFETY: view layouts are checked against their storage when they are made.
     Ok(unsafe { buffer.ptr().add(edge.layout.offset * edge.dtype.size()) })
@@ -409,7 +409,13 @@ fn distinct(edges: &[Edge]) -> usize {
 
 /// An input's buffer that the output may overwrite: read by this kernel alone, through the output's own layout. Where
 /// another output is a copy of that very input, it would be copied too late.
-fn donate(f: &Fused, store: usize, spec: &OutSpec, edges: &[Edge], taken: &[*const Buffer]) -> Option<Arc<Buffer>> {
+pub(super) fn donate(
+    f: &Fused,
+    store: usize,
+    spec: &OutSpec,
+    edges: &[Edge],
+    taken: &[*const Buffer],
+) -> Option<Arc<Buffer>> {
     for e in edges {
         let same = e.dtype.size() == spec.dtype.size() && segment::same_layout(&e.layout, &spec.layout);
         let copies = |load: &Option<u16>| load.is_some_and(|l| Arc::ptr_eq(&edges[l as usize].node, &e.node));
@@ -421,7 +427,7 @@ fn donate(f: &Fused, store: usize, spec: &OutSpec, edges: &[Edge], taken: &[*con
         let aligned = mentions.clone().all(|o| segment::same_layout(&o.layout, &spec.layout));
         // Each load is counted twice: in its node's inputs and in our list.
         let ours = mentions.count() * 2;
-        let buffer = e.node.buffer(e.out)?;
+        let Some(buffer) = e.node.buffer(e.out) else { continue };
         let free = Arc::strong_count(&e.node) == ours
             && Arc::strong_count(buffer) == 1
             && !buffer.is_pinned()
@@ -510,7 +516,7 @@ pub(super) fn view(e: &Edge) -> Result<View<'_>> {
     Ok(View { memory: transfer::memory(buffer_of(e)?)?, offset: *offset, dtype: e.dtype, shape, strides, inline: None })
 }
 
-fn window(e: &Edge) -> Result<In<'_>> {
+pub(super) fn window(e: &Edge) -> Result<In<'_>> {
     Ok(In { ptr: address(e)?, dtype: e.dtype, shape: &e.layout.shape, strides: &e.layout.strides })
 }
 

@@ -88,6 +88,11 @@ pub fn same_layout(a: &Arc<Layout>, b: &Arc<Layout>) -> bool {
     Arc::ptr_eq(a, b) || a == b
 }
 
+/// Whether a view has all of a value's elements in the order of their memory, in whatever shape.
+pub fn in_order(view: &Layout, value: &Layout) -> bool {
+    view.offset == 0 && view.is_contiguous() && value.is_contiguous() && view.numel() == value.numel()
+}
+
 /// Takes the place of a node that was dropped.
 static DEAD: LazyLock<Arc<Node>> =
     LazyLock::new(|| Arc::new(Node::pending(Op::Data, Default::default(), Default::default(), Device::Cpu, 0)));
@@ -145,6 +150,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
                 Input::Tensor(e) => {
                     let produced = &e.node.outs[e.out as usize];
                     let whole = same_layout(&e.layout, &produced.layout) && e.dtype == produced.dtype;
+                    let in_order = whole || e.dtype == produced.dtype && in_order(&e.layout, &produced.layout);
                     let aligned = same_layout(&e.layout, &out.layout);
                     let (kind, index) = if e.node.is_pending() {
                         let slot = e.node.slot.load(Relaxed);
@@ -158,6 +164,7 @@ pub fn describe(nodes: &[Arc<Node>], key: &mut Key, live: &mut Vec<bool>) {
                         | (e.dtype as u64) << 8
                         | (aligned as u64) << 3
                         | (whole as u64) << 4
+                        | (in_order as u64) << 5
                         | kind
                 }
             };

@@ -11,7 +11,7 @@ use crate::graph::{Input, Inputs, OutSpec};
 use crate::op::Op;
 use crate::op::fused::{Affine, Fused, Norm, NormGrad};
 use crate::shape::{Dims, Layout};
-use crate::tensor::{Keep, Tensor, attach_with};
+use crate::tensor::{Keep, Tensor, any_requires_grad, attach_with};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -407,7 +407,28 @@ fn batch_training(x: &Tensor, affine: [Option<&Tensor>; 2], eps: f64) -> Result<
     Ok([outs[0].clone(), outs[1].clone(), outs[3].clone()])
 }
 
+/// x·scale + shift by channel, as elementwise work, which what makes x and what reads y may take in.
+fn batch_affine(x: &Tensor, affine: [Option<&Tensor>; 2], running: [&Tensor; 2], eps: f64) -> Result<Tensor> {
+    let (acc, mut channel) = (wide(x), Dims::filled(1, x.rank()));
+    channel[1] = x.shape()[1];
+    let mut scale = cast(&running[1].detach(), acc)?.add(eps)?.rsqrt()?;
+    if let Some(w) = affine[0] {
+        scale = scale.mul(&cast(&w.detach(), acc)?)?;
+    }
+    let moved = cast(&running[0].detach(), acc)?.mul(&scale)?;
+    let shift = match affine[1] {
+        Some(b) => cast(&b.detach(), acc)?.sub(&moved)?,
+        None => moved.neg()?,
+    };
+    let of_channel = |t: &Tensor| view::reshape(t, &channel);
+    cast(&cast(x, acc)?.mul(&of_channel(&scale)?)?.add(&of_channel(&shift)?)?, x.dtype())
+}
+
 fn batch_running(x: &Tensor, affine: [Option<&Tensor>; 2], running: [&Tensor; 2], eps: f64) -> Result<Tensor> {
+    let tensors: SmallVec<[&Tensor; 3]> = std::iter::once(x).chain(affine.into_iter().flatten()).collect();
+    if !any_requires_grad(&tensors) && batch_layout(x).strides == x.layout().strides {
+        return batch_affine(x, affine, running, eps);
+    }
     let y = OutSpec { dtype: x.dtype(), layout: batch_layout(x) };
     let fixed = [snapshot(running[0])?, snapshot(running[1])?];
     let call = Call { kind: Norm::Running, count: None, eps };

@@ -5,7 +5,7 @@
 
 use crate::cpu::conv::patches::place;
 use crate::cpu::conv::{Float, Geometry};
-use crate::cpu::gemm::{Epilogue, Matrix, MatrixMut, gemm};
+use crate::cpu::gemm::{Matrix, MatrixMut, gemm};
 use crate::cpu::math::Real;
 use crate::cpu::planes::for_parts;
 use crate::cpu::scratch::Scratch;
@@ -64,7 +64,7 @@ impl Plane<'_> {
             let into = MatrixMut { ptr: shares.as_mut_ptr(), row: columns, col: 1 };
             let size = (taps, columns, g.group_rows());
             // SAFETY: the weights of the channel, the gradient's rows of the band, and a buffer of their product.
-            unsafe { gemm::<T>(size, T::ONE, weights, from, T::ZERO, into, &Epilogue::NONE) };
+            unsafe { gemm::<T>(size, T::ONE, weights, from, T::ZERO, into, None) };
             for (&tap, share) in all.iter().zip(shares.chunks_exact(columns)) {
                 for (row, share) in (first..).zip(share.chunks_exact(g.output[2])) {
                     self.add(tap, row, share, sums, lane);

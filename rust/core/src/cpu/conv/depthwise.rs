@@ -4,6 +4,7 @@ use crate::cpu::conv::Geometry;
 use crate::cpu::conv::kernel::Real;
 use crate::cpu::conv::product::Place;
 use crate::cpu::conv::vector::{Lanes, Vector, low_mask};
+use crate::cpu::elementwise::Then;
 use crate::cpu::planes::{Shared, for_parts, grain};
 use crate::cpu::simd::{Level, level};
 use crate::cpu::threads;
@@ -309,7 +310,7 @@ fn over_input(g: &Geometry) -> Correlation {
 }
 
 /// `out[n, m] = bias[m] + w[m] ⋆ x[n, m / multiplier]`
-pub fn forward<T: DepthwiseKernels>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+pub fn forward<T: DepthwiseKernels>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T], then: Then) {
     let (job, input, output) = (over_input(g), plane(g.input), plane(g.output));
     for_parts(out, output, output * g.taps() / 8 + 64, |i, part| {
         let (n, m) = (i / g.rows, i % g.rows);
@@ -318,6 +319,9 @@ pub fn forward<T: DepthwiseKernels>(g: &Geometry, x: &[T], w: &[T], bias: Option
         let bias = bias.map_or(T::default(), |b| b[m]);
         // SAFETY: planes and kernels of the sizes that `job` states.
         unsafe { T::correlate(&job, x, w, bias, false, part.as_mut_ptr()) }
+        if let Some(then) = then {
+            then.block(part.as_ptr(), 1, part.len(), part.len());
+        }
     });
 }
 

@@ -11,6 +11,8 @@ mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod lines;
 mod patches;
+mod phases;
+mod pointwise;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ mod vector;
 mod weight_grad;
 mod winograd;
 
+use crate::cpu::elementwise::Then;
 use crate::cpu::gemm::{Compute, Storage};
 use crate::cpu::planes::{Shared, Widen, contiguous};
 use crate::cpu::view::{In, Out};
@@ -26,7 +29,6 @@ use crate::dtype::DType;
 use crate::params::ConvParams;
 use depthwise::DepthwiseKernels;
 use half::{bf16, f16};
-use kernel::Real;
 use patches::Patches;
 use product::{PackedWeights, Place, Product, Sizes, WeightLayout};
 use std::borrow::Cow;
@@ -129,14 +131,14 @@ impl Geometry {
 }
 
 /// `x: (N, C, *)` convolved with `w`, plus `bias: (M,)`. Weights are `(M, C/groups, *)`, or `(C, M/groups, *)` when
-/// transposed.
-pub fn forward(p: &ConvParams, x: In, w: In, bias: Option<In>, out: &mut Out) {
+/// transposed. Results are handed over to what finishes them.
+pub fn forward(p: &ConvParams, x: In, w: In, bias: Option<In>, out: &mut Out, then: Then) {
     if p.transposed {
         let g = Geometry::new(p, out.shape, w.shape, x.shape);
-        run(Pass::InputGrad, &g, x, w, bias, out)
+        run(Pass::InputGrad, &g, x, w, bias, out, then)
     } else {
         let g = Geometry::new(p, x.shape, w.shape, out.shape);
-        run(Pass::Forward, &g, x, w, bias, out)
+        run(Pass::Forward, &g, x, w, bias, out, then)
     }
 }
 
@@ -144,10 +146,10 @@ pub fn forward(p: &ConvParams, x: In, w: In, bias: Option<In>, out: &mut Out) {
 pub fn input_grad(p: &ConvParams, grad_out: In, w: In, out: &mut Out) {
     if p.transposed {
         let g = Geometry::new(p, grad_out.shape, w.shape, out.shape);
-        run(Pass::Forward, &g, grad_out, w, None, out)
+        run(Pass::Forward, &g, grad_out, w, None, out, None)
     } else {
         let g = Geometry::new(p, out.shape, w.shape, grad_out.shape);
-        run(Pass::InputGrad, &g, grad_out, w, None, out)
+        run(Pass::InputGrad, &g, grad_out, w, None, out, None)
     }
 }
 
@@ -155,7 +157,7 @@ pub fn input_grad(p: &ConvParams, grad_out: In, w: In, out: &mut Out) {
 pub fn weight_grad(p: &ConvParams, x: In, grad_out: In, out: &mut Out) {
     let (input, output) = if p.transposed { (grad_out, x) } else { (x, grad_out) };
     let g = Geometry::new(p, input.shape, out.shape, output.shape);
-    run(Pass::WeightGrad, &g, input, output, None, out)
+    run(Pass::WeightGrad, &g, input, output, None, out, None)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -173,10 +175,10 @@ trait Float: DepthwiseKernels + Compute + Storage<Acc = Self> {}
 impl Float for f32 {}
 impl Float for f64 {}
 
-fn run(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) {
+fn run(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out, then: Then) {
     match out.dtype {
-        DType::F32 => run_real::<f32>(pass, g, a, b, bias, out),
-        DType::F64 => run_real::<f64>(pass, g, a, b, bias, out),
+        DType::F32 => return run_real::<f32>(pass, g, a, b, bias, out, then),
+        DType::F64 => return run_real::<f64>(pass, g, a, b, bias, out, then),
         DType::F16 => run_half::<f16>(pass, g, a, b, bias, out),
         DType::BF16 => run_half::<bf16>(pass, g, a, b, bias, out),
         other => dispatch!(other, T => {
@@ -184,11 +186,19 @@ fn run(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) 
             direct::run::<T>(pass, g, &a, &b, bias.as_deref(), out.as_mut_slice());
         }),
     }
+    finish(then);
 }
 
-fn run_real<T: Float>(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out) {
+/// Hands over all results at once.
+fn finish(then: Then) {
+    if let Some(then) = then {
+        then.all();
+    }
+}
+
+fn run_real<T: Float>(pass: Pass, g: &Geometry, a: In, b: In, bias: Option<In>, out: &mut Out, then: Then) {
     let (a, b, bias) = (contiguous::<T>(&a), contiguous::<T>(&b), bias.map(|v| contiguous::<T>(&v)));
-    compute(pass, g, &a, &b, bias.as_deref(), out.as_mut_slice::<T>());
+    compute(pass, g, &a, &b, bias.as_deref(), out.as_mut_slice::<T>(), then);
 }
 
 /// Halves are computed in float32 and rounded once.
@@ -196,7 +206,7 @@ fn run_half<T: Widen<Acc = f32>>(pass: Pass, g: &Geometry, a: In, b: In, bias: O
     let (a, b, bias) = (widen::<T>(a), widen::<T>(b), bias.map(widen::<T>));
     let out = out.as_mut_slice::<T>();
     let mut wide = vec![0f32; out.len()];
-    compute(pass, g, &a, &b, bias.as_deref(), &mut wide);
+    compute(pass, g, &a, &b, bias.as_deref(), &mut wide, None);
     for (o, v) in out.iter_mut().zip(wide) {
         *o = T::narrow(v);
     }
@@ -207,20 +217,15 @@ fn widen<T: Widen<Acc = f32>>(x: In) -> Vec<f32> {
     x.iter().map(|v| v.widen()).collect()
 }
 
-fn compute<T: Float>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias: Option<&[T]>, out: &mut [T]) {
-    if g.is_empty() {
-        match pass {
-            Pass::Forward => product::fill(out, g.rows, g.output.iter().product(), bias),
-            Pass::InputGrad => product::fill(out, g.channels, g.input.iter().product(), bias),
-            Pass::WeightGrad => out.fill(T::default()),
-        }
-        return;
-    }
+fn compute<T: Float>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias: Option<&[T]>, out: &mut [T], then: Then) {
     match pass {
-        Pass::Forward if g.is_depthwise() => depthwise::forward(g, a, b, bias, out),
+        Pass::Forward if g.is_empty() => product::fill(out, g.rows, g.output.iter().product(), bias),
+        Pass::InputGrad if g.is_empty() => product::fill(out, g.channels, g.input.iter().product(), bias),
+        Pass::WeightGrad if g.is_empty() => out.fill(T::default()),
+        Pass::Forward if g.is_depthwise() => return depthwise::forward(g, a, b, bias, out, then),
         Pass::InputGrad if g.is_depthwise() => depthwise::input_grad(g, a, b, bias, out),
         Pass::WeightGrad if g.is_depthwise() => depthwise::weight_grad(g, a, b, out),
-        Pass::Forward => forward_product(g, a, b, bias, out),
+        Pass::Forward => return forward_product(g, a, b, bias, out, then),
         Pass::InputGrad => input_grad_product(g, a, b, bias, out),
         Pass::WeightGrad if winograd::weight_grad(g, a, b, out) => {}
         Pass::WeightGrad => {
@@ -228,11 +233,15 @@ fn compute<T: Float>(pass: Pass, g: &Geometry, a: &[T], b: &[T], bias: Option<&[
             weight_grad::WeightGrad { patches: &g.patches(), x: a, grad: b, sizes }.run(out)
         }
     }
+    finish(then);
 }
 
-fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
-    if winograd::forward(g, x, w, bias, out) {
+fn forward_product<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T], then: Then) {
+    if pointwise::forward(g, x, w, bias, out, then) {
         return;
+    }
+    if winograd::forward(g, x, w, bias, out) {
+        return finish(then);
     }
     let sizes = Sizes { groups: g.groups, rows: g.group_rows(), channels: g.group_channels() };
     let layout = WeightLayout {
@@ -242,7 +251,8 @@ fn forward_product<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, 
         group_stride: sizes.rows * sizes.channels * g.taps(),
     };
     let weights = PackedWeights::new(w, &layout, sizes);
-    let product = Product { patches: &g.patches(), x, weights: &weights, sizes, bias, place: &Place::dense(g.output) };
+    let (patches, place) = (&g.patches(), &Place::dense(g.output));
+    let product = Product { patches, x, weights: &weights, sizes, bias, place, then };
     // SAFETY: `out` is ours alone.
     unsafe { product.run(Shared::new(out)) }
 }
@@ -253,7 +263,9 @@ fn input_grad_product<T: Float>(g: &Geometry, grad: &[T], w: &[T], bias: Option<
     if columns::input_grad(g, grad, w, bias, out) {
         return;
     }
-    let sizes = Sizes { groups: g.groups, rows: g.group_channels(), channels: g.group_rows() };
+    if g.stride[2] > 1 {
+        return phases::input_grad(g, grad, w, bias, out);
+    }
     if g.phases().any(|p| g.phase(p).1.iter().any(Vec::is_empty)) {
         product::fill(out, g.channels, g.input.iter().product(), bias);
     }
@@ -265,27 +277,7 @@ fn input_grad_product<T: Float>(g: &Geometry, grad: &[T], w: &[T], bias: Option<
         if winograd::input_grad(g, phase, grad, w, bias, out) {
             continue;
         }
-        let [d, h, w_taps] = &taps;
-        let index = d.iter().flat_map(|d| h.iter().flat_map(move |h| w_taps.iter().map(move |w| [d, h, w])));
-        let [_, kh, kw] = g.kernel;
-        let layout = WeightLayout {
-            row_stride: g.taps(),
-            channel_stride: sizes.rows * g.taps(),
-            taps: index.map(|[d, h, w]| (d.0 * kh + h.0) * kw + w.0).collect(),
-            group_stride: sizes.rows * sizes.channels * g.taps(),
-        };
-        let patches = Patches {
-            size: g.output,
-            grid,
-            stride: [1; 3],
-            axes: taps.each_ref().map(|axis| axis.iter().map(|t| t.1).collect()),
-            batch_stride: g.rows * g.output.iter().product::<usize>(),
-            batches: g.batch,
-        };
-        let weights = PackedWeights::new(w, &layout, sizes);
         let place = Place { size: g.input, start: phase, step: g.stride };
-        let product = Product { patches: &patches, x: grad, weights: &weights, sizes, bias, place: &place };
-        // SAFETY: `out` is ours alone.
-        unsafe { product.run(Shared::new(out)) }
+        phases::product(g, (grid, &taps), grad, w, bias, &place, out);
     }
 }

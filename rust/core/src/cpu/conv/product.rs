@@ -2,6 +2,7 @@
 
 use crate::cpu::conv::kernel::{Real, Start, Tile};
 use crate::cpu::conv::patches::{Panel, Patches, transpose};
+use crate::cpu::elementwise::Then;
 use crate::cpu::planes::{Shared, for_parts, grain};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::threads;
@@ -13,6 +14,9 @@ const BLOCK_ROWS: usize = 256;
 const TASK_PANELS: usize = 8;
 /// Multiplications and additions of a chunk of parallel work: about 20 µs.
 pub const GRAIN_FLOPS: usize = 2 << 20;
+
+/// Points of a task from which on its results are finished in cache; shorter stretches cost more than another pass.
+const FINISH_FROM: usize = 128;
 
 /// Columns of weights that are turned at once.
 const TURNED: usize = 32;
@@ -78,6 +82,10 @@ impl<T: Real> PackedWeights<T> {
                     let to = unsafe { shared.range(at, count * taps * rows.len()) };
                     if stretch {
                         turn(source, layout.row_stride, count * taps, rows.len(), to);
+                    } else if layout.row_stride == 1 {
+                        for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
+                            column.copy_from_slice(&source[tap..][..rows.len()]);
+                        }
                     } else {
                         for (column, &tap) in to.chunks_exact_mut(rows.len()).zip(&layout.taps) {
                             let source = source[tap..].iter().step_by(layout.row_stride);
@@ -92,7 +100,8 @@ impl<T: Real> PackedWeights<T> {
     }
 }
 
-/// Where the points of the patches' grid lie in the output: point `o` at `start + o·step` of a plane of `size`.
+/// Where the points of the patches' grid lie in the output: point `o` at `start + o·step` of a plane of `size`. Those of a row
+/// lie side by side.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub size: [usize; 3],
@@ -126,9 +135,11 @@ pub struct Product<'a, T> {
     pub sizes: Sizes,
     pub bias: Option<&'a [T]>,
     pub place: &'a Place,
+    /// What finishes the results, where the places are dense.
+    pub then: Then<'a>,
 }
 
-/// Lanes of a panel that lie at equal steps in the output.
+/// Lanes of a panel that lie side by side in the output.
 struct Segment {
     lane: usize,
     len: usize,
@@ -160,8 +171,9 @@ impl<T: Real> Product<'_, T> {
         let parts = tiles.len().div_ceil(part);
         let depth = self.sizes.channels * self.patches.taps();
         let flops = 2 * per_task * width * (self.sizes.rows / parts).max(1) * depth.max(8);
+        let long = per_task * width >= FINISH_FROM;
         threads::parallel_for(blocks * parts * self.sizes.groups, (GRAIN_FLOPS / flops).max(1), |range| {
-            let mut worker = Worker::new(self, tile, part);
+            let mut worker = Worker::new(self, tile, part, self.then.filter(|_| long));
             for i in range {
                 let (block, rest) = (i % blocks, i / blocks);
                 let (group, p) = (rest / parts, rest % parts);
@@ -171,6 +183,9 @@ impl<T: Real> Product<'_, T> {
                 unsafe { worker.run(&Task { group, panels, tiles }, out) };
             }
         });
+        if let Some(then) = self.then.filter(|_| !long) {
+            then.all();
+        }
     }
 
     /// The places of the lanes of a panel.
@@ -202,16 +217,18 @@ struct Worker<'a, T> {
     /// The tiles of panels whose lanes are not one run of the output.
     aside: Scratch<T>,
     panels: Vec<(Panel, Vec<Segment>)>,
+    /// What finishes the results of each task.
+    then: Then<'a>,
 }
 
 impl<'a, T: Real> Worker<'a, T> {
-    fn new(product: &'a Product<'a, T>, tile: Tile<T>, part: usize) -> Self {
+    fn new(product: &'a Product<'a, T>, tile: Tile<T>, part: usize, then: Then<'a>) -> Self {
         let (channels, taps) = (product.sizes.channels, product.patches.taps());
         let blocks = (channels * taps).div_ceil(BLOCK_ROWS).clamp(1, channels.max(1));
         let block = channels.div_ceil(blocks).max(1);
         let packed = Scratch::new(block * taps * tile.columns);
         let aside = Scratch::new(TASK_PANELS * part * tile.rows * tile.columns);
-        Worker { product, tile, block, packed, aside, panels: Vec::new() }
+        Worker { product, tile, block, packed, aside, panels: Vec::new(), then }
     }
 
     /// # Safety
@@ -230,6 +247,22 @@ impl<'a, T: Real> Worker<'a, T> {
                 // SAFETY: the caller's contract.
                 unsafe { self.panel(task, j, block.clone(), out) };
             }
+        }
+        self.finish(task, out);
+    }
+
+    /// Hands the results of a task over: of each channel the points that lie side by side.
+    fn finish(&self, task: &Task, out: Shared<T>) {
+        let (Some(then), Some(first), Some(last)) = (self.then, task.tiles.first(), task.tiles.last()) else { return };
+        let (p, plane) = (self.product, self.product.place.plane());
+        let channel = out.ptr().wrapping_add((task.group * p.sizes.rows + first.start) * plane);
+        let mut segments = self.panels.iter().flat_map(|(_, segments)| segments).peekable();
+        while let Some(segment) = segments.next() {
+            let mut len = segment.len;
+            while let Some(next) = segments.next_if(|next| next.offset == segment.offset + len) {
+                len += next.len;
+            }
+            then.block(channel.wrapping_add(segment.offset), last.end - first.start, plane, len);
         }
     }
 
@@ -266,20 +299,13 @@ impl<'a, T: Real> Worker<'a, T> {
             unsafe { tile.run(rows.len(), block.len() * taps, a, self.packed.as_ptr(), c, ldc, start) };
         }
         if direct.is_none() && block.end == p.sizes.channels {
-            let step = p.place.step[2];
             for r in 0..part_rows {
                 let channel = (task.group * p.sizes.rows + first_row + r) * plane;
                 for s in segments {
                     let to = out.ptr().wrapping_add(s.offset + channel);
                     let from = aside.wrapping_add(r * width + s.lane);
                     // SAFETY: the segment's places belong to this task.
-                    unsafe {
-                        if step == 1 {
-                            std::ptr::copy_nonoverlapping(from, to, s.len);
-                        } else {
-                            (0..s.len).for_each(|l| *to.add(l * step) = *from.add(l));
-                        }
-                    }
+                    unsafe { std::ptr::copy_nonoverlapping(from, to, s.len) };
                 }
             }
         }

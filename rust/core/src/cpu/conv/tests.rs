@@ -1,6 +1,7 @@
 //! Every pass on whole numbers, which floats multiply and add exactly, against the integers' plain loops.
 
 use super::{Geometry, Pass, compute, direct};
+use crate::cpu::elementwise::{Finisher, Operand, Target, testing::square_plus};
 use crate::cpu::simd;
 
 /// Sizes are those of the last axes; missing ones are 1.
@@ -43,6 +44,9 @@ fn geometries() -> Vec<Geometry> {
         geometry([1, 1, 8], &[5, 11], &[3, 5], &[2, 3], &[0, 2], &[2, 1]),
         geometry([1, 3, 30], &[3, 5, 6], &[3, 2, 3], &[2, 1, 2], &[1, 1, 0], &[1, 1, 2]),
         geometry([1, 2, 40], &[200, 150], &[3, 3], &[1, 1], &[1, 1], &[1, 1]),
+        // Windows of one element over few points.
+        geometry([2, 5, 9], &[3, 13], &[1, 1], &[1, 1], &[0, 0], &[1, 1]),
+        geometry([1, 7, 20], &[3, 9, 13], &[1, 1, 1], &[2, 1, 2], &[0, 0, 0], &[1, 1, 1]),
         // A step that passes over some of the input, and one beyond a narrow input.
         geometry([1, 1, 9], &[8, 8], &[2, 2], &[3, 3], &[0, 0], &[1, 1]),
         geometry([1, 2, 9], &[4, 2], &[2, 2], &[2, 3], &[0, 0], &[1, 1]),
@@ -81,8 +85,33 @@ fn every_pass_agrees_with_plain_loops() {
 fn check<T: super::Float>(pass: Pass, g: &Geometry, a: &[i64], b: &[i64], bias: Option<&[i64]>, want: &[i64]) {
     let float = |x: &[i64]| x.iter().map(|&v| T::from_f64(v as f64)).collect::<Vec<T>>();
     let mut got = vec![T::from_f64(7.0); want.len()];
-    compute(pass, g, &float(a), &float(b), bias.map(float).as_deref(), &mut got);
+    compute(pass, g, &float(a), &float(b), bias.map(float).as_deref(), &mut got, None);
     for (i, (got, &want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.to_f64(), want as f64, "{} at {:?}, element {i} of {g:?}", T::DTYPE, simd::level());
+    }
+}
+
+#[test]
+fn every_result_is_handed_over_once() {
+    let long = geometry([1, 40, 33], &[30, 40], &[1, 1], &[1, 1], &[0, 0], &[1, 1]);
+    let depthwise = geometry([6, 1, 1], &[9, 11], &[3, 3], &[1, 1], &[1, 1], &[1, 1]);
+    let minimal = geometry([1, 16, 16], &[12, 12], &[3, 3], &[1, 1], &[1, 1], &[1, 1]);
+    for g in geometries().into_iter().chain([long, depthwise, minimal]) {
+        let points = g.output.iter().product::<usize>();
+        let (x, w) = (g.batch * g.channels * g.input.iter().product::<usize>(), g.rows * g.group_channels() * g.taps());
+        let float = |v: Vec<i64>| v.into_iter().map(|v| v as f32).collect::<Vec<f32>>();
+        let (x, w, more) = (float(whole(x, 1)), float(whole(w, 2)), float(whole(g.rows, 3)));
+        let mut want = vec![0.0; g.batch * g.rows * points];
+        compute(Pass::Forward, &g, &x, &w, None, &mut want, None);
+        let mut got = vec![f32::NAN; want.len()];
+        let (shape, strides, kernel) = ([g.batch, g.rows, points], [g.rows * points, points, 1], square_plus());
+        let at = got.as_mut_ptr().cast::<u8>();
+        let by_channel = Operand { ptr: more.as_ptr().cast(), strides: &[0, 1, 0] };
+        let (operands, targets) = ([Operand { ptr: at, strides: &strides }, by_channel], [Target { ptr: at }]);
+        let then = Finisher::new(&kernel, (&shape, &strides), &operands, &[], &targets, (at, 4));
+        compute(Pass::Forward, &g, &x, &w, None, &mut got, Some(&then));
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            assert_eq!(*got, want * want + more[i / points % g.rows], "element {i} of {g:?}");
+        }
     }
 }

@@ -15,6 +15,8 @@ use std::ops::Range;
 const CHUNK_POINTS: usize = 192;
 /// Rows of patches that one task sums.
 const BLOCK_ROWS: usize = 256;
+/// Chunks of points in a split, so that adding the splits is little beside their products.
+const LEAST_CHUNKS: usize = 4;
 /// Tasks that the cut into splits aims at.
 const TASKS: usize = 16;
 /// Multiply-adds in the time that turning an element of the right operand takes.
@@ -68,7 +70,7 @@ impl Cut {
         let block = sizes.channels.div_ceil(blocks);
         let blocks = sizes.channels.div_ceil(block);
         let most = (PARTIAL_ELEMENTS / (sizes.groups * sizes.rows * sizes.channels * taps).max(1)).max(1);
-        let splits = TASKS.div_ceil(sizes.groups * blocks).min(most).min(panels.div_ceil(2 * chunk)).max(1);
+        let splits = TASKS.div_ceil(sizes.groups * blocks).min(most).min(panels.div_ceil(LEAST_CHUNKS * chunk)).max(1);
         let split = panels.div_ceil(splits).next_multiple_of(chunk);
         Cut { sizes, taps, block, blocks, split, splits: panels.div_ceil(split), panels }
     }

@@ -7,6 +7,7 @@ use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Shared, base_mut, grain};
 use crate::dtype::Element;
+use crate::simd_dispatch;
 use rustfft::num_complex::Complex;
 
 /// What lines of real numbers are multiplied by.
@@ -54,24 +55,82 @@ fn even_forward<T: Part>(n: usize, count: usize, source: &Source<T>, by: Factors
     });
 }
 
-/// The half spectrum of a real line from the spectrum of its pairs, which is all of `line` but its last element.
-fn split<T: Part>(line: &mut [Complex<T>], turns: &[Complex<T>], by: Factors<T>) {
-    let half = line.len() - 1;
-    let (zero, first) = (T::zero(), line[0]);
-    line[0] = Complex::new((first.re + first.im) * by.scale, zero);
-    line[half] = Complex::new((first.re - first.im) * by.scale, zero);
-    let scale = by.scale * by.inner;
-    let halved = scale * <T as Element>::from_f64(0.5);
-    for k in 1..half.div_ceil(2) {
-        let (a, b) = (line[k], line[half - k].conj());
-        let (even, odd) = ((a + b) * halved, (a - b) * halved);
-        // −i times the difference is the spectrum of the odd elements.
-        let odd = turns[k] * Complex::new(odd.im, -odd.re);
-        line[k] = even + odd;
-        line[half - k] = (even - odd).conj();
-    }
-    if half.is_multiple_of(2) {
-        line[half / 2] = line[half / 2].conj() * scale;
+/// Numbers of a spectrum that are taken at once from its beginning, and as many from its end.
+const TOGETHER: usize = 16;
+
+/// Complex numbers as real parts and imaginary parts.
+type Parts<T> = [[T; TOGETHER]; 2];
+
+#[inline(always)]
+fn apart<T: Part>(values: &[Complex<T>; TOGETHER]) -> Parts<T> {
+    [std::array::from_fn(|i| values[i].re), std::array::from_fn(|i| values[i].im)]
+}
+
+/// The same from the last to the first.
+#[inline(always)]
+fn apart_backwards<T: Part>(values: &[Complex<T>; TOGETHER]) -> Parts<T> {
+    [std::array::from_fn(|i| values[TOGETHER - 1 - i].re), std::array::from_fn(|i| values[TOGETHER - 1 - i].im)]
+}
+
+#[inline(always)]
+fn joined<T: Part>([re, im]: &Parts<T>) -> [Complex<T>; TOGETHER] {
+    std::array::from_fn(|i| Complex::new(re[i], im[i]))
+}
+
+#[inline(always)]
+fn joined_backwards<T: Part>([re, im]: &Parts<T>) -> [Complex<T>; TOGETHER] {
+    std::array::from_fn(|i| Complex::new(re[TOGETHER - 1 - i], im[TOGETHER - 1 - i]))
+}
+
+/// The numbers of `line` from `k` on, those that end before `end`, and `turns` from `k` on.
+#[inline(always)]
+fn blocks<'a, T>(
+    line: &'a [Complex<T>],
+    turns: &'a [Complex<T>],
+    k: usize,
+    end: usize,
+) -> Option<[&'a [Complex<T>; TOGETHER]; 3]> {
+    Some([line[k..].first_chunk()?, line[..end].last_chunk()?, turns[k..].first_chunk()?])
+}
+
+simd_dispatch! {
+    /// The half spectrum of a real line from the spectrum of its pairs, which is all of `line` but its last element.
+    fn split<T: Part>(line: &mut [Complex<T>], turns: &[Complex<T>], by: Factors<T>) {
+        let half = line.len() - 1;
+        let (zero, first) = (T::zero(), line[0]);
+        line[0] = Complex::new((first.re + first.im) * by.scale, zero);
+        line[half] = Complex::new((first.re - first.im) * by.scale, zero);
+        let scale = by.scale * by.inner;
+        let halved = scale * <T as Element>::from_f64(0.5);
+        let middle = half.div_ceil(2);
+        let mut k = 1;
+        while k + TOGETHER <= middle {
+            let end = half - k + 1;
+            let Some([low, high, turn]) = blocks(line, turns, k, end) else { break };
+            let ([ar, ai], [br, bi], [tr, ti]) = (apart(low), apart_backwards(high), apart(turn));
+            let (mut low, mut high) = ([[zero; TOGETHER]; 2], [[zero; TOGETHER]; 2]);
+            for i in 0..TOGETHER {
+                let (er, ei) = ((ar[i] + br[i]) * halved, (ai[i] - bi[i]) * halved);
+                let (dr, di) = ((ar[i] - br[i]) * halved, (ai[i] + bi[i]) * halved);
+                let (or, oi) = (tr[i] * di + ti[i] * dr, ti[i] * di - tr[i] * dr);
+                (low[0][i], low[1][i]) = (er + or, ei + oi);
+                (high[0][i], high[1][i]) = (er - or, oi - ei);
+            }
+            line[k..k + TOGETHER].copy_from_slice(&joined(&low));
+            line[end - TOGETHER..end].copy_from_slice(&joined_backwards(&high));
+            k += TOGETHER;
+        }
+        for k in k..middle {
+            let (a, b) = (line[k], line[half - k].conj());
+            let (even, odd) = ((a + b) * halved, (a - b) * halved);
+            // −i times the difference is the spectrum of the odd elements.
+            let odd = turns[k] * Complex::new(odd.im, -odd.re);
+            line[k] = even + odd;
+            line[half - k] = (even - odd).conj();
+        }
+        if half.is_multiple_of(2) {
+            line[half / 2] = line[half / 2].conj() * scale;
+        }
     }
 }
 
@@ -140,20 +199,39 @@ pub fn backward<T: Part>(x: &In, scale: T, inner: T, out: &mut Out) {
     });
 }
 
-/// The spectrum of a real line's pairs from the half of its own.
-fn join<T: Part>(spectrum: &[Complex<T>], turns: &[Complex<T>], pairs: &mut [Complex<T>]) {
-    let half = pairs.len();
-    let (first, last) = (spectrum[0].re, spectrum[half].re);
-    pairs[0] = Complex::new(first + last, first - last);
-    for k in 1..half.div_ceil(2) {
-        let (a, b) = (spectrum[k], spectrum[half - k].conj());
-        let (even, odd) = (a + b, (a - b) * turns[k].conj());
-        pairs[k] = Complex::new(even.re - odd.im, even.im + odd.re);
-        pairs[half - k] = Complex::new(even.re + odd.im, odd.re - even.im);
-    }
-    if half.is_multiple_of(2) {
-        let middle = spectrum[half / 2].conj();
-        pairs[half / 2] = middle + middle;
+simd_dispatch! {
+    /// The spectrum of a real line's pairs from the half of its own.
+    fn join<T: Part>(spectrum: &[Complex<T>], turns: &[Complex<T>], pairs: &mut [Complex<T>]) {
+        let half = pairs.len();
+        let (first, last) = (spectrum[0].re, spectrum[half].re);
+        pairs[0] = Complex::new(first + last, first - last);
+        let (zero, middle) = (T::zero(), half.div_ceil(2));
+        let mut k = 1;
+        while k + TOGETHER <= middle {
+            let end = half - k + 1;
+            let Some([low, high, turn]) = blocks(spectrum, turns, k, end) else { break };
+            let ([ar, ai], [br, bi], [tr, ti]) = (apart(low), apart_backwards(high), apart(turn));
+            let (mut low, mut high) = ([[zero; TOGETHER]; 2], [[zero; TOGETHER]; 2]);
+            for i in 0..TOGETHER {
+                let (er, ei, dr, di) = (ar[i] + br[i], ai[i] - bi[i], ar[i] - br[i], ai[i] + bi[i]);
+                let (or, oi) = (dr * tr[i] + di * ti[i], di * tr[i] - dr * ti[i]);
+                (low[0][i], low[1][i]) = (er - oi, ei + or);
+                (high[0][i], high[1][i]) = (er + oi, or - ei);
+            }
+            pairs[k..k + TOGETHER].copy_from_slice(&joined(&low));
+            pairs[end - TOGETHER..end].copy_from_slice(&joined_backwards(&high));
+            k += TOGETHER;
+        }
+        for k in k..middle {
+            let (a, b) = (spectrum[k], spectrum[half - k].conj());
+            let (even, odd) = (a + b, (a - b) * turns[k].conj());
+            pairs[k] = Complex::new(even.re - odd.im, even.im + odd.re);
+            pairs[half - k] = Complex::new(even.re + odd.im, odd.re - even.im);
+        }
+        if half.is_multiple_of(2) {
+            let middle = spectrum[half / 2].conj();
+            pairs[half / 2] = middle + middle;
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Every element of C is summed in an order that depends on k and the level alone: tasks split rows and columns, never k.
 
-use super::RowFn;
 use super::kernel::{Compute, Kernels, Tile};
 use super::pack::{Operand, transpose};
+use super::{BlockFn, RowFn};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
 use crate::simd_dispatch;
@@ -27,12 +27,12 @@ const DIRECT_KC: usize = 32;
 
 /// Where the tiles of C go.
 pub(super) enum Target<'a, T> {
-    /// Rows of C in memory, and what remains to be done to each finished row segment (row, first column, values).
-    Rows { c: *mut T, stride: usize, alpha: T, beta: T, finish: Option<&'a RowFn<'a, T>> },
+    /// Rows of C in memory.
+    Rows { c: *mut T, stride: usize, alpha: T, beta: T },
     /// A task's block is computed in a buffer and handed over row by row.
     Staged(&'a RowFn<'a, T>),
-    /// The same, turned: columns of the product are rows of C in memory, handed over as such.
-    Turned { c: *mut T, stride: usize, finish: Option<&'a RowFn<'a, T>> },
+    /// The same, turned: columns of the product are rows of C in memory.
+    Turned { c: *mut T, stride: usize },
 }
 
 // SAFETY: tasks write disjoint parts of C.
@@ -54,6 +54,7 @@ struct Plan<'a, T: Compute> {
     a: Operand<'a, T>,
     b: Operand<'a, T>,
     target: &'a Target<'a, T>,
+    then: Option<&'a BlockFn<'a>>,
     kernels: &'static Kernels<T>,
     kc: usize,
     a_direct: bool,
@@ -84,11 +85,19 @@ impl Panels {
     }
 }
 
-/// C (m × n) from A (m × k) and B (k × n).
+/// C (m × n) from A (m × k) and B (k × n), whose finished blocks are handed over.
 ///
 /// # Safety
 /// The target's memory is valid for m × n and not otherwise accessed meanwhile; the operands cover their sizes.
-pub(super) unsafe fn run<T: Compute>(m: usize, n: usize, k: usize, a: Operand<T>, b: Operand<T>, target: &Target<T>) {
+pub(super) unsafe fn run<T: Compute>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Operand<T>,
+    b: Operand<T>,
+    target: &Target<T>,
+    then: Option<&BlockFn>,
+) {
     let kernels = &T::kernels().0;
     let (mr, nr) = (kernels.mr, kernels.nr);
     let strips = n.div_ceil(nr);
@@ -120,8 +129,21 @@ pub(super) unsafe fn run<T: Compute>(m: usize, n: usize, k: usize, a: Operand<T>
     };
     let rows = Panels { m, count: m.div_ceil(mr) };
     let threads = if m * n * k < PARALLEL_FROM || threads::is_inside() { 1 } else { threads::num_threads() };
-    let mut plan =
-        Plan { k, a, b, target, kernels, kc, a_direct, b_mode, rows, n, shared: std::ptr::null(), first_strip: 0 };
+    let mut plan = Plan {
+        k,
+        a,
+        b,
+        target,
+        then,
+        kernels,
+        kc,
+        a_direct,
+        b_mode,
+        rows,
+        n,
+        shared: std::ptr::null(),
+        first_strip: 0,
+    };
     if b_mode != BMode::Shared {
         return plan.run_strips(0..strips, threads);
     }
@@ -346,33 +368,23 @@ impl<T: Compute> Plan<'_, T> {
         }
     }
 
-    /// Hands the finished block over, while it is in cache.
+    /// Brings a staged block into C, and hands it over while it is in cache.
     fn finish(&self, rows: Range<usize>, cols: Range<usize>, staged: &mut [T]) {
         match *self.target {
-            Target::Rows { finish: None, .. } => {}
-            Target::Rows { c, stride, finish: Some(f), .. } => {
-                for r in rows {
-                    // SAFETY: the block belongs to this task.
-                    let row = unsafe { std::slice::from_raw_parts_mut(c.add(r * stride + cols.start), cols.len()) };
-                    f(r, cols.start, row);
-                }
-            }
-            Target::Turned { c, stride, finish } => {
+            Target::Rows { .. } => {}
+            Target::Turned { c, stride } => {
                 let to = c.wrapping_add(cols.start * stride + rows.start);
                 // SAFETY: the block belongs to this task.
                 unsafe { turn(staged, cols.len(), to, stride, rows.len()) };
-                let Some(f) = finish else { return };
-                for col in cols {
-                    // SAFETY: as above.
-                    let row = unsafe { std::slice::from_raw_parts_mut(c.add(col * stride + rows.start), rows.len()) };
-                    f(col, rows.start, row);
-                }
             }
             Target::Staged(f) => {
-                for (r, row) in rows.zip(staged.chunks_mut(cols.len())) {
+                for (r, row) in rows.clone().zip(staged.chunks_mut(cols.len())) {
                     f(r, cols.start, row);
                 }
             }
+        }
+        if let Some(then) = self.then {
+            then(rows, cols);
         }
     }
 }

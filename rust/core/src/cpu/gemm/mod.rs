@@ -22,6 +22,7 @@ pub(in crate::cpu) use pack::transpose;
 pub use pack::{Operand, Pack, Storage, Strided};
 
 use crate::bail;
+use crate::cpu::elementwise::{Finisher, Then};
 use crate::cpu::math::Real;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads;
@@ -31,42 +32,12 @@ use crate::error::Result;
 use blocked::{SendPtr, Target};
 use half::{bf16, f16};
 use smallvec::SmallVec;
+use std::ops::Range;
 
-/// What is called with row, first column and the finished values of that row segment.
+/// What is called with row, first column and the values of that row segment.
 pub type RowFn<'a, T> = dyn Fn(usize, usize, &mut [T]) + Sync + 'a;
-
-/// What happens to finished elements while they are in cache: first the biases, then the activation.
-pub struct Epilogue<'a, T> {
-    /// One value per row of C.
-    pub row_bias: Option<&'a [T]>,
-    /// One value per column of C.
-    pub col_bias: Option<&'a [T]>,
-    /// Called for every row segment, possibly from several threads at once.
-    pub activation: Option<&'a RowFn<'a, T>>,
-}
-
-impl<'a, T> Epilogue<'a, T> {
-    pub const NONE: Epilogue<'a, T> = Epilogue { row_bias: None, col_bias: None, activation: None };
-
-    fn is_none(&self) -> bool {
-        self.row_bias.is_none() && self.col_bias.is_none() && self.activation.is_none()
-    }
-}
-
-impl<T: Compute> Epilogue<'_, T> {
-    fn apply(&self, row: usize, col: usize, values: &mut [T]) {
-        if let Some(bias) = self.row_bias {
-            let b = bias[row];
-            values.iter_mut().for_each(|v| *v = *v + b);
-        }
-        if let Some(bias) = self.col_bias {
-            values.iter_mut().zip(&bias[col..]).for_each(|(v, &b)| *v = *v + b);
-        }
-        if let Some(activation) = self.activation {
-            activation(row, col, values);
-        }
-    }
-}
+/// What is called with the rows and columns of a block whose elements lie finished in C, while it is in cache.
+type BlockFn<'a> = dyn Fn(Range<usize>, Range<usize>) + Sync + 'a;
 
 /// One matrix in memory: address, row stride, column stride. Strides of dimensions of size 1 may be anything.
 #[derive(Clone, Copy)]
@@ -100,6 +71,15 @@ impl<E> MatrixMut<E> {
     fn offset(self, elements: usize) -> Self {
         MatrixMut { ptr: self.ptr.wrapping_add(elements), ..self }
     }
+    fn hand_over(self, rows: Range<usize>, columns: Range<usize>, then: &Finisher) {
+        let first = self.ptr.wrapping_add(rows.start * self.row + columns.start * self.col);
+        // A vector may have any stride across.
+        if self.col == 1 || columns.len() == 1 && self.row != 1 {
+            then.block(first, rows.len(), self.row, columns.len());
+        } else {
+            then.block(first, columns.len(), self.col, rows.len());
+        }
+    }
 }
 
 // SAFETY: the functions below read through `Matrix` and write disjoint parts through `MatrixMut`.
@@ -115,8 +95,8 @@ const FEW_STRIPS: usize = 2;
 /// Down to this depth, summing the registers at the end of a dot product stays cheap.
 const DOT_DEPTH_MIN: usize = 128;
 
-/// C (m × n) = alpha·A (m × k)·B (k × n) + beta·C, then the epilogue. With beta = 0 the old C is not read; half-precision
-/// elements are computed in f32 and rounded once.
+/// C (m × n) = alpha·A (m × k)·B (k × n) + beta·C, whose parts are handed over to what finishes them. With beta = 0 the old C is
+/// not read; half-precision elements are computed in f32 and rounded once.
 ///
 /// # Safety
 /// A and B are readable and C writable over their whole sizes; C overlaps neither, nor itself.
@@ -127,21 +107,19 @@ pub unsafe fn gemm<E: Storage>(
     b: Matrix<E>,
     beta: E::Acc,
     c: MatrixMut<E>,
-    epilogue: &Epilogue<E::Acc>,
+    then: Then,
 ) {
     if m == 0 || n == 0 {
         return;
     }
-    // A C that is contiguous along its columns is computed as its transpose, unless the activation wants rows.
-    let column_major = n > 1 && m > 1 && c.row == 1 && c.col != 1;
-    if column_major && epilogue.activation.is_none() {
-        let epilogue = Epilogue { row_bias: epilogue.col_bias, col_bias: epilogue.row_bias, activation: None };
+    // A C that is contiguous along its columns is computed as its transpose.
+    if n > 1 && m > 1 && c.row == 1 && c.col != 1 {
         let (a, b, c) = (b.transposed(), a.transposed(), c.transposed());
         // SAFETY: the same matrices.
-        return unsafe { oriented::<E>((n, m, k), alpha, a, b, beta, c, &epilogue) };
+        return unsafe { oriented::<E>((n, m, k), alpha, a, b, beta, c, then) };
     }
     // SAFETY: passed on.
-    unsafe { oriented::<E>((m, n, k), alpha, a, b, beta, c, epilogue) }
+    unsafe { oriented::<E>((m, n, k), alpha, a, b, beta, c, then) }
 }
 
 /// [`gemm`] after the choice between C and its transpose.
@@ -152,77 +130,80 @@ unsafe fn oriented<E: Storage>(
     b: Matrix<E>,
     beta: E::Acc,
     c: MatrixMut<E>,
-    epilogue: &Epilogue<E::Acc>,
+    then: Then,
 ) {
-    let finish = Finish::<E> { alpha, beta, c, epilogue };
+    let finish = Finish::<E> { alpha, beta, c };
+    let done = |rows: Range<usize>, columns: Range<usize>| {
+        if let Some(then) = then {
+            c.hand_over(rows, columns, then);
+        }
+    };
+    let whole = |f: &dyn Fn(&mut [E::Acc])| {
+        finish.whole(m, n, f);
+        done(0..m, 0..n);
+    };
     // SAFETY: the caller's contract.
     let (rows_a, cols_b) = unsafe { (Strided::new(a.ptr, a.row, a.col), Strided::new(b.ptr, b.col, b.row)) };
     if k == 0 {
-        return finish.whole(m, n, |out| out.fill(E::Acc::ZERO));
+        return whole(&|out| out.fill(E::Acc::ZERO));
     }
     // The depth of a vector counts as contiguous for the matrix it meets, because vectors are copied when they are not.
     let (a_rows_contiguous, b_cols_contiguous) = (a.col == 1 || k == 1, b.row == 1 || k == 1);
     // SAFETY: the operands cover m × k and n × k; `finish.whole` provides m × n results.
     unsafe {
         if m == 1 && b.col == 1 && n > 1 {
-            return finish.whole(m, n, |out| skinny::combine_rows(&rows_a, &cols_b, n, k, out.as_mut_ptr(), 1));
+            return whole(&|out| skinny::combine_rows(&rows_a, &cols_b, n, k, out.as_mut_ptr(), 1));
         }
         if n == 1 && a.row == 1 && m > 1 {
-            return finish.whole(m, n, |out| skinny::combine_rows(&cols_b, &rows_a, m, k, out.as_mut_ptr(), 1));
+            return whole(&|out| skinny::combine_rows(&cols_b, &rows_a, m, k, out.as_mut_ptr(), 1));
         }
         let deep = k >= DOT_DEPTH_MIN;
         if b_cols_contiguous && (m == 1 || (m <= DOT_ROWS_MAX && deep && n >= m)) {
             let cols_b = Strided { depth: 1, ..cols_b };
-            return finish.whole(m, n, |out| skinny::dot_products(&rows_a, m, &cols_b, n, k, out.as_mut_ptr(), (n, 1)));
+            return whole(&|out| skinny::dot_products(&rows_a, m, &cols_b, n, k, out.as_mut_ptr(), (n, 1)));
         }
         if a_rows_contiguous && (n == 1 || (n <= DOT_ROWS_MAX / 2 && deep && m >= n)) {
             let rows_a = Strided { depth: 1, ..rows_a };
-            return finish.whole(m, n, |out| skinny::dot_products(&cols_b, n, &rows_a, m, k, out.as_mut_ptr(), (1, n)));
+            return whole(&|out| skinny::dot_products(&cols_b, n, &rows_a, m, k, out.as_mut_ptr(), (1, n)));
         }
         let by_rows = |row: usize, col: usize, values: &mut [E::Acc]| finish.row(row, col, values);
         if E::product_of_its_own((m, n, k), a, b, &by_rows) {
-            return;
+            return done(0..m, 0..n);
         }
         let (a, b) = (Operand::matrix(&rows_a), Operand::matrix(&cols_b));
         if E::DIRECT && (c.col == 1 || n == 1) {
-            let f = |row: usize, col: usize, values: &mut [E::Acc]| epilogue.apply(row, col, values);
-            let then: Option<&RowFn<E::Acc>> = if epilogue.is_none() { None } else { Some(&f) };
             // Few rows times the transpose of a large matrix, as in a linear layer: of the transposed product the few are
             // packed, and the large matrix is read where it lies.
             let few = m > 1 && m <= FEW_STRIPS * E::Acc::kernels().0.nr && n >= 2 * m;
             let plain = alpha == E::Acc::ONE && beta == E::Acc::ZERO;
             if few && plain && a_rows_contiguous && b_cols_contiguous {
-                let target = Target::Turned { c: c.ptr.cast(), stride: c.row, finish: then };
-                return blocked::run(n, m, k, b, a, &target);
+                let target = Target::Turned { c: c.ptr.cast(), stride: c.row };
+                let turned = |rows, columns| done(columns, rows);
+                return blocked::run(n, m, k, b, a, &target, then.map(|_| &turned as &BlockFn));
             }
-            let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta, finish: then };
-            return blocked::run(m, n, k, a, b, &target);
+            let target = Target::Rows { c: c.ptr.cast(), stride: c.row, alpha, beta };
+            return blocked::run(m, n, k, a, b, &target, then.map(|_| &done as &BlockFn));
         }
-        blocked::run(m, n, k, a, b, &Target::Staged(&by_rows));
+        blocked::run(m, n, k, a, b, &Target::Staged(&by_rows), then.map(|_| &done as &BlockFn));
     }
 }
 
-/// The way from sums in f32 or f64 to C: scale, add the old C, epilogue, round.
-struct Finish<'a, E: Storage> {
+/// The way from sums in f32 or f64 to C: scale, add the old C, round.
+struct Finish<E: Storage> {
     alpha: E::Acc,
     beta: E::Acc,
     c: MatrixMut<E>,
-    epilogue: &'a Epilogue<'a, E::Acc>,
 }
 
-impl<E: Storage> Finish<'_, E> {
+impl<E: Storage> Finish<E> {
     /// Lets `f` compute all m × n sums in a buffer, and stores them.
     fn whole(&self, m: usize, n: usize, f: impl FnOnce(&mut [E::Acc])) {
         with_scratch::<E::Acc, _>(m * n, |buffer| {
             f(buffer);
-            if n == 1 && self.epilogue.activation.is_none() {
+            if n == 1 {
                 // A column is finished as a row, which is one call instead of m.
-                let bias = self.epilogue.col_bias.map_or(E::Acc::ZERO, |b| b[0]);
-                let epilogue = Epilogue { col_bias: self.epilogue.row_bias, ..Epilogue::NONE };
                 let c = MatrixMut { ptr: self.c.ptr, row: 0, col: self.c.row };
-                let column = Finish::<E> { c, epilogue: &epilogue, ..*self };
-                column.row_plus(0, 0, buffer, bias);
-                return;
+                return Finish::<E> { c, ..*self }.row(0, 0, buffer);
             }
             for (r, row) in buffer.chunks_mut(n).enumerate() {
                 self.row(r, 0, row);
@@ -231,25 +212,16 @@ impl<E: Storage> Finish<'_, E> {
     }
 
     fn row(&self, row: usize, col: usize, values: &mut [E::Acc]) {
-        self.row_plus(row, col, values, E::Acc::ZERO);
-    }
-
-    fn row_plus(&self, row: usize, col: usize, values: &mut [E::Acc], bias: E::Acc) {
-        let zero = E::Acc::ZERO;
         let c = self.c.ptr.wrapping_add(row * self.c.row + col * self.c.col);
         if self.alpha != E::Acc::ONE {
             values.iter_mut().for_each(|v| *v = *v * self.alpha);
         }
-        if self.beta != zero {
+        if self.beta != E::Acc::ZERO {
             for (j, v) in values.iter_mut().enumerate() {
                 // SAFETY: the segment lies inside C.
                 *v = *v + self.beta * unsafe { *c.add(j * self.c.col) }.widen();
             }
         }
-        if bias != zero {
-            values.iter_mut().for_each(|v| *v = *v + bias);
-        }
-        self.epilogue.apply(row, col, values);
         // SAFETY: as above.
         unsafe {
             if self.c.col == 1 {
@@ -275,19 +247,16 @@ pub unsafe fn gemm_with_packers<T: Compute + Storage<Acc = T>>(
     beta: T,
     c: *mut T,
     c_row: usize,
-    epilogue: &Epilogue<T>,
 ) {
     if m == 0 || n == 0 {
         return;
     }
     if k == 0 {
         let c = MatrixMut { ptr: c, row: c_row, col: 1 };
-        return Finish::<T> { alpha, beta, c, epilogue }.whole(m, n, |out| out.fill(T::ZERO));
+        return Finish::<T> { alpha, beta, c }.whole(m, n, |out| out.fill(T::ZERO));
     }
-    let f = |row: usize, col: usize, values: &mut [T]| epilogue.apply(row, col, values);
-    let then: Option<&RowFn<T>> = if epilogue.is_none() { None } else { Some(&f) };
     // SAFETY: passed on.
-    unsafe { blocked::run(m, n, k, a, b, &Target::Rows { c, stride: c_row, alpha, beta, finish: then }) }
+    unsafe { blocked::run(m, n, k, a, b, &Target::Rows { c, stride: c_row, alpha, beta }, None) }
 }
 
 /// C (rows × columns, rows `c_row` apart) = A·B, added to C if `add`, on the calling thread. A's rows are contiguous and
@@ -332,27 +301,11 @@ pub fn panel_product<T: Compute>(
 /// Multiply-adds that make a chunk of a batch worth a thread's while (about 20 µs).
 const BATCH_GRAIN: usize = 1_000_000;
 
-/// `count` products of one shape; matrix i starts at the strides' offset i·stride (0 repeats a matrix).
+/// Many products whose matrices lie at `offsets(i)` from the given ones: small ones in parallel over the batch, large ones
+/// one after the other with all threads.
 ///
 /// # Safety
 /// As for [`gemm`], for every matrix of the batch; the results do not overlap.
-pub unsafe fn batched<E: Storage>(
-    count: usize,
-    (m, n, k): (usize, usize, usize),
-    alpha: E::Acc,
-    (a, a_batch): (Matrix<E>, usize),
-    (b, b_batch): (Matrix<E>, usize),
-    beta: E::Acc,
-    (c, c_batch): (MatrixMut<E>, usize),
-    epilogue: &Epilogue<E::Acc>,
-) {
-    let offsets = |i: usize| (i * a_batch, i * b_batch, i * c_batch);
-    // SAFETY: passed on.
-    unsafe { for_each_product::<E>(count, offsets, (m, n, k), alpha, a, b, beta, c, epilogue) }
-}
-
-/// Many products whose matrices lie at `offsets(i)` from the given ones: small ones in parallel over the batch, large ones
-/// one after the other with all threads.
 unsafe fn for_each_product<E: Storage>(
     count: usize,
     offsets: impl Fn(usize) -> (usize, usize, usize) + Sync,
@@ -362,13 +315,13 @@ unsafe fn for_each_product<E: Storage>(
     b: Matrix<E>,
     beta: E::Acc,
     c: MatrixMut<E>,
-    epilogue: &Epilogue<E::Acc>,
+    then: Then,
 ) {
     let one = |i: usize| {
         let (oa, ob, oc) = offsets(i);
         let (a, b, c) = (a.offset(oa), b.offset(ob), c.offset(oc));
         // SAFETY: the caller's contract.
-        unsafe { gemm::<E>((m, n, k), alpha, a, b, beta, c, epilogue) };
+        unsafe { gemm::<E>((m, n, k), alpha, a, b, beta, c, then) };
     };
     let work = m * n * k + 8 * (m * k + k * n + m * n);
     if work > BATCH_GRAIN && count < 4 * threads::num_threads() {
@@ -380,8 +333,8 @@ unsafe fn for_each_product<E: Storage>(
 
 /// Batched product of windows: a (…, m, k) × b (…, k, n) → out (…, m, n). All have the same rank; the batch dimensions are
 /// already broadcast (stride 0 where an operand repeats). Sizes are the caller's to check. The dtype is one, or int8 or
-/// uint8 times int8 makes int32.
-pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
+/// uint8 times int8 makes int32. Results are handed over to what finishes them.
+pub fn matmul(a: In, b: In, out: &mut Out, then: Then) -> Result<()> {
     let rank = out.shape.len();
     debug_assert!(rank >= 2 && a.shape.len() == rank && b.shape.len() == rank);
     let of_bytes = out.dtype == DType::I32 && b.dtype == DType::I8;
@@ -390,10 +343,10 @@ pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
     match out.dtype {
         DType::I32 if of_bytes && a.dtype == DType::U8 => matmul_bytes::<u8>(a, b, out),
         DType::I32 if of_bytes => matmul_bytes::<i8>(a, b, out),
-        DType::F32 => matmul_float::<f32>(a, b, out),
-        DType::F64 => matmul_float::<f64>(a, b, out),
-        DType::F16 => matmul_float::<f16>(a, b, out),
-        DType::BF16 => matmul_float::<bf16>(a, b, out),
+        DType::F32 => return Ok(matmul_float::<f32>(a, b, out, then)),
+        DType::F64 => return Ok(matmul_float::<f64>(a, b, out, then)),
+        DType::F16 => return Ok(matmul_float::<f16>(a, b, out, then)),
+        DType::BF16 => return Ok(matmul_float::<bf16>(a, b, out, then)),
         DType::U8 => matmul_integer::<u8>(a, b, out),
         DType::I8 => matmul_integer::<i8>(a, b, out),
         DType::I16 => matmul_integer::<i16>(a, b, out),
@@ -401,6 +354,9 @@ pub fn matmul(a: In, b: In, out: &mut Out) -> Result<()> {
         DType::I64 => matmul_integer::<i64>(a, b, out),
         DType::Bool => bail!(NotImplemented, "\"matmul\" not implemented for 'Bool'"),
         DType::C32 | DType::C64 | DType::C128 => no_kernel(),
+    }
+    if let Some(then) = then {
+        then.all();
     }
     Ok(())
 }
@@ -435,7 +391,7 @@ fn batch_offsets(dims: &[BatchDim], mut i: usize) -> (usize, usize, usize) {
     (at[0], at[1], at[2])
 }
 
-fn matmul_float<E: Storage>(a: In, b: In, out: &mut Out) {
+fn matmul_float<E: Storage>(a: In, b: In, out: &mut Out, then: Then) {
     let rank = out.shape.len();
     let (mut m, n, k) = (out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]);
     let matrix = |w: &In| Matrix { ptr: w.ptr.cast::<E>(), row: w.strides[rank - 2], col: w.strides[rank - 1] };
@@ -455,9 +411,7 @@ fn matmul_float<E: Storage>(a: In, b: In, out: &mut Out) {
     let count = dims.iter().map(|d| d.0).product();
     let (zero, one) = (E::Acc::ZERO, E::Acc::ONE);
     // SAFETY: windows cover their shapes and `out` overlaps no input (kernel convention).
-    unsafe {
-        for_each_product::<E>(count, |i| batch_offsets(&dims, i), (m, n, k), one, ma, mb, zero, c, &Epilogue::NONE)
-    }
+    unsafe { for_each_product::<E>(count, |i| batch_offsets(&dims, i), (m, n, k), one, ma, mb, zero, c, then) }
 }
 
 fn matmul_integer<T: WrappingMul>(a: In, b: In, out: &mut Out) {

@@ -1,10 +1,10 @@
 //! Products of small integers, which are exact in every dtype, against the definition; every path, level and stride order.
 
 use super::*;
+use crate::cpu::elementwise;
 use crate::cpu::simd::{available, level, with_level};
 use crate::cpu::threads::with_threads;
 use crate::dtype::Element;
-use std::ops::Range;
 
 /// A reproducible sequence of small integers.
 fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
@@ -60,7 +60,7 @@ fn check<E: Storage>(
         let pc = MatrixMut { ptr: c.as_mut_ptr(), row: sc.0, col: sc.1 };
         let (alpha, beta) = (E::Acc::from_f64(scale.0), E::Acc::from_f64(scale.1));
         // SAFETY: the vectors have the extents of the strides.
-        with_level(level, || unsafe { gemm::<E>(size, alpha, pa, pb, beta, pc, &Epilogue::NONE) });
+        with_level(level, || unsafe { gemm::<E>(size, alpha, pa, pb, beta, pc, None) });
         let mut touched = vec![false; c.len()];
         for i in 0..m {
             for j in 0..n {
@@ -156,7 +156,7 @@ fn half_precision_is_summed_in_f32_and_rounded_once() {
     let mut c = [f16::from_f32(0.0)];
     let row = Matrix { ptr: ones.as_ptr(), row: 4098, col: 1 };
     let out = MatrixMut { ptr: c.as_mut_ptr(), row: 1, col: 1 };
-    unsafe { gemm::<f16>((1, 1, 4098), 1.0, row, row.transposed(), 0.0, out, &Epilogue::NONE) };
+    unsafe { gemm::<f16>((1, 1, 4098), 1.0, row, row.transposed(), 0.0, out, None) };
     assert_eq!(c[0].to_f32(), 4096.0, "4098 rounds to the even neighbour");
 }
 
@@ -246,29 +246,13 @@ fn results_do_not_depend_on_the_number_of_threads() {
                             Matrix { ptr: ha.as_ptr(), row: k, col: 1 },
                             Matrix { ptr: hb.as_ptr(), row: sb.0, col: sb.1 },
                         );
-                        gemm::<bf16>(
-                            size,
-                            1.0,
-                            ma,
-                            mb,
-                            0.0,
-                            MatrixMut { ptr: hc.as_mut_ptr(), row: n, col: 1 },
-                            &Epilogue::NONE,
-                        );
+                        gemm::<bf16>(size, 1.0, ma, mb, 0.0, MatrixMut { ptr: hc.as_mut_ptr(), row: n, col: 1 }, None);
                     } else {
                         let (ma, mb) = (
                             Matrix { ptr: a.as_ptr(), row: k, col: 1 },
                             Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 },
                         );
-                        gemm::<f32>(
-                            size,
-                            1.0,
-                            ma,
-                            mb,
-                            0.0,
-                            MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 },
-                            &Epilogue::NONE,
-                        );
+                        gemm::<f32>(size, 1.0, ma, mb, 0.0, MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 }, None);
                     }
                 });
                 (c, hc)
@@ -281,43 +265,30 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn the_epilogue_sees_every_element_once() {
+fn every_element_is_handed_over_once() {
     for (m, n, k) in [(1, 70, 30), (70, 1, 30), (50, 90, 20), (20, 75, 33), (9, 40, 200), (300, 100, 400), (3, 4, 0)] {
         for column_major in [false, true] {
-            let (a, b) = (numbers::<f32>(m * k, 1), numbers::<f32>(k * n, 2));
-            let (row_bias, col_bias) = (numbers::<f32>(m, 3), numbers::<f32>(n, 4));
+            let (a, b, more) = (numbers::<f32>(m * k, 1), numbers::<f32>(k * n, 2), numbers::<f32>(m * n, 3));
             let sc = if column_major { (1, m) } else { (n, 1) };
             // The second matrix of a linear layer is turned.
             let sb = if m == 20 { (1, k) } else { (n, 1) };
             let want = reference((m, n, k), (&a, (k, 1)), (&b, sb), (1.0, 0.0), (&[], sc));
-            let square = |r: usize, c: usize, v: &mut [f32]| {
-                v.iter_mut().enumerate().for_each(|(i, v)| *v = *v * 2.0 + (r * 100 + c + i) as f32)
-            };
-            for activate in [false, true] {
-                let epilogue = Epilogue {
-                    row_bias: Some(&row_bias),
-                    col_bias: Some(&col_bias),
-                    activation: if activate { Some(&square) } else { None },
-                };
-                let mut c = vec![f32::NAN; m * n];
-                unsafe {
-                    gemm::<f32>(
-                        (m, n, k),
-                        1.0,
-                        Matrix { ptr: a.as_ptr(), row: k, col: 1 },
-                        Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 },
-                        0.0,
-                        MatrixMut { ptr: c.as_mut_ptr(), row: sc.0, col: sc.1 },
-                        &epilogue,
-                    );
-                }
-                for i in 0..m {
-                    for j in 0..n {
-                        let plain = want[i * n + j] as f32 + row_bias[i] + col_bias[j];
-                        let expected = if activate { plain * 2.0 + (i * 100 + j) as f32 } else { plain };
-                        assert_eq!(c[i * sc.0 + j * sc.1], expected, "({m}, {n}, {k}) at ({i}, {j})");
-                    }
-                }
+            let mut c = vec![f32::NAN; m * n];
+            let (shape, strides, kernel) = ([m, n], [sc.0, sc.1], elementwise::testing::square_plus());
+            let at = c.as_mut_ptr().cast::<u8>();
+            let own = elementwise::Operand { ptr: at, strides: &strides };
+            let operands = [own, elementwise::Operand { ptr: more.as_ptr().cast(), strides: &[n, 1] }];
+            let targets = [elementwise::Target { ptr: at }];
+            let then = Finisher::new(&kernel, (&shape, &strides), &operands, &[], &targets, (at, 4));
+            let right = Matrix { ptr: b.as_ptr(), row: sb.0, col: sb.1 };
+            let out = MatrixMut { ptr: at.cast(), row: sc.0, col: sc.1 };
+            unsafe {
+                gemm::<f32>((m, n, k), 1.0, Matrix { ptr: a.as_ptr(), row: k, col: 1 }, right, 0.0, out, Some(&then));
+            }
+            for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                let x = want[i * n + j] as f32;
+                let expected = x * x + more[i * n + j];
+                assert_eq!(c[i * sc.0 + j * sc.1], expected, "({m}, {n}, {k}) at ({i}, {j})");
             }
         }
     }
@@ -342,7 +313,7 @@ fn operands_may_be_packed_on_the_fly() {
                 };
                 let mut c = vec![f32::NAN; m * n];
                 let (a, b) = (Operand::packed(&pack_a), Operand::packed(&pack_b));
-                unsafe { gemm_with_packers((m, n, k), 1.0, a, b, 0.0, c.as_mut_ptr(), n, &Epilogue::NONE) };
+                unsafe { gemm_with_packers((m, n, k), 1.0, a, b, 0.0, c.as_mut_ptr(), n) };
                 for i in 0..m {
                     for j in 0..n {
                         let want: f32 = (0..k).map(|p| entry_a(i, p) * entry_b(p, j)).sum();
@@ -376,7 +347,7 @@ fn check_matmul<E: Element>(batch: &[usize], a_batch: &[usize], b_batch: &[usize
     let wa = In { ptr: a.as_ptr().cast(), dtype: E::DTYPE, shape: &a_shape, strides: &a_strides };
     let wb = In { ptr: b.as_ptr().cast(), dtype: E::DTYPE, shape: &b_shape, strides: &b_strides };
     let mut wc = Out { ptr: c.as_mut_ptr().cast(), dtype: E::DTYPE, shape: &c_shape, strides: &c_strides };
-    matmul(wa, wb, &mut wc).expect("the dtype is supported");
+    matmul(wa, wb, &mut wc, None).expect("the dtype is supported");
     let at = |index: &[usize], strides: &[usize]| index.iter().zip(strides).map(|(i, s)| i * s).sum::<usize>();
     let mut index = vec![0; batch.len()];
     for i in 0..if m * n == 0 { 0 } else { batch.iter().product::<usize>() } {
@@ -426,15 +397,7 @@ fn not_a_number_spreads_only_where_it_belongs() {
             let mut c = vec![0f32; m * n];
             unsafe {
                 let (ma, mb) = (Matrix { ptr: a.as_ptr(), row: k, col: 1 }, Matrix { ptr: b.as_ptr(), row: n, col: 1 });
-                gemm::<f32>(
-                    (m, n, k),
-                    1.0,
-                    ma,
-                    mb,
-                    0.0,
-                    MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 },
-                    &Epilogue::NONE,
-                );
+                gemm::<f32>((m, n, k), 1.0, ma, mb, 0.0, MatrixMut { ptr: c.as_mut_ptr(), row: n, col: 1 }, None);
             }
             for (i, v) in c.iter().enumerate() {
                 assert_eq!(v.is_nan(), i % n == 66);

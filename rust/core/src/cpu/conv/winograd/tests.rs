@@ -71,8 +71,8 @@ fn every_pass_agrees_with_float64() {
                     [(Pass::Forward, &x, &w, ny), (Pass::InputGrad, &y, &w, nx), (Pass::WeightGrad, &x, &y, nw)]
                 {
                     let (mut want, mut got) = (vec![0f64; n], vec![7f32; n]);
-                    compute(pass, &g, a, b, None, &mut want);
-                    compute(pass, &g, &single(a), &single(b), None, &mut got);
+                    compute(pass, &g, a, b, None, &mut want, None);
+                    compute(pass, &g, &single(a), &single(b), None, &mut got, None);
                     let scale = want.iter().fold(0f64, |m, v| m.max(v.abs()));
                     for (i, (g, w)) in got.iter().zip(&want).enumerate() {
                         assert!((f64::from(*g) - w).abs() <= 2e-6 * scale, "{level:?} element {i}: {g}, expected {w}");
@@ -106,8 +106,8 @@ fn whole_numbers_give_exact_results_and_nan_stays_in_its_windows() {
     let (mut x, w) = (whole(nx, 1), whole(nw, 2));
     x[5 * 16 + 7] = f64::NAN;
     let (mut want, mut got) = (vec![0f64; ny], vec![7f32; ny]);
-    compute(Pass::Forward, &g, &x, &w, None, &mut want);
-    compute(Pass::Forward, &g, &single(&x), &single(&w), None, &mut got);
+    compute(Pass::Forward, &g, &x, &w, None, &mut want, None);
+    compute(Pass::Forward, &g, &single(&x), &single(&w), None, &mut got, None);
     let equal = |(g, w): (&f32, &f64)| f64::from(*g) == *w || g.is_nan() && w.is_nan();
     assert!(got.iter().zip(&want).all(equal));
     assert_eq!(got.iter().filter(|v| v.is_nan()).count(), 9 * g.rows);
