@@ -16,6 +16,8 @@ __all__ = [
     "memory_format",
 ]
 
+# Where names live that PyTorch's module has and the package too.
+_HOMES = ("_library.",)
 TensorBase = _TensorBase = Tensor
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
 
@@ -48,6 +50,13 @@ def __getattr__(name):
         from . import Size
 
         return Size
+    from . import _LAZY
+
+    if _LAZY.get(name, "").startswith(_HOMES):
+        import importlib
+
+        found = globals()[name] = getattr(importlib.import_module(f"corten.{_LAZY[name]}"), name)
+        return found
     from ._missing import missing
 
     raise missing(__name__, name)
