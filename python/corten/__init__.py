@@ -232,6 +232,8 @@ for _home, _names in {
     "PyObjectType SymIntType SymBoolType EnumType InferredType unify_type_list",
     "_library.schema": "Argument FunctionSchema",
     "_library.parser": "parse_schema",
+    "utils._throughput": "BenchmarkConfig BenchmarkExecutionStats ThroughputBenchmark",
+    "utils.serialization.records": "PyTorchFileReader PyTorchFileWriter",
     "storage": "TypedStorage UntypedStorage",
     "testing": "FileCheck",
     "func": "vmap",
