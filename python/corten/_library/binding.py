@@ -47,6 +47,11 @@ def _complex(value):
     return complex(value)
 
 
+def _truth(value):
+    """A bool, also one that an int stands for."""
+    return bool(_whole(value))
+
+
 def _instance(kind):
     def fit(value):
         if not isinstance(value, kind):
@@ -97,8 +102,8 @@ _FITS = {
     "FloatType": _real,
     "ComplexType": _complex,
     "NumberType": _scalar,
-    "BoolType": _instance(bool),
-    "SymBoolType": _instance(bool),
+    "BoolType": _truth,
+    "SymBoolType": _truth,
     "StringType": _instance(str),
     "NoneType": _instance(type(None)),
     "DeviceObjType": _core.device,
