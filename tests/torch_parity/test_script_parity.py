@@ -8,7 +8,7 @@ import corten
 import pytest
 
 torch = pytest.importorskip("torch")
-import torch.jit._logging  # noqa: E402
+pytest.importorskip("torch.jit._logging")
 
 pytestmark = [pytest.mark.cpu, pytest.mark.filterwarnings("ignore")]
 LIBRARIES = (corten, torch)
@@ -103,7 +103,7 @@ CALLS = {
     "dict get what is not there": after(lambda s: s["z"], {"a": 1}),
     "dict delete": after(lambda s: s.__delitem__("a"), {"a": 1, "b": 2}),
     "dict delete what is not there": after(lambda s: s.__delitem__("z"), {"a": 1}),
-    "dict contains": after(lambda s: ("a" in s, 1 in s, bool(s)), {"a": 1}),
+    "dict contains": after(lambda s: ("a" in s, "z" in s, bool(s)), {"a": 1}),
     "dict iterators": after(
         lambda s: (type(iter(s)).__name__, type(s.keys()).__name__, type(s.items()).__name__, list(s)), {"a": 1}
     ),
@@ -132,7 +132,7 @@ def test_a_container_holds_its_elements_by_value():
         made.append(3)
         assert items == [1, 2]
     # PyTorch raises KeyError.
-    assert "z" not in corten.jit.script({"a": 1})
+    assert 1 not in corten.jit.script({"a": 1})
     for library in LIBRARIES:
         assert list(library.jit.script([library.ones(1)])[0]) == [1.0]
 
