@@ -256,6 +256,10 @@ class _OpNamespace(types.ModuleType):
         packet = _packets.get((self.__dict__.get("_name"), name))
         if packet is None:
             if self.__dict__.get("_name") == "aten" and not name.startswith("__"):
+                from .aten import packet as aten_packet
+
+                if (found := aten_packet(name)) is not None:
+                    return found
                 raise AttributeError(
                     f"'_OpNamespace' 'aten' object has no attribute '{name}': corten's own operators are functions of "
                     f"the package, such as corten.{name}",
