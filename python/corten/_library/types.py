@@ -143,7 +143,7 @@ def _single(name, annotation, spelled=None, doc=""):
         "_kind": name,
         "_names": (annotation, spelled or annotation),
         "__doc__": doc,
-        "__module__": "corten",
+        "__module__": __name__,
     }
     return type(name, (_Single,), attributes)
 
@@ -788,6 +788,11 @@ class InferredType:
         return self._found
 
 
+# Types of schemas alone, which the package has under no name of their own.
+_UNNAMED = (
+    "VarType GeneratorType StorageType QSchemeType CapsuleType ScalarTypeType LayoutType MemoryFormatType AnyClassType "
+    "AnyEnumType"
+)
 for _kind in list(globals().values()):
-    if isinstance(_kind, type) and issubclass(_kind, (Type, InferredType)):
+    if isinstance(_kind, type) and issubclass(_kind, (Type, InferredType)) and _kind.__name__ not in _UNNAMED.split():
         _kind.__module__ = "corten"
