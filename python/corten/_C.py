@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 # Where names live that PyTorch's module has and the package too.
-_HOMES = ("_control", "_counters", "_library.", "utils.")
+_HOMES = ("_control", "_counters", "_library.", "nn._views", "utils.")
 TensorBase = _TensorBase = Tensor
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
 

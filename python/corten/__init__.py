@@ -232,6 +232,7 @@ for _home, _names in {
     "PyObjectType SymIntType SymBoolType EnumType InferredType unify_type_list",
     "_library.schema": "Argument FunctionSchema",
     "_library.parser": "parse_schema",
+    "nn._views": "BufferDict ModuleDict ParameterDict",
     "_counters": "LockingLogger NoopLogger",
     "_library.classes": "ClassType InterfaceType",
     "_library.containers": "ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptList ScriptListIterator",

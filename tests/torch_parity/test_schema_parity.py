@@ -273,6 +273,10 @@ def test_an_argument_and_a_schema_are_made_of_their_parts():
             package.IntType()
 
 
+def test_tags_have_pytorchs_numbers():
+    assert {tag.name: int(tag) for tag in corten.Tag} == {name: int(tag) for name, tag in torch.Tag.__members__.items()}
+
+
 def test_calls_that_do_not_fit_say_the_schema_as_pytorch_does():
     operators = []
     for package in (torch, corten):
