@@ -132,3 +132,24 @@ def test_names_of_operators_can_be_called():
     assert repr(aten.sum.dim_IntList) == "<OpOverload(op='aten.sum', overload='dim_IntList')>"
     with pytest.raises(NotImplementedError, match="a name for policies"):
         aten._softmax.default(x)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_layer_of_a_transformer_keeps_its_products(autocast):
+    corten.manual_seed(0)
+    layer = corten.nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
+    x = corten.randn(2, 5, 16, requires_grad=True)
+
+    def run(context_fn):
+        corten.manual_seed(5)
+        with corten.autocast("cpu", enabled=autocast):
+            return gradients(lambda x, *_: layer(x).float().pow(2), [x, *layer.parameters()], context_fn)
+
+    plain, all_kernels = run(None)
+    products = [aten.mm.default, aten.addmm.default, aten._scaled_dot_product_flash_attention_for_cpu.default]
+    for chosen in (products, lambda *args, **kwargs: CheckpointPolicy.PREFER_SAVE):
+        found, kernels = run(kept(chosen))
+        # The four products of the layer beside those in attention are not computed again.
+        assert count(all_kernels, "matmul") == count(kernels, "matmul") + 4
+        for value, expected in zip(found, plain, strict=True):
+            assert corten.equal(value, expected)
