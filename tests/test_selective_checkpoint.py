@@ -153,3 +153,14 @@ def test_a_layer_of_a_transformer_keeps_its_products(autocast):
         assert count(all_kernels, "matmul") == count(kernels, "matmul") + 4
         for value, expected in zip(found, plain, strict=True):
             assert corten.equal(value, expected)
+
+
+def test_runs_that_differ_are_refused(operands):
+    calls = []
+
+    def function(x, w):
+        calls.append(1)
+        return (x @ (w if len(calls) == 1 else w[:, :2])).exp()
+
+    with pytest.raises(RuntimeError, match=r"mm.default made \[\(4, 2\)\] in the second run and \[\(4, 4\)\]"):
+        gradients(function, operands, kept([aten.mm.default]))

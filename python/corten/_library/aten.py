@@ -28,6 +28,7 @@ _RENAMED = {
     "divide": "div",
     "true_divide": "div",
     "__getitem__": "index",
+    "to": "_to_copy",
 }
 _RENAMED |= {f"conv{kind}{n}d": "convolution" for kind in ("", "_transpose") for n in (1, 2, 3)}
 # Overloads of the names above and of products, which no operator of the engine is called.

@@ -5,11 +5,12 @@ goes on in the place of the new one, which nobody reads: what was only recorded 
 """
 
 from .. import _core
-from .._library.aten import AtenOverload, overload_of
+from .._library.aten import AtenOverload, overload_of, packet
 from .._library.operators import OpOverload
 from ..overrides import TorchFunctionMode
 
 Tensor = _core.Tensor
+_CONVERSION = packet("_to_copy").default
 
 
 def _tensors(value):
@@ -42,12 +43,20 @@ class _Kept:
 
 
 class _Calls:
-    """What the first run did: each operator, and its results where they were kept."""
+    """What the first run did: for each operator its calls, with the results where they were kept.
+
+    A call of the second run is the one of the first with the same number among those of its operator: other operators
+    may be missing, such as conversions that autocast remembers.
+    """
 
     def __init__(self):
-        self.made = []
-        self.next = 0
+        self.made: dict[object, list] = {}
         self.used = False
+
+    def take(self, op):
+        """What was kept of the next call of an operator, which is let go of; None where nothing was."""
+        left = self.made.get(op)
+        return left.pop(0) if left else None
 
 
 class Caching(TorchFunctionMode):
@@ -66,10 +75,11 @@ class Caching(TorchFunctionMode):
             return result
         op = overload_of(func, args, kwargs)
         policy = self.policy(self.context, op, *args, **kwargs)
-        # Views, and results that are arguments which were written, have no memory of their own to keep.
-        fresh = not given & _storages([result])
+        # Views, and results that are arguments which were written, have no memory of their own to keep. Conversions
+        # are never kept: those that autocast remembers happen in one of the runs alone.
+        fresh = op is not _CONVERSION and not given & _storages([result])
         keep = fresh and (policy in self.save or policy in self.offload)
-        self.calls.made.append((op, _Kept(result, policy in self.offload) if keep else None))
+        self.calls.made.setdefault(op, []).append(_Kept(result, policy in self.offload) if keep else None)
         return result
 
 
@@ -90,25 +100,23 @@ class Cached(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        calls, frame = self.calls, self.frame
-        kept = calls.made[calls.next][1] if calls.next < len(calls.made) else None
-        if kept is None:
-            result = func(*args, **kwargs)
-            calls.next += bool(_tensors(result))
-            return result
+        frame = self.frame
         begin = frame.hold()
         result = func(*args, **kwargs)
-        if not _tensors(result):
+        made = _tensors(result)
+        op = overload_of(func, args, kwargs) if made else None
+        kept = self.calls.take(op) if made else None
+        if kept is None:
             frame.release()
             return result
-        op, _ = calls.made[calls.next]
-        calls.made[calls.next] = (op, None)
-        calls.next += 1
-        if (found := overload_of(func, args, kwargs)) is not op:
-            raise RuntimeError(f"selective checkpoint: the second run called {found} where the first called {op}")
         values = kept.taken(self.mutation)
-        frame.replace(begin, _tensors(result), values)
-        again = [v.detach().requires_grad_(t.requires_grad) for v, t in zip(values, _tensors(result), strict=True)]
+        if [(t.shape, t.dtype) for t in made] != [(v.shape, v.dtype) for v in values]:
+            raise RuntimeError(
+                f"selective checkpoint: {op} made {[tuple(t.shape) for t in made]} in the second run and "
+                f"{[tuple(v.shape) for v in values]} in the first; both runs have to do the same"
+            )
+        frame.replace(begin, made, values)
+        again = [v.detach().requires_grad_(t.requires_grad) for v, t in zip(values, made, strict=True)]
         frame.release()
         if isinstance(result, Tensor):
             return again[0]

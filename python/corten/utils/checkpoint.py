@@ -107,7 +107,8 @@ def create_selective_checkpoint_contexts(policy_fn_or_list, allow_cache_entry_mu
         allow_cache_entry_mutation: whether kept results may have been written to since.
 
     Returns:
-        Two contexts, around the first and the second run. Views and written arguments are never kept.
+        Two contexts, around the first and the second run. Views, conversions of dtypes and devices, and arguments that
+        were written are never kept.
 
     Raises:
         ValueError, TypeError: it is no list of operators or function.
