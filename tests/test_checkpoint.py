@@ -12,7 +12,6 @@ from corten.utils.checkpoint import (
     CheckpointError,
     checkpoint,
     checkpoint_sequential,
-    create_selective_checkpoint_contexts,
     detach_variable,
     set_checkpoint_debug_enabled,
     set_checkpoint_early_stop,
@@ -218,8 +217,6 @@ def test_the_reentrant_variant_says_what_it_cannot():
         checkpoint(corten.exp, x)
     with pytest.raises(ValueError, match="determinism_check should be one of"):
         checkpoint(corten.exp, x, use_reentrant=False, determinism_check="often")
-    with pytest.raises(NotImplementedError, match=r"wrap in checkpoint\(\)"):
-        create_selective_checkpoint_contexts([])
     with pytest.raises(RuntimeError, match="Only tuple of tensors"):
         detach_variable(x)
 

@@ -209,7 +209,7 @@ def test_schemas_say_what_annotations_say():
     text = library.infer_schema(function, op_name="f", mutates_args=("y",))
     assert text == (
         'f(Tensor[] x, SymInt n, Tensor(a2!)? y=None, Tensor? z=None, *, float eps=1e-05, str mode="mean", '
-        "Scalar by=2, ScalarType dtype=corten.float32, SymInt[]? sizes=None) -> (Tensor, Tensor[], float)"
+        "Scalar by=2, ScalarType dtype=float32, SymInt[]? sizes=None) -> (Tensor, Tensor[], float)"
     )
 
 
@@ -249,7 +249,7 @@ def test_arguments_are_checked_against_the_schema(sine):
         sine(x, 1.0, 2.0)
     with pytest.raises(RuntimeError, match="type 'Tensor' for argument 'x' but instead found type 'int'"):
         sine(3)
-    with pytest.raises(RuntimeError, match="argument that it has not, 'other'"):
+    with pytest.raises(RuntimeError, match=r"Unknown keyword argument 'other'.*Schema: corten_tests::sine"):
         sine(x, other=2)
     with pytest.raises(RuntimeError, match="operator corten_tests::absent does not exist"):
         library.register_fake("corten_tests::absent", lambda: None)

@@ -16,6 +16,8 @@ __all__ = [
     "memory_format",
 ]
 
+# Where names live that PyTorch's module has and the package too.
+_HOMES = ("_control", "_counters", "_library.", "nn._views", "utils.")
 TensorBase = _TensorBase = Tensor
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
 
@@ -38,16 +40,41 @@ def _get_default_device():
     return _core.get_default_device().type
 
 
+def _jit_try_infer_type(obj):
+    """The type that scripts give a value, as an `InferredType`."""
+    from ._library.classes import infer_type
+
+    return infer_type(obj)
+
+
 def _cuda_getDeviceCount():
     """The number of GPUs."""
     return _core.gpu_count()
 
 
+def _logging_set_logger(logger):
+    """Makes a logger the one that values are added to; returns the one before."""
+    from ._counters import set_logger
+
+    return set_logger(logger)
+
+
 def __getattr__(name):
+    if name == "LoggerBase":
+        from ._counters import LoggerBase
+
+        return LoggerBase
     if name == "Size":
         from . import Size
 
         return Size
+    from . import _LAZY
+
+    if _LAZY.get(name, "").startswith(_HOMES):
+        import importlib
+
+        found = globals()[name] = getattr(importlib.import_module(f"corten.{_LAZY[name]}"), name)
+        return found
     from ._missing import missing
 
     raise missing(__name__, name)

@@ -227,6 +227,17 @@ for _home, _names in {
     "nn._functional.native": "ctc_loss cosine_embedding_loss hinge_embedding_loss margin_ranking_loss poisson_nll_loss "
     "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag "
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
+    "_library.types": "Type AnyType BoolType IntType FloatType ComplexType NumberType StringType NoneType TensorType "
+    "ListType DictType TupleType OptionalType UnionType DeviceObjType StreamObjType FutureType AwaitType RRefType "
+    "PyObjectType SymIntType SymBoolType EnumType InferredType unify_type_list",
+    "_library.schema": "Argument FunctionSchema",
+    "_library.parser": "parse_schema",
+    "nn._views": "BufferDict ModuleDict ParameterDict",
+    "_counters": "LockingLogger NoopLogger",
+    "_library.classes": "ClassType InterfaceType",
+    "_library.containers": "ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptList ScriptListIterator",
+    "utils._throughput": "BenchmarkConfig BenchmarkExecutionStats ThroughputBenchmark",
+    "utils.serialization.records": "PyTorchFileReader PyTorchFileWriter",
     "storage": "TypedStorage UntypedStorage",
     "testing": "FileCheck",
     "func": "vmap",

@@ -18,7 +18,7 @@ class JITException(RuntimeError):
 
 
 class AggregationType(enum.Enum):
-    """How PyTorch's profiler of memory joins values; :data:`AVG` and :data:`SUM`."""
+    """How a `LockingLogger` joins the values of a counter; :data:`AVG` and :data:`SUM`."""
 
     SUM = 0
     AVG = 1

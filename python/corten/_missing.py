@@ -27,17 +27,11 @@ _SMALL_FLOATS = "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float
 _QUANTIZED = "qint8 qint32 quint8 quint4x2 quint2x4 per_tensor_affine per_channel_affine"
 # The classes of TorchScript and of its compiler.
 _SCRIPTS = (
-    "AliasDb AnyType Argument ArgumentSpec AwaitType BenchmarkConfig BenchmarkExecutionStats Block "
-    "BoolType BufferDict CallStack Capsule ClassType Code CompilationUnit CompleteArgumentSpec ComplexType "
-    "ConcreteModuleType ConcreteModuleTypeBuilder DeepCopyMemoTable DeviceObjType DictType EnumType ErrorReport "
-    "ExecutionPlan FloatType FunctionSchema FutureType Gradient Graph GraphExecutorState "
-    "IODescriptor InferredType IntType InterfaceType ListType LockingLogger ModuleDict Node NoneType "
-    "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileReader PyTorchFileWriter "
-    "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptFunction "
-    "ScriptList ScriptListIterator ScriptMethod ScriptModule ScriptObject ScriptObjectProperty StaticModule "
-    "StreamObjType StringType SymBoolType SymIntType TensorType ThroughputBenchmark TracingState TupleType Type "
-    "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
-    "parse_schema parse_type_comment unify_type_list"
+    "AliasDb ArgumentSpec Block CallStack Capsule Code CompilationUnit CompleteArgumentSpec ConcreteModuleType "
+    "ConcreteModuleTypeBuilder DeepCopyMemoTable ErrorReport ExecutionPlan Gradient Graph GraphExecutorState "
+    "IODescriptor Node OperatorInfo ScriptClass ScriptClassFunction ScriptFunction ScriptMethod ScriptModule "
+    "ScriptObject ScriptObjectProperty StaticModule TracingState Use Value import_ir_module "
+    "import_ir_module_from_buffer merge_type_from_type_comment parse_ir parse_type_comment"
 )
 _HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
 _HINTS |= {

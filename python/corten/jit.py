@@ -51,8 +51,20 @@ def _tell(name):
 
 
 def script(obj, optimize=None, _frames_up=0, _rcb=None, example_inputs=None):
-    """Returns ``obj``; warns once."""
+    """Returns ``obj``, and warns once; of a list or dict, a `ScriptList` or `ScriptDict` with its elements.
+
+    Raises:
+        Error: the elements of a list or dict have no type in common.
+    """
+    if type(obj) in (list, dict):
+        from ._library.containers import ScriptDict, ScriptList
+
+        return (ScriptList if _isinstance(obj, list) else ScriptDict)(obj)
     _tell("script")
+    if _isinstance(obj, type):
+        from ._library.classes import register
+
+        register(obj, is_interface=False)
     return obj
 
 
@@ -104,7 +116,10 @@ def export(fn):
 
 
 def interface(obj):
-    """Returns ``obj``."""
+    """Returns the class, of which `InterfaceType` then makes types."""
+    from ._library.classes import register
+
+    register(obj, is_interface=True)
     return obj
 
 
@@ -161,6 +176,10 @@ def __getattr__(name):
         attributes = {"__module__": __name__, "__doc__": "A module whose class was written for TorchScript."}
         found = globals()[name] = type(name, (Module,), attributes)
         return found
+    if name == "_logging":
+        from . import _counters
+
+        return _counters
     from ._missing import missing
 
     raise missing(__name__, name)

@@ -20,7 +20,9 @@ import weakref
 
 from ._library import operators as _operators
 from ._library.checks import opcheck
-from ._library.schema import as_tags, infer_schema, parse
+from ._library.inference import infer_schema
+from ._library.parser import parse_schema
+from ._library.schema import as_tags
 
 __all__ = [
     "CustomOpDef",
@@ -162,13 +164,13 @@ def custom_op(name, fn=None, /, *, mutates_args, device_types=None, schema=None,
             text = infer_schema(function, mutates_args=mutates_args, tags=tags)
         if not text.lstrip().startswith("("):
             raise ValueError(f"custom_op: the schema must have no name, as '(Tensor x) -> Tensor', got {schema!r}")
-        parsed = parse(text, _qualified(name))
+        parsed = parse_schema(f"{_qualified(name)}{text.strip()}", allow_typevars=False)
         if schema is not None:
             _check_mutation(parsed, mutates_args, schema)
         made = CustomOpDef(namespace, operator, parsed, function, as_tags(tags))
         for kind in _device_types(device_types):
             made._opoverload.kernels[kind] = function
-        if device_types is not None and not any("Tensor" in a.type for a in parsed.arguments):
+        if device_types is not None and not any(a.holds_tensors for a in parsed.arguments):
             _check_has_device(made)
         return made
 
@@ -186,7 +188,7 @@ def _check_mutation(schema, mutates_args, text):
 
 
 def _check_has_device(op):
-    if not any(a.base == "Device" for a in op._schema.arguments):
+    if not any("Device" in str(a.type) for a in op._schema.arguments):
         _operators.remove(op._opoverload)
         raise ValueError(
             f"Functions without tensor inputs are required to have a `device: torch.device` argument; {op._qualname} "
@@ -261,12 +263,12 @@ def register_autograd(op, backward, /, *, setup_context=None, keyset=None, lib=N
     """
     target = _operator(op, "register_autograd")
     schema = target._schema
-    if schema.is_mutable or any(r.alias for r in schema.returns):
+    if schema.is_mutable or any(r.alias_info is not None for r in schema.returns):
         raise RuntimeError(
             f"Cannot register autograd formula for non-functional operator {op} with schema {schema}. Please create a "
             "functional operator and register an autograd formula for that."
         )
-    if any(a.holds_tensors for a in schema.keyword_only):
+    if any(a.holds_tensors for a in schema._keyword_only):
         raise NotImplementedError(
             f"register_autograd with kwarg-only Tensor args. In the original definition of the op, please make your "
             f"tensors not kwarg-only. Got: {schema}"
@@ -361,11 +363,15 @@ class Library:
             raise RuntimeError(f"Invalid alias_analysis type {alias_analysis}")
         if self.kind == "IMPL":
             raise ValueError("A library of kind IMPL defines no operators; use DEF or FRAGMENT")
-        parsed = parse(f"{self.ns}::{schema.strip()}")
+        text = schema.strip()
+        namespace, separator, _ = text.partition("(")[0].partition("::")
+        if separator and namespace != self.ns:
+            raise RuntimeError(f"Library of namespace {self.ns}: the schema is of another one, {text!r}")
+        parsed = parse_schema(text if separator else f"{self.ns}::{text}", allow_typevars=False)
         made = _operators.define(parsed, as_tags(tags))
         made.opaque = False
         self._operators.append(made)
-        return parsed.name
+        return parsed._operator
 
     def impl(self, op_name, fn, dispatch_key="", *, with_keyset=False, allow_override=True):
         """Gives an operator an implementation, now or once it is defined.

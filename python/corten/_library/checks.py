@@ -6,8 +6,9 @@ import corten
 
 from .. import _core
 from ..autograd import grad as _grad
+from .binding import bind
 from .operators import OpOverload, OpOverloadPacket, tensors_of
-from .schema import Tensor, bind
+from .schema import Tensor
 
 _TESTS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 
@@ -35,7 +36,7 @@ def _test_schema(op, args, by_name, tolerance):
     """Only arguments that the schema marks are written, and results share memory with none unless it says so."""
     schema = op._schema
     args, by_name = _copied(list(args)), {k: _copied(v) for k, v in by_name.items()}
-    values = dict(zip((a.name for a in schema.positional), args, strict=True)) | by_name
+    values = dict(zip((a.name for a in schema._positional), args, strict=True)) | by_name
     before = {name: [t.detach().clone() for t in tensors_of((v,))] for name, v in values.items()}
     previous = _core.set_grad_enabled(False)
     try:
@@ -47,7 +48,7 @@ def _test_schema(op, args, by_name, tolerance):
         changed = not all(_same(x, y) for x, y in zip(before[argument.name], now, strict=True))
         if changed and not argument.is_write:
             raise OpCheckError(
-                f"Argument {argument.name} is not defined as mutable but was mutated by {schema.qualified_name}"
+                f"Argument {argument.name} is not defined as mutable but was mutated by {schema._qualified_name}"
             )
     op._check_aliases(result, list(tensors_of(values.values())))
 

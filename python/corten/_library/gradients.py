@@ -47,7 +47,7 @@ class _Layout:
 def _class_of(op):
     """The function class of an operator, named as PyTorch names the step."""
     schema = op._schema
-    name = f"GeneratedBackwardFor_{schema.namespace}_{schema.name}_{schema.overload_name or 'default'}"
+    name = f"GeneratedBackwardFor_{schema._namespace}_{schema._operator}_{schema.overload_name or 'default'}"
     return type(name, (_Generated,), {})
 
 
@@ -60,7 +60,7 @@ class _Generated(Function):
         shape[:] = [len(o) if isinstance(o, list) else None for o in outputs], isinstance(result, tuple)
         if op.setup_context is not None:
             ctx.needs_input_grad = _nested_needs(layout, ctx.needs_input_grad[3:])
-            if op._schema.keyword_only:
+            if op._schema._keyword_only:
                 op.setup_context(ctx=ctx, inputs=args, keyword_only_inputs=by_name, output=result)
             else:
                 op.setup_context(ctx=ctx, inputs=args, output=result)
@@ -116,7 +116,7 @@ def with_gradients(op, args, by_name):
     shape: list = []
     made = op.__dict__.get("_function") or op.__dict__.setdefault("_function", _class_of(op))
     # A result that is an argument by the schema is that tensor, which was written, and begins no step.
-    if any(r.alias for r in op._schema.returns) or not op._schema.returns:
+    if any(r.alias_info is not None for r in op._schema.returns) or not op._schema.returns:
         before = _core.set_grad_enabled(False)
         try:
             return op.run(args, by_name)

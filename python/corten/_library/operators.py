@@ -5,8 +5,9 @@ import threading
 import types
 
 from .. import _core
+from .binding import bind, fitted
 from .gradients import with_gradients
-from .schema import Tag, Tensor, bind
+from .schema import Tag, Tensor
 
 # Names of kernels that are of no device.
 DEFAULT, META = "default", "meta"
@@ -30,24 +31,26 @@ class OpOverload:
         self.opaque = True
         # Whether results that share memory with arguments are refused.
         self.checks_aliases = False
-        self.__name__ = f"{schema.name}.{schema.overload_name or 'default'}"
-        self.__module__ = f"corten.ops.{schema.namespace}"
+        self.__name__ = f"{schema._operator}.{schema.overload_name or 'default'}"
+        self.__module__ = f"corten.ops.{schema._namespace}"
 
     def name(self):
         """``namespace::name``, with the overload's name behind a dot."""
-        return self._schema.qualified_name
+        return self._schema._qualified_name
 
     @property
     def namespace(self):
         """The part of the name in front."""
-        return self._schema.namespace
+        return self._schema._namespace
 
     def __str__(self):
         return f"{self.namespace}.{self.__name__}"
 
     def __repr__(self):
         schema = self._schema
-        return f"<OpOverload(op='{schema.namespace}.{schema.name}', overload='{schema.overload_name or 'default'}')>"
+        return (
+            f"<OpOverload(op='{schema._namespace}.{schema._operator}', overload='{schema.overload_name or 'default'}')>"
+        )
 
     def __call__(self, /, *args, **kwargs):
         args, by_name = bind(self._schema, args, kwargs)
@@ -73,8 +76,8 @@ class OpOverload:
         schema = self._schema
         tensors = list(tensors_of((*args, *by_name.values())))
         kernel = self._kernel(tensors, (*args, *by_name.values()))
-        written = [t for a, v in zip(schema.positional, args, strict=True) if a.is_write for t in tensors_of((v,))]
-        written += [t for a in schema.keyword_only if a.is_write for t in tensors_of((by_name[a.name],))]
+        written = [t for a, v in zip(schema._positional, args, strict=True) if a.is_write for t in tensors_of((v,))]
+        written += [t for a in schema._keyword_only if a.is_write for t in tensors_of((by_name[a.name],))]
         written = [t for t in written if not t.is_inference()]
         versions = [t._version for t in written]
         result = kernel(*args, **by_name)
@@ -114,12 +117,11 @@ class OpOverload:
             )
         for value, kind in zip(results, expected, strict=True):
             if not _is_of(value, kind):
-                raise RuntimeError(f"Unable to cast {value} to {kind.type}, a result of {self.name()}()")
+                raise RuntimeError(f"Unable to cast {value} to {kind.real_type}, a result of {self.name()}()")
         return results[0] if len(expected) == 1 else tuple(results)
 
     def _check_aliases(self, result, tensors):
-        allowed = {r.alias for r in self._schema.returns if r.alias}
-        if allowed:
+        if any(r.alias_info is not None for r in self._schema.returns):
             return
         results = list(tensors_of(result if isinstance(result, tuple) else (result,)))
         seen = {_core.storage_id(t) for t in tensors}
@@ -127,9 +129,9 @@ class OpOverload:
             place = _core.storage_id(out)
             if place in seen and out.numel():
                 raise RuntimeError(
-                    f"{self._schema.name}: The output of this custom operator (1) must not also be an input to this "
-                    "custom operator and (2) may not alias any inputs to this custom operator or other returns. The "
-                    "most common way to trigger this error is if we have y = custom_op(x) and y and x are the same "
+                    f"{self._schema._operator}: The output of this custom operator (1) must not also be an input to "
+                    "this custom operator and (2) may not alias any inputs to this custom operator or other returns. "
+                    "The most common way to trigger this error is if we have y = custom_op(x) and y and x are the same "
                     "Tensor. Please instead return a clone of the offending output tensor(s) (e.g. return x.clone()) "
                     "or refactor the custom operator to not return y."
                 )
@@ -178,24 +180,28 @@ def _no_recording():
 
 
 def tensors_of(values):
-    """The tensors among values and in lists that are values."""
+    """The tensors among values, and in lists and dicts that are values."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
         elif isinstance(value, (list, tuple)):
             yield from (item for item in value if isinstance(item, Tensor))
+        elif isinstance(value, dict):
+            yield from (item for item in value.values() if isinstance(item, Tensor))
 
 
 def _shown(result):
     return f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
 
 
-def _is_of(value, kind):
-    if kind.is_list:
-        return isinstance(value, (list, tuple)) and all(isinstance(v, Tensor) for v in value)
-    if kind.base == "Tensor":
-        return isinstance(value, Tensor)
-    return not isinstance(value, (Tensor, str)) and hasattr(value, "__float__")
+def _is_of(value, result):
+    if isinstance(value, Tensor) and not result.holds_tensors:
+        return False
+    try:
+        fitted(result.real_type, value)
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 class OpOverloadPacket:
@@ -250,6 +256,10 @@ class _OpNamespace(types.ModuleType):
         packet = _packets.get((self.__dict__.get("_name"), name))
         if packet is None:
             if self.__dict__.get("_name") == "aten" and not name.startswith("__"):
+                from .aten import packet as aten_packet
+
+                if (found := aten_packet(name)) is not None:
+                    return found
                 raise AttributeError(
                     f"'_OpNamespace' 'aten' object has no attribute '{name}': corten's own operators are functions of "
                     f"the package, such as corten.{name}",
@@ -296,7 +306,7 @@ def define(schema, tags=(), replace=False):
         RuntimeError: the name is taken, unless ``replace`` is set.
     """
     with _lock:
-        key = (schema.namespace, schema.name)
+        key = (schema._namespace, schema._operator)
         overload = schema.overload_name or "default"
         packet = _packets.get(key)
         if packet is not None and overload in packet._overloads and not replace:
@@ -307,7 +317,7 @@ def define(schema, tags=(), replace=False):
         if packet is None:
             packet = _packets[key] = OpOverloadPacket(*key)
         made = packet._overloads[overload] = OpOverload(schema, tags)
-        for apply in _early.pop(schema.qualified_name, []):
+        for apply in _early.pop(schema._qualified_name, []):
             apply(made)
     return made
 
@@ -315,7 +325,7 @@ def define(schema, tags=(), replace=False):
 def remove(op):
     """Takes an operator out of `corten.ops`."""
     with _lock:
-        key = (op._schema.namespace, op._schema.name)
+        key = (op._schema._namespace, op._schema._operator)
         packet = _packets.get(key)
         if packet is None:
             return

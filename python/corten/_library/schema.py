@@ -1,359 +1,46 @@
-"""Schemas of operators, such as ``mylib::scale(Tensor x, float by=2.) -> Tensor``: from text, and from annotations."""
+"""`FunctionSchema`: an operator's name, parameters and results, as ``mylib::scale(Tensor x, float by=2.) -> Tensor``.
 
-import collections.abc
+`parser` makes schemas of text, `inference` of annotations, and `binding` fits the arguments of a call to one.
+"""
+
 import enum
-import inspect
-import re
-import types
-import typing
-from dataclasses import dataclass
 
 from .. import _core
+from . import types as t
 
 Tensor = _core.Tensor
+# The default of a parameter that has none.
+NO_DEFAULT = object()
 
 
 class Tag(enum.Enum):
-    """Facts about an operator that a program may declare."""
+    """Facts about an operator that a program may declare; their numbers are PyTorch's."""
 
-    core = enum.auto()
-    cudagraph_unsafe = enum.auto()
-    data_dependent_output = enum.auto()
-    dynamic_output_shape = enum.auto()
-    flexible_layout = enum.auto()
-    generated = enum.auto()
-    inplace = enum.auto()
-    inplace_view = enum.auto()
-    maybe_aliasing_or_mutating = enum.auto()
-    needs_contiguous_strides = enum.auto()
-    needs_exact_strides = enum.auto()
-    needs_fixed_stride_order = enum.auto()
-    nondeterministic_bitwise = enum.auto()
-    nondeterministic_seeded = enum.auto()
-    out = enum.auto()
-    out_variant = enum.auto()
-    pointwise = enum.auto()
-    pt2_compliant_tag = enum.auto()
-    reduction = enum.auto()
-    view_copy = enum.auto()
+    core = 0
+    cudagraph_unsafe = 1
+    data_dependent_output = 2
+    dynamic_output_shape = 3
+    flexible_layout = 4
+    generated = 5
+    inplace = 6
+    inplace_view = 7
+    maybe_aliasing_or_mutating = 8
+    needs_contiguous_strides = 9
+    needs_exact_strides = 10
+    needs_fixed_stride_order = 11
+    nondeterministic_bitwise = 12
+    nondeterministic_seeded = 13
+    out = 14
+    out_variant = 15
+    pointwise = 16
+    pt2_compliant_tag = 17
+    reduction = 18
+    view_copy = 19
 
+    def __int__(self):
+        return self.value
 
-Number = int | float | bool
-_REQUIRED = object()
-# A type's name in schemas, by Python's type.
-_SCALARS = {int: "SymInt", float: "float", bool: "bool", str: "str", Number: "Scalar"}
-_OTHERS = {_core.dtype: "ScalarType", _core.device: "Device"}
-_BY_NAME = {"Tensor": Tensor, "dtype": _core.dtype, "device": _core.device}
-_LISTS = (list, collections.abc.Sequence)
-_KINDS = ["Tensor", "SymInt", "int", "float", "bool", "str", "Scalar", "ScalarType", "Device", "Layout", "MemoryFormat"]
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A parameter or a result: ``base`` is its type without ``[]`` and ``?``."""
-
-    name: str
-    type: str
-    base: str
-    is_list: bool
-    optional: bool
-    item_optional: bool = False
-    alias: str = ""
-    kwarg_only: bool = False
-    default: object = _REQUIRED
-
-    @property
-    def required(self):
-        """Whether a call has to give it."""
-        return self.default is _REQUIRED
-
-    @property
-    def is_write(self):
-        """Whether the operator writes to it."""
-        return self.alias.endswith("!")
-
-    @property
-    def default_value(self):
-        """What it is where a call does not give it."""
-        return None if self.required else self.default
-
-    def has_default_value(self):
-        """Whether a call may leave it out."""
-        return not self.required
-
-    @property
-    def holds_tensors(self):
-        """Whether it is a tensor or a list of tensors."""
-        return self.base == "Tensor"
-
-    def __str__(self):
-        text = f"{self.type} {self.name}".rstrip()
-        return text if self.required else f"{text}={_shown(self.default)}"
-
-
-def _shown(value):
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, bool) or value is None:
-        return str(value)
-    if isinstance(value, float):
-        return f"{int(value)}." if value.is_integer() and abs(value) < 1e16 else repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_shown, value))}]"
-    return str(value)
-
-
-@dataclass(frozen=True)
-class FunctionSchema:
-    """An operator's name, parameters and results."""
-
-    namespace: str
-    name: str
-    overload_name: str
-    arguments: tuple
-    returns: tuple
-
-    @property
-    def qualified_name(self):
-        """``namespace::name``, with the overload's name behind a dot."""
-        head = f"{self.namespace}::{self.name}" if self.namespace else self.name
-        return f"{head}.{self.overload_name}" if self.overload_name else head
-
-    @property
-    def is_mutable(self):
-        """Whether the operator writes to an argument."""
-        return any(a.is_write for a in self.arguments)
-
-    @property
-    def positional(self):
-        """The parameters that may be given by position."""
-        return tuple(a for a in self.arguments if not a.kwarg_only)
-
-    @property
-    def keyword_only(self):
-        """The parameters that are given by name."""
-        return tuple(a for a in self.arguments if a.kwarg_only)
-
-    def __str__(self):
-        parts = [str(a) for a in self.positional]
-        if self.keyword_only:
-            parts += ["*", *(str(a) for a in self.keyword_only)]
-        results = [str(r) for r in self.returns]
-        shown = results[0] if len(results) == 1 else f"({', '.join(results)})"
-        return f"{self.qualified_name}({', '.join(parts)}) -> {shown}"
-
-    __repr__ = __str__
-
-
-# -- from text --------------------------------------------------------------------------------------------------------
-
-_SCHEMA = re.compile(r"^\s*(?:(\w+)::)?(\w*)(?:\.(\w+))?\s*\((.*)\)\s*->\s*(.+?)\s*$", re.DOTALL)
-_TYPE = re.compile(r"^(\w+)(\(\w+!?\))?(\?)?(\[\d*\])?(\?)?$")
-
-
-def _bad(text, why):
-    return RuntimeError(f"{why} here:\n{text}")
-
-
-def _split(text):
-    """The parts between commas that lie in no brackets."""
-    parts, depth, start = [], 0, 0
-    for i, letter in enumerate(text):
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
-
-
-def _parsed_default(text, base, where):
-    if text == "None":
-        return None
-    if text in ("True", "False"):
-        return text == "True"
-    if text[:1] in "\"'" and text[-1:] == text[:1]:
-        return text[1:-1]
-    if text.startswith("[") and text.endswith("]"):
-        return [_parsed_default(part, base, where) for part in _split(text[1:-1])]
-    try:
-        return float(text) if base == "float" else int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        if base in ("ScalarType", "Layout", "MemoryFormat"):
-            return getattr(_core, text.rpartition(".")[2])
-        if base == "Device":
-            return _core.device(text)
-        raise _bad(where, f"invalid numeric default value: {text}") from None
-
-
-def _parsed_argument(text, kwarg_only, whole, named=True):
-    declaration, equals, default = (part.strip() for part in text.partition("="))
-    kind, _, name = declaration.rpartition(" ") if named and " " in declaration else (declaration, "", "")
-    if named and not kind.strip():
-        raise _bad(whole, f"expected a type and a name, found {text!r}")
-    match = _TYPE.match(kind.strip())
-    if not match or match[1] not in _KINDS:
-        raise _bad(whole, f"Unknown type specifier: {kind.strip() or name!r}")
-    base, alias, first, brackets, second = match.groups()
-    return Argument(
-        name=name,
-        type=kind.strip(),
-        base="SymInt" if base == "int" else base,
-        is_list=bool(brackets),
-        optional=bool(second or (first and not brackets)),
-        item_optional=bool(first and brackets),
-        alias=(alias or "").strip("()"),
-        kwarg_only=kwarg_only,
-        default=_parsed_default(default, base, whole) if equals else _REQUIRED,
-    )
-
-
-def parse(text, name=None):
-    """The schema that a text says.
-
-    Args:
-        name: ``namespace::name`` where the text has none.
-
-    Raises:
-        RuntimeError: the text is no schema.
-    """
-    match = _SCHEMA.match(f"{name}{text}" if name and text.lstrip().startswith("(") else text)
-    if not match:
-        raise _bad(text, "expected name(Type argument, ...) -> Type")
-    namespace, operator, overload, inside, results = match.groups()
-    arguments, kwarg_only = [], False
-    for part in _split(inside):
-        if part == "*":
-            kwarg_only = True
-            continue
-        arguments.append(_parsed_argument(part, kwarg_only, text))
-    names = [a.name for a in arguments]
-    if twice := {n for n in names if names.count(n) > 1}:
-        raise _bad(text, f"the name of an argument is there twice, {min(twice)},")
-    several = results.startswith("(") and results.endswith(")")
-    returns = [_parsed_argument(part, False, text) for part in _split(results[1:-1] if several else results)]
-    return FunctionSchema(namespace or "", operator, overload or "", tuple(arguments), tuple(returns))
-
-
-# -- from annotations -------------------------------------------------------------------------------------------------
-
-
-def _resolved(annotation, function):
-    """An annotation that is written as text, as the type it names."""
-    if not isinstance(annotation, str):
-        return annotation
-    scope = {**vars(typing), **_BY_NAME, **getattr(function, "__globals__", {})}
-    try:
-        return eval(annotation, scope)
-    except Exception:
-        raise ValueError(f"Unsupported type annotation {annotation}. It is not a type.") from None
-
-
-def _union_members(kind):
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return typing.get_args(kind)
-    return ()
-
-
-def _type_name(kind, mutable=""):
-    """What an annotation is called in schemas; None for one that schemas have not."""
-    if kind in (int, float, bool, str):
-        return _SCALARS[kind]
-    if kind is Tensor or (isinstance(kind, type) and issubclass(kind, Tensor)):
-        return f"Tensor{mutable}"
-    if kind in _OTHERS:
-        return _OTHERS[kind]
-    members = set(_union_members(kind))
-    if members == {int, float, bool}:
-        return "Scalar"
-    if type(None) in members:
-        rest = [m for m in _union_members(kind) if m is not type(None)]
-        inner = (
-            "Scalar" if set(rest) == {int, float, bool} else _type_name(rest[0], mutable) if len(rest) == 1 else None
-        )
-        return None if inner is None or inner.endswith("?") else f"{inner}?"
-    if typing.get_origin(kind) in _LISTS:
-        (item,) = typing.get_args(kind) or (None,)
-        inner = _type_name(item)
-        listed = {"Tensor", "Tensor?", "SymInt", "float", "bool", "Scalar"}
-        return f"{inner[:-1] if mutable and inner.endswith('?') else inner}{mutable}[]" if inner in listed else None
-    return None
-
-
-def _return_names(kind):
-    """The types of the results of an annotation; None where schemas have it not."""
-    if kind is None or kind is type(None):
-        return []
-    if typing.get_origin(kind) is tuple:
-        found = [_type_name(part) for part in typing.get_args(kind)]
-    else:
-        found = [_type_name(kind)]
-    allowed = {"Tensor", "Tensor[]", "SymInt", "float", "bool", "Scalar"}
-    return found if all(name in allowed for name in found) else None
-
-
-def _default_text(parameter, kind, error):
-    value = parameter.default
-    if value is None or isinstance(value, (bool, int, float)):
-        if kind == "Tensor" and value is not None:
-            error(f"Parameter {parameter.name} is a Tensor, whose only default value may be None, with type Optional.")
-        if isinstance(value, int) and not isinstance(value, bool) and kind.rstrip("?") == "float":
-            value = float(value)
-        return f"={_shown(value)}"
-    if isinstance(value, str):
-        return f"={_shown(value)}"
-    if isinstance(value, (_core.dtype, _core.device)):
-        return f"={value}"
-    error(
-        f"Parameter {parameter.name} has an unsupported default value type {type(value)}. It may be a number, a text, "
-        "a dtype, a device or None."
-    )
-    return ""
-
-
-def _mutable_names(mutates_args, signature, error):
-    if mutates_args == "unknown":
-        return None
-    if isinstance(mutates_args, str):
-        raise ValueError(
-            "mutates_args must either be a sequence of the names of the arguments that are mutated or the string "
-            "'unknown'. "
-        )
-    names = set(mutates_args)
-    if lacking := names - set(signature.parameters):
-        error(
-            f"{lacking} in mutates_args were not found in the custom op's signature. mutates_args should contain the "
-            "names of all args that the custom op mutates, or just the string 'unknown' if you don't know."
-        )
-    return names
-
-
-def _check_tags(tags, signature, names, returns, error):
-    """The letter that results share with arguments, by the operator's tags."""
-    parameters = list(signature.parameters.values())
-    positional = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    if Tag.inplace in tags:
-        if names is None or names != set(positional[:1]) or not names:
-            error(
-                "torch.Tag.inplace requires mutates_args to contain exactly the first positional argument, got "
-                f"{tuple(names or ('unknown',)) if names else ()}."
-            )
-        if returns != ["Tensor"]:
-            error("torch.Tag.inplace requires the operator to return that argument, a Tensor.")
-        return [positional[0]]
-    if Tag.out in tags:
-        if not names:
-            error("torch.Tag.out requires mutates_args to name the tensors that are written.")
-        if names & set(positional):
-            error("torch.Tag.out requires mutable arguments to be keyword-only.")
-        outs = [p.name for p in parameters if p.name in names]
-        if returns != ["Tensor"] * len(outs):
-            error("torch.Tag.out requires the operator to return the tensors that it writes, in their order.")
-        return outs
-    return []
+    __index__ = __int__
 
 
 def as_tags(tags):
@@ -363,157 +50,352 @@ def as_tags(tags):
     return (tags,) if isinstance(tags, Tag) else tuple(tags)
 
 
-def infer_schema(prototype_function, /, *, mutates_args, op_name=None, tags=()):
-    """The schema that a function's annotations say, as text.
+class AliasInfo:
+    """What a parameter or result shares memory with: names of sets of memory, "*" for any.
 
     Args:
-        prototype_function: a function whose parameters and result are annotated with tensors, numbers, texts, dtypes,
-            devices, lists of one of them and ``Optional``.
-        mutates_args: the names of the tensors that it writes to, or "unknown" for perhaps all.
-        op_name: the name in the schema.
-        tags: ``Tag.inplace`` or ``Tag.out`` say that results are the arguments that are written.
-
-    Raises:
-        ValueError: an annotation is missing or none that a schema can say.
-
-    Example:
-        >>> def scale(x: corten.Tensor, by: float = 2.0) -> corten.Tensor: ...
-        >>> corten.library.infer_schema(scale, mutates_args=())
-        '(Tensor x, float by=2.) -> Tensor'
+        is_write: whether the operator writes to it.
+        before_set: the sets that it is in before the call.
+        after_set: the sets that it is in afterwards.
     """
-    signature = inspect.signature(prototype_function)
 
-    def error(text):
-        raise ValueError(f"infer_schema(func): {text} Got func with signature {signature})")
+    __slots__ = ("_after", "_before", "_contained", "is_write")
 
-    names = _mutable_names(mutates_args, signature, error)
-    result = signature.return_annotation
-    if result is inspect.Signature.empty:
-        for parameter in signature.parameters.values():
-            _annotation(parameter, prototype_function, error)
-        error("No return type annotation was provided. Please add one.")
-    returns = _return_names(_resolved(result, prototype_function))
-    parts, star = [], False
-    letters = {}
-    for number, parameter in enumerate(signature.parameters.values()):
-        kind = _annotation(parameter, prototype_function, error)
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not star:
-            parts.append("*")
-            star = True
-        written = names is None or parameter.name in names
-        plain = _type_name(kind)
-        if plain is None:
-            error(
-                f"Parameter {parameter.name} has unsupported type {kind}. The valid types are: Tensor, int, float, "
-                "bool, str, dtype, device, Number, lists of Tensor, int, float, bool and Number, and Optional of them."
-            )
-        if written and "Tensor" in plain:
-            letters[parameter.name] = f"(a{number}!)"
-        elif written and names is not None:
-            error(
-                f"Parameter {parameter.name} is in mutable_args but only Tensors or collections of Tensors can be "
-                "mutated"
-            )
-        text = f"{_type_name(kind, letters.get(parameter.name, ''))} {parameter.name}"
-        if parameter.default is not inspect.Parameter.empty:
-            text += _default_text(parameter, plain, error)
-        parts.append(text)
-    if returns is None:
-        error(
-            f"Return has unsupported type {_resolved(result, prototype_function)}. The valid types are: Tensor, lists "
-            "of Tensor, int, float, bool, Number, and tuples of them."
-        )
-    shared = _check_tags(as_tags(tags), signature, names, returns, error)
-    returns = [f"Tensor{letters[name]}" for name in shared] or returns
-    shown = returns[0] if len(returns) == 1 else f"({', '.join(returns)})"
-    return f"{op_name or ''}({', '.join(parts)}) -> {shown}"
+    def __init__(self, is_write, before_set, after_set, contained=None):
+        self.is_write, self._contained = bool(is_write), contained
+        self._before, self._after = tuple(before_set), tuple(after_set)
+
+    @property
+    def before_set(self):
+        """The sets that it is in before the call."""
+        return set(self._before)
+
+    @property
+    def after_set(self):
+        """The sets that it is in after the call."""
+        return set(self._after)
+
+    def _key(self):
+        return (self.is_write, frozenset(self._before), frozenset(self._after), self._contained)
+
+    def __eq__(self, other):
+        return isinstance(other, AliasInfo) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __str__(self):
+        if not (self._before or self._after):
+            return ""
+        text = "|".join(self._before) + ("!" if self.is_write else "")
+        if set(self._before) != set(self._after):
+            text += f" -> {'|'.join(self._after)}"
+        return f"({text})"
 
 
-def _annotation(parameter, function, error):
-    if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
-        error("We do not support positional-only args, varargs, or varkwargs.")
-    if parameter.annotation is inspect.Parameter.empty:
-        error(f"Parameter {parameter.name} must have a type annotation.")
-    return _resolved(parameter.annotation, function)
+def _fake(kind):
+    """The type that values have in Python: sizes, dtypes, layouts and memory formats are numbers in schemas."""
+    numbers = (t.SymIntType, t.ScalarTypeType, t.LayoutType, t.MemoryFormatType)
+    return t.with_replaced(kind, lambda leaf: t.IntType.get() if isinstance(leaf, numbers) else leaf)
 
 
-# -- arguments of a call ----------------------------------------------------------------------------------------------
+class Argument:
+    """A parameter or a result of an operator.
 
-
-def _cast(value, base):
-    """A value as the type; TypeError where it is none."""
-    if base == "Tensor":
-        fits = isinstance(value, Tensor)
-    elif base == "SymInt":
-        if isinstance(value, Tensor) and value.dim() == 0 and not value.is_floating_point():
-            return value.item()
-        fits = not isinstance(value, (float, str, Tensor)) and hasattr(value, "__index__")
-    elif base in ("float", "Scalar"):
-        if isinstance(value, Tensor) and value.dim() == 0:
-            value = value.item()
-        fits = hasattr(value, "__float__") and not isinstance(value, (str, Tensor))
-        return float(value) if fits and base == "float" else _or_raise(value, fits)
-    elif base == "Device":
-        return _core.device(value)
-    else:
-        kinds = {"bool": bool, "str": str, "ScalarType": _core.dtype}
-        fits = base not in kinds or isinstance(value, kinds[base])
-    return _or_raise(value, fits)
-
-
-def _or_raise(value, fits):
-    if not fits:
-        raise TypeError
-    return value
-
-
-def _fitted(argument, value):
-    if value is None and argument.optional:
-        return None
-    if not argument.is_list:
-        return _cast(value, argument.base)
-    if isinstance(value, (str, Tensor)) or not isinstance(value, collections.abc.Sequence):
-        raise TypeError
-    return [None if v is None and argument.item_optional else _cast(v, argument.base) for v in value]
-
-
-def bind(schema, args, kwargs):
-    """The arguments of a call by position and by name, of the schema's types, with what it leaves out filled in.
-
-    Raises:
-        RuntimeError: they do not fit the schema.
+    Args:
+        name: the name, "" for none.
+        type: the type.
+        N: how many elements a list has that a single number stands for, or None.
+        default_value: what it is where a call leaves it out; None where a call has to give it.
+        kwarg_only: whether it is given by name alone.
+        alias_info: what it shares memory with, or None.
     """
-    name, said = schema.qualified_name, f"Declaration: {schema}"
-    positional = schema.positional
-    if len(args) > len(positional):
-        if schema.keyword_only:
-            raise RuntimeError(
-                f"{name}() takes {len(positional)} positional argument(s) but {len(args)} was/were given.  {said}"
-            )
-        raise RuntimeError(
-            f"{name}() expected at most {len(positional)} argument(s) but received {len(args) + len(kwargs)} "
-            f"argument(s). {said}"
+
+    __slots__ = ("N", "_default", "_fake", "alias_info", "kwarg_only", "name", "real_type")
+
+    def __init__(self, name, type, N, default_value, kwarg_only, alias_info):
+        self.name, self.real_type, self.N = name, t.checked(type, "Argument"), N
+        if not (alias_info is None or isinstance(alias_info, AliasInfo)):
+            raise TypeError(f"Argument: alias_info has to be an AliasInfo or None, got {alias_info!r}")
+        self._default = NO_DEFAULT if default_value is None else default_value
+        self.kwarg_only, self.alias_info = bool(kwarg_only), alias_info
+        self._fake = _fake(type)
+
+    @classmethod
+    def _made(cls, name, kind, size, default, kwarg_only, alias):
+        made = cls(name, kind, size, None, kwarg_only, alias)
+        made._default = default
+        return made
+
+    @property
+    def type(self):
+        """The type of its values, which for sizes, dtypes, layouts and memory formats is ``int``."""
+        return self._fake
+
+    @property
+    def default_value(self):
+        """What it is where a call leaves it out; None also where a call has to give it."""
+        return None if self._default is NO_DEFAULT else self._default
+
+    def has_default_value(self):
+        """Whether a call may leave it out."""
+        return self._default is not NO_DEFAULT
+
+    @property
+    def is_write(self):
+        """Whether the operator writes to it."""
+        return self.alias_info is not None and self.alias_info.is_write
+
+    @property
+    def is_out(self):
+        """Whether it is where a result is put: it is written, and given by name."""
+        return self.kwarg_only and self.is_write
+
+    @property
+    def holds_tensors(self):
+        """Whether a tensor may be in it."""
+        found = []
+        t.with_replaced(self.real_type, lambda leaf: found.append(leaf) or leaf)
+        return any(isinstance(leaf, t.TensorType) for leaf in found)
+
+    def _key(self):
+        default = "none" if self._default is NO_DEFAULT else repr(self._default)
+        return (self.name, self._fake, self.N, default, self.kwarg_only, self.alias_info)
+
+    def __eq__(self, other):
+        return isinstance(other, Argument) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __repr__(self):
+        return f"Argument({self._spelled()})"
+
+    def _spelled(self):
+        kind, optional = self.real_type, ""
+        if isinstance(kind, t.OptionalType):
+            kind, optional = kind.getElementType(), "?"
+        alias = self.alias_info
+        if isinstance(kind, t.ListType):
+            inner = alias._contained if alias is not None else None
+            size = "" if self.N is None else self.N
+            text = f"{kind.getElementType()._in_schema()}{inner or ''}[{size}]"
+        else:
+            text = kind._in_schema()
+        text = f"{text}{'' if alias is None else alias}{optional} {self.name}".rstrip()
+        return f"{text}={self._default_text()}" if self.has_default_value() else text
+
+    def _default_text(self):
+        kind, value = self.real_type, self._default
+        if isinstance(value, list):
+            numbers = isinstance(kind, t.ListType) and isinstance(kind.getElementType(), t.IntType)
+            if numbers and len(value) > 1 and value.count(value[0]) == len(value):
+                return str(value[0])
+            return f"[{', '.join(map(shown, value))}]"
+        inner = kind.getElementType() if isinstance(kind, t.OptionalType) else kind
+        return shown(value, quoted=isinstance(inner, t.StringType))
+
+
+_ESCAPES = {"\\": "\\\\", "'": "\\'", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_ESCAPES |= {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+
+
+def shown(value, quoted=False):
+    """A constant as schemas write it: floats in 17 digits and with a point, texts in quotes if asked for."""
+    if isinstance(value, str) and quoted:
+        return f'"{"".join(_ESCAPES.get(letter, letter) for letter in value)}"'
+    if isinstance(value, float):
+        text = f"{value:.17g}"
+        return f"{text}." if text.lstrip("-").isdigit() else text
+    if isinstance(value, complex):
+        imaginary = shown(value.imag)
+        return f"{shown(value.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
+    return str(value)
+
+
+class FunctionSchema:
+    """An operator's name, parameters and results.
+
+    Args:
+        name: ``"namespace::name"``.
+        overload_name: the name of the overload, "" for none.
+        arguments: the parameters.
+        returns: the results.
+        is_vararg: whether any arguments may follow.
+        is_varret: whether any results may follow.
+    """
+
+    def __init__(self, name, overload_name, arguments, returns, is_vararg, is_varret):
+        self._name, self._overload_name = name, overload_name
+        self._arguments, self._returns = tuple(arguments), tuple(returns)
+        self._is_vararg, self._is_varret = bool(is_vararg), bool(is_varret)
+        if not all(isinstance(a, Argument) for a in (*self._arguments, *self._returns)):
+            raise TypeError("FunctionSchema: arguments and returns have to be lists of Argument")
+        self._namespace, _, self._operator = name.rpartition("::")
+        self._check_defaults()
+
+    def _check_defaults(self):
+        defaults = False
+        for argument in self._arguments:
+            if argument.has_default_value():
+                defaults = True
+            elif defaults and not argument.kwarg_only and not isinstance(argument.real_type, t.ListType):
+                # PyTorch lets lists follow, and a call has to give them by name.
+                raise RuntimeError(
+                    f"Non-default positional argument follows default argument. Parameter {argument.name} in {self}"
+                )
+        if self._is_vararg and any(a.has_default_value() or a.kwarg_only for a in self._arguments):
+            raise RuntimeError(f"defaults and arguments by name alone do not go with '...' in {self}")
+
+    @property
+    def name(self):
+        """``"namespace::name"``."""
+        return self._name
+
+    @property
+    def overload_name(self):
+        """The name of the overload, "" for none."""
+        return self._overload_name
+
+    @property
+    def arguments(self):
+        """The parameters."""
+        return list(self._arguments)
+
+    @property
+    def returns(self):
+        """The results."""
+        return list(self._returns)
+
+    @property
+    def is_mutable(self):
+        """Whether the operator writes to an argument."""
+        return any(a.is_write for a in self._arguments)
+
+    def _is_view_op(self):
+        """Whether an argument is said to share memory with something and is not written."""
+        return any(a.alias_info is not None and not a.is_write for a in self._arguments)
+
+    @property
+    def _qualified_name(self):
+        return f"{self._name}.{self._overload_name}" if self._overload_name else self._name
+
+    @property
+    def _positional(self):
+        return tuple(a for a in self._arguments if not a.kwarg_only)
+
+    @property
+    def _keyword_only(self):
+        return tuple(a for a in self._arguments if a.kwarg_only)
+
+    def _key(self):
+        return (
+            self._name,
+            self._overload_name,
+            self._arguments,
+            self._returns,
+            self._is_vararg,
+            self._is_varret,
         )
-    given = dict(zip((a.name for a in positional), args, strict=False))
-    if twice := given.keys() & kwargs.keys():
-        raise RuntimeError(f"{name}() got the argument '{min(twice)}' by position and by name. {said}")
-    given.update(kwargs)
-    found = {}
-    for place, argument in enumerate(schema.arguments):
-        if argument.name not in given:
-            if argument.required:
-                raise RuntimeError(f"{name}() is missing value for argument '{argument.name}'. {said}")
-            found[argument.name] = argument.default
-            continue
-        value = given.pop(argument.name)
-        try:
-            found[argument.name] = _fitted(argument, value)
-        except (TypeError, RuntimeError):
-            raise RuntimeError(
-                f"{name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
-                f"type '{type(value).__name__}'.\nPosition: {place}\nValue: {value}\n{said}"
-            ) from None
-    if given:
-        raise RuntimeError(f"{name}() got an argument that it has not, '{min(given)}'. {said}")
-    by_name = {a.name: found[a.name] for a in schema.keyword_only}
-    return tuple(found[a.name] for a in positional), by_name
+
+    def __eq__(self, other):
+        if not isinstance(other, FunctionSchema):
+            raise TypeError(f"__eq__(): a FunctionSchema is compared with one, got {type(other).__name__}")
+        return self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __reduce__(self):
+        from .parser import parse_schema
+
+        return (parse_schema, (str(self),))
+
+    def __str__(self):
+        parts = [a._spelled() for a in self._positional]
+        if self._keyword_only:
+            parts += ["*", *(a._spelled() for a in self._keyword_only)]
+        parts += ["..."] * self._is_vararg
+        results = [r._spelled() for r in self._returns] + ["..."] * self._is_varret
+        shown = ", ".join(results)
+        if len(results) != 1 or shown.startswith("("):
+            shown = f"({shown})"
+        return f"{self._qualified_name}({', '.join(parts)}) -> {shown}"
+
+    __repr__ = __str__
+
+    # -- whether programs written for one run with another ------------------------------------------------------------
+
+    def is_backward_compatible_with(self, old):
+        """Whether calls that were written for an ``old`` schema are right for this one, and results too.
+
+        New parameters have to have defaults; types of parameters may become wider, and those of results narrower.
+        """
+        if not self._is_alike(old):
+            return False
+        results = zip(self._returns, old._returns, strict=True)
+        if not all(_takes(before, now) for now, before in results):
+            return False
+        ours, theirs = self._inputs(), old._inputs()
+        if len(ours) < len(theirs) or not all(_takes(x, y) for x, y in zip(ours, theirs, strict=False)):
+            return False
+        if not all(a.has_default_value() for a in ours[len(theirs) :]):
+            return False
+        outs, old_outs = self._arguments[len(ours) :], old._arguments[len(theirs) :]
+        return len(outs) >= len(old_outs) and all(_takes(x, y) for x, y in zip(outs, old_outs, strict=False))
+
+    def check_forward_compatible_with(self, old):
+        """Whether calls written for this schema run with programs that know an ``old`` one, and why not.
+
+        Returns:
+            ``(True, "")``, or False and a text that names the parameter; "" where names or numbers of results differ.
+        """
+        if not self._is_alike(old):
+            return False, ""
+        ours, theirs = self._inputs(), old._inputs()
+        outs, old_outs = self._arguments[len(ours) :], old._arguments[len(theirs) :]
+        if len(outs) != len(old_outs):
+            return False, "Function schema should have the same number of out arguments"
+        for now, before in zip(ours, theirs, strict=False):
+            if not _takes(before, now, widens=False):
+                return False, f"'{now.name}' is not forward compatible with the older version of the schema"
+        for added in ours[len(theirs) :]:
+            said = f"the new argument '{added.name}' of type {added.type.str()}"
+            if not added.has_default_value():
+                why = f"since {said} did not provide a default value."
+                return False, f"Function schema is not forward compatible {why}"
+            if isinstance(added.default_value, (list, dict)):
+                why = f"since {said} has a container type as its default value."
+                return False, f"Function schema is not forward compatible {why}"
+        for now, before in zip(outs, old_outs, strict=True):
+            if not _takes(before, now, widens=False):
+                return False, f"Out argument '{now.name}' is not FC with the older version of the schema"
+        return True, ""
+
+    def _is_alike(self, other):
+        if not isinstance(other, FunctionSchema):
+            raise TypeError(f"expected a FunctionSchema, got {type(other).__name__}")
+        facts = ("_name", "_overload_name", "_is_vararg", "_is_varret")
+        same = all(getattr(self, fact) == getattr(other, fact) for fact in facts)
+        return same and len(self._returns) == len(other._returns)
+
+    def _inputs(self):
+        """The parameters in front of those where results are put."""
+        for place, argument in enumerate(self._arguments):
+            if argument.is_out:
+                return self._arguments[:place]
+        return self._arguments
+
+
+def _takes(now, before, widens=True):
+    """Whether what fits the parameter ``before`` fits ``now``; for ``widens`` False they are compared the other way."""
+    new, old = (now, before) if widens else (before, now)
+    if (now.name, now.N, now.alias_info) != (before.name, before.N, before.alias_info):
+        return False
+    if new.kwarg_only and not old.kwarg_only:
+        return False
+    if not widens:
+        same = now.has_default_value() == before.has_default_value() and now.default_value == before.default_value
+        return same and t.below(before.type, now.type)
+    kept = not before.has_default_value() or (now.has_default_value() and now.default_value == before.default_value)
+    return kept and t.below(before.type, now.type)

@@ -33,6 +33,7 @@ from .session import (
 __all__ = [
     "DeviceType",
     "EventList",
+    "ExecutionTraceObserver",
     "FunctionEvent",
     "FunctionEventAvg",
     "Kernel",
@@ -45,6 +46,17 @@ __all__ = [
     "supported_activities",
     "tensorboard_trace_handler",
 ]
+
+
+def __getattr__(name):
+    # Its module needs operators that can be taken over, which other profiles do not.
+    if name == "ExecutionTraceObserver":
+        from .execution_trace import ExecutionTraceObserver
+
+        return ExecutionTraceObserver
+    from .._missing import missing
+
+    raise missing(__name__, name)
 
 
 def kineto_available():

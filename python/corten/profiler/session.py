@@ -8,6 +8,7 @@ import time
 import traceback
 import warnings
 from enum import Enum
+from typing import Any
 
 from .. import _core
 from .events import EventList, build_events
@@ -77,6 +78,8 @@ class _Recording:
 
 # The one that is being taken.
 _recording = None
+# The trace that an `ExecutionTraceObserver` is writing, which notes ranges too.
+observer: Any = None
 
 
 class record_function:
@@ -92,9 +95,11 @@ class record_function:
 
     def __init__(self, name, args=None):
         self.name = name if args is None else f"{name}({args})"
-        self._begun = None
+        self._begun = self._noted = None
 
     def __enter__(self):
+        if observer is not None:
+            self._noted = (observer, observer.begin())
         if _recording is not None:
             _core.flush()
             stack = "".join(traceback.format_stack()[:-1]) if _recording.stacks else None
@@ -102,6 +107,10 @@ class record_function:
         return self
 
     def __exit__(self, *exception):
+        if self._noted is not None:
+            trace, number = self._noted
+            trace.end(number, self.name)
+            self._noted = None
         begun, self._begun = self._begun, None
         if begun is not None and begun[0] is _recording:
             recording, thread, begin, stack = begun
@@ -184,8 +193,10 @@ class profile:
         profile_memory: show the memory that kernels took.
         with_stack: keep the program's place: of a range its own, of a kernel the place that needed a value, since
             kernels run then.
-        with_flops, with_modules, experimental_config, execution_trace_observer, use_cuda, custom_trace_id_callback,
-            post_processing_timeout_s: accepted; FLOPs are always counted.
+        execution_trace_observer: an `ExecutionTraceObserver` that notes operators while something is measured, and
+            writes its file at the end.
+        with_flops, with_modules, experimental_config, use_cuda, custom_trace_id_callback, post_processing_timeout_s:
+            accepted; FLOPs are always counted.
         acc_events: keep the events of earlier cycles of the schedule.
     """
 
@@ -220,6 +231,7 @@ class profile:
         self.current_action = self.schedule(0)
         self._range = self._trace = self._events = None
         self._metadata, self._preset = {}, {}
+        self.execution_trace_observer = execution_trace_observer
 
     def __enter__(self):
         self.start()
@@ -242,6 +254,8 @@ class profile:
             self._discard()
         elif self.current_action is not ProfilerAction.NONE:
             self._finish()
+        if self.execution_trace_observer is not None:
+            self.execution_trace_observer.cleanup()
 
     def step(self):
         """Tell that a step of the program has ended."""
@@ -266,10 +280,14 @@ class profile:
         gpu = ProfilerActivity.GPU in self.activities
         _recording = self._trace = _Recording(gpu, self.with_stack)
         self._metadata = {}
+        if self.execution_trace_observer is not None:
+            self.execution_trace_observer.start()
 
     def _end(self):
         """Ends the measuring; what was measured."""
         global _recording
+        if self.execution_trace_observer is not None:
+            self.execution_trace_observer.stop()
         trace, self._trace, _recording = self._trace, None, None
         return trace, trace.stop()
 

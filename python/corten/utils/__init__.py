@@ -2,7 +2,17 @@
 
 import importlib
 
-_SUBMODULES = ("_pytree", "checkpoint", "collect_env", "data", "dlpack", "hooks", "serialization", "tensorboard")
+_SUBMODULES = (
+    "_pytree",
+    "checkpoint",
+    "collect_env",
+    "data",
+    "dlpack",
+    "hooks",
+    "serialization",
+    "tensorboard",
+    "throughput_benchmark",
+)
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 
@@ -10,6 +20,10 @@ __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 def __getattr__(name):
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "ThroughputBenchmark":
+        from .throughput_benchmark import ThroughputBenchmark
+
+        return ThroughputBenchmark
     from .._missing import missing
 
     raise missing(__name__, name)

@@ -97,11 +97,34 @@ SAC_IGNORED_OPS: set = set()
 
 
 def create_selective_checkpoint_contexts(policy_fn_or_list, allow_cache_entry_mutation=False):
-    """Raises NotImplementedError: operators are fused, so there is no call of each to save the result of."""
-    raise NotImplementedError(
-        "create_selective_checkpoint_contexts needs a hook at every operator, which corten has not: wrap in "
-        "checkpoint() those parts alone whose values are to be computed again"
-    )
+    """What `checkpoint` takes as ``context_fn`` to keep the results of some operators and compute others again.
+
+    Args:
+        policy_fn_or_list: ``policy(ctx, op, *args, **kwargs)``, which returns a `CheckpointPolicy` for a call of the
+            first run; or a list of the operators whose results are kept. Operators are named as PyTorch's dispatcher
+            sees them: ``corten.ops.aten.mm.default`` for every product of matrices, `nn.functional.linear` without a
+            bias included.
+        allow_cache_entry_mutation: whether kept results may have been written to since.
+
+    Returns:
+        Two contexts, around the first and the second run. Views, conversions of dtypes and devices, and arguments that
+        were written are never kept.
+
+    Raises:
+        ValueError, TypeError: it is no list of operators or function.
+        RuntimeError: in the backward pass, where a kept result was written to, or for a second pass.
+
+    Example:
+        >>> keep = functools.partial(create_selective_checkpoint_contexts, [corten.ops.aten.mm.default])
+        >>> y = checkpoint(function, x, use_reentrant=False, context_fn=keep)
+    """
+    from . import _selective
+
+    save = (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
+    offload = (CheckpointPolicy.MUST_CPU_OFFLOAD, CheckpointPolicy.PREFER_CPU_OFFLOAD)
+    context = SelectiveCheckpointContext(is_recompute=False)
+    otherwise = CheckpointPolicy.PREFER_RECOMPUTE
+    return _selective.contexts(policy_fn_or_list, allow_cache_entry_mutation, save, offload, context, otherwise)
 
 
 def noop_context_fn():
@@ -295,6 +318,7 @@ class _Frame:
         self.early_stop, self.check, self.debug, self.context = options
         self.holders = []
         self.saved = []
+        self.held = self.stopped = False
         self._keep(args, kwargs)
 
     def _keep(self, args, kwargs):
@@ -393,7 +417,9 @@ class _Frame:
                 holder.value = tensor.detach()
                 needed -= 1
             if needed == 0 and self.early_stop:
-                raise _Stop
+                if not self.held:
+                    raise _Stop
+                self.stopped = True
             return tensor.detach()
 
         args, kwargs = self.arguments()
@@ -401,10 +427,35 @@ class _Frame:
             stack.enter_context(contextlib.suppress(_Stop))
             stack.enter_context(self.surroundings.again())
             stack.enter_context(corten.enable_grad())
+            # Selective checkpointing puts results of the first run in the place of new ones.
+            self.held = self.stopped = False
+            if hasattr(self.context[1], "frame"):
+                self.context[1].frame = self
             stack.enter_context(self.context[1])
             # What is unpacked in the function itself, by a gradient within, is what was just packed.
             stack.enter_context(saved_tensors_hooks(pack, lambda value: value))
             self.function(*args, **kwargs)
+
+    # What selective checkpointing does around an operator of the second run.
+
+    def hold(self):
+        """Lets an operator end that saves the last value that is needed; the number of values saved before it."""
+        self.held = True
+        return self.count
+
+    def replace(self, begin, found, kept):
+        """Puts kept tensors in the place of found ones among the values that were saved since ``begin``."""
+        places = {_core.storage_id(tensor): other for tensor, other in zip(found, kept, strict=True)}
+        for ref in self.holders[begin : self.count]:
+            holder = ref()
+            if holder is not None and holder.value is not None:
+                holder.value = places.get(_core.storage_id(holder.value), holder.value)
+
+    def release(self):
+        """Ends the second run where an operator saved the last value that is needed."""
+        self.held = False
+        if self.stopped:
+            raise _Stop
 
 
 class _Place:

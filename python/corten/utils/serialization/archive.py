@@ -38,6 +38,22 @@ def damaged(what):
     return RuntimeError(_DAMAGED.format(what))
 
 
+def _zip64_extra(size, header_at):
+    """The field with eight-byte sizes and offset, for records that four bytes cannot describe."""
+    values = [size, size] if size >= _MAX32 else []
+    if header_at >= _MAX32:
+        values.append(header_at)
+    if not values:
+        return b""
+    return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
+
+
+def data_offset(header_at, full_name, size, alignment):
+    """Where the data of a record begins, by where its header does; ``full_name`` has the folder, as bytes."""
+    start = header_at + _LOCAL.size + len(full_name) + len(_zip64_extra(size, header_at)) + 4
+    return start + -start % alignment
+
+
 class ArchiveWriter:
     """Writes records one after another to anything with ``write``; nothing is ever sought.
 
@@ -45,12 +61,15 @@ class ArchiveWriter:
         file: where to write.
         name: folder that all records are put into.
         checksum: computes CRC-32; without it the field is zero, which readers take as "unknown".
+        alignment: what the offsets of records' data are multiples of.
     """
 
-    def __init__(self, file, name, checksum=True):
+    def __init__(self, file, name, checksum=True, alignment=ALIGNMENT):
         self._file = file
         self._name = name
         self._checksum = checksum
+        self._alignment = alignment
+        self.version = WRITE_VERSION
         self._position = 0
         self._directory = []
         self._name_hash = 0
@@ -62,11 +81,11 @@ class ArchiveWriter:
         size = view.nbytes
         header_at = self._position
         full_name = f"{self._name}/{name}".encode()
-        extra64 = self._zip64_extra(size, header_at)
+        extra64 = _zip64_extra(size, header_at)
         flags = _FLAG_UTF8 | (_FLAG_DESCRIPTOR if size else 0)
         # Padding is an extra field of four bytes or more that brings the data to an aligned offset.
-        start = header_at + _LOCAL.size + len(full_name) + len(extra64) + 4
-        padding = -start % ALIGNMENT
+        start = data_offset(header_at, full_name, size, self._alignment)
+        padding = start - (header_at + _LOCAL.size + len(full_name) + len(extra64) + 4)
         extra = extra64 + b"FB" + struct.pack("<H", padding) + b"Z" * padding
         self._write(
             _LOCAL.pack(b"PK\x03\x04", 0, flags, 0, 0, 0, 0, 0, 0, len(full_name), len(extra)) + full_name + extra
@@ -87,10 +106,13 @@ class ArchiveWriter:
         self._name_hash = zlib.crc32(full_name, self._name_hash)
         self._data_hash = zlib.crc32(struct.pack("<IQ", crc, size), self._data_hash)
 
-    def close(self):
-        """Writes the version, an identification made of names and contents, and the central directory."""
-        self.add("version", f"{WRITE_VERSION}\n".encode())
-        self.add(".data/serialization_id", f"{self._name_hash:020d}{self._data_hash:020d}".encode())
+    def close(self, byteorder=None):
+        """Writes the version, the byte order if given, an identification by names and contents, and the directory."""
+        self.add("version", f"{self.version}\n".encode())
+        if byteorder is not None:
+            self.add("byteorder", byteorder.encode())
+        self.identification = f"{self._name_hash:020d}{self._data_hash:020d}"
+        self.add(".data/serialization_id", self.identification.encode())
         start, count = self._position, len(self._directory)
         self._write(b"".join(self._directory))
         size, end = self._position - start, self._position
@@ -98,16 +120,6 @@ class ArchiveWriter:
         self._write(_LOCATOR64.pack(b"PK\x06\x07", 0, end, 1))
         shown_count = min(count, _MAX16)
         self._write(_END.pack(b"PK\x05\x06", 0, 0, shown_count, shown_count, min(size, _MAX32), min(start, _MAX32), 0))
-
-    @staticmethod
-    def _zip64_extra(size, header_at):
-        """The field with eight-byte sizes and offset, for records that four bytes cannot describe."""
-        values = [size, size] if size >= _MAX32 else []
-        if header_at >= _MAX32:
-            values.append(header_at)
-        if not values:
-            return b""
-        return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
 
     def _write(self, data):
         view = memoryview(data)
@@ -162,6 +174,14 @@ class ArchiveReader:
         if record.crc and zlib.crc32(data) != record.crc:
             raise damaged(f"record {name!r} does not match its checksum")
         return data
+
+    def names(self):
+        """The names of all records, in the order of the central directory."""
+        return [full_name.removeprefix(f"{self.name}/") for full_name in self._records]
+
+    def header_offset(self, name):
+        """Where the header of a record is in the archive."""
+        return self._record(name).header_at
 
     def size(self, name):
         """Bytes in a record once read."""
