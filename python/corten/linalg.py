@@ -95,6 +95,8 @@ def _converted(name, x, dtype):
     _check_floating(name, x)
     if dtype is None:
         return x
+    if not isinstance(dtype, _core.dtype):
+        raise TypeError(f"linalg_{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     if not (dtype.is_floating_point or dtype.is_complex):
         raise RuntimeError(f"linalg.{name}: dtype should be floating point or complex. Got {dtype}")
     if dtype.is_complex != x.is_complex():
@@ -214,6 +216,10 @@ def vander(x, *, N=None):
     Raises:
         RuntimeError: where N is less than 2.
     """
+    if x.dtype in (_core.bool, _core.float16, _core.bfloat16):
+        raise RuntimeError(
+            f"linalg.vander supports floating point, complex, and integer tensors, but got {scalar_name(x)}"
+        )
     x = x if x.dim() else x.unsqueeze(0)
     count = x.size(-1) if N is None else N
     if count < 2:

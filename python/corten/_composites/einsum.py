@@ -196,7 +196,7 @@ def _sum_out(x, labels, kept, terms, i):
     lonely = [d for d, label in enumerate(labels) if label not in others]
     if not lonely:
         return x, labels
-    return x.sum(lonely, dtype=x.dtype), [label for d, label in enumerate(labels) if d not in lonely]
+    return x.sum(lonely), [label for d, label in enumerate(labels) if d not in lonely]
 
 
 def _cheapest(terms, kept):

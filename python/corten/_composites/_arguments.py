@@ -1,0 +1,80 @@
+"""Types of the arguments of functions written in Python, checked as those of native operators are."""
+
+import functools
+import operator
+
+from .. import _core
+
+Tensor = _core.Tensor
+_ABSENT = object()
+
+
+def _is_int(value):
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, Tensor) and not (
+        value.dim() == 0 and not value.is_floating_point() and not value.is_complex()
+    ):
+        return False
+    try:
+        operator.index(value)
+    except (TypeError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _is_float(value):
+    return isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.dim() == 0) or _has_number(value)
+
+
+def _has_number(value):
+    return type(value).__module__ == "numpy" and hasattr(value, "__float__") and getattr(value, "ndim", 1) == 0
+
+
+def _is_bool(value):
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
+
+
+_KINDS = {
+    "bool": _is_bool,
+    "int": _is_int,
+    "float": _is_float,
+    "str": lambda value: isinstance(value, str),
+    "Tensor": lambda value: isinstance(value, Tensor) or hasattr(type(value), "__torch_function__"),
+    "dtype": lambda value: isinstance(value, _core.dtype),
+}
+_SHOWN = {"dtype": "torch.dtype"}
+
+
+def typed(name, **kinds):
+    """Wraps a function so that arguments of other types raise TypeError.
+
+    Args:
+        name: the operator's name in the error.
+        kinds: by argument ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"Tensor"`` or ``"dtype"``, with a question
+            mark behind it where None is allowed.
+    """
+
+    def decorate(function):
+        code = function.__code__
+        positions = {argument: i for i, argument in enumerate(code.co_varnames[: code.co_argcount])}
+        rows = [
+            (argument, positions.get(argument), kind.rstrip("?"), kind.endswith("?"), _KINDS[kind.rstrip("?")])
+            for argument, kind in kinds.items()
+        ]
+
+        @functools.wraps(function)
+        def checked(*args, **kwargs):
+            for argument, position, kind, optional, accepts in rows:
+                placed = position is not None and position < len(args)
+                value = args[position] if placed else kwargs.get(argument, _ABSENT)
+                if value is _ABSENT or (optional and value is None) or accepts(value):
+                    continue
+                where = f" (position {position + 1})" if placed else ""
+                wanted, given = _SHOWN.get(kind, kind), type(value).__name__
+                raise TypeError(f"{name}(): argument '{argument}'{where} must be {wanted}, not {given}")
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
