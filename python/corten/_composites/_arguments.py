@@ -46,8 +46,33 @@ _KINDS = {
 _SHOWN = {"dtype": "torch.dtype"}
 
 
+# numpy's names, which native operators take as well, and those of the arguments they stand for.
+_ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+
+
+def _aliases(code):
+    """numpy's names for the arguments of a function that has none of that name."""
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    found = {alias: name for alias, name in _ALIASES.items() if name in names and alias not in names}
+    for first in ("A", "x", "L"):
+        # The documentation calls matrices and vectors so, the parser `input` as everywhere.
+        if first in names and "input" not in names:
+            return found | {alias: first for alias in ("x", "a", "input") if alias != first}
+    return found
+
+
+def _renamed(name, aliases, kwargs):
+    found = {}
+    for key, value in kwargs.items():
+        key = aliases.get(key, key)
+        if key in found:
+            raise TypeError(f"{name}() got multiple values for argument '{key}'")
+        found[key] = value
+    return found
+
+
 def typed(name, **kinds):
-    """Wraps a function so that arguments of other types raise TypeError.
+    """Wraps a function so that arguments of other types raise TypeError; it takes numpy's names of arguments as well.
 
     Args:
         name: the operator's name in the error.
@@ -57,6 +82,7 @@ def typed(name, **kinds):
 
     def decorate(function):
         code = function.__code__
+        aliases = _aliases(code)
         positions = {argument: i for i, argument in enumerate(code.co_varnames[: code.co_argcount])}
         rows = [
             (argument, positions.get(argument), kind.rstrip("?"), kind.endswith("?"), _KINDS[kind.rstrip("?")])
@@ -65,6 +91,8 @@ def typed(name, **kinds):
 
         @functools.wraps(function)
         def checked(*args, **kwargs):
+            if kwargs and not aliases.keys().isdisjoint(kwargs):
+                kwargs = _renamed(name, aliases, kwargs)
             for argument, position, kind, optional, accepts in rows:
                 placed = position is not None and position < len(args)
                 value = args[position] if placed else kwargs.get(argument, _ABSENT)

@@ -25,7 +25,12 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
         return vector_norm(input, 2, dim, keepdim, dtype=dtype, out=out)
     if p not in ("fro", "nuc"):
         raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
+    if dim is None and input.dim() != 2:
+        raise RuntimeError(f"norm: the nuclear norm over all dims needs a matrix, got a tensor with {input.dim()} dims")
     return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+
+
+_NAMES_OF_NUMPY = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def _spread_and_mean(spread, input, args, kwargs):
@@ -33,8 +38,8 @@ def _spread_and_mean(spread, input, args, kwargs):
     if args and isinstance(args[0], bool):
         names = ("unbiased",)
     given = dict(zip(names, args, strict=False))
-    given.update(kwargs)
-    dim = given.get("dim", given.pop("axis", None))
+    given.update({_NAMES_OF_NUMPY.get(name, name): value for name, value in kwargs.items()})
+    dim = given.get("dim")
     keepdim = given.get("keepdim", False)
     return spread(input, **given), input.mean(dim, keepdim)
 
@@ -61,6 +66,11 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 @typed("nanmean", input="Tensor", keepdim="bool", dtype="dtype?")
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The mean of the elements that are not NaN."""
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(
+            "nanmean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+            f"Got: {scalar_name(ops.empty(0, dtype=dtype))}"
+        )
     if not input.is_floating_point():
         raise RuntimeError(
             f"nanmean(): expected input to have floating point or complex dtype but got {scalar_name(input)}"
