@@ -152,7 +152,9 @@ def _suffixes(tensor, default_dtype, printed):
 
 def tensor_repr(self, *, tensor_contents=None):
     """`repr(tensor)` in PyTorch's format."""
-    prefix = "tensor("
+    # Classes of programs print by their name, parameters and what stands for tensors inside the package do not.
+    own = type(self).__module__.partition(".")[0] == "corten"
+    prefix = "tensor(" if own else f"{type(self).__name__}("
     values = self.detach()
     if values.numel() > _options["threshold"] and values.device.type != "cpu":
         values = values.cpu()

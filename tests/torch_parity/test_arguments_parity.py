@@ -115,7 +115,7 @@ f.fft.fftshift(x=f.arange(6.).reshape(2, 3), axis=1)
 f.linalg.vector_norm(f.arange(6.).reshape(2, 3), axis=0, keepdims=True)
 f.linalg.norm(input=f.arange(6.).reshape(2, 3), axis=1)
 f.linalg.cross(f.arange(6.).reshape(2, 3), f.arange(6.).reshape(2, 3) ** 2, axis=1)
-f.linalg.det(x=f.eye(2))
+f.linalg.det(A=f.eye(2))
 f.norm(f.ones(2, 3, 4), 'nuc')
 """.strip().splitlines()
 FRAMEWORKS = (corten, torch)
@@ -179,3 +179,53 @@ def test_an_update_of_all_parameters_at_once_is_not_differentiable(name):
         parameter.grad = framework.ones(2)
         with pytest.raises(AssertionError, match="support autograd"):
             optimizer.step()
+
+
+# Calls with an object `d` that is no tensor, whose class takes over functions.
+TAKEN_OVER = """
+f.einsum('i', d)
+f.einsum('i,i', f.ones(2), d)
+f.svd(d)
+f.quantile(d, .5)
+f.isclose(d, f.ones(2))
+f.cov(d)
+f.diff(d)
+f.rad2deg(d)
+f.gradient(d)
+f.kron(f.ones(2), d)
+f.histogram(d, 3)
+f.norm(d)
+f.linalg.norm(d)
+f.linalg.lstsq(f.eye(2), d)
+f.fft.fft(d)
+f.stft(d, 4)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", TAKEN_OVER)
+def test_functions_in_python_are_taken_over_as_a_whole(text):
+    found = []
+    for framework in FRAMEWORKS:
+
+        class Stranger:
+            calls: list[str] = []
+
+            @classmethod
+            def __torch_function__(cls, func, types, args=(), kwargs=None):
+                cls.calls.append(func.__name__.split("_")[-1])
+                return "taken over"
+
+        assert eval(text, {"f": framework, "d": Stranger()}) == "taken over"
+        found.append(Stranger.calls)
+    assert found[0] == found[1] and len(found[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["add", "linalg.norm", "fft.fft", "nn.functional.relu"])
+def test_functions_are_found_by_the_name_that_pytorch_gives(name):
+    names = []
+    for framework in FRAMEWORKS:
+        function = framework
+        for part in name.split("."):
+            function = getattr(function, part)
+        names.append(framework.overrides.resolve_name(function))
+    assert names[0].replace("corten.", "torch.") == names[1]

@@ -76,6 +76,15 @@ def texts(framework: Any) -> list[str]:
     return [str(t).replace("corten.", "torch.") for t in tensors]
 
 
+def test_tensors_of_a_programs_class_print_its_name():
+    found = []
+    for framework in (corten, torch):
+        kind = type("Temperatures", (framework.Tensor,), {})
+        leaf = framework.ones(2, 3, dtype=framework.float64).as_subclass(kind)
+        found.append([str(t).replace("corten.", "torch.") for t in (leaf, leaf.sum(), leaf.requires_grad_())])
+    assert found[0] == found[1] and found[0][0].startswith("Temperatures([[1., 1., 1.],")
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_tensors_print_as_in_pytorch(options):
     found = []

@@ -71,8 +71,16 @@ def _renamed(name, aliases, kwargs):
     return found
 
 
+def _takers(values):
+    """The arguments of classes that take over functions: not of those that take over the engine's operators only."""
+    found = _core.overriding_arguments(values)
+    return [value for value in found if not getattr(type(value), "_decomposes", False)] if found else found
+
+
 def typed(name, **kinds):
     """Wraps a function so that arguments of other types raise TypeError; it takes numpy's names of arguments as well.
+
+    Objects with ``__torch_function__`` take over the function as a whole.
 
     Args:
         name: the operator's name in the error.
@@ -91,6 +99,12 @@ def typed(name, **kinds):
 
         @functools.wraps(function)
         def checked(*args, **kwargs):
+            takers = _takers((*args, *kwargs.values()))
+            if takers:
+                from ..overrides import handle_torch_function, has_torch_function
+
+                if has_torch_function(takers):
+                    return handle_torch_function(checked, takers, *args, **kwargs)
             if kwargs and not aliases.keys().isdisjoint(kwargs):
                 kwargs = _renamed(name, aliases, kwargs)
             for argument, position, kind, optional, accepts in rows:

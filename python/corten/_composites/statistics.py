@@ -5,6 +5,7 @@ from ._arguments import typed
 from ._common import Tensor, exact, floating, ops, result, scalar_name, whole, wrapped
 
 
+@typed("norm")
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of a tensor, or over dims.
 
