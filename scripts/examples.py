@@ -2,7 +2,8 @@
 
 The docstrings are those of the installed PyTorch, of the names in scripts/surface.txt. Outputs that PyTorch does not
 reproduce, such as those of random numbers, are compared from one seed, to the last digits, and counted apart. Each
-package runs in a process of its own, corten under the name `torch`: examples replace functions for good.
+package runs in a process of its own, corten under the name `torch`: examples replace functions for good. What cannot
+agree is listed with its reason in oracle/known_examples.py; anything else that differs makes the script fail.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from oracle import examples, surface
+from oracle import examples, known_examples, surface
 
 
 def docstrings(patterns: list[str] | None) -> dict[str, str]:
@@ -50,6 +51,11 @@ def run(side: str, sources: dict[str, list[str]]) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
+def unexpected(verdicts: list[examples.Verdict]) -> list[examples.Verdict]:
+    """The verdicts that say of a difference, and are not on the list of those that cannot agree."""
+    return [v for v in verdicts if "-" in v.kind and not known_examples.reason(v.name, v.source)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="names or patterns below torch, such as 'linalg.*'; all by default")
@@ -67,16 +73,23 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps([v.as_dict() for v in verdicts], indent=1), encoding="utf-8")
     counts = collections.Counter(v.kind for v in verdicts)
-    for verdict in verdicts:
-        if "-" in verdict.kind and not options.quiet:
+    rest = unexpected(verdicts)
+    for verdict in rest:
+        if not options.quiet:
             print(f"== {verdict.name} ({verdict.kind})\n>>> {verdict.source}")
             print(f"PyTorch: {verdict.expected.rstrip()}\ncorten:  {verdict.found.rstrip()}\n")
     for kind, meaning in (("reproduced", "as documented"), ("seeded", "otherwise, from one seed")):
         same = counts[kind]
         whole = same + counts[f"{kind}-differs"] + counts[f"{kind}-raises"]
-        print(
-            f"{same} of {whole} outputs that PyTorch prints {meaning} are the same ({100 * same / max(whole, 1):.1f} %)"
-        )
+        percent = 100 * same / max(whole, 1)
+        print(f"{same} of {whole} outputs that PyTorch prints {meaning} are the same ({percent:.1f} %)")
+    listed = [v for v in verdicts if "-" in v.kind and v not in rest]
+    reasons = collections.Counter(known_examples.reason(v.name, v.source) for v in listed)
+    print(f"{len(listed)} differ and are listed with a reason:")
+    for reason, count in reasons.most_common():
+        print(f"  {count:3} {reason}")
+    print(f"{len(rest)} differ otherwise")
+    sys.exit(1 if rest else 0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from . import _core
 from ._core import Generator, Tensor, device, dtype, layout, memory_format
-from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass
+from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass, _disabled_torch_function_impl
 
 __all__ = [
     "DisableTorchFunction",
@@ -10,6 +10,7 @@ __all__ = [
     "Generator",
     "Tensor",
     "TensorBase",
+    "_disabled_torch_function_impl",
     "device",
     "dtype",
     "layout",

@@ -2,7 +2,7 @@
 
 import math
 
-from . import _core
+from . import _core, _spoken
 
 _DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 _options = dict(_DEFAULTS)
@@ -16,7 +16,8 @@ _PROFILES = {
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
     """Sets how tensors print; arguments and profiles ("default", "short", "full") as `torch.set_printoptions`."""
     if profile is not None:
-        _options.update(_PROFILES[profile])
+        # Other names change nothing, as in PyTorch.
+        _options.update(_PROFILES.get(profile, {}))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     _options.update({k: v for k, v in given.items() if v is not None})
     _options["sci_mode"] = sci_mode
@@ -151,7 +152,9 @@ def _suffixes(tensor, default_dtype, printed):
 
 def tensor_repr(self, *, tensor_contents=None):
     """`repr(tensor)` in PyTorch's format."""
-    prefix = "tensor("
+    # Classes of programs print by their name, parameters and what stands for tensors inside the package do not.
+    own = type(self).__module__.partition(".")[0] == "corten"
+    prefix = "tensor(" if own else f"{type(self).__name__}("
     values = self.detach()
     if values.numel() > _options["threshold"] and values.device.type != "cpu":
         values = values.cpu()
@@ -169,12 +172,14 @@ def tensor_repr(self, *, tensor_contents=None):
             formatter = _Formatter(list(_flat(nested)), floating, self.dtype == _core.bool)
         body = _lines(nested, self.dim(), len(prefix), formatter)
     text = prefix + body
-    last_line = len(text) - (text.rfind("\n") + 1) + 1
+    last_line = len(text) - text.rfind("\n") + 1
     for suffix in _suffixes(self, _core.get_default_dtype(), body):
-        if last_line + len(suffix) + 2 > _options["linewidth"]:
+        # Lines break where PyTorch breaks them, whose name is shorter.
+        length = len(suffix.replace(f"{_spoken.name}.", "torch."))
+        if last_line + length + 2 > _options["linewidth"]:
             text += ",\n" + " " * len(prefix) + suffix
-            last_line = len(prefix) + len(suffix)
+            last_line = len(prefix) + length
         else:
             text += ", " + suffix
-            last_line += len(suffix) + 2
+            last_line += length + 2
     return text + ")"

@@ -10,6 +10,7 @@ import math
 import operator
 
 from . import _core
+from ._composites._arguments import typed
 from ._composites._common import Tensor, ops, result, scalar_name
 
 __all__ = [
@@ -214,6 +215,7 @@ def _dims_of_real(name, input, s, dim, out):
     return _resized(x, dims, sizes), dims, sizes
 
 
+@typed("fft_fft")
 def fft(input, n=None, dim=-1, norm=None, *, out=None):
     """The forward transform along a dim, complex.
 
@@ -231,11 +233,13 @@ def fft(input, n=None, dim=-1, norm=None, *, out=None):
     return _to_complex("fft", input, n, dim, norm, True, out)
 
 
+@typed("fft_ifft")
 def ifft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of :func:`fft`."""
     return _to_complex("ifft", input, n, dim, norm, False, out)
 
 
+@typed("fft_fftn")
 def fftn(input, s=None, dim=None, norm=None, *, out=None):
     """The forward transform over dims, complex.
 
@@ -251,21 +255,25 @@ def fftn(input, s=None, dim=None, norm=None, *, out=None):
     return _to_complex_n("fftn", input, s, dim, norm, True, out)
 
 
+@typed("fft_ifftn")
 def ifftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of :func:`fftn`."""
     return _to_complex_n("ifftn", input, s, dim, norm, False, out)
 
 
+@typed("fft_fft2")
 def fft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`fftn` over the last two dims."""
     return fftn(input, s, dim, norm, out=out)
 
 
+@typed("fft_ifft2")
 def ifft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`ifftn` over the last two dims."""
     return ifftn(input, s, dim, norm, out=out)
 
 
+@typed("fft_rfft")
 def rfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The first ``n // 2 + 1`` elements of the forward transform of real numbers along a dim.
 
@@ -277,6 +285,7 @@ def rfft(input, n=None, dim=-1, norm=None, *, out=None):
     return _from_real("rfft", input, n, dim, norm, True, out)
 
 
+@typed("fft_irfft")
 def irfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of :func:`rfft`: real numbers, ``n`` of them along the dim, by default ``2 * (size - 1)``.
 
@@ -285,6 +294,7 @@ def irfft(input, n=None, dim=-1, norm=None, *, out=None):
     return _to_real("irfft", input, n, dim, norm, False, out)
 
 
+@typed("fft_rfftn")
 def rfftn(input, s=None, dim=None, norm=None, *, out=None):
     """:func:`fftn` of real numbers, with the first ``n // 2 + 1`` elements of the last of the dims.
 
@@ -297,22 +307,26 @@ def rfftn(input, s=None, dim=None, norm=None, *, out=None):
     return result(ops._fourier_of_real(x, dims, _scale(norm, sizes, True)), out)
 
 
+@typed("fft_irfftn")
 def irfftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of :func:`rfftn`; the last of the dims gets ``2 * (size - 1)`` elements by default."""
     x, dims, sizes = _dims_to_real("irfftn", input, s, dim, out)
     return result(ops._fourier_to_real(x, dims, _scale(norm, sizes, False), sizes[-1]), out)
 
 
+@typed("fft_rfft2")
 def rfft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`rfftn` over the last two dims."""
     return rfftn(input, s, dim, norm, out=out)
 
 
+@typed("fft_irfft2")
 def irfft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`irfftn` over the last two dims."""
     return irfftn(input, s, dim, norm, out=out)
 
 
+@typed("fft_hfft")
 def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The forward transform of a signal of which half is given, and the other half are its conjugates: real numbers.
 
@@ -322,11 +336,13 @@ def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     return _to_real("hfft", input, n, dim, norm, True, out)
 
 
+@typed("fft_ihfft")
 def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of :func:`hfft`: the first ``n // 2 + 1`` elements of the inverse transform of real numbers."""
     return _from_real("ihfft", input, n, dim, norm, False, out)
 
 
+@typed("fft_hfftn")
 def hfftn(input, s=None, dim=None, norm=None, *, out=None):
     """:func:`hfft` along the last of the dims after :func:`fftn` over the others."""
     x, dims, sizes = _dims_to_real("hfftn", input, s, dim, out)
@@ -335,6 +351,7 @@ def hfftn(input, s=None, dim=None, norm=None, *, out=None):
     return result(ops._fourier_to_real(x.conj(), dims[-1:], _scale(norm, sizes, True), sizes[-1]), out)
 
 
+@typed("fft_ihfftn")
 def ihfftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of :func:`hfftn`."""
     _check_tensor("ihfftn", input)
@@ -345,11 +362,13 @@ def ihfftn(input, s=None, dim=None, norm=None, *, out=None):
     return result(ops._fourier(half, dims[:-1], 1.0, False) if len(dims) > 1 else half, out)
 
 
+@typed("fft_hfft2")
 def hfft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`hfftn` over the last two dims."""
     return hfftn(input, s, dim, norm, out=out)
 
 
+@typed("fft_ihfft2")
 def ihfft2(input, s=None, dim=(-2, -1), norm=None, *, out=None):
     """:func:`ihfftn` over the last two dims."""
     return ihfftn(input, s, dim, norm, out=out)
@@ -406,6 +425,7 @@ def _shift_dims(name, input, dim):
     return dims
 
 
+@typed("fft_fftshift")
 def fftshift(input, dim=None):
     """The elements turned along dims, by default all, so that the frequency 0 stands in the middle.
 
@@ -416,6 +436,7 @@ def fftshift(input, dim=None):
     return ops.roll(input, [input.shape[_wrapped(d, input.dim())] // 2 for d in dims], dims)
 
 
+@typed("fft_ifftshift")
 def ifftshift(input, dim=None):
     """The inverse of :func:`fftshift`."""
     dims = _shift_dims("ifftshift", input, dim)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 
 from . import _core
+from ._composites._arguments import typed
 from ._composites._common import exact, inexact, ops, scalar_name, wrapped
 from ._composites.factors import (
     LinAlgError,
@@ -95,6 +96,8 @@ def _converted(name, x, dtype):
     _check_floating(name, x)
     if dtype is None:
         return x
+    if not isinstance(dtype, _core.dtype):
+        raise TypeError(f"linalg_{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     if not (dtype.is_floating_point or dtype.is_complex):
         raise RuntimeError(f"linalg.{name}: dtype should be floating point or complex. Got {dtype}")
     if dtype.is_complex != x.is_complex():
@@ -110,6 +113,7 @@ def _converted(name, x, dtype):
     return x.to(dtype)
 
 
+@typed("linalg_cross")
 def cross(input, other, *, dim=-1, out=None):
     """The vector product of vectors of size 3 along ``dim``; the other dims broadcast.
 
@@ -129,6 +133,7 @@ def matmul(input, other, *, out=None):
     return exact(input.matmul(other), out)
 
 
+@typed("linalg_qr", A="Tensor", mode="str")
 def qr(A, mode="reduced", *, out=None):
     """The QR decomposition of matrices ``(*, m, n)``: orthonormal columns times an upper triangle.
 
@@ -158,6 +163,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
     return ops._linalg_solve_triangular(A, B, upper=upper, left=left, unitriangular=unitriangular, out=out)
 
 
+@typed("linalg_svd", A="Tensor", full_matrices="bool")
 def svd(A, full_matrices=True, *, driver=None, out=None):
     """The singular value decomposition ``A = U @ diag(S) @ Vh`` of matrices ``(*, m, n)``, S in descending order.
 
@@ -178,6 +184,7 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
         return ops._linalg_svd(A, full_matrices, out=out)
 
 
+@typed("linalg_svdvals", A="Tensor")
 def svdvals(A, *, driver=None, out=None):
     """The singular values of matrices ``(*, m, n)`` in descending order, ``(*, min(m, n))``.
 
@@ -214,6 +221,10 @@ def vander(x, *, N=None):
     Raises:
         RuntimeError: where N is less than 2.
     """
+    if x.dtype in (_core.bool, _core.float16, _core.bfloat16):
+        raise RuntimeError(
+            f"linalg.vander supports floating point, complex, and integer tensors, but got {scalar_name(x)}"
+        )
     x = x if x.dim() else x.unsqueeze(0)
     count = x.size(-1) if N is None else N
     if count < 2:
@@ -227,6 +238,7 @@ def vander(x, *, N=None):
     return x.unsqueeze(-1) ** ops.arange(count, device=x.device)
 
 
+@typed("linalg_vecdot")
 def vecdot(x, y, *, dim=-1, out=None):
     """The inner products of vectors along ``dim``, the first ones conjugated; the other dims broadcast.
 
@@ -282,6 +294,7 @@ def _check_chain(tensors):
             )
 
 
+@typed("linalg_vector_norm")
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """The norm of order ``ord`` of the vectors along ``dim``, or of all elements.
 
@@ -318,6 +331,7 @@ def _check_identity(x, ord, dims):
             )
 
 
+@typed("linalg_matrix_norm")
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """The norm of matrices ``(*, m, n)``.
 
@@ -372,6 +386,7 @@ def _spectral_norm(A, ord, dims, keepdim):
     return norm
 
 
+@typed("linalg_norm")
 def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """A norm of vectors or matrices: which one follows from ``ord`` and the number of dims.
 

@@ -187,6 +187,7 @@ def _begin_class(cls, *, decomposes=False, **kwargs):
     if getattr(cls, "__torch_function__", None) is _disabled_torch_function_impl:
         return
     _core.overrides_begin()
+    cls._decomposes = decomposes
     if decomposes:
         return
     for name, value in _replacements().items():
@@ -426,6 +427,17 @@ def resolve_name(f):
             if name in ("__get__", "__set__"):
                 name = f"{f.__self__.__name__}.{name}"
             return f"corten.Tensor.{name}" if space is Tensor else f"corten.{name}"
+    return _resolved(f)
+
+
+def _resolved(f):
+    """The dotted name of a function that is no operator of the table by itself, None of others."""
+    import corten
+
+    name = getattr(f, "__name__", None)
+    for space in (corten, corten.nn.functional, corten.linalg, corten.fft, corten.special):
+        if isinstance(name, str) and getattr(space, name, None) is f:
+            return f"{space.__name__}.{name}"
     return None
 
 

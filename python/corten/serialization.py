@@ -21,6 +21,7 @@ __all__ = [
     "get_unsafe_globals_in_checkpoint",
     "set_crc32_options",
     "get_crc32_options",
+    "safe_open",  # noqa: F822 - imported at its first use
 ]
 
 DEFAULT_PROTOCOL = 2
@@ -29,6 +30,14 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 _compute_crc32 = True
+
+
+def __getattr__(name):
+    if name != "safe_open":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .utils.serialization.safetensors import safe_open
+
+    return safe_open
 
 
 # -- the engine's side -----------------------------------------------------------------------------------------------
@@ -282,7 +291,10 @@ def get_crc32_options():
 
 
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
-    """Loads what :func:`save`, or PyTorch, has saved. Runs no code from the file.
+    """Loads what :func:`save`, PyTorch, numpy or safetensors has saved. Runs no code from the file.
+
+    Of an ``.npz`` file and of a path that ends in ``.safetensors`` the result is a dictionary of tensors, of an
+    ``.npy`` file one tensor; :class:`safe_open` reads the tensors of a safetensors file one by one.
 
     Args:
         f: path, or file-like object that can be read and sought.
@@ -291,10 +303,11 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
         pickle_module: must be None or ``pickle``: what is in the file is never handed to another unpickler.
         weights_only: False also allows the module classes of ``corten.nn``. Classes of other modules are allowed by
             :func:`add_safe_globals`, in either case.
-        mmap: maps the file instead of reading it: tensors use its pages, changes stay in memory.
+        mmap: maps the file instead of reading it: tensors use its pages, changes stay in memory. For zip checkpoints,
+            safetensors and ``.npy`` files.
 
     Raises:
-        UnpicklingError: for names that are not allowed, and damaged pickles.
+        UnpicklingError: for names that are not allowed, damaged pickles, and numpy's arrays of Python objects.
         EOFError, RuntimeError: for files that are cut short or otherwise damaged, and for devices that are not there.
         FileNotFoundError: when there is no such file.
     """
@@ -315,7 +328,9 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
         raise TypeError(f"map_location must be a device, a dictionary or a function, not {kind}")
     is_path = isinstance(f, (str, os.PathLike))
     if is_path and os.fspath(f).endswith(".safetensors"):
-        return _load_safetensors(f, map_location)
+        from .utils.serialization import safetensors
+
+        return safetensors.load(f, _device_for("safetensors", map_location), mmap)
     if mmap and not is_path:
         raise ValueError("f must be a file path in order to use the mmap argument")
     if is_path:
@@ -330,34 +345,33 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
     return _load(f, map_location, weights_only, mmap)
 
 
-def _load_safetensors(path, map_location):
-    from .utils.serialization.safetensors import read
-
+def _device_for(kind, map_location):
+    """The device that ``map_location`` names, for files that say nothing of devices; None for the CPU."""
     if map_location is not None and not isinstance(map_location, (str, bytes, corten.device)):
         raise RuntimeError(
-            "Loading safetensors files with a dictionary or function as map_location is not supported. Use a device "
+            f"Loading {kind} files with a dictionary or function as map_location is not supported. Use a device "
             "string or corten.device instead."
         )
     device = map_location.decode("ascii") if isinstance(map_location, bytes) else map_location
-    target = None if device is None else _check_device(str(device))
-    with open(path, "rb") as file:
-        tensors = {
-            name: _tensor_from_data(data, getattr(corten, dtype), 0, shape, stride)
-            for name, dtype, shape, stride, data in read(file)
-        }
-    return tensors if target is None else {name: tensor.to(target) for name, tensor in tensors.items()}
+    return None if device is None else _check_device(str(device))
 
 
 def _load(file, map_location, weights_only, mmap):
     from pickle import UnpicklingError
 
-    start = file.tell()
-    signature = file.read(4)
-    file.seek(start)
-    if not signature:
+    from .utils.serialization import numpy_files
+
+    head = numpy_files.readable(file)
+    if not head:
         raise EOFError("Ran out of input: the file is empty")
+    if head.startswith(numpy_files.MAGIC):
+        return numpy_files.load_array(file, _device_for("npy", map_location), mmap)
     try:
-        if signature == b"PK\x03\x04":
+        if numpy_files.is_archive(head):
+            if mmap:
+                raise RuntimeError("the arrays of npz files do not lie where they could be mapped; leave out mmap")
+            return numpy_files.load_archive(file, _device_for("npz", map_location))
+        if head.startswith(b"PK\x03\x04"):
             return _ZipLoader(file, map_location, weights_only, mmap).load()
         if mmap:
             raise RuntimeError(
@@ -535,16 +549,6 @@ def _without_storages(value):
     return value
 
 
-def _to_native_order(data, dtype):
-    """Swaps the bytes of every element, for files of machines with the other byte order."""
-    import numpy
-
-    width = _element_size(dtype) // (2 if dtype.is_complex else 1)
-    if width == 1:
-        return data
-    return numpy.frombuffer(data, dtype=f"u{width}").byteswap().tobytes()
-
-
 class _ZipLoader(_Loader):
     """Reads the zip container."""
 
@@ -595,12 +599,14 @@ class _ZipLoader(_Loader):
                 f"record size ({size} bytes) does not match expected size ({storage.size} bytes = {storage.numel} "
                 f"elements * {_element_size(storage.dtype)} bytes/element) for dtype {storage.dtype}"
             )
+        from .utils.serialization.memory import swapped
+
         if self._memory is not None:
             offset, _ = self._archive.location(name)
             data = self._memory[offset : offset + size]
         else:
             data = self._archive.read(name)
-        return _to_native_order(data, storage.dtype) if self._swap else data
+        return swapped(data, storage.dtype) if self._swap else data
 
 
 class _LegacyLoader(_Loader):
@@ -666,6 +672,7 @@ class _LegacyLoader(_Loader):
     def _read(self, key):
         import struct
 
+        from .utils.serialization.memory import swapped
         from .utils.serialization.unpickler import Source
 
         storage = self._storages.get(key)
@@ -676,7 +683,7 @@ class _LegacyLoader(_Loader):
         if numel != storage.numel:
             raise RuntimeError(f"the file is damaged: storage {key} has {numel} elements instead of {storage.numel}")
         data = source.read(storage.size)
-        storage.data = _to_native_order(data, storage.dtype) if self._swap else data
+        storage.data = swapped(data, storage.dtype) if self._swap else data
 
 
 # -- names that files may use ----------------------------------------------------------------------------------------

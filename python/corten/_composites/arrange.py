@@ -1,5 +1,7 @@
 """Putting tensors side by side and taking them apart: grids, stacks, splits, broadcasting."""
 
+import warnings
+
 from .. import _core
 from ._common import Tensor, ops, result, tensors_of
 
@@ -53,6 +55,8 @@ def adjoint(input):
     """Matrices ``(*, m, n)`` conjugated and with their last two dims swapped, of real ones a view."""
     if input.dim() == 1:
         raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    if input.dim() == 0:
+        _warn_of_number("mH", "matrices or batches of matrices")
     return (input.transpose(-2, -1) if input.dim() else input).conj()
 
 
@@ -63,7 +67,18 @@ def conjugate_transpose(input):
             f"tensor.H is only supported on matrices (2-D tensors). Got {input.dim()}-D tensor."
             + (" For batches of matrices, consider using tensor.mH" if input.dim() > 2 else "")
         )
+    if input.dim() == 0:
+        _warn_of_number("H", "matrices")
+        return input.conj()
     return adjoint(input)
+
+
+def _warn_of_number(name, kind):
+    warnings.warn(
+        f"Tensor.{name} is deprecated on 0-D tensors: it does nothing but conjugate, and a future release will only "
+        f"take {kind}. Use x.conj().",
+        stacklevel=3,
+    )
 
 
 def diagflat(input, offset=0):

@@ -1,6 +1,7 @@
 """Einstein summation: the equation is read into labels per dim, then operands are contracted two at a time."""
 
 from .. import _core
+from ._arguments import typed
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Dims under an ellipsis are counted from the right: the last one has this label, the one before it one more.
@@ -12,6 +13,7 @@ def _name(label):
     return _LETTERS[label] if label < _ELLIPSIS else "..."
 
 
+@typed("einsum")
 def einsum(*args):
     """The sum of products that an equation such as ``"ij,jk->ik"`` describes.
 
@@ -196,7 +198,7 @@ def _sum_out(x, labels, kept, terms, i):
     lonely = [d for d, label in enumerate(labels) if label not in others]
     if not lonely:
         return x, labels
-    return x.sum(lonely, dtype=x.dtype), [label for d, label in enumerate(labels) if d not in lonely]
+    return x.sum(lonely), [label for d, label in enumerate(labels) if d not in lonely]
 
 
 def _cheapest(terms, kept):

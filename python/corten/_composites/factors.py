@@ -4,6 +4,7 @@ import builtins
 import functools
 
 from .. import _core
+from ._arguments import typed
 from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name, whole
 from .lookup import _named
 
@@ -64,6 +65,7 @@ SINGULAR_INVERSE = (
 )
 
 
+@typed("linalg_cholesky_ex", A="Tensor", upper="bool", check_errors="bool")
 def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
     """The Cholesky factors of :func:`corten.linalg.cholesky`, and for each matrix a number, int32 ``(*)``.
 
@@ -79,6 +81,7 @@ def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
     return _named("linalg_cholesky_ex", ("L", "info"), (L, info), out)
 
 
+@typed("linalg_cholesky", A="Tensor", upper="bool")
 def linalg_cholesky(A, *, upper=False, out=None):
     """The lower triangle L with ``L @ L.mH == A``, or its adjoint where ``upper``, of positive definite matrices.
 
@@ -98,11 +101,13 @@ def _cholesky(name, A, upper):
     return L
 
 
+@typed("cholesky", input="Tensor", upper="bool")
 def cholesky(input, upper=False, *, out=None):
     """As :func:`corten.linalg.cholesky`, which PyTorch prefers."""
     return result(_cholesky("cholesky", input, upper), out)
 
 
+@typed("cholesky_solve", B="Tensor", L="Tensor", upper="bool")
 def cholesky_solve(B, L, upper=False, *, out=None):
     """X in ``A @ X = B``, where L is A's Cholesky factor, or its adjoint where ``upper``.
 
@@ -159,6 +164,7 @@ def _cholesky_solve_class():
     return CholeskySolve
 
 
+@typed("cholesky_inverse", L="Tensor", upper="bool")
 def cholesky_inverse(L, upper=False, *, out=None):
     """The inverse of A from its Cholesky factor, or from the adjoint where ``upper``.
 
@@ -191,6 +197,7 @@ def _lu(A, pivot):
     return ops._linalg_lu_factor_ex(A, "linalg.lu_factor")
 
 
+@typed("linalg_lu_factor_ex", A="Tensor", pivot="bool", check_errors="bool")
 def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
     """``LU`` and ``pivots`` of :func:`lu_factor`, and for each matrix the number of the first zero pivot, or 0.
 
@@ -203,6 +210,7 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
     return _named("linalg_lu_factor_ex", _LU_FACTOR_EX, values, out)
 
 
+@typed("linalg_lu_factor", A="Tensor", pivot="bool")
 def lu_factor(A, *, pivot=True, out=None):
     """The LU decomposition of matrices ``(*, m, n)`` with rows exchanged, in the compact form of :func:`lu_solve`.
 
@@ -230,6 +238,7 @@ def _triangles(LU):
     return lower, LU[..., :k, :].triu()
 
 
+@typed("linalg_lu", A="Tensor", pivot="bool")
 def linalg_lu(A, *, pivot=True, out=None):
     """``P``, ``L`` and ``U`` with ``A = P @ L @ U`` of matrices ``(*, m, n)``.
 
@@ -245,6 +254,7 @@ def linalg_lu(A, *, pivot=True, out=None):
     return _named("linalg_lu", ("P", "L", "U"), values, out)
 
 
+@typed("lu_unpack", LU_data="Tensor", LU_pivots="Tensor", unpack_data="bool", unpack_pivots="bool")
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):
     """``P``, ``L`` and ``U`` of the compact form of :func:`corten.linalg.lu_factor`.
 
@@ -255,7 +265,11 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
     Raises:
         RuntimeError: for pivots that are not int32, or outside 1 to m.
     """
-    if unpack_pivots and (LU_pivots.dtype != _core.int32 or not LU_pivots.is_contiguous()):
+    if LU_data.dim() < 2:
+        raise RuntimeError(
+            f"torch.lu_unpack: Expected tensor with 2 or more dimensions. Got size: {list(LU_data.shape)} instead"
+        )
+    if unpack_pivots and LU_pivots.dtype != _core.int32:
         raise RuntimeError(
             "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.\n"
             "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor"
@@ -328,12 +342,14 @@ def _ldl(A, hermitian, check_errors, name):
     return values
 
 
+@typed("linalg_ldl_factor_ex", A="Tensor", hermitian="bool", check_errors="bool")
 def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
     """``LD`` and ``pivots`` of :func:`ldl_factor`, and for each matrix the number of the first zero pivot, or 0."""
     values = _ldl(A, hermitian, check_errors, "torch.linalg.ldl_factor_ex")
     return _named("linalg_ldl_factor_ex", ("LD", "pivots", "info"), values, out)
 
 
+@typed("linalg_ldl_factor", A="Tensor", hermitian="bool")
 def ldl_factor(A, *, hermitian=False, out=None):
     """The LDL decomposition of symmetric matrices ``(*, n, n)`` in the compact form of LAPACK's ``sytrf``.
 
@@ -386,6 +402,7 @@ def _eigh(A, UPLO, vectors):
     return values
 
 
+@typed("linalg_eigh", A="Tensor", UPLO="str")
 def eigh(A, UPLO="L", *, out=None):
     """``A = V @ diag(w) @ V.mH`` of symmetric or Hermitian matrices ``(*, n, n)``: real ``w`` ``(*, n)``, and ``V``.
 
@@ -404,6 +421,7 @@ def eigh(A, UPLO="L", *, out=None):
     return _named("linalg_eigh", ("eigenvalues", "eigenvectors"), (w, V), out)
 
 
+@typed("linalg_eigvalsh", A="Tensor", UPLO="str")
 def eigvalsh(A, UPLO="L", *, out=None):
     """The eigenvalues of :func:`eigh` alone, ``(*, n)``, ascending."""
     return exact(_eigh(A, UPLO, False)[0], out)
@@ -424,6 +442,7 @@ def _check_complex_out(name, argument, A, place):
         )
 
 
+@typed("linalg_eig", A="Tensor")
 def eig(A, *, out=None):
     """``A @ V = V @ diag(w)`` of square matrices ``(*, n, n)``: complex ``w`` ``(*, n)`` and ``V`` ``(*, n, n)``.
 
@@ -445,6 +464,7 @@ def eig(A, *, out=None):
     return _named("linalg_eig", ("eigenvalues", "eigenvectors"), (w, V), out)
 
 
+@typed("linalg_eigvals", A="Tensor")
 def eigvals(A, *, out=None):
     """The eigenvalues of :func:`eig` alone, complex ``(*, n)``, in no order."""
     _check_eig("eigvals", A)
@@ -454,6 +474,7 @@ def eigvals(A, *, out=None):
     return result(values[0], out)
 
 
+@typed("triangular_solve", b="Tensor", A="Tensor", upper="bool", transpose="bool", unitriangular="bool")
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):
     """X in ``A @ X = b`` of triangular A, and a copy of A; see :func:`corten.linalg.solve_triangular`.
 

@@ -3,6 +3,7 @@
 import math
 
 from .. import _core
+from ._arguments import typed
 from ._common import Tensor, exact, ops, result, scalar_name
 
 _counting = range  # arguments of that name hide it
@@ -25,13 +26,14 @@ def unravel_index(indices, shape):
             raise TypeError(f"expected 'shape' sequence to be of ints, but got an element of {type(size)}")
         if size < 0:
             raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
-    coordinates = []
-    for dim, size in enumerate(sizes):
-        below = math.prod(sizes[dim + 1 :])
-        coordinates.append(indices.div(below, rounding_mode="floor").remainder(size))
-    return tuple(coordinates)
+    # Small integers would not hold them.
+    below = indices.new_tensor([math.prod(sizes[dim + 1 :]) for dim in _counting(len(sizes))], dtype=_core.int64)
+    wrap = indices.new_tensor(sizes, dtype=_core.int64)
+    coordinates = indices.unsqueeze(-1).div(below, rounding_mode="floor").remainder(wrap)
+    return coordinates.unbind(-1)
 
 
+@typed("nonzero_static", input="Tensor", size="int", fill_value="int")
 def nonzero_static(input, *, size, fill_value=-1, out=None):
     """The coordinates of the first ``size`` non-zero elements ``(size, dims)``, rows that are missing filled."""
     if size < 0:
@@ -41,6 +43,7 @@ def nonzero_static(input, *, size, fill_value=-1, out=None):
     return result(ops.cat([places, rows]), out)
 
 
+@typed("frexp", input="Tensor")
 def frexp(input, *, out=None):
     """Mantissas in [0.5, 1) and exponents, int32, with ``input = mantissa * 2**exponent``; exact.
 
@@ -86,6 +89,7 @@ _named_classes: dict[str, type] = {}
 _HISTOGRAM = ("hist", "bin_edges")
 
 
+@typed("histogram", input="Tensor", weight="Tensor?", density="bool")
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """How many elements lie in each bin, or the sum of their weights, and the bins' edges.
 
@@ -106,6 +110,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     return _named("histogram", _HISTOGRAM, (hist, edges[0]), out)
 
 
+@typed("histogramdd", input="Tensor", weight="Tensor?", density="bool")
 def histogramdd(input, bins, *, range=None, weight=None, density=False, out=None):
     """Counts of points ``(*, N)`` in the cells of a grid of N dims, and the edges of the cells in each dim.
 

@@ -1,10 +1,12 @@
 """Singular values under `torch`'s own names, and the greatest ones alone by random projections (Halko et al. 2011)."""
 
 from .. import _core
+from ._arguments import typed
 from ._common import by_columns, exact, inexact, ops, result, scalar_name, whole
 from .lookup import _named
 
 
+@typed("svd", input="Tensor", some="bool", compute_uv="bool")
 def svd(input, some=True, compute_uv=True, *, out=None):
     """``U``, ``S`` and ``V``, not its transpose, of matrices ``(*, m, n)``, with ``input = U @ diag(S) @ V.mH``.
 
@@ -98,6 +100,7 @@ def pca_lowrank(A, q=None, center=True, niter=2):
     return svd_lowrank(A - A.mean(-2, keepdim=True) if center else A, q, niter)
 
 
+@typed("linalg_matrix_exp", A="Tensor")
 def matrix_exp(A, *, out=None):
     """The exponential of square matrices ``(*, n, n)``, by a Taylor series of order 18 with scaling and squaring.
 
@@ -158,6 +161,7 @@ def _scaled(A):
     return A * ops.ldexp(ops.ones_like(squarings), -squarings), squarings
 
 
+@typed("geqrf", input="Tensor")
 def geqrf(input, *, out=None):
     """The QR decomposition of matrices ``(*, m, n)`` as LAPACK's ``geqrf`` leaves it; it has no gradient.
 
@@ -169,9 +173,10 @@ def geqrf(input, *, out=None):
         NotImplementedError: for integers, half types, and on a GPU.
         RuntimeError: for vectors.
     """
-    return _named("geqrf", ("a", "tau"), ops._linalg_geqrf(input), out)
+    return _named("geqrf", ("a", "tau"), ops._linalg_geqrf(input), out, write=result)
 
 
+@typed("linalg_householder_product", input="Tensor", tau="Tensor")
 def householder_product(input, tau, *, out=None):
     """The first n columns ``(*, m, n)`` of the product of reflections ``I - tau v vᴴ``.
 
@@ -182,6 +187,8 @@ def householder_product(input, tau, *, out=None):
     Raises:
         RuntimeError: for shapes that do not fit.
     """
+    if input.dim() < 2:
+        raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
     if input.dtype != tau.dtype:
         raise RuntimeError(
             f"torch.linalg.householder_product: tau dtype {scalar_name(tau)} does not match input dtype "
@@ -221,6 +228,7 @@ def orgqr(input, tau, *, out=None):
     return householder_product(input, tau, out=out)
 
 
+@typed("ormqr", input="Tensor", tau="Tensor", other="Tensor", left="bool", transpose="bool")
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """``Q @ other``, or ``other @ Q`` unless ``left``, with Q the whole product of reflections of :func:`orgqr`.
 

@@ -3,12 +3,14 @@
 import math
 
 from .. import _core
+from ._arguments import typed
 from ._common import Tensor, check_tensors, exact, floating, ops, result, scalar_name
 
 # Of sin(πx) / (πx) in powers of x².
 _SINC_SERIES = [(-1) ** k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(9)]
 
 
+@typed("sinc", input="Tensor")
 def sinc(input, *, out=None):
     """sin(πx) / (πx), 1 at 0."""
     # In float32 at least: the sine of a rounded multiple of π is far off.
@@ -24,16 +26,31 @@ def sinc(input, *, out=None):
     return result(ops.where(near, series, angle.sin() / angle).to(x.dtype), out)
 
 
+@typed("rad2deg", input="Tensor")
 def rad2deg(input, *, out=None):
-    """Radians in degrees."""
+    """Radians in degrees.
+
+    Raises:
+        RuntimeError: for complex tensors.
+    """
+    if input.is_complex():
+        raise RuntimeError("rad2deg is not supported for complex tensors.")
     return result(floating(input) * (180 / math.pi), out)
 
 
+@typed("deg2rad", input="Tensor")
 def deg2rad(input, *, out=None):
-    """Degrees in radians."""
+    """Degrees in radians.
+
+    Raises:
+        RuntimeError: for complex tensors.
+    """
+    if input.is_complex():
+        raise RuntimeError("deg2rad is not supported for complex tensors.")
     return result(floating(input) * (math.pi / 180), out)
 
 
+@typed("frac", input="Tensor")
 def frac(input, *, out=None):
     """What truncation cuts off, with the sign of x."""
     if not input.is_floating_point():
@@ -43,7 +60,13 @@ def frac(input, *, out=None):
 
 def float_power(input, exponent, *, out=None):
     """The power, computed in float64, or complex128 where one of both is complex."""
-    return result(ops.pow(_doubled(input), _doubled(exponent)), out)
+    power = ops.pow(_doubled(input), _doubled(exponent))
+    if out is not None and out.dtype != power.dtype:
+        raise RuntimeError(
+            f"the output given to float_power has dtype {scalar_name(out)} but the operation's result requires dtype "
+            f"{scalar_name(power)}"
+        )
+    return result(power, out)
 
 
 def _doubled(x):
@@ -53,6 +76,7 @@ def _doubled(x):
     return x if isinstance(x, complex) else float(x)
 
 
+@typed("mvlgamma", input="Tensor", p="int")
 def mvlgamma(input, p, *, out=None):
     """The logarithm of the multivariate gamma function of dimension ``p``, for x > (p − 1) / 2.
 
@@ -83,6 +107,7 @@ def isreal(input):
     return ops.ones_like(input, dtype=_core.bool)
 
 
+@typed("isclose", input="Tensor", other="Tensor", rtol="float", atol="float", equal_nan="bool")
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Where |x − y| ≤ atol + rtol · |y|."""
     check_tensors("isclose", input=input, other=other)
@@ -102,6 +127,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return close | (difference.isfinite() & (difference <= allowed))
 
 
+@typed("allclose", input="Tensor", other="Tensor", rtol="float", atol="float", equal_nan="bool")
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether every element of one tensor is close to that of the other."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())

@@ -3,9 +3,11 @@
 import warnings
 
 from .. import _core
+from ._arguments import typed
 from ._common import Tensor, check_tensors, exact, ops, result, scalar_name, tensors_of, wrapped
 
 
+@typed("tensordot", a="Tensor", b="Tensor")
 def tensordot(a, b, dims=2, out=None):
     """The product of two tensors summed over the last ``dims`` dims of the first and the first of the second.
 
@@ -70,6 +72,7 @@ def _tensordot_dims(a, b, dims):
     return list(range(-dims, 0)), list(range(dims))
 
 
+@typed("kron", input="Tensor", other="Tensor")
 def kron(input, other, *, out=None):
     """The Kronecker product: every element of ``input`` times the whole of ``other``, dim by dim."""
     rank = max(input.dim(), other.dim())
@@ -81,6 +84,7 @@ def kron(input, other, *, out=None):
     return result(product.reshape([m * n for m, n in zip(a.shape, b.shape, strict=True)]), out)
 
 
+@typed("vdot", input="Tensor", other="Tensor")
 def vdot(input, other, *, out=None):
     """The inner product of two vectors, the first one conjugated."""
     return exact(input.conj().dot(other), out)
@@ -123,6 +127,7 @@ def _int_mm(input, mat2, *, out=None):
     return ops._int_mm(input, mat2, out=out)
 
 
+@typed("qr", input="Tensor", some="bool")
 def qr(input, some=True, *, out=None):
     """Deprecated: :func:`corten.linalg.qr` in mode ``"reduced"``, or ``"complete"`` where ``some`` is false."""
     warnings.warn(
@@ -134,6 +139,7 @@ def qr(input, some=True, *, out=None):
     return ops._linalg_qr(input, "reduced" if some else "complete", out=out)
 
 
+@typed("matrix_power", input="Tensor", n="int")
 def matrix_power(input, n, *, out=None):
     """The ``n``-th power of square matrices ``(*, m, m)`` by repeated squaring, of inverses where ``n`` is negative.
 
@@ -153,7 +159,7 @@ def matrix_power(input, n, *, out=None):
     if n == 0:
         identity = ops.eye(input.size(-1), dtype=input.dtype, device=input.device)
         # Written into a copy, so that the result has a gradient: zeros.
-        return result(input.clone().copy_(identity), out)
+        return result(input.clone(memory_format=_core.contiguous_format).copy_(identity), out)
     power, square = None, input
     while True:
         if n & 1:
@@ -164,6 +170,7 @@ def matrix_power(input, n, *, out=None):
         square = square.matmul(square)
 
 
+@typed("cross", input="Tensor", other="Tensor", dim="int?")
 def cross(input, other, dim=None, *, out=None):
     """The vector product along a dim of size 3; by default the first such dim."""
     if dim is None:
@@ -171,6 +178,8 @@ def cross(input, other, dim=None, *, out=None):
         if not sizes:
             raise RuntimeError("no dimension of size 3 in input")
         dim = sizes[0]
+    if input.dtype == other.dtype == _core.bool:
+        raise NotImplementedError("\"cross\" not implemented for 'Bool'")
     if input.dim() != other.dim():
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     if input.size(dim) != 3 or other.size(dim) != 3:
@@ -207,12 +216,14 @@ def block_diag(*tensors):
     return ops.cat(rows, 0)
 
 
+@typed("dist", input="Tensor", other="Tensor", p="float")
 def dist(input, other, p=2):
     """The p-norm of ``input - other``."""
     check_tensors("dist", input=input, other=other)
     return ops._vector_norm(input - other, float(p))
 
 
+@typed("cdist", x1="Tensor", x2="Tensor", p="float")
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distances between rows: ``(*, P, M)`` and ``(*, R, M)`` give ``(*, P, R)``.
 
@@ -264,6 +275,7 @@ def pdist(input, p=2.0):
     return ops._vector_norm(input.index_select(0, first) - input.index_select(0, second), float(p), -1)
 
 
+@typed("renorm", input="Tensor", p="float", dim="int", maxnorm="float")
 def renorm(input, p, dim, maxnorm, *, out=None):
     """Scales the sub-tensors along ``dim`` whose p-norm exceeds ``maxnorm`` down to it."""
     if input.dim() < 2:
@@ -277,4 +289,4 @@ def renorm(input, p, dim, maxnorm, *, out=None):
     wide = input.float() if input.dtype in (_core.float16, _core.bfloat16) else input
     norm = ops._vector_norm(wide, float(p), [d for d in range(input.dim()) if d != at], True)
     factor = ops.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1.0)
-    return exact(input * factor.to(input.dtype), out)
+    return exact((input * factor.to(input.dtype)).contiguous(), out)

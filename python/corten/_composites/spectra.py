@@ -3,6 +3,7 @@
 import warnings
 
 from .. import _core
+from ._arguments import typed
 from ._common import ops, scalar_name, whole
 
 _NO_WINDOW = (
@@ -74,6 +75,7 @@ def _frames(call, x, align):
     return x.unfold(1, call.n_fft, call.hop_length)
 
 
+@typed("stft", input="Tensor", n_fft="int", hop_length="int?", win_length="int?", window="Tensor?")
 def stft(
     input,
     n_fft,
@@ -180,6 +182,18 @@ def _overlapped(frames, length, hop_length):
     return sums.reshape(frames.shape[0], length)
 
 
+@typed(
+    "istft",
+    input="Tensor",
+    n_fft="int",
+    hop_length="int?",
+    win_length="int?",
+    window="Tensor?",
+    center="bool",
+    onesided="bool?",
+    length="int?",
+    return_complex="bool",
+)
 def istft(
     input,
     n_fft,

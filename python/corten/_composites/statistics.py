@@ -1,9 +1,11 @@
 """Statistics and calculus on samples: norms, quantiles, covariance, differences, integrals."""
 
 from .. import _core
+from ._arguments import typed
 from ._common import Tensor, exact, floating, ops, result, scalar_name, whole, wrapped
 
 
+@typed("norm")
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of a tensor, or over dims.
 
@@ -24,7 +26,12 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
         return vector_norm(input, 2, dim, keepdim, dtype=dtype, out=out)
     if p not in ("fro", "nuc"):
         raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
+    if dim is None and input.dim() != 2:
+        raise RuntimeError(f"norm: the nuclear norm over all dims needs a matrix, got a tensor with {input.dim()} dims")
     return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+
+
+_NAMES_OF_NUMPY = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def _spread_and_mean(spread, input, args, kwargs):
@@ -32,8 +39,8 @@ def _spread_and_mean(spread, input, args, kwargs):
     if args and isinstance(args[0], bool):
         names = ("unbiased",)
     given = dict(zip(names, args, strict=False))
-    given.update(kwargs)
-    dim = given.get("dim", given.pop("axis", None))
+    given.update({_NAMES_OF_NUMPY.get(name, name): value for name, value in kwargs.items()})
+    dim = given.get("dim")
     keepdim = given.get("keepdim", False)
     return spread(input, **given), input.mean(dim, keepdim)
 
@@ -48,6 +55,7 @@ def var_mean(input, *args, **kwargs):
     return _spread_and_mean(ops.var, input, args, kwargs)
 
 
+@typed("nansum", input="Tensor", keepdim="bool", dtype="dtype?")
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The sum of the elements that are not NaN."""
     x = ops.where(input.isnan(), 0, input) if input.is_floating_point() else input
@@ -56,8 +64,14 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     return result(x.sum(dim, keepdim, dtype=dtype), out)
 
 
+@typed("nanmean", input="Tensor", keepdim="bool", dtype="dtype?")
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The mean of the elements that are not NaN."""
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(
+            "nanmean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+            f"Got: {scalar_name(ops.empty(0, dtype=dtype))}"
+        )
     if not input.is_floating_point():
         raise RuntimeError(
             f"nanmean(): expected input to have floating point or complex dtype but got {scalar_name(input)}"
@@ -67,6 +81,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     return result(nansum(input, dim, keepdim, dtype=dtype) / count, out)
 
 
+@typed("quantile", input="Tensor", dim="int?", keepdim="bool", interpolation="str")
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-quantiles of a tensor, or along a dim; a vector ``q`` gives the result a first dim.
 
@@ -77,6 +92,7 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=N
     return exact(_quantile("quantile", input, q, dim, keepdim, interpolation, False), out)
 
 
+@typed("nanquantile", input="Tensor", dim="int?", keepdim="bool", interpolation="str")
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The quantiles of the elements that are not NaN; NaN where there is none."""
     return exact(_quantile("nanquantile", input, q, dim, keepdim, interpolation, True), out)
@@ -144,6 +160,7 @@ def _interpolate(ordered, q, interpolation, ignore_nan):
     return value
 
 
+@typed("cov", input="Tensor", correction="int", fweights="Tensor?", aweights="Tensor?")
 def cov(input, *, correction=1, fweights=None, aweights=None):
     """The covariance matrix of variables in rows and observations in columns.
 
@@ -162,7 +179,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     count = x.size(1)
     weights = _observation_weights(count, fweights, aweights)
     total = count if weights is None else weights.sum()
-    if weights is not None and count and not bool(total != 0):
+    if weights is not None and not bool(total != 0):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
     mean = (x.sum(1) / total) if weights is None else (x * weights).sum(1) / total
     if weights is not None and aweights is not None and correction != 0:
@@ -208,6 +225,7 @@ def _observation_weights(count, fweights, aweights):
     return fweights * aweights
 
 
+@typed("corrcoef", input="Tensor")
 def corrcoef(input):
     """The matrix of Pearson correlation coefficients of variables in rows."""
     if input.dim() > 2:
@@ -225,6 +243,7 @@ def corrcoef(input):
     return ratio.clamp(-1, 1)
 
 
+@typed("diff", input="Tensor", n="int", dim="int", prepend="Tensor?", append="Tensor?")
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """The ``n``-th differences of neighbours along a dim, between what is prepended and appended."""
     if input.dim() == 0:
@@ -246,6 +265,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     return result(x, out)
 
 
+@typed("gradient", input="Tensor", edge_order="int")
 def gradient(input, *, spacing=1, dim=None, edge_order=1):
     """The derivative along dims by second-order central differences, a tensor for each dim.
 
@@ -254,6 +274,10 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         dim: the dims; all when omitted.
         edge_order: 1 or 2, the order of the one-sided differences at both ends.
     """
+    if input.dtype == _core.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
+    if input.dtype == _core.bool:
+        raise RuntimeError("torch.gradient: differences of bool tensors are not supported")
     spacing = 1 if spacing is None else spacing
     dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     dims = [wrapped(d, input.dim()) for d in dims]
@@ -324,6 +348,10 @@ def _derivative(x, dim, step, edge_order):
 
 def _panels(name, y, x, dx, dim):
     """Twice the area between neighbouring samples."""
+    for points in (y, x):
+        if points is not None and points.dtype == _core.bool:
+            which = "`y`" if x is None else "`x` or `y`"
+            raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
     if x is not None and dx is not None:
         raise TypeError(f"{name}() received an invalid combination of arguments: either x or dx can be given")
     if y.dim() == 0:
@@ -345,17 +373,23 @@ def _panels(name, y, x, dx, dim):
     return sums * gaps, at
 
 
+@typed("trapezoid", y="Tensor", x="Tensor?", dim="int")
 def trapezoid(y, x=None, *, dx=None, dim=-1):
     """The integral along a dim by the trapezoidal rule, over points ``x`` or with spacing ``dx``."""
     panels, at = _panels("trapezoid", y, x, dx, dim)
     if panels is None:
         return y.sum(at) * 0
+    if x is None:
+        # The sum of two neighbours may exceed what small integers hold.
+        ends = y.select(at, 0) + y.select(at, -1)
+        return (y.sum(at) - ends * 0.5) * (1 if dx is None else dx)
     return panels.sum(at) / 2
 
 
 trapz = trapezoid
 
 
+@typed("cumulative_trapezoid", y="Tensor", x="Tensor?", dim="int")
 def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
     """The running integral along a dim by the trapezoidal rule."""
     panels, at = _panels("cumulative_trapezoid", y, x, dx, dim)

@@ -5,6 +5,7 @@ import math
 
 from .. import _core
 from .._dtype_info import finfo
+from ._arguments import typed
 from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name
 from .factors import SINGULAR_INVERSE, check_alike, check_fit, check_infos, check_square
 from .lookup import _named
@@ -32,6 +33,7 @@ def _solve(A, B, left):
     return (x.squeeze(-1) if vector else x), info
 
 
+@typed("linalg_solve", A="Tensor", B="Tensor", left="bool")
 def solve(A, B, *, left=True, out=None):
     """X in ``A @ X = B``, or in ``X @ A = B`` unless ``left``, by an LU decomposition with rows exchanged.
 
@@ -48,6 +50,7 @@ def solve(A, B, *, left=True, out=None):
     return exact(x, out)
 
 
+@typed("linalg_solve_ex", A="Tensor", B="Tensor", left="bool", check_errors="bool")
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     """The solution of :func:`solve`, and for each matrix the number of its first zero pivot, int32, or 0.
 
@@ -67,6 +70,7 @@ def _inverse(A):
     return x, info
 
 
+@typed("linalg_inv", A="Tensor")
 def inv(A, *, out=None):
     """The inverses of square matrices ``(*, n, n)``.
 
@@ -79,6 +83,7 @@ def inv(A, *, out=None):
     return exact(x, out)
 
 
+@typed("linalg_inv_ex", A="Tensor", check_errors="bool")
 def inv_ex(A, *, check_errors=False, out=None):
     """The inverses of :func:`inv`, and for each matrix the number of its first zero pivot, int32, or 0.
 
@@ -91,6 +96,7 @@ def inv_ex(A, *, check_errors=False, out=None):
     return _named("linalg_inv_ex", ("inverse", "info"), (x, info), out)
 
 
+@typed("inverse", input="Tensor")
 def inverse(input, *, out=None):
     """As :func:`corten.linalg.inv`."""
     return inv(input, out=out)
@@ -105,6 +111,7 @@ def _factors(name, A):
     return LU.diagonal(dim1=-2, dim2=-1), sign, info
 
 
+@typed("linalg_det", A="Tensor")
 def det(A, *, out=None):
     """The determinants ``(*)`` of square matrices ``(*, n, n)``; singular ones have gradients too.
 
@@ -156,6 +163,7 @@ def _slogdet(name, A):
     return sign * diagonal.sgn().prod(-1), diagonal.abs().log().sum(-1)
 
 
+@typed("linalg_slogdet", A="Tensor")
 def slogdet(A, *, out=None):
     """The sign of the determinants of matrices ``(*, n, n)`` and the logarithms of their magnitudes, both ``(*)``.
 
@@ -167,6 +175,7 @@ def slogdet(A, *, out=None):
     return _named("linalg_slogdet", ("sign", "logabsdet"), _slogdet("linalg.slogdet", A), out)
 
 
+@typed("logdet", input="Tensor")
 def logdet(input):
     """The logarithms ``(*)`` of the determinants of matrices ``(*, n, n)``: NaN for negative ones.
 
@@ -206,6 +215,7 @@ def _check_matrix(name, A):
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(A)}")
 
 
+@typed("linalg_matrix_rank", A="Tensor", hermitian="bool")
 def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """How many singular values of matrices ``(*, m, n)`` are above the tolerance: int64 ``(*)``.
 
@@ -285,6 +295,7 @@ def _pinv_class():
     return Pinv
 
 
+@typed("linalg_pinv", A="Tensor", hermitian="bool")
 def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """The pseudoinverses (Moore & Penrose) ``(*, n, m)`` of matrices ``(*, m, n)``.
 
@@ -343,6 +354,7 @@ def _check_lstsq(A, B, driver):
     return vector
 
 
+@typed("linalg_lstsq", A="Tensor", B="Tensor", rcond="float?", driver="str?")
 def lstsq(A, B, rcond=None, *, driver=None, out=None):
     """X that makes ``‖A @ X - B‖`` least, and of these the one of least norm.
 
@@ -388,6 +400,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
     return _named("linalg_lstsq", _LSTSQ, (solution, residuals, rank, values), out, result)
 
 
+@typed("linalg_cond", A="Tensor")
 def cond(A, p=None, *, out=None):
     """The condition numbers ``(*)`` of matrices in a norm of :func:`corten.linalg.matrix_norm`; the 2-norm by default.
 
@@ -423,6 +436,7 @@ def _norm_of_inverse(norm, inverse, info, p):
     return norm(ops.where((info == 0)[..., None, None], inverse, 0.0), p)
 
 
+@typed("linalg_tensorsolve", A="Tensor", B="Tensor")
 def tensorsolve(A, B, dims=None, *, out=None):
     """X in ``tensordot(A, X, X.dim()) = B``: A's first dims are B's, the product of its other sizes is theirs.
 
@@ -445,6 +459,7 @@ def tensorsolve(A, B, dims=None, *, out=None):
     return result(solve(A.reshape(rows, size), B.flatten()).reshape(shape), out)
 
 
+@typed("linalg_tensorinv", A="Tensor", ind="int")
 def tensorinv(A, ind=2, *, out=None):
     """The inverse of A as a map from its dims after ``ind`` to the first ``ind``: ``A.shape[ind:] + A.shape[:ind]``.
 

@@ -99,6 +99,12 @@ def check_betas(betas):
             raise ValueError(f"Invalid beta parameter at index {index}: {betas[index]}")
 
 
+def _check_recorded(group):
+    """Raises AssertionError for an update of all parameters at once that autograd should record."""
+    if group.get("foreach") and group.get("differentiable") and any(p.grad is not None for p in group["params"]):
+        raise AssertionError("_foreach ops don't support autograd")
+
+
 def check_fused(fused, foreach, differentiable):
     """Raises RuntimeError for flags that exclude each other; every update is fused by the engine anyway."""
     if not fused:
@@ -395,6 +401,9 @@ class Optimizer:
 class GroupOptimizer(Optimizer):
     """An optimizer whose step is one update of each parameter group, written by the subclass as ``_update``."""
 
+    # Whether ``foreach`` and ``differentiable`` go together.
+    _records_foreach = False
+
     def step(self, closure=None):
         """Updates all parameters that have a gradient.
 
@@ -407,6 +416,8 @@ class GroupOptimizer(Optimizer):
                 with corten.enable_grad():
                     loss = closure()
             for group in self.param_groups:
+                if not self._records_foreach:
+                    _check_recorded(group)
                 if any(param.is_complex() for param in group["params"]):
                     self._update_parts(group)
                 else:

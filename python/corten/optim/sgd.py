@@ -29,6 +29,7 @@ class SGD(GroupOptimizer):
         ValueError: for negative options, and for Nesterov momentum without momentum or with dampening.
     """
 
+    _records_foreach = True
     _group_defaults = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
 
     def __init__(

@@ -15,6 +15,9 @@ _TOLERANCES = {
     corten.bfloat16: (1.6e-2, 1e-5),
     corten.float32: (1.3e-6, 1e-5),
     corten.float64: (1e-7, 1e-7),
+    corten.complex32: (1e-3, 1e-5),
+    corten.complex64: (1.3e-6, 1e-5),
+    corten.complex128: (1e-7, 1e-7),
 }
 _OLD_TOLERANCES = {corten.float16: (1e-3, 1e-3), corten.float32: (1e-4, 1e-5), corten.float64: (1e-5, 1e-8)}
 
@@ -68,8 +71,9 @@ def assert_close(
 
     Args:
         allow_subclasses: objects of related classes are compared; otherwise the classes have to be the same.
-        rtol, atol: both or neither; without them those of the dtype: 1.3e-6 and 1e-5 for float32, 1e-7 both for
-            float64, 1e-3 and 1e-5 for float16, 1.6e-2 and 1e-5 for bfloat16, 0 for others.
+        rtol, atol: both or neither; without them those of the dtype: 1.3e-6 and 1e-5 for float32 and complex64, 1e-7
+            both for float64 and complex128, 1e-3 and 1e-5 for float16 and complex32, 1.6e-2 and 1e-5 for bfloat16, 0
+            for others.
         equal_nan: NaN equals NaN.
         check_device, check_dtype, check_layout, check_stride: what else has to agree.
         msg: replaces the error's text, or a function from it to another.
@@ -139,8 +143,8 @@ def _compare_mappings(actual, expected, rules, path):
         _compare(actual[key], expected[key], rules, (*path, key))
 
 
-def _allowed(tolerance):
-    return f" (up to {tolerance} allowed)" if tolerance else ""
+def _allowed(tolerance, exact):
+    return "" if exact else f" (up to {tolerance} allowed)"
 
 
 def _word(rtol, atol):
@@ -148,11 +152,13 @@ def _word(rtol, atol):
 
 
 def _describe_numbers(actual, expected, rtol, atol):
+    exact = rtol == atol == 0
     difference = abs(actual - expected)
     relative = difference / abs(expected) if expected else float("inf") if difference else 0
     return (
         f"Scalars are not {_word(rtol, atol)}!\n\nExpected {expected} but got {actual}.\n"
-        f"Absolute difference: {difference}{_allowed(atol)}\nRelative difference: {relative}{_allowed(rtol)}"
+        f"Absolute difference: {difference}{_allowed(atol, exact)}\n"
+        f"Relative difference: {relative}{_allowed(rtol, exact)}"
     )
 
 
@@ -199,7 +205,7 @@ def _compare_tensors(actual, expected, rules, path):
 
 
 def _describe_tensors(actual, expected, matches, rtol, atol):
-    if not actual.is_floating_point():
+    if not actual.is_floating_point() and not actual.is_complex():
         # Wide enough for every difference.
         actual, expected = actual.long(), expected.long()
     differing = matches.logical_not()
@@ -215,7 +221,8 @@ def _describe_tensors(actual, expected, matches, rtol, atol):
         flat = corten.where(differing, measure, 0).flatten()
         place = int(flat.argmax())
         index = tuple(int(i) for i in corten.unravel_index(corten.tensor(place), actual.shape))
-        lines.append(f"Greatest {name} difference: {flat[place].item()} at index {index}{_allowed(tolerance)}")
+        allowed = _allowed(tolerance, rtol == atol == 0)
+        lines.append(f"Greatest {name} difference: {flat[place].item()} at index {index}{allowed}")
     return "\n".join(lines)
 
 

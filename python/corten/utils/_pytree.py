@@ -9,10 +9,13 @@ from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from corten import Size
+
 __all__ = [
     "LeafSpec",
     "PyTreeSpec",
     "TreeSpec",
+    "arg_tree_leaves",
     "is_namedtuple",
     "is_namedtuple_class",
     "is_namedtuple_instance",
@@ -206,6 +209,7 @@ def _register(cls, flatten, unflatten, keys, name=None):
 
 
 _register(tuple, lambda t: (list(t), None), lambda c, _: tuple(c), lambda t, c, _: _sequence_keys(c), "builtins.tuple")
+_register(Size, lambda t: (list(t), None), lambda c, _: Size(c), lambda t, c, _: _sequence_keys(c), "torch.Size")
 _register(list, lambda t: (t, None), lambda c, _: list(c), lambda t, c, _: _sequence_keys(c), "builtins.list")
 for _mapping, _name in ((dict, "builtins.dict"), (OrderedDict, "collections.OrderedDict")):
     _register(
@@ -437,6 +441,11 @@ def tree_iter(tree, is_leaf=None):
 def tree_leaves(tree, is_leaf=None):
     """The leaves as a list."""
     return tree_flatten(tree, is_leaf)[0]
+
+
+def arg_tree_leaves(*args, **kwargs):
+    """The leaves of a call's arguments, those given by name last."""
+    return tree_leaves((args, kwargs))
 
 
 def tree_structure(tree, is_leaf=None):

@@ -28,7 +28,13 @@ def selu(input, inplace=False):
 
 
 def celu(input, alpha=1.0, inplace=False):
-    """Computes ``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``."""
+    """Computes ``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``.
+
+    Raises:
+        RuntimeError: where ``alpha`` is 0.
+    """
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _ops.celu_(input, alpha) if inplace else _ops.celu(input, alpha)
 
 

@@ -20,6 +20,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     """Computes the ``p``-norm of ``x1 - x2 + eps`` along the last dimension."""
+    if isinstance(p, str):
+        raise TypeError("pairwise_distance(): argument 'p' must be float, not str")
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 

@@ -1,6 +1,7 @@
 """Sampling images and volumes at given coordinates (spatial transformers, Jaderberg et al. 2015)."""
 
 import itertools
+import math
 import warnings
 
 import corten
@@ -165,7 +166,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
 
 def _sampled(input, grid, mode, padding_mode, align_corners):
     spatial = input.shape[2:]
-    points = grid.reshape(grid.shape[0], -1, grid.shape[-1])
+    points = grid.reshape(grid.shape[0], math.prod(grid.shape[1:-1]), grid.shape[-1])
     # The grid's last dimension runs from the last axis of the image to the first.
     positions = [
         _to_pixels(points[..., len(spatial) - 1 - axis], extent, align_corners) for axis, extent in enumerate(spatial)

@@ -5,10 +5,12 @@ import warnings
 import corten
 
 from ... import _ops
+from .lanczos import resample
 
 
-def _formatted(output, input):
-    """The result of a batch of images in its memory format."""
+def _formatted(output, input, factor=0):
+    """The result of a batch of images in its memory format; by a factor of 1 nothing moved, and it may be a view."""
+    output = output.contiguous() if factor == 1 else output
     follows = input.dim() == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=corten.channels_last)
     return output.contiguous(memory_format=corten.channels_last) if follows else output
 
@@ -31,7 +33,7 @@ def pixel_shuffle(input, upscale_factor):
     n = len(leading)
     blocks = input.reshape(*leading, channels // (r * r), r, r, height, width)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return _formatted(blocks.permute(order).reshape(*leading, channels // (r * r), height * r, width * r), input)
+    return _formatted(blocks.permute(order).reshape(*leading, channels // (r * r), height * r, width * r), input, r)
 
 
 def pixel_unshuffle(input, downscale_factor):
@@ -54,7 +56,7 @@ def pixel_unshuffle(input, downscale_factor):
     n = len(leading)
     blocks = input.reshape(*leading, channels, height // r, r, width // r, r)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return _formatted(blocks.permute(order).reshape(*leading, channels * r * r, height // r, width // r), input)
+    return _formatted(blocks.permute(order).reshape(*leading, channels * r * r, height // r, width // r), input, r)
 
 
 def channel_shuffle(input, groups):
@@ -103,7 +105,7 @@ _MODES_BY_NDIM = {
     4: ("nearest", "nearest-exact", "area", "bilinear", "bicubic", "lanczos"),
     5: ("nearest", "nearest-exact", "area", "trilinear"),
 }
-_ALL_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact", "lanczos")
+_ALL_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "lanczos", "area", "nearest-exact")
 
 
 def _interpolate_target(input, size, scale_factor):
@@ -136,21 +138,23 @@ def _interpolate_target(input, size, scale_factor):
     return None, [float(factor) for factor in scale_factor]
 
 
-def _check_interpolate_mode(input, mode, antialias):
-    if antialias and not (mode in ("bilinear", "bicubic") and input.dim() == 4):
+def _check_interpolate_mode(input, mode, antialias, align_corners):
+    if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.dim() == 4):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
         )
     if input.dim() not in _MODES_BY_NDIM or mode not in _ALL_MODES:
         raise NotImplementedError(
             "Input Error: Only 3D, 4D and 5D input Tensors supported "
-            f"(got {input.dim()}D) for the modes: {' | '.join(_ALL_MODES[:-1])} (got {mode})"
+            f"(got {input.dim()}D) for the modes: {' | '.join(_ALL_MODES)} (got {mode})"
         )
     if mode not in _MODES_BY_NDIM[input.dim()]:
         needed = {"linear": 3, "bilinear": 4, "bicubic": 4, "lanczos": 4, "trilinear": 5}[mode]
         raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {needed}D input")
-    if mode == "lanczos":
-        raise NotImplementedError("interpolate: mode lanczos is not available")
+    if mode == "lanczos" and not antialias:
+        raise ValueError("Lanczos mode requires antialias=True")
+    if mode == "lanczos" and align_corners:
+        raise ValueError("Lanczos mode does not support align_corners=True")
 
 
 def interpolate(
@@ -167,11 +171,11 @@ def interpolate(
     Args:
         size: the output's spatial size, or
         scale_factor: its ratio to the input's; the output size is the floor of the product.
-        mode: ``nearest``, ``nearest-exact``, ``area``, ``linear`` (3-d), ``bilinear``, ``bicubic`` (4-d) or
-            ``trilinear`` (5-d).
+        mode: ``nearest``, ``nearest-exact``, ``area``, ``linear`` (3-d), ``bilinear``, ``bicubic``, ``lanczos`` (4-d)
+            or ``trilinear`` (5-d).
         align_corners: for the interpolating modes, align the centres of the corner pixels instead of the edges.
         recompute_scale_factor: compute with the ratio of the sizes instead of ``scale_factor``.
-        antialias: low-pass filter when shrinking (bilinear and bicubic, 4-d).
+        antialias: low-pass filter when shrinking (bilinear, bicubic and lanczos, 4-d); lanczos needs it.
     """
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
@@ -181,7 +185,7 @@ def interpolate(
     output_size, factors = _interpolate_target(input, size, scale_factor)
     if recompute_scale_factor and output_size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-    _check_interpolate_mode(input, mode, antialias)
+    _check_interpolate_mode(input, mode, antialias, align_corners)
     if output_size is None:
         output_size = [int(float(extent) * factor) for extent, factor in zip(input.shape[2:], factors, strict=True)]
         if recompute_scale_factor:
@@ -189,6 +193,8 @@ def interpolate(
     if mode == "area":
         pool = getattr(_ops, f"adaptive_avg_pool{input.dim() - 2}d")
         return pool(input, output_size)
+    if mode == "lanczos":
+        return resample(input, output_size, factors)
     return _ops.interpolate_nd(input, output_size, factors, mode, align_corners, antialias)
 
 

@@ -140,11 +140,15 @@ class _Record:
 class ArchiveReader:
     """Reads records of a zip file, from the file's current position to its end.
 
+    Args:
+        file: can be read and sought.
+        checkpoint: records lie in one folder, and one of them tells the version of the container.
+
     Raises:
         RuntimeError: for anything that is damaged, contradictory, encrypted or of a later version.
     """
 
-    def __init__(self, file):
+    def __init__(self, file, checkpoint=True):
         self._file = file
         self._base = file.tell()
         self._size = file.seek(0, io.SEEK_END) - self._base
@@ -152,18 +156,20 @@ class ArchiveReader:
         self._records = self._parse_directory(directory)
         if not self._records:
             raise damaged("it has no records")
-        first = next(iter(self._records))
-        if "/" not in first:
-            raise damaged(f"record {first!r} is in no folder")
-        self.name = first.partition("/")[0]
+        self._folder = self._find_folder() if checkpoint else ""
         # Records may not overlap: overlapping ones would let a small file ask for endless memory.
         self._starts = sorted(record.header_at for record in self._records.values())
         if any(a == b for a, b in zip(self._starts, self._starts[1:])):
             raise damaged("two records start at the same place")
-        self._check_version()
+        if checkpoint:
+            self._check_version()
 
     def __contains__(self, name):
-        return f"{self.name}/{name}" in self._records
+        return self._folder + name in self._records
+
+    def names(self):
+        """The names of all records, in the order of the directory."""
+        return [name.removeprefix(self._folder) for name in self._records]
 
     def read(self, name):
         """The bytes of a record, checked against its CRC-32."""
@@ -195,10 +201,16 @@ class ArchiveReader:
         return self._base + self._data_start(name, record), record.size
 
     def _record(self, name):
-        record = self._records.get(f"{self.name}/{name}")
+        record = self._records.get(self._folder + name)
         if record is None:
             raise damaged(f"it has no record {name!r}")
         return record
+
+    def _find_folder(self):
+        first = next(iter(self._records))
+        if "/" not in first:
+            raise damaged(f"record {first!r} is in no folder")
+        return first.partition("/")[0] + "/"
 
     def _read_at(self, offset, size):
         if isinstance(self._file, io.BytesIO):
