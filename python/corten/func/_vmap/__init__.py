@@ -73,8 +73,8 @@ def _flat_in_dims(in_dims, args, name):
 class _Running:
     """A ``vmap`` while its function runs."""
 
-    def __init__(self, size, randomness):
-        self.level = Level(len(active.levels) + 1, size, randomness)
+    def __init__(self, size, randomness, copies=False):
+        self.level = Level(len(active.levels) + 1, size, randomness, copies)
 
     def __enter__(self):
         active.levels = (*active.levels, self.level)
