@@ -65,14 +65,14 @@ def _padded_targets(targets, target_lengths, device):
 def _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, blank):
     """Losses ``(N,)`` for log_probs ``(T, N, C)`` and padded targets ``(N, S)``; log(0) is _LOG_ZERO."""
     steps, batch, _ = log_probs.shape
-    longest = targets.shape[1]
     device = log_probs.device
     # Blanks before, between and after the labels: (N, 2 S + 1).
-    labels = corten.full((batch, 2 * longest + 1), blank, dtype=corten.int64, device=device)
-    labels[:, 1::2] = targets
+    before = corten.stack([corten.full_like(targets, blank), targets], 2).flatten(1)
+    labels = corten.cat([before, corten.full((batch, 1), blank, dtype=corten.int64, device=device)], 1)
     # A label may be reached from two places back unless that is a blank or the same label.
-    may_skip = corten.zeros(labels.shape, dtype=corten.bool, device=device)
-    may_skip[:, 2:] = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    skips = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    first = corten.zeros((batch, min(2, labels.shape[1])), dtype=corten.bool, device=device)
+    may_skip = corten.cat([first, skips], 1)
     emitted = log_probs.gather(2, labels.unsqueeze(0).expand(steps, -1, -1))
 
     positions = corten.arange(labels.shape[1], device=device)

@@ -2,7 +2,7 @@
 
 from .... import _core
 from ...._composites._common import wrapped
-from ..batched import ops
+from ..batched import innermost, ops
 from ..dispatch import rule
 from .reductions import shifted
 
@@ -91,6 +91,9 @@ def transpose(call):
 def as_strided(call):
     # Strides are those of an example, which begins where the batch's first one does.
     x, offset = call.first.value, call.get("storage_offset") or 0
+    if x.stride(0) == 0 and x.requires_grad:
+        # Gradients are written into the tensor, which must not share memory with itself.
+        x = x.contiguous()
     size, stride = ((count, *call.get(name)) for count, name in ((call.level.size, "size"), (x.stride(0), "stride")))
     return call.level.wrap(x.as_strided(size, stride, x.storage_offset() + offset))
 
@@ -185,14 +188,30 @@ def tile(call):
 @rule("repeat_interleave")
 def repeat_interleave(call):
     x, level, repeats = call.first, call.level, call.given.get("repeats")
-    if "self" not in call.given or level.holds(repeats):
-        raise call.unsupported("with a batch of repeats: the results would have different shapes")
+    if "self" not in call.given:
+        return _numbers_repeated(call, repeats)
     dim = call.get("dim")
     if dim is None:
         x, dim = x.flatten(), 0
     if x.dim() == 0:
         x = x.unsqueeze(0)
+    if level.holds(repeats):
+        return x.index_select(dim, _numbers_repeated(call, repeats.expand(x.shape[dim])))
     return level.wrap(call.run(self=x.value, dim=shifted(dim, x.dim())))
+
+
+def _numbers_repeated(call, repeats):
+    """Every position as often as ``repeats`` says, which all examples must add up to the same number."""
+    rows = repeats.value
+    totals = rows.sum(-1)
+    total = int(innermost(totals).max()) if totals.numel() else 0
+    if bool((innermost(totals) != total).any()):
+        raise RuntimeError(
+            f"vmap: It looks like you're attempting to use {call.name}() with repeats that add up to different numbers "
+            "in each example: the results would have different shapes."
+        )
+    places = ops.arange(total, device=rows.device).expand(*rows.shape[:-1], total).contiguous()
+    return call.level.wrap(ops.searchsorted(rows.cumsum(-1), places, right=True))
 
 
 @rule("flip")
