@@ -57,6 +57,9 @@ def depends_on_data(call):
             x, mask = corten.broadcast_tensors(call.first, first.get("mask", call.given["mask"]))
             return x[mask]
         return call.run_first(call.first.value[0], **first)
+    if call.name == "masked_select" and not level.holds(call.given["mask"]):
+        x, mask = corten.broadcast_tensors(call.first, call.given["mask"])
+        return x[mask]
     raise RuntimeError(
         f"vmap: It looks like you're attempting to use {call.name}(), the shape of whose result depends on the data. "
         "vmap does not support such operators: the examples would have results of different shapes."
@@ -88,7 +91,7 @@ def histc(call):
     level, x, bins = call.level, call.first, call.get("bins")
     if not x.is_floating_point() or bins <= 0:
         return level.wrap(call.run_first(x.value))
-    rows = x.value.detach().flatten(1)
+    rows = x.value.detach().reshape(level.size, -1)
     low, high = float(call.get("min")), float(call.get("max"))
     if low == high and rows.shape[-1]:
         lows, highs = rows.amin(-1, True), rows.amax(-1, True)

@@ -53,17 +53,38 @@ def ravel(call):
 @rule("unflatten", "unbind", "chunk", "split", "split_with_sizes", "tensor_split", "narrow", "select")
 def one_dim(call):
     x = call.first
+    if call.name == "narrow" and call.level.holds(call.given["start"]):
+        return _narrow(call)
+    places = call.given.get("tensor_indices_or_sections")
+    if call.level.holds(places):
+        raise RuntimeError(
+            "vmap: It looks like you're attempting to use tensor_split() with indices of each example: the results "
+            "would have different shapes."
+        )
     if x.dim() == 0:
         call.run_first(ops.empty(()))  # raises what a tensor without dims raises
     result = call.run_first(x.value, dim=shifted(call.get("dim"), x.dim()))
     return call.level.wrap(result)
 
 
+def _narrow(call):
+    """A stretch that begins elsewhere in each example: a copy."""
+    x, dim, start, length = (call.get(n) for n in ("self", "dim", "start", "length"))
+    size = x.size(dim)
+    inner = innermost(start)
+    if not bool(((inner >= -size) & (inner <= size)).all()):
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}])")
+    start = ops.where(start < 0, start + size, start)
+    if not bool((innermost(start) + length <= size).all()):
+        raise RuntimeError(f"narrow: a start of an example and length ({length}) exceed dimension size ({size}).")
+    return x.index_select(dim, start + ops.arange(length, device=start.device))
+
+
 @rule("unfold")
 def unfold(call):
     x = call.first
     if x.dim() == 0:
-        return x.unsqueeze(0).unfold(0, call.get("size"), call.get("step"))
+        return x.unsqueeze(0).unfold(0, call.get("size"), call.get("step")).squeeze(0)
     return call.level.wrap(call.run_first(x.value, dimension=shifted(call.get("dimension"), x.dim())))
 
 
