@@ -152,7 +152,9 @@ def _gradients(outputs, inputs, seeds, create_graph, retain_graph=True):
 def _argnums(argnums, count, name):
     """The positions, counted from 0, and whether there is one alone."""
     single = isinstance(argnums, int)
-    positions = (argnums,) if single else tuple(argnums)
+    if not single and not isinstance(argnums, tuple):
+        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
+    positions = (argnums,) if single else argnums
     if not positions:
         raise RuntimeError(f"{name}: argnums must be non-empty")
     for position in positions:
@@ -268,17 +270,16 @@ def vjp(func, *primals, has_aux=False):
 
     def run():
         with _Level() as level:
-            args, inputs, spec = _with_copies(level, primals, range(len(primals)), "vjp")
+            args, inputs, spec = _with_copies(level, primals, tuple(range(len(primals))), "vjp")
             output, aux = _split_aux(func(*args), has_aux, "vjp(f, *primals)")
             outputs, output_spec = _flat_outputs(output, "vjp(f, *primals)")
             return inputs, spec, output, aux, outputs, output_spec, level.keeps(outputs, inputs)
 
     inputs, spec, output, aux, outputs, output_spec, keep = run()
 
-    def vjp_fn(*cotangents, retain_graph=True, create_graph=None):
+    def vjp_fn(cotangents, retain_graph=True, create_graph=None):
         """The products with the Jacobian of vectors shaped as the output."""
-        given = cotangents[0] if len(cotangents) == 1 else cotangents
-        seeds, seed_spec = tree_flatten(given)
+        seeds, seed_spec = tree_flatten(cotangents)
         if seed_spec != output_spec:
             raise RuntimeError(
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
@@ -316,8 +317,11 @@ class _Linearized:
     """
 
     def __init__(self, func, primals, has_aux, strict, name):
+        for primal in tree_flatten(primals)[0]:
+            if isinstance(primal, corten.Tensor) and not (primal.is_floating_point() or primal.is_complex()):
+                raise ValueError(f"{name}: Expected primal to be floating point or complex, but got: {primal.dtype}")
         with _Level() as level:
-            self.args, self.inputs, self.spec = _with_copies(level, primals, range(len(primals)), name)
+            self.args, self.inputs, self.spec = _with_copies(level, primals, tuple(range(len(primals))), name)
             output, self.aux = _split_aux(func(*self.args), has_aux, name)
             self.outputs, self.output_spec = _flat_outputs(output, name)
             self.output = output
@@ -386,10 +390,17 @@ def linearize(func, *primals):
     def jvp_fn(*tangents):
         """The product of the Jacobian with tangents shaped as the primals."""
         moves = _tangents(tangents, at.inputs, at.spec, "linearize")
+        for i, (move, start) in enumerate(zip(moves, at.inputs, strict=True)):
+            if move.dtype != start.dtype:
+                raise RuntimeError(
+                    f"linearize: tangent:{i} with dtype {move.dtype} in flattened pytree doesn't match the dtype "
+                    f"{start.dtype} of the corresponding primal."
+                )
         if lacking := _lacking(moves, at.inputs):
             with _as_copies(lacking):
                 here = _Linearized(func, primals, False, False, "linearize")
-            return here.push(moves, _core.is_grad_enabled())
+            record = _core.is_grad_enabled() and (here.keep or _levels.depth > 0 or any(t.requires_grad for t in moves))
+            return _cut(here.push(moves, record), record)
         wanted = at.keep or _levels.depth > 0 or any(t.requires_grad for t in moves)
         record = _core.is_grad_enabled() and wanted
         return _cut(at.push(moves, record), record)

@@ -4,6 +4,7 @@ import contextlib
 from typing import NamedTuple
 
 from ...autograd.function import Function, _backward_rule
+from ...utils._pytree import _broadcast_to_and_flatten, tree_flatten, tree_unflatten
 from .batched import Tensor
 from .dispatch import level_of
 
@@ -37,12 +38,29 @@ def apply(function, args, kwargs):
         )
     dims = tuple(0 if level.holds(x) else None for x in args)
     plain = [x.value if level.holds(x) else x for x in args]
-    outputs, out_dims = function.vmap(VmapInfo(level.size, level.randomness), dims, *plain)
-    if isinstance(outputs, Tensor):
-        return outputs if out_dims is None else level.wrap(outputs.movedim(out_dims, 0))
-    out_dims = (out_dims,) * len(outputs) if isinstance(out_dims, int) or out_dims is None else out_dims
-    pairs = zip(outputs, out_dims, strict=True)
-    return tuple(x if d is None else level.wrap(x.movedim(d, 0)) for x, d in pairs)
+    returned = function.vmap(VmapInfo(level.size, level.randomness), dims, *plain)
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise RuntimeError(
+            "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure "
+            f"compatible with the output. Got a {type(returned)} instead"
+        )
+    return _wrapped(function, level, *returned)
+
+
+def _wrapped(function, level, outputs, out_dims):
+    """The results of a function's own rule, whose batch dims stand where it says."""
+    flat, spec = tree_flatten(outputs)
+    flat_dims = _broadcast_to_and_flatten(out_dims, spec, is_leaf=lambda x: x is None)
+    if flat_dims is None or not all(d is None or isinstance(d, int) for d in flat_dims):
+        raise RuntimeError(
+            f"{function.__name__}: the vmap staticmethod returned an incompatible (output, out_dims) tuple. Expected "
+            f"out_dims={out_dims} to be an int or None, or a tree of them with the structure of the output, {spec}"
+        )
+    wrapped = [
+        x if d is None or not isinstance(x, Tensor) else level.wrap(x.movedim(d, 0))
+        for x, d in zip(flat, flat_dims, strict=True)
+    ]
+    return tree_unflatten(wrapped, spec)
 
 
 class _Context:
