@@ -268,9 +268,7 @@ def test_jacobians_by_one_pass_are_those_row_by_row(row, all_together):
 def test_second_derivatives_of_examples_are_those_of_a_loop(row):
     for context, function, x, operand in jacobian_cases(row):
         second = corten.func.hessian(lambda t, function=function: one_number(function(t)))
-        slow = corten.func.jacrev(
-            corten.func.grad(lambda t, function=function: one_number(function(t))), chunk_size=1
-        )
+        slow = corten.func.jacrev(corten.func.grad(lambda t, function=function: one_number(function(t))), chunk_size=1)
         close(second(x), to_numpy(slow(x)), f"hessian of {context}")
         if x.numel() > 12:
             continue

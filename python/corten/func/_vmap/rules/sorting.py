@@ -82,7 +82,9 @@ def bincount(call):
     ones = ops.ones_like(rows, dtype=_core.int64) if weights is None else level.physical(weights)
     if not ones.is_floating_point():
         ones = ones.to(_core.int64 if weights is None else _core.float64)
-    return level.wrap(ops.zeros((*rows.shape[:-1], size), dtype=ones.dtype, device=x.device).scatter_add(-1, rows.long(), ones))
+    return level.wrap(
+        ops.zeros((*rows.shape[:-1], size), dtype=ones.dtype, device=x.device).scatter_add(-1, rows.long(), ones)
+    )
 
 
 @rule("histc")
