@@ -202,6 +202,18 @@ def test_alpha_dropout_may_choose_once_for_all_examples():
     assert abs(values(result).mean() - values(x).mean()) < 0.1 and abs(values(result).std() - 1) < 0.1
 
 
+def test_integers_have_remainders_on_either_side():
+    x, y = whole([5, 3], [7, 2]), whole([11, -4], [9, 8])
+    np.testing.assert_array_equal(values(corten.vmap(lambda a, b: a % b)(x, y)), values(x) % values(y))
+    np.testing.assert_array_equal(values(corten.vmap(lambda b: x[0] % b)(y)), values(x[0]) % values(y))
+    np.testing.assert_array_equal(values(corten.vmap(lambda a: a % 2 + 9 % a)(x)), values(x) % 2 + 9 % values(x))
+    quotients = corten.vmap(lambda a, b: (a // b, 9 // a, b / a, a % b.float()))(x, y)
+    np.testing.assert_array_equal(values(quotients[0]), values(x) // values(y))
+    np.testing.assert_array_equal(values(quotients[1]), 9 // values(x))
+    close(quotients[2], y / x)
+    close(quotients[3], x % y.float())
+
+
 def test_numbers_become_complex_ones():
     x = numbers(2, 3)
     assert corten.vmap(lambda v: v.cfloat())(x).dtype == corten.complex64
