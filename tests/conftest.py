@@ -27,7 +27,7 @@ OWN_DEVICES = [
     "gpu_amp", "gpu_jobs", "gpu_kernel", "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random",
     "gpu_turned", "house", "import", "interchange", "interop", "multiprocessing", "packages", "profiler", "programs",
     "random_programs", "shader_kernels", "shader_library", "simd", "threads", "vision", "vision_files",
-    "vision_programs", "vision_transforms", "vision_v2", "vmap", "vmap_transform",
+    "vision_programs", "vision_transforms", "vision_v2",
 ]  # fmt: skip
 
 

@@ -165,6 +165,88 @@ def test_errors_say_what_was_expected(call, error, text):
         call(vector())
 
 
+# -- Jacobians in one pass --------------------------------------------------------------------------------------------
+
+
+class _Counted(corten.autograd.Function):
+    """Twice its argument; counts backward passes."""
+
+    generate_vmap_rule = True
+    passes = 0
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        _Counted.passes += 1
+        return grad * 2
+
+
+class _CountedAlone(_Counted):
+    generate_vmap_rule = False
+
+
+@pytest.mark.parametrize("chunk_size, passes", [(None, 1), (7, 1), (100, 1), (3, 3), (2, 4), (1, 7)])
+def test_rows_of_a_jacobian_come_together_in_chunks(chunk_size, passes):
+    _Counted.passes, x = 0, corten.randn(7)
+    found = func.jacrev(lambda v: _Counted.apply(v).sin(), chunk_size=chunk_size)(x)
+    assert _Counted.passes == passes
+    close(found, values((2 * x).cos().mul(2).diag()))
+
+
+def test_rows_come_one_by_one_where_a_function_cannot_be_batched():
+    _Counted.passes, x = 0, corten.randn(7)
+    close(func.jacrev(lambda v: _CountedAlone.apply(v).sin())(x), values((2 * x).cos().mul(2).diag()))
+    assert _Counted.passes == 7
+
+
+def test_columns_of_a_jacobian_need_one_run():
+    runs, x = [], corten.randn(5)
+
+    def noted(v):
+        runs.append(1)
+        return (v.sin() * v[0], v.sum()), {"twice": v * 2}
+
+    (found, ones), aux = func.jacfwd(noted, has_aux=True)(x)
+    assert len(runs) == 1
+    close(found, values(func.jacrev(lambda v: v.sin() * v[0], chunk_size=1)(x)))
+    close(ones, np.ones(5))
+    close(aux["twice"], values(x * 2))
+
+
+@pytest.mark.parametrize("transform", [func.jacrev, func.jacfwd], ids=["jacrev", "jacfwd"])
+def test_a_function_may_look_at_the_values_of_its_copies(transform):
+    x = corten.tensor([3.0, -1.0, 2.0])
+
+    def f(v):
+        scale = v.sum().item()
+        picked = v[v > 0] if scale > 0 else v
+        return picked * float(v[0]) * len(v.detach().nonzero()) + v.masked_select(v < 0) * int(scale)
+
+    expected = [[9.0, 4.0, 0.0], [0.0, 4.0, 9.0]]
+    close(transform(f)(x), np.array(expected))
+
+
+def test_the_second_run_draws_what_the_first_drew():
+    x = corten.ones(200)
+
+    def f(v):
+        return corten.nn.functional.dropout(v * 3, 0.5)
+
+    corten.manual_seed(3)
+    once = f(x)
+    following = corten.rand(())
+    corten.manual_seed(3)
+    found = func.jacrev(f)(x)
+    assert corten.rand(()).item() == following.item()
+    close(found.diagonal(), values(once))
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        func.jacfwd(f)(x)
+    assert 0 < (func.jacfwd(f, randomness="same")(x).diagonal() != 0).sum().item() < 200
+
+
 # -- modules ---------------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,13 @@ def scalar_name(x):
     return _SCALAR_NAMES[x.dtype._name]
 
 
+def everywhere(condition):
+    """Whether a condition holds of all elements, inside ``vmap`` of those of all examples: for checks of values."""
+    while hasattr(condition, "_run_backward"):
+        condition = condition.value
+    return bool(condition.all())
+
+
 def result(value, out):
     """The value, written into ``out`` where one is given, with the checks of the native operators."""
     return value if out is None else ops._result(value, out=out)

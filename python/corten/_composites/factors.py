@@ -5,7 +5,7 @@ import functools
 
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name, whole
+from ._common import Tensor, by_columns, everywhere, exact, inexact, ops, part_dtype, result, scalar_name, whole
 from .lookup import _named
 
 
@@ -279,7 +279,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
     if unpack_data:
         L, U = _triangles(LU_data)
     if unpack_pivots:
-        if LU_pivots.numel() and not ((LU_pivots >= 1) & (LU_pivots <= m)).all().item():
+        if LU_pivots.numel() and not everywhere((LU_pivots >= 1) & (LU_pivots <= m)):
             raise RuntimeError(
                 "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive."
                 "Did you properly pass the result of lu_factor?"

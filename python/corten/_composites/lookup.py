@@ -4,7 +4,7 @@ import math
 
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, exact, ops, result, scalar_name
+from ._common import Tensor, everywhere, exact, ops, result, scalar_name
 
 _counting = range  # arguments of that name hide it
 
@@ -38,9 +38,26 @@ def nonzero_static(input, *, size, fill_value=-1, out=None):
     """The coordinates of the first ``size`` non-zero elements ``(size, dims)``, rows that are missing filled."""
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    if hasattr(input, "_run_backward"):
+        return result(_first_places(input, size, fill_value), out)
     places = input.nonzero()[:size]
     rows = places.new_full((size - places.shape[0], input.dim()), fill_value)
     return result(ops.cat([places, rows]), out)
+
+
+def _first_places(input, size, fill_value):
+    """As :func:`nonzero_static`, without a shape that depends on the data."""
+    flat = input.flatten() != 0
+    order = ops.where(flat, 0, 1).argsort(stable=True)[:size]
+    order = ops.cat([order, order.new_zeros(size - order.shape[0])])
+    missing = ops.arange(size, device=input.device) >= flat.sum()
+    coordinates = []
+    for count in reversed(input.shape):
+        coordinates.insert(0, order % count)
+        order = order // count
+    if not coordinates:
+        return order.new_zeros((size, 0))
+    return ops.where(missing.unsqueeze(1), fill_value, ops.stack(coordinates, 1))
 
 
 @typed("frexp", input="Tensor")
@@ -184,6 +201,9 @@ def _edges(points, bins, range, name):
             continue
         if count <= 0:
             raise RuntimeError(f"torch.{name}(): bins must be > 0, but got {count} for dimension {dim}")
+        if range is None and hasattr(points, "_run_backward"):
+            edges.append(_edges_of_examples(points, dim, count))
+            continue
         low, high = _extremes(points, dim) if range is None else range[2 * dim : 2 * dim + 2]
         if not (math.isfinite(low) and math.isfinite(high)):
             raise RuntimeError(f"torch.histogramdd: dimension {dim}'s range [{low:g}, {high:g}] is not finite")
@@ -195,6 +215,15 @@ def _edges(points, bins, range, name):
             low, high = low - 0.5, high + 0.5
         edges.append(ops.linspace(low, high, count + 1, dtype=points.dtype, device=points.device))
     return tuple(edges)
+
+
+def _edges_of_examples(points, dim, count):
+    """Edges between the extremes of each example inside ``vmap``."""
+    low, high = points[:, dim].aminmax() if points.shape[0] else (points.new_zeros(()), points.new_ones(()))
+    if not everywhere(low.isfinite() & high.isfinite()):
+        raise RuntimeError(f"torch.histogramdd: dimension {dim}'s range is not finite in an example")
+    widening = ops.where(low == high, 0.5, 0.0).to(points.dtype)
+    return ops.linspace(low - widening, high + widening, count + 1, dtype=points.dtype, device=points.device)
 
 
 def _extremes(points, dim):

@@ -2,7 +2,7 @@
 
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, exact, floating, ops, result, scalar_name, whole, wrapped
+from ._common import Tensor, everywhere, exact, floating, ops, result, scalar_name, whole, wrapped
 
 
 @typed("norm")
@@ -179,7 +179,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     count = x.size(1)
     weights = _observation_weights(count, fweights, aweights)
     total = count if weights is None else weights.sum()
-    if weights is not None and not bool(total != 0):
+    if weights is not None and not everywhere(total != 0):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
     mean = (x.sum(1) / total) if weights is None else (x * weights).sum(1) / total
     if weights is not None and aweights is not None and correction != 0:
@@ -187,7 +187,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     else:
         norm_factor = total - correction
     negative = not isinstance(norm_factor, Tensor) and norm_factor <= 0
-    if negative or (isinstance(norm_factor, Tensor) and bool(norm_factor <= 0)):
+    if negative or (isinstance(norm_factor, Tensor) and not everywhere(~(norm_factor <= 0))):
         import warnings
 
         warnings.warn(
@@ -218,7 +218,7 @@ def _observation_weights(count, fweights, aweights):
                 f"cov(): expected {name} to have the same numel as there are observations in the input but got "
                 f"{weights.numel()} != {count}"
             )
-        if count and bool((weights < 0).any()):
+        if count and not everywhere(~(weights < 0)):
             raise RuntimeError(f"cov(): {name} cannot be negative")
     if fweights is None or aweights is None:
         return aweights if fweights is None else fweights

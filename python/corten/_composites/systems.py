@@ -6,7 +6,7 @@ import math
 from .. import _core
 from .._dtype_info import finfo
 from ._arguments import typed
-from ._common import Tensor, by_columns, exact, inexact, ops, part_dtype, result, scalar_name
+from ._common import Tensor, by_columns, everywhere, exact, inexact, ops, part_dtype, result, scalar_name
 from .factors import SINGULAR_INVERSE, check_alike, check_fit, check_infos, check_square
 from .lookup import _named
 
@@ -392,7 +392,7 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
         rank = matrix_rank(plain, atol=0.0, rtol=rtol)
         if driver != "gelsy":
             values = found
-    full = driver == "gels" or (driver != "gelsy" and (rank == n).all().item())
+    full = driver == "gels" or (driver != "gelsy" and everywhere(rank == n))
     if m > n and full:
         residuals = (A @ solution - right).abs().square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals

@@ -204,8 +204,9 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     """The Jacobian of `func` at `inputs`: all derivatives of its outputs.
 
     Args:
-        vectorize: accepted; there is one backward pass for each element of the outputs in any case.
-        strategy: `"reverse-mode"`, or with `vectorize` `"forward-mode"`; both give the same.
+        vectorize: one pass for all elements together, as by `corten.func.jacrev`, which runs `func` on a batch of
+            copies; otherwise a backward pass for each element of the outputs.
+        strategy: `"reverse-mode"`, or with `vectorize` `"forward-mode"`, as by `corten.func.jacfwd`.
 
     Returns:
         A tensor shaped `output.shape + input.shape`. Several inputs make it a tuple over them, several outputs a tuple
@@ -225,6 +226,8 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
             "corten.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "
             "Please either set `strict=False` or `vectorize=False`."
         )
+    if vectorize:
+        return _jacobian_together(func, inputs, create_graph, strategy)
     with enable_grad():
         inputs, many = _inputs(inputs, "jacobian", create_graph)
         outputs, many_outputs = _outputs(func(*inputs), "jacobian", strict)
@@ -232,12 +235,30 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     return _plain([_plain(row, many) for row in rows], many_outputs)
 
 
+def _jacobian_together(func, inputs, create_graph, strategy):
+    """`jacobian` by a pass for all elements of the outputs, or of the inputs, together."""
+    from ..func import jacfwd, jacrev
+
+    many_outputs = False
+
+    def flat(*values):
+        nonlocal many_outputs
+        outputs, many_outputs = _outputs(func(*values), "jacobian", False)
+        return outputs
+
+    with enable_grad():
+        inputs, many = _inputs(inputs, "jacobian", create_graph)
+        transform = jacrev if strategy == "reverse-mode" else jacfwd
+        rows = transform(flat, tuple(range(len(inputs))))(*inputs)
+        rows = [_finished(row, create_graph) for row in rows]
+    return _plain([_plain(row, many) for row in rows], many_outputs)
+
+
 def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
     """The Hessian of `func`, whose result is one number: all its second derivatives.
 
     Args:
-        vectorize: accepted, as by `jacobian`.
-        outer_jacobian_strategy: `"reverse-mode"`, or with `vectorize` `"forward-mode"`; both give the same.
+        vectorize, outer_jacobian_strategy: as `vectorize` and `strategy` of `jacobian`, for the second derivatives.
 
     Returns:
         A tensor shaped `input.shape + input.shape`; several inputs make it a tuple of tuples over them.

@@ -32,6 +32,8 @@ class Multinomial(CategoricalParameter, Distribution):
         self._categorical = Categorical(probs, logits)
         shape = self._categorical.param_shape
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
+        if self._validate_args and total_count < 0:
+            raise ValueError(f"Multinomial: total_count has to be a number of trials, at least 0, but is {total_count}")
 
     def expand(self, batch_shape, _instance=None):
         return self._expanded(Multinomial, batch_shape, _instance, "_categorical", kept=("total_count",))

@@ -1,6 +1,7 @@
 """Transformations of functions, with the names of ``torch.func``: gradients, Jacobians, stateless calls."""
 
-from ._derivatives import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp
+from ._derivatives import grad, grad_and_value, jvp, linearize, vjp
+from ._jacobians import hessian, jacfwd, jacrev
 from ._modules import functional_call, functionalize, replace_all_batch_norm_modules_, stack_module_state
 from ._rearrange import rearrange
 

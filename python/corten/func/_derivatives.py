@@ -4,6 +4,7 @@ A transformed function gets copies of its arguments that begin a history of thei
 are transformations inside each other: the graph of the inner one is recorded, and the outer one goes through it.
 """
 
+import contextlib
 import functools
 import sys
 import threading
@@ -59,13 +60,26 @@ def _identity(tensor):
     return id(module.innermost(tensor) if module else tensor)
 
 
-def _lacks_batches(values, graph):
-    """Whether the values have a batch dim that the graph's tensors, which may be from outside, have not."""
+def _lacking(values, graph):
+    """The levels whose batch dim the values have and the graph's tensors, which may be from outside, have not."""
     module = _batches()
     if not module:
-        return False
+        return set()
     wanted = {level for value in values for level in module.levels_of(value)}
-    return any(wanted.difference(module.levels_of(tensor)) for tensor in graph)
+    return {level for level in wanted if any(level not in module.levels_of(tensor) for tensor in graph)}
+
+
+@contextlib.contextmanager
+def _as_copies(levels):
+    """Inside, a function that knows nothing of the levels runs on copies at each, which may be read."""
+    before = [(level, level.copies) for level in levels]
+    for level in levels:
+        level.copies = True
+    try:
+        yield
+    finally:
+        for level, copies in before:
+            level.copies = copies
 
 
 class _Level:
@@ -138,7 +152,9 @@ def _gradients(outputs, inputs, seeds, create_graph, retain_graph=True):
 def _argnums(argnums, count, name):
     """The positions, counted from 0, and whether there is one alone."""
     single = isinstance(argnums, int)
-    positions = (argnums,) if single else tuple(argnums)
+    if not single and not isinstance(argnums, tuple):
+        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
+    positions = (argnums,) if single else argnums
     if not positions:
         raise RuntimeError(f"{name}: argnums must be non-empty")
     for position in positions:
@@ -254,17 +270,16 @@ def vjp(func, *primals, has_aux=False):
 
     def run():
         with _Level() as level:
-            args, inputs, spec = _with_copies(level, primals, range(len(primals)), "vjp")
+            args, inputs, spec = _with_copies(level, primals, tuple(range(len(primals))), "vjp")
             output, aux = _split_aux(func(*args), has_aux, "vjp(f, *primals)")
             outputs, output_spec = _flat_outputs(output, "vjp(f, *primals)")
             return inputs, spec, output, aux, outputs, output_spec, level.keeps(outputs, inputs)
 
     inputs, spec, output, aux, outputs, output_spec, keep = run()
 
-    def vjp_fn(*cotangents, retain_graph=True, create_graph=None):
+    def vjp_fn(cotangents, retain_graph=True, create_graph=None):
         """The products with the Jacobian of vectors shaped as the output."""
-        given = cotangents[0] if len(cotangents) == 1 else cotangents
-        seeds, seed_spec = tree_flatten(given)
+        seeds, seed_spec = tree_flatten(cotangents)
         if seed_spec != output_spec:
             raise RuntimeError(
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
@@ -276,9 +291,10 @@ def vjp(func, *primals, has_aux=False):
             wanted = keep or _levels.depth > 0 or any(seed.requires_grad for seed in seeds)
             record = _core.is_grad_enabled() and wanted
         ends, starts = outputs, inputs
-        if _lacks_batches(seeds, outputs):
+        if lacking := _lacking(seeds, outputs):
             # A batch of vectors needs the graph of a batch: the function runs again, on all of it at once.
-            again = run()
+            with _as_copies(lacking):
+                again = run()
             ends, starts = again[4], again[0]
         with set_grad_enabled(record):
             return tree_unflatten(_gradients(ends, starts, seeds, record, retain_graph), spec)
@@ -301,8 +317,11 @@ class _Linearized:
     """
 
     def __init__(self, func, primals, has_aux, strict, name):
+        for primal in tree_flatten(primals)[0]:
+            if isinstance(primal, corten.Tensor) and not (primal.is_floating_point() or primal.is_complex()):
+                raise ValueError(f"{name}: Expected primal to be floating point or complex, but got: {primal.dtype}")
         with _Level() as level:
-            self.args, self.inputs, self.spec = _with_copies(level, primals, range(len(primals)), name)
+            self.args, self.inputs, self.spec = _with_copies(level, primals, tuple(range(len(primals))), name)
             output, self.aux = _split_aux(func(*self.args), has_aux, name)
             self.outputs, self.output_spec = _flat_outputs(output, name)
             self.output = output
@@ -371,104 +390,19 @@ def linearize(func, *primals):
     def jvp_fn(*tangents):
         """The product of the Jacobian with tangents shaped as the primals."""
         moves = _tangents(tangents, at.inputs, at.spec, "linearize")
-        if _lacks_batches(moves, at.inputs):
-            here = _Linearized(func, primals, False, False, "linearize")
-            return here.push(moves, _core.is_grad_enabled())
+        for i, (move, start) in enumerate(zip(moves, at.inputs, strict=True)):
+            if move.dtype != start.dtype:
+                raise RuntimeError(
+                    f"linearize: tangent:{i} with dtype {move.dtype} in flattened pytree doesn't match the dtype "
+                    f"{start.dtype} of the corresponding primal."
+                )
+        if lacking := _lacking(moves, at.inputs):
+            with _as_copies(lacking):
+                here = _Linearized(func, primals, False, False, "linearize")
+            record = _core.is_grad_enabled() and (here.keep or _levels.depth > 0 or any(t.requires_grad for t in moves))
+            return _cut(here.push(moves, record), record)
         wanted = at.keep or _levels.depth > 0 or any(t.requires_grad for t in moves)
         record = _core.is_grad_enabled() and wanted
         return _cut(at.push(moves, record), record)
 
     return output, jvp_fn
-
-
-def _stacked(rows, shape, others):
-    """The Jacobian ``(*shape, *others)`` of rows, one for each element of ``shape``."""
-    return corten.stack(rows).reshape((*shape, *others)) if rows else corten.zeros((*shape, *others))
-
-
-def _units(tensor):
-    """For each element the tensor that is 1 there and 0 elsewhere."""
-    count = tensor.numel()
-    return corten.eye(count, dtype=tensor.dtype, device=tensor.device).reshape((count, *tensor.shape)).unbind(0)
-
-
-def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
-    """A function that gives the Jacobian of ``func``, by a backward pass for each element of its result.
-
-    Args:
-        argnums: the positional argument, or a tuple of them, for which derivatives are taken.
-        has_aux: ``func`` returns a pair, whose second part is handed on: the result is ``(Jacobian, aux)``.
-        chunk_size: accepted; passes run one at a time.
-
-    Returns:
-        A function whose result is shaped as ``func``'s, with a tree of the arguments' shape in each place, whose
-        tensors are ``(*output, *input)``.
-    """
-    if chunk_size is not None and chunk_size <= 0:
-        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
-
-    @functools.wraps(func)
-    def wrapped(*args, **kwargs):
-        with _Level() as level:
-            args, inputs, spec = _with_copies(level, args, argnums, "jacrev")
-            output, aux = _split_aux(func(*args, **kwargs), has_aux, "jacrev(f)(*args)")
-            outputs, output_spec = _flat_outputs(output, "jacrev(f)(*args)")
-            keep = level.keeps(outputs, inputs)
-            blocks = []
-            for one in outputs:
-                rows = [_gradients([one], inputs, [unit], keep) for unit in _units(one.detach())]
-                columns = zip(*rows, strict=True) if rows else ([] for _ in inputs)
-                pieces = [_stacked(list(c), one.shape, t.shape) for c, t in zip(columns, inputs, strict=True)]
-                blocks.append(tree_unflatten(pieces, spec))
-            result, aux = _cut((tree_unflatten(blocks, output_spec), aux), keep)
-        return (result, aux) if has_aux else result
-
-    return wrapped
-
-
-def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
-    """A function that gives the Jacobian of ``func``, by a product with each element's direction of its arguments.
-
-    Args:
-        argnums, has_aux: as in :func:`jacrev`, whose result this is, faster where results are larger than arguments.
-        randomness: accepted; the function runs once.
-    """
-
-    @functools.wraps(func)
-    def wrapped(*args, **kwargs):
-        positions, single = _argnums(argnums, len(args), "jacfwd")
-        primals = tuple(args[p] for p in positions)
-
-        def of_chosen(*values):
-            filled = list(args)
-            for position, value in zip(positions, values, strict=True):
-                filled[position] = value
-            return func(*filled, **kwargs)
-
-        at = _Linearized(of_chosen, primals, has_aux, False, "jacfwd(f)(*args)")
-        record = _core.is_grad_enabled() and (at.keep or _levels.depth > 0)
-        blocks = [[] for _ in at.outputs]
-        for i, one in enumerate(at.inputs):
-            columns = [[] for _ in at.outputs]
-            for unit in _units(one.detach()):
-                seeds = [unit if j == i else corten.zeros_like(t) for j, t in enumerate(at.inputs)]
-                for column, piece in zip(columns, tree_flatten(at.push(seeds, record))[0], strict=True):
-                    column.append(piece)
-            for block, column, output in zip(blocks, columns, at.outputs, strict=True):
-                moved = _stacked(column, (one.numel(),), output.shape).movedim(0, -1)
-                block.append(moved.reshape((*output.shape, *one.shape)))
-        trees = [tree_unflatten(block, at.spec) for block in blocks]
-        trees = [tree[0] for tree in trees] if single else trees
-        result, aux = _cut((tree_unflatten(trees, at.output_spec), at.aux), record)
-        return (result, aux) if has_aux else result
-
-    return wrapped
-
-
-def hessian(func, argnums=0):
-    """A function that gives the second derivatives of ``func``, ``jacfwd(jacrev(func))``.
-
-    Args:
-        argnums: the positional argument, or a tuple of them, for which derivatives are taken.
-    """
-    return jacfwd(jacrev(func, argnums), argnums)

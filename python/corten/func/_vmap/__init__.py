@@ -32,7 +32,7 @@ def _sizes(in_dims, flat, name):
 def _flat_in_dims(in_dims, args, name):
     """The arguments' leaves, their structure, and the dim of each, counted from 0, or None."""
     where = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>)"
-    if not isinstance(in_dims, (int, tuple, list)):
+    if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
             f"{where}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, "
             f"got: {type(in_dims)}."
@@ -43,8 +43,7 @@ def _flat_in_dims(in_dims, args, name):
             "no inputs. The latter is unsupported."
         )
     flat, spec = tree_flatten(args)
-    dims = tuple(in_dims) if isinstance(in_dims, list) else in_dims
-    flat_dims = _broadcast_to_and_flatten(dims, spec, is_leaf=lambda x: x is None)
+    flat_dims = _broadcast_to_and_flatten(in_dims, spec, is_leaf=lambda x: x is None)
     if flat_dims is None:
         raise ValueError(
             f"{where}: in_dims is not compatible with the structure of inputs. in_dims has structure "
@@ -73,8 +72,8 @@ def _flat_in_dims(in_dims, args, name):
 class _Running:
     """A ``vmap`` while its function runs."""
 
-    def __init__(self, size, randomness):
-        self.level = Level(len(active.levels) + 1, size, randomness)
+    def __init__(self, size, randomness, copies=False):
+        self.level = Level(len(active.levels) + 1, size, randomness, copies)
 
     def __enter__(self):
         active.levels = (*active.levels, self.level)

@@ -25,6 +25,35 @@ def _check_lengths(input_lengths, target_lengths, blank, steps, batch, classes):
             raise RuntimeError(f"Expected target_lengths to have value at least 0, but got value {length}")
 
 
+def _of_examples(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity):
+    """The loss inside ``vmap`` with lengths of each example: the examples become samples of one batch.
+
+    Targets are padded ``(N, S)``; one after the other they would be cut in other places in each example.
+    """
+    from ...func._vmap.dispatch import level_of
+
+    level = level_of([log_probs, targets, input_lengths, target_lengths], {})
+    if log_probs.dim() == 2:
+        log_probs, targets = log_probs.unsqueeze(1), targets.reshape(1, -1)
+        single = True
+    else:
+        single = False
+    if targets.dim() != 2:
+        raise RuntimeError("ctc_loss: inside vmap, with lengths of each example, targets have to be padded, (N, S)")
+    lengths = [
+        value if isinstance(value, corten.Tensor) else corten.tensor(value, device=log_probs.device)
+        for value in (input_lengths, target_lengths)
+    ]
+    count = log_probs.shape[1]
+    rows = [level.physical(value.reshape(-1).expand(count)).flatten() for value in lengths]
+    scores, labels = level.physical(log_probs).movedim(0, 1).flatten(1, 2), level.physical(targets).flatten(0, 1)
+    losses = ctc_loss(scores, labels, *rows, blank, "none", zero_infinity)
+    losses = level.wrap(losses.unflatten(0, (level.size, count)))
+    if reduction == "mean":
+        return (losses / lengths[1].reshape(-1).to(losses.dtype).clamp_min(1)).mean()
+    return losses.sum() if reduction == "sum" else losses.squeeze(0) if single else losses
+
+
 def _lengths(lengths):
     if isinstance(lengths, corten.Tensor):
         lengths = lengths.reshape(-1).tolist()
@@ -65,14 +94,14 @@ def _padded_targets(targets, target_lengths, device):
 def _negative_log_likelihood(log_probs, targets, input_lengths, target_lengths, blank):
     """Losses ``(N,)`` for log_probs ``(T, N, C)`` and padded targets ``(N, S)``; log(0) is _LOG_ZERO."""
     steps, batch, _ = log_probs.shape
-    longest = targets.shape[1]
     device = log_probs.device
     # Blanks before, between and after the labels: (N, 2 S + 1).
-    labels = corten.full((batch, 2 * longest + 1), blank, dtype=corten.int64, device=device)
-    labels[:, 1::2] = targets
+    before = corten.stack([corten.full_like(targets, blank), targets], 2).flatten(1)
+    labels = corten.cat([before, corten.full((batch, 1), blank, dtype=corten.int64, device=device)], 1)
     # A label may be reached from two places back unless that is a blank or the same label.
-    may_skip = corten.zeros(labels.shape, dtype=corten.bool, device=device)
-    may_skip[:, 2:] = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    skips = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    first = corten.zeros((batch, min(2, labels.shape[1])), dtype=corten.bool, device=device)
+    may_skip = corten.cat([first, skips], 1)
     emitted = log_probs.gather(2, labels.unsqueeze(0).expand(steps, -1, -1))
 
     positions = corten.arange(labels.shape[1], device=device)
@@ -130,6 +159,8 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         zero_infinity: losses of targets that do not fit, and their gradients, count as zero.
     """
     code = _Reduction.get_enum(reduction)
+    if any(hasattr(lengths, "_run_backward") for lengths in (input_lengths, target_lengths)):
+        return _of_examples(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
     if not log_probs.is_floating_point() or log_probs.dtype in (corten.float16, corten.bfloat16):
         raise NotImplementedError(f'"ctc_loss" not implemented for {log_probs.dtype}')
     batched = log_probs.dim() == 3

@@ -3,6 +3,7 @@
 import corten
 
 from ... import _ops
+from ..._composites._common import everywhere
 
 
 def _renormalize_rows(weight, indices, max_norm, norm_type):
@@ -83,7 +84,12 @@ def _outside(input, rows):
 def _bag_of_position(offsets, length, include_last_offset):
     """Returns (bag index of every position ``(length,)``, number of bags) for 1-d offsets."""
     bags = offsets.shape[0]
-    if bags:
+    if bags and hasattr(offsets, "_run_backward"):
+        if not everywhere((offsets[0] == 0) & (offsets[-1] <= length)):
+            raise RuntimeError(
+                f"embedding_bag: offsets of an example do not begin at 0, or end beyond the input's length {length}"
+            )
+    elif bags:
         first, last = int(offsets[0]), int(offsets[-1])
         if first != 0:
             raise RuntimeError(

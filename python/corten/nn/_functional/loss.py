@@ -6,6 +6,7 @@ import warnings
 import corten
 
 from ... import _ops
+from ..._composites._common import everywhere
 from .. import _reduction as _Reduction
 
 
@@ -197,7 +198,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = var * corten.ones_like(input)
-    elif corten.any(var < 0):
+    elif not everywhere(~(var < 0)):
         raise ValueError("var has negative entry/entries")
     if var.shape != input.shape:
         if input.shape[:-1] == var.shape:

@@ -1,7 +1,9 @@
 """Tensors in the shape or of the dtype of others, conversions, and writes of whole tensors."""
 
+import corten
+
 from .... import _core
-from ..batched import ops
+from ..batched import Tensor, ops
 from ..dispatch import rule, write
 
 
@@ -50,9 +52,30 @@ def to(call):
     return first if value is first.value else call.level.wrap(value)
 
 
+@rule("linspace", "logspace")
+def spaced(call):
+    """Numbers from ``start`` to ``end`` of each example, from whichever end is nearer."""
+    level, start, end, steps = call.level, call.given["start"], call.given["end"], call.given["steps"]
+    if steps < 0:
+        raise RuntimeError(f"number of steps must be non-negative, but got {steps}")
+    device = next(t for t in (start, end) if level.holds(t)).device
+    dtype = call.given.get("dtype") or corten.get_default_dtype()
+    wide = dtype if device.type != "cpu" or dtype.is_complex else _core.float64
+    places = ops.arange(steps, device=device)
+    # The ends count as numbers of the result's dtype.
+    start, end = (t.to(dtype).to(wide) if isinstance(t, Tensor) else t for t in (start, end))
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    backward = end - step * max(steps - 1, 0)
+    result = ops.where(places < max(steps, 2) // 2, start + step * places, backward + step * places)
+    if call.name == "logspace":
+        result = ops.pow(call.get("base"), result)
+    return result.to(dtype)
+
+
 @rule(
-    "_to", "cpu", "cuda", "gpu", "double", "float", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool"
-)
+    "_to", "cpu", "cuda", "gpu", "double", "float", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool",
+    "cfloat", "cdouble", "chalf",
+)  # fmt: skip
 def convert(call):
     value = call.run_first(call.first.value)
     return call.first if value is call.first.value else call.level.wrap(value)

@@ -10,7 +10,7 @@ UNARY = (
     "hardsigmoid hardswish hardtanh i0 imag isfinite isinf isnan isneginf isposinf leaky_relu lgamma log log10 "
     "log1p log2 logical_not logit logsigmoid mish nan_to_num neg negative polygamma real reciprocal relu relu6 "
     "resolve_conj resolve_neg round rsqrt selu sigmoid sign sgn signbit silu sin sinh softplus softshrink sqrt "
-    "square tan tanh threshold trunc view_as_complex view_as_real _special_i1"
+    "square tan tanh threshold trunc view_as_real _special_i1"
 )
 SEVERAL = (
     "add addcdiv addcmul arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor "
@@ -82,7 +82,9 @@ def prelu(call):
 @rule("fill")
 def fill(call):
     x, value = call.given["self"], call.given["value"]
-    return x * 0 + value if not isinstance(value, Tensor) else value.to(x.dtype).expand(x.shape)
+    if call.level.holds(value):
+        return value.to(x.dtype).expand(x.shape)
+    return call.level.wrap(call.run_first(x.value))
 
 
 @rule("isin")
@@ -97,3 +99,9 @@ def isin(call):
     else:
         hit = (elements.unsqueeze(-1) == tests).any(-1)
     return ~hit if call.get("invert") else hit
+
+
+@rule("view_as_complex")
+def view_as_complex(call):
+    x = call.first
+    return call.level.wrap(call.run_first(x.value.contiguous() if x.dim() and x.value.stride(-1) != 1 else x.value))

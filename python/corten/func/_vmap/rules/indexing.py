@@ -126,8 +126,13 @@ def put(call):
 
 @rule("index_put")
 def index_put(call):
-    x, values = call.first, call.given["values"]
-    positions = _positions(x)[tuple(call.given["indices"])]
+    x, values, indices = call.first, call.given["values"], tuple(call.given["indices"])
+    level, mask = call.level, indices[0] if indices else None
+    if values.dim() == 0 and len(indices) == 1 and level.holds(mask) and mask.dtype == corten.bool:
+        # One value wherever the mask holds: the result's shape does not depend on the mask.
+        mask = mask.reshape(tuple(mask.shape) + (1,) * (x.dim() - mask.dim()))
+        return corten.where(mask, (x + values if call.get("accumulate") else values).to(x.dtype), x)
+    positions = _positions(x)[indices]
     return _written(x, positions.flatten(), values.expand(positions.shape).flatten(), call.get("accumulate"))
 
 
@@ -174,6 +179,15 @@ def _is_list(part):
     return isinstance(part, (list, range)) or (hasattr(part, "__array__") and getattr(part, "ndim", 0) > 0)
 
 
+def _with_masks(level, index):
+    """The parts of an index, whose masks are those of any example while all are equal, and refused otherwise."""
+    parts = _parts(index)
+    if level.copies:
+        return tuple(p.value[0] if level.holds(p) and p.dtype == corten.bool else p for p in parts)
+    _check_masks(level, parts)
+    return parts
+
+
 def _check_masks(level, parts):
     for part in parts:
         if level.holds(part) and part.dtype == corten.bool:
@@ -189,9 +203,10 @@ def _check_masks(level, parts):
 
 def getitem(level, x, index):
     """``x[index]``."""
-    parts = _parts(index)
-    _check_masks(level, parts)
+    parts = index = _with_masks(level, index)
     tensors = [part for part in parts if isinstance(part, Tensor) or _is_list(part)]
+    if not level.holds(x) and level_of(parts, {}) is not level:
+        return x[index]
     if not tensors:
         return level.wrap(x.value[(slice(None), *parts)])
     if level_of(tensors, {}) is not level:

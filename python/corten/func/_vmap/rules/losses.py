@@ -42,7 +42,7 @@ def of_classes(call):
     x, target, weight = call.first, call.given["target"], call.given.get("weight")
     apart = weight if call.level.holds(weight) else None
     if apart is not None and (call.get("label_smoothing", 0.0) or target.is_floating_point()):
-        raise call.unsupported("with a batch of class weights and smooth labels")
+        return _of_probabilities(call, x, target, weight)
     if x.dim() == 1:
         x, target, single = x.unsqueeze(0), target.unsqueeze(0), True
     else:
@@ -61,6 +61,25 @@ def of_classes(call):
     if target.is_floating_point():
         return losses.sum() / (x.numel() // x.shape[1])
     return losses.sum() / _weight_of(target, weight, call.get("ignore_index"), x.dtype)
+
+
+def _of_probabilities(call, x, target, weight):
+    """Losses beside probabilities of all classes, or smooth labels, with class weights of each example."""
+    classes = 0 if x.dim() == 1 else 1
+    shape = (-1, *(1,) * (x.dim() - 1 - classes))
+    smoothing, count = call.get("label_smoothing", 0.0), x.shape[classes]
+    losses = -corten.log_softmax(x, classes) * weight.reshape(shape)
+    if target.is_floating_point():
+        losses = (losses * (target * (1 - smoothing) + smoothing / count)).sum(classes)
+        total = losses.numel()
+    else:
+        ignored = call.get("ignore_index")
+        counted, counts = _counted(target, ignored), target != ignored
+        chosen = losses.gather(classes, counted.unsqueeze(classes)).squeeze(classes)
+        losses = (chosen * (1 - smoothing) + losses.sum(classes) * (smoothing / count)) * counts
+        total = _weight_of(target, weight, ignored, x.dtype)
+    reduction = call.get("reduction")
+    return losses if reduction == _NONE else losses.sum() if reduction == _SUM else losses.sum() / total
 
 
 def _weight_of(target, weight, ignored, dtype):

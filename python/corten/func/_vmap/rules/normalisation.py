@@ -1,5 +1,7 @@
 """Normalisations: statistics of each example; weights with a batch dim are applied afterwards."""
 
+import math
+
 import corten
 
 from ..dispatch import rule
@@ -51,8 +53,6 @@ def batch_norm(call):
 
 @rule("instance_norm")
 def instance_norm(call):
-    if call.get("use_input_stats") and call.given.get("running_mean") is not None:
-        raise call.unsupported("that updates running statistics")
     return _with_statistics(call, list(range(2, call.first.dim())), call.get("use_input_stats"))
 
 
@@ -63,10 +63,12 @@ def _with_statistics(call, dims, own):
     if own or means is None:
         mean, variance = x.mean(dims, keepdim=True), x.var(dims, correction=0, keepdim=True)
         if means is not None:
-            count = x.numel() // x.shape[1]
+            count = math.prod(x.shape[d] for d in dims)
+            # Those of the instances of an example count as their mean.
+            others = [d for d in range(x.dim()) if d != 1]
             with corten.no_grad():
-                means.mul_(1 - momentum).add_(mean.detach().flatten() * momentum)
-                unbiased = variance.detach().flatten() * (count / max(count - 1, 1))
+                means.mul_(1 - momentum).add_(mean.detach().mean(others) * momentum)
+                unbiased = variance.detach().mean(others) * (count / max(count - 1, 1))
                 variances.mul_(1 - momentum).add_(unbiased * momentum)
     else:
         mean, variance = by_channel(x, means), by_channel(x, variances)

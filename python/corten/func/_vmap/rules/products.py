@@ -1,5 +1,8 @@
 """Products of matrices and vectors: one batched product, whatever has a batch dim."""
 
+import math
+
+from .... import _core
 from ..batched import ops
 from ..dispatch import rule
 
@@ -38,6 +41,10 @@ def linear(call):
 
 def _weighted(call, product):
     x, beta, alpha = call.first, call.get("beta"), call.get("alpha")
+    if product.dtype == _core.bool:
+        return (product & bool(alpha)) | (x & bool(beta))
+    if not product.is_floating_point() and not product.is_complex():
+        alpha, beta = int(alpha), int(beta)
     product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
@@ -105,7 +112,7 @@ def bilinear(call):
 def attention(call):
     level = call.level
     if call.get("dropout_p"):
-        raise call.unsupported("with dropout_p above 0")
+        return _attention_with_dropout(call)
     names = [n for n in ("query", "key", "value", "attn_mask") if call.given.get(n) is not None]
     rank = max(call.given[n].dim() for n in names if n != "attn_mask")
     given = {}
@@ -116,6 +123,23 @@ def attention(call):
             continue
         given[name] = level.padded(level.wrap(level.physical(x)), rank)
     return level.wrap(call.run(**given))
+
+
+def _attention_with_dropout(call):
+    """Attention by products, so that the weights that are dropped are drawn as the level says."""
+    query, key, value, mask = (call.given.get(n) for n in ("query", "key", "value", "attn_mask"))
+    if call.get("enable_gqa"):
+        key, value = (t.repeat_interleave(query.size(-3) // t.size(-3), -3) for t in (key, value))
+    scale = call.get("scale")
+    scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    scores = (query * scale) @ key.transpose(-2, -1)
+    if call.get("is_causal"):
+        mask = ops.ones(scores.shape[-2:], dtype=_core.bool, device=scores.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == _core.bool else scores + mask
+    # Rows without any key are zero.
+    weights = scores.softmax(-1).masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
+    return ops.dropout(weights, call.get("dropout_p"), True) @ value
 
 
 @rule(

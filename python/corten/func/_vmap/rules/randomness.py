@@ -131,11 +131,30 @@ def _of_tensors(call, different):
     if call.name == "normal":
         shape = next(call.given[n] for n in names).shape
         noise = ops.randn(tuple(shape), generator=call.given.get("generator"))
-        return call.get("mean") + noise * call.get("std")
+        mean, std = (v.detach() if isinstance(v, Tensor) else v for v in (call.get("mean"), call.get("std")))
+        return mean + noise * std
+    if call.name in ("alpha_dropout", "feature_alpha_dropout"):
+        return _alpha_dropout(call)
     raise RuntimeError(
         f"vmap: Vmap does not currently support same randomness with a batched tensor input to {call.name}(). "
         "Please use randomness='different' or draw outside of vmap"
     )
+
+
+# The value that an element which is dropped takes, minus the product of SELU's scale and slope.
+_DROPPED = -1.7580993408473766
+
+
+def _alpha_dropout(call):
+    """Dropout that keeps mean and variance (Klambauer et al. 2017), with one choice for all examples."""
+    x, p = call.first, call.get("p")
+    if p == 1:
+        return x * 0
+    ones = ops.ones(tuple(x.shape), dtype=x.dtype, device=x.device)
+    draw = ops.feature_dropout if call.name.startswith("feature") else ops.dropout
+    kept = draw(ones, p, True) != 0
+    scale = ((1 - p) * (1 + p * _DROPPED**2)) ** -0.5
+    return ops.where(kept, x, _DROPPED) * scale - scale * _DROPPED * p
 
 
 def _different(call, names):

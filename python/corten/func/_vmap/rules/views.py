@@ -2,7 +2,7 @@
 
 from .... import _core
 from ...._composites._common import wrapped
-from ..batched import ops
+from ..batched import innermost, ops
 from ..dispatch import rule
 from .reductions import shifted
 
@@ -53,17 +53,38 @@ def ravel(call):
 @rule("unflatten", "unbind", "chunk", "split", "split_with_sizes", "tensor_split", "narrow", "select")
 def one_dim(call):
     x = call.first
+    if call.name == "narrow" and call.level.holds(call.given["start"]):
+        return _narrow(call)
+    places = call.given.get("tensor_indices_or_sections")
+    if call.level.holds(places):
+        raise RuntimeError(
+            "vmap: It looks like you're attempting to use tensor_split() with indices of each example: the results "
+            "would have different shapes."
+        )
     if x.dim() == 0:
         call.run_first(ops.empty(()))  # raises what a tensor without dims raises
     result = call.run_first(x.value, dim=shifted(call.get("dim"), x.dim()))
     return call.level.wrap(result)
 
 
+def _narrow(call):
+    """A stretch that begins elsewhere in each example: a copy."""
+    x, dim, start, length = (call.get(n) for n in ("self", "dim", "start", "length"))
+    size = x.size(dim)
+    inner = innermost(start)
+    if not bool(((inner >= -size) & (inner <= size)).all()):
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}])")
+    start = ops.where(start < 0, start + size, start)
+    if not bool((innermost(start) + length <= size).all()):
+        raise RuntimeError(f"narrow: a start of an example and length ({length}) exceed dimension size ({size}).")
+    return x.index_select(dim, start + ops.arange(length, device=start.device))
+
+
 @rule("unfold")
 def unfold(call):
     x = call.first
     if x.dim() == 0:
-        return x.unsqueeze(0).unfold(0, call.get("size"), call.get("step"))
+        return x.unsqueeze(0).unfold(0, call.get("size"), call.get("step")).squeeze(0)
     return call.level.wrap(call.run_first(x.value, dimension=shifted(call.get("dimension"), x.dim())))
 
 
@@ -91,6 +112,9 @@ def transpose(call):
 def as_strided(call):
     # Strides are those of an example, which begins where the batch's first one does.
     x, offset = call.first.value, call.get("storage_offset") or 0
+    if x.stride(0) == 0 and x.requires_grad:
+        # Gradients are written into the tensor, which must not share memory with itself.
+        x = x.contiguous()
     size, stride = ((count, *call.get(name)) for count, name in ((call.level.size, "size"), (x.stride(0), "stride")))
     return call.level.wrap(x.as_strided(size, stride, x.storage_offset() + offset))
 
@@ -185,14 +209,30 @@ def tile(call):
 @rule("repeat_interleave")
 def repeat_interleave(call):
     x, level, repeats = call.first, call.level, call.given.get("repeats")
-    if "self" not in call.given or level.holds(repeats):
-        raise call.unsupported("with a batch of repeats: the results would have different shapes")
+    if "self" not in call.given:
+        return _numbers_repeated(call, repeats)
     dim = call.get("dim")
     if dim is None:
         x, dim = x.flatten(), 0
     if x.dim() == 0:
         x = x.unsqueeze(0)
+    if level.holds(repeats):
+        return x.index_select(dim, _numbers_repeated(call, repeats.expand(x.shape[dim])))
     return level.wrap(call.run(self=x.value, dim=shifted(dim, x.dim())))
+
+
+def _numbers_repeated(call, repeats):
+    """Every position as often as ``repeats`` says, which all examples must add up to the same number."""
+    rows = repeats.value
+    totals = rows.sum(-1)
+    total = int(innermost(totals).max()) if totals.numel() else 0
+    if bool((innermost(totals) != total).any()):
+        raise RuntimeError(
+            f"vmap: It looks like you're attempting to use {call.name}() with repeats that add up to different numbers "
+            "in each example: the results would have different shapes."
+        )
+    places = ops.arange(total, device=rows.device).expand(*rows.shape[:-1], total).contiguous()
+    return call.level.wrap(ops.searchsorted(rows.cumsum(-1), places, right=True))
 
 
 @rule("flip")
