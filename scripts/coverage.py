@@ -43,7 +43,8 @@ REASONS = (
      "TracingState Type Use Value import_ir_* merge_type_* parse_* unify_type_list fork wait Future Await* AnyType "
      "BufferDict ModuleDict ParameterDict DeserializationStorageContext Benchmark* AggregationType AVG SUM Tag",
      "of TorchScript or of PyTorch's own machinery"),
-    ("torch", "q* quint* bits* bit float4_* int1 int2 int3 int4 int5 int6 int7 uint1 uint2 uint3 uint4 uint5 uint6 uint7",
+    ("torch", "q* quint* bits* bit float4_* int1 int2 int3 int4 int5 int6 int7 uint1 uint2 uint3 uint4 uint5 uint6 "
+     "uint7",
      "a dtype that corten has not"),
     ("torch: dtypes", "*", "a dtype that corten has not"),
     ("torch", "Sym*", "sizes are numbers, no symbols"),

@@ -188,6 +188,7 @@ OPERATIONS = {
     "copy_": lambda lib, x: x.copy_(lib.ones(4)),
     "scatter_add": lambda lib, x: x.scatter_add(0, lib.tensor(INDEX), x),
     "index_add": lambda lib, x: x.index_add(0, lib.tensor(INDEX), x[:2]),
+    "index_put sums": lambda lib, x: x.index_put((lib.tensor(INDEX),), x[:2], accumulate=True),
     "isnan": lambda lib, x: x.isnan(),
     "isinf": lambda lib, x: x.isinf(),
     "isfinite": lambda lib, x: x.isfinite(),
