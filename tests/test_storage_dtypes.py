@@ -486,6 +486,21 @@ def test_random_integers() -> None:
         assert sorted(set(y.tolist())) == [0, 1, 2, 3, 4]
 
 
+def test_what_tests_are_made_of() -> None:
+    for name in UNSIGNED + SIGNED8:
+        x = corten.testing.make_tensor((200,), dtype=dtype(name), device=corten.get_default_device())
+        values = x.cpu().tolist()
+        assert x.dtype == dtype(name) and max(values) <= 9 and min(values) == (0 if name in UNSIGNED else min(values))
+        corten.testing.assert_close(x, x.clone())
+    with pytest.raises(TypeError, match="float8_e8m0fnu"):
+        corten.testing.make_tensor((2,), dtype=corten.float8_e8m0fnu, device="cpu")
+    a, b = (corten.tensor(v).to(corten.float8_e5m2) for v in ([1.0, 2.0], [1.0, 2.5]))
+    with pytest.raises(AssertionError, match=r"1 / 2 \(50.0%\)\nThe first mismatched element is at index \(1,\)"):
+        corten.testing.assert_close(a, b)
+    with pytest.raises(AssertionError, match="bitwise comparison"):
+        corten.testing.assert_close(a, b, rtol=1, atol=1)
+
+
 def f8(*shape: int) -> corten.Tensor:
     return corten.randn(*shape).to(corten.float8_e4m3fn)
 
