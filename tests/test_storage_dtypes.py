@@ -379,7 +379,7 @@ def test_printing() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_copies_files_and_views_of_bytes_keep_the_bits(name: str) -> None:
     x = sample(name)
-    for other in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), x.cpu().clone()):
+    for other in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), x.clone().cpu()):
         assert other.dtype == x.dtype and np.array_equal(bits(other), bits(x))
     for legacy in (False, True):
         buffer = io.BytesIO()
