@@ -145,6 +145,13 @@ def test_large_integers_round_once_on_their_way_to_floats() -> None:
     assert back.tolist() == [2**63, int(1.5e19), 2**63 - 1024, 5, 2**64 - 1]
 
 
+def test_the_last_bits_of_float32_decide_ties_of_half_types() -> None:
+    above = corten.tensor([1 + 2.0**-8 + 2.0**-23, 1 + 2.0**-8])
+    assert above.bfloat16().float().tolist() == [1 + 2.0**-7, 1]
+    above = corten.tensor([1 + 2.0**-11 + 2.0**-23, 1 + 2.0**-11])
+    assert above.half().float().tolist() == [1 + 2.0**-10, 1]
+
+
 def test_floats_as_large_as_uint64() -> None:
     x = corten.tensor([2.0**63, 2.0**63 + 2.0**40, 2.0**62, 0.0])
     assert x.to(corten.uint64).tolist() == [2**63, 2**63 + 2**40, 2**62, 0]
