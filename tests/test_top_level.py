@@ -419,7 +419,7 @@ def test_bags_tell_where_their_rows_and_maxima_come_from():
 
 
 def test_a_name_that_cannot_be_had_says_what_is_nearest():
-    for name, text in [("uint16", "uint8, int16"), ("Graph", "fused while it runs"), ("qint8", "use int8")]:
+    for name, text in [("bits16", "uint8 to uint64"), ("Graph", "fused while it runs"), ("qint8", "use int8")]:
         assert not hasattr(corten, name)
         with pytest.raises(NotImplementedError, match=text):
             getattr(corten, name)

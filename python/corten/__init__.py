@@ -20,6 +20,11 @@ from ._core import (
     contiguous_format,
     device,
     dtype,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
     float16,
     float32,
     float64,
@@ -44,6 +49,9 @@ from ._core import (
     strided,
     tensor,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 
 __version__ = "0.1.0"

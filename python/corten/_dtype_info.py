@@ -8,6 +8,18 @@ _FLOATS = {
     "bfloat16": (7, -126, 128, 1e-2),
     "float32": (23, -126, 128, 1e-6),
     "float64": (52, -1022, 1024, 1e-15),
+    "float8_e4m3fn": (3, -6, 9, 1.0),
+    "float8_e5m2": (2, -14, 16, 1.0),
+    "float8_e4m3fnuz": (3, -7, 8, 1.0),
+    "float8_e5m2fnuz": (2, -15, 16, 1.0),
+    "float8_e8m0fnu": (0, -127, 128, 1.0),
+}
+# What does not follow from these, with PyTorch's values: NaN in the place of the largest number, half of the spacing at
+# 1, numbers without a sign.
+_EXCEPTIONS = {
+    "float8_e4m3fn": {"max": 448.0, "min": -448.0},
+    "float8_e5m2fnuz": {"eps": 0.125},
+    "float8_e8m0fnu": {"max": 2.0**127, "min": 2.0**-127},
 }
 _MISSING = object()
 
@@ -71,7 +83,7 @@ class finfo(_Info):
         mantissa, low, high, resolution = _FLOATS[name]
         largest = (2.0 - 2.0**-mantissa) * 2.0 ** (high - 1)
         values = {"bits": 8 * dtype.itemsize, "eps": 2.0**-mantissa, "max": largest, "min": -largest, "tiny": 2.0**low}
-        values.update(smallest_normal=2.0**low, resolution=resolution, dtype=name)
+        values.update(smallest_normal=2.0**low, resolution=resolution, dtype=name, **_EXCEPTIONS.get(name, {}))
         object.__setattr__(self, "_values", values)
 
 

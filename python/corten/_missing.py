@@ -22,8 +22,7 @@ _HINTS = {
     "corten.nn.quantized": "use the floating point modules",
 }
 _BITS = range(1, 8)
-_WIDE = "uint16 uint32 uint64 bit bits8 bits16 bits1x8 bits2x4 bits4x2"
-_SMALL_FLOATS = "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2"
+_WIDE = "bit bits8 bits16 bits1x8 bits2x4 bits4x2"
 _QUANTIZED = "qint8 qint32 quint8 quint4x2 quint2x4 per_tensor_affine per_channel_affine"
 # The classes of TorchScript and of its compiler.
 _SCRIPTS = (
@@ -33,13 +32,11 @@ _SCRIPTS = (
     "ScriptObject ScriptObjectProperty StaticModule TracingState Use Value import_ir_module "
     "import_ir_module_from_buffer merge_type_from_type_comment parse_ir parse_type_comment"
 )
-_HINTS |= {f"corten.{name}": "sizes of 8 to 64 bits are int8, uint8, int16, int32 and int64" for name in _WIDE.split()}
+_HINTS |= {f"corten.{name}": "integers of 8 to 64 bits are int8 to int64 and uint8 to uint64" for name in _WIDE.split()}
 _HINTS |= {
     f"corten.{kind}{bits}": "the smallest integers are int8 and uint8" for kind in ("int", "uint") for bits in _BITS
 }
-_HINTS |= {
-    f"corten.{name}": "the smallest floating-point dtypes are float16 and bfloat16" for name in _SMALL_FLOATS.split()
-}
+_HINTS["corten.float4_e2m1fn_x2"] = "the smallest floating-point dtypes are float8_e4m3fn and its kind"
 _HINTS |= {f"corten.{name}": "there are no quantized dtypes; use int8 or uint8" for name in _QUANTIZED.split()}
 _HINTS |= {
     f"corten.{name}": "a program is Python, and fused while it runs; there is no other form of it"

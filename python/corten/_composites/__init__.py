@@ -17,6 +17,7 @@ from . import (
     pointwise,
     predicates,
     products,
+    scaled,
     spectra,
     statistics,
     systems,
@@ -34,6 +35,7 @@ _BY_MODULE = {
     "isreal isclose allclose equal is_same_size "
     "is_nonzero",
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
+    scaled: "_scaled_mm",
     statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     spectra: "stft istft",

@@ -66,7 +66,7 @@ from ._functional.ctc import ctc_loss
 from ._functional.distance import cosine_similarity, pairwise_distance, pdist
 from ._functional.embedding import embedding, embedding_bag
 from ._functional.grid_sample import grid_sample
-from ._functional.grouped import ScalingType, SwizzleType, grouped_mm, scaled_grouped_mm, scaled_mm
+from ._functional.grouped import grouped_mm
 from ._functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -128,6 +128,7 @@ from ._functional.ranking import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ._functional.scaled import ScalingType, SwizzleType, scaled_grouped_mm, scaled_mm
 from ._functional.vision import (
     affine_grid,
     channel_shuffle,

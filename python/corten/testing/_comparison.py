@@ -196,12 +196,33 @@ def _compare_tensors(actual, expected, rules, path):
         actual, expected = actual.cpu(), expected.cpu()
     common = corten.promote_types(actual.dtype, expected.dtype)
     actual, expected = actual.to(common), expected.to(common)
+    if common.is_floating_point and common.itemsize == 1:
+        return _compare_bits(actual, expected, rtol, atol, rules, path)
     matches = corten.isclose(actual, expected, rtol=rtol, atol=atol, equal_nan=rules.equal_nan)
     if bool(matches.all()):
         return
     if actual.dim() == 0:
         rules.fail(_describe_numbers(actual.item(), expected.item(), rtol, atol), path)
     rules.fail(_describe_tensors(actual, expected, matches, rtol, atol), path)
+
+
+def _compare_bits(actual, expected, rtol, atol, rules, path):
+    """float8 is equal where its bits are."""
+    if rtol or atol:
+        rules.fail(
+            f"Rtol={rtol} and atol={atol} are not supported for bitwise comparison of low dimensional floats. Please "
+            "use rtol=0.0 and atol=0.0.",
+            path,
+        )
+    differing = (actual.view(corten.uint8) != expected.view(corten.uint8)).nonzero()
+    if len(differing) == 0:
+        return
+    count, total = len(differing), actual.numel()
+    rules.fail(
+        f"Tensor-likes are not 'equal'!\n\nMismatched elements: {count} / {total} ({count / total:.1%})\n"
+        f"The first mismatched element is at index {tuple(differing[0].tolist())}.",
+        path,
+    )
 
 
 def _describe_tensors(actual, expected, matches, rtol, atol):

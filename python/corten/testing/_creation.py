@@ -19,8 +19,8 @@ def _range(dtype, low, high):
         default, limits = (-9, 9), (info.min, info.max)
     else:
         info = corten.iinfo(dtype)
-        default = (0 if dtype == corten.uint8 else -9, 10)
-        limits = info.min, info.max + (dtype != corten.int64)
+        default = (-9 if dtype.is_signed else 0, 10)
+        limits = info.min, min(info.max + 1, corten.iinfo(corten.int64).max)
     low = default[0] if low is None else low
     high = default[1] if high is None else high
     if any(isinstance(value, float) and math.isnan(value) for value in (low, high)):
@@ -58,13 +58,14 @@ def make_tensor(
 
     Args:
         shape: sizes, or one sequence of them.
-        low, high: the range, at first [-9, 9) for floating-point dtypes, [-9, 10) for integers, [0, 10) for uint8, and
-            both values for bool; what the dtype does not hold is cut off.
+        low, high: the range, at first [-9, 9) for floating-point dtypes, [-9, 10) for integers, [0, 10) for those
+            without a sign, and both values for bool; what the dtype does not hold is cut off.
         noncontiguous: leave gaps between the elements.
         exclude_zero: the least positive number takes the place of zeros, 1 for integers.
         memory_format: the order of the dims in memory.
 
     Raises:
+        TypeError: for float8_e8m0fnu, which has no numbers around 0.
         ValueError: for ranges that are empty or that the dtype does not reach, gradients of integers, and both
             ``noncontiguous`` and ``memory_format``.
     """
@@ -79,8 +80,12 @@ def make_tensor(
         raise ValueError(
             f"`requires_grad=True` is not supported for boolean and integral dtypes, but got dtype={dtype}"
         )
+    if dtype == corten.float8_e8m0fnu:
+        raise TypeError(f"The requested dtype '{dtype}' is not supported by corten.testing.make_tensor()")
     low, high = _range(dtype, low, high)
-    if dtype.is_floating_point:
+    if dtype.is_floating_point and dtype.itemsize == 1:
+        result = corten.empty(shape, device=device, dtype=corten.float32).uniform_(low, high).to(dtype)
+    elif dtype.is_floating_point:
         result = corten.empty(shape, dtype=dtype, device=device)
         if high - low > corten.finfo(dtype).max:
             # The range is twice what a draw may span.

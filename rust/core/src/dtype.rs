@@ -1,9 +1,15 @@
 //! Element types, their promotion table, and scalars.
 
+pub mod float8;
+
+use crate::ensure;
+use crate::error::Result;
+use float8::Float8;
 use half::{bf16, f16};
 use std::fmt;
 
-/// The element type of a tensor. Kernels know real types: complex tensors are recorded as pairs (`exec/pairs.rs`).
+/// The element type of a tensor. Kernels know the primitive ones, from `Bool` to `F64`: complex tensors are recorded as pairs
+/// (`exec/pairs.rs`), those of the dtypes behind them as integers of the same width (`exec/carried.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum DType {
@@ -20,29 +26,91 @@ pub enum DType {
     C32 = 10,
     C64 = 11,
     C128 = 12,
+    F8E4M3 = 13,
+    F8E5M2 = 14,
+    F8E4M3Fnuz = 15,
+    F8E5M2Fnuz = 16,
+    F8E8M0 = 17,
+    U16 = 18,
+    U32 = 19,
+    U64 = 20,
 }
 
 use DType::*;
 
 impl DType {
-    /// Every dtype, in promotion order.
-    pub const ALL: [DType; 13] = [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64, C32, C64, C128];
+    /// Every dtype; those that are promoted stand in promotion order.
+    pub const ALL: [DType; 21] = [
+        Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64, C32, C64, C128, F8E4M3, F8E5M2, F8E4M3Fnuz, F8E5M2Fnuz,
+        F8E8M0, U16, U32, U64,
+    ];
 
     /// Bytes per element.
     #[inline]
     pub const fn size(self) -> usize {
         match self {
-            Bool | U8 | I8 => 1,
-            I16 | F16 | BF16 => 2,
-            I32 | F32 | C32 => 4,
-            I64 | F64 | C64 => 8,
+            Bool | U8 | I8 | F8E4M3 | F8E5M2 | F8E4M3Fnuz | F8E5M2Fnuz | F8E8M0 => 1,
+            I16 | U16 | F16 | BF16 => 2,
+            I32 | U32 | F32 | C32 => 4,
+            I64 | U64 | F64 | C64 => 8,
             C128 => 16,
         }
     }
 
+    /// A real floating dtype that kernels compute with; float8 is none ([`DType::is_float8`]).
     #[inline]
     pub const fn is_float(self) -> bool {
         matches!(self, F16 | BF16 | F32 | F64)
+    }
+
+    /// Whether kernels know the dtype.
+    #[inline]
+    pub const fn is_primitive(self) -> bool {
+        (self as u8) < C32 as u8
+    }
+
+    /// Whether tensors of the dtype are recorded as integers of the same width (`exec/carried.rs`).
+    #[inline]
+    pub const fn is_carried(self) -> bool {
+        self as u8 > C128 as u8
+    }
+
+    /// uint16, uint32 and uint64: uint8 is a dtype of the kernels.
+    #[inline]
+    pub const fn is_wide_unsigned(self) -> bool {
+        self as u8 >= U16 as u8
+    }
+
+    #[inline]
+    pub const fn is_float8(self) -> bool {
+        self.is_carried() && !self.is_wide_unsigned()
+    }
+
+    /// The format of a float8 dtype.
+    pub const fn float8(self) -> Option<Float8> {
+        match self {
+            F8E4M3 => Some(Float8::E4M3),
+            F8E5M2 => Some(Float8::E5M2),
+            F8E4M3Fnuz => Some(Float8::E4M3FNUZ),
+            F8E5M2Fnuz => Some(Float8::E5M2FNUZ),
+            F8E8M0 => Some(Float8::E8M0),
+            _ => None,
+        }
+    }
+
+    /// The dtype of the numbers in memory as kernels see them: the parts of a complex dtype, the integers that carry others.
+    #[inline]
+    pub const fn stored(self) -> DType {
+        match self {
+            C32 => F16,
+            C64 => F32,
+            C128 => F64,
+            F8E4M3 | F8E5M2 | F8E4M3Fnuz | F8E5M2Fnuz | F8E8M0 => U8,
+            U16 => I16,
+            U32 => I32,
+            U64 => I64,
+            primitive => primitive,
+        }
     }
 
     #[inline]
@@ -53,7 +121,7 @@ impl DType {
     /// Whether tensors of the dtype can require gradients.
     #[inline]
     pub const fn is_differentiable(self) -> bool {
-        self as u8 >= F16 as u8
+        self as u8 >= F16 as u8 && (self as u8) < U16 as u8
     }
 
     /// The dtype of the real and the imaginary part; a real dtype itself.
@@ -76,7 +144,7 @@ impl DType {
         }
     }
 
-    /// Integral, not counting bool.
+    /// Integral and known to kernels, not counting bool.
     #[inline]
     pub const fn is_int(self) -> bool {
         matches!(self, U8 | I8 | I16 | I32 | I64)
@@ -84,7 +152,7 @@ impl DType {
 
     #[inline]
     pub const fn is_signed(self) -> bool {
-        !matches!(self, Bool | U8)
+        !matches!(self, Bool | U8 | F8E8M0 | U16 | U32 | U64)
     }
 
     /// PyTorch's name, as in `torch.float32`.
@@ -103,6 +171,14 @@ impl DType {
             C32 => "complex32",
             C64 => "complex64",
             C128 => "complex128",
+            F8E4M3 => "float8_e4m3fn",
+            F8E5M2 => "float8_e5m2",
+            F8E4M3Fnuz => "float8_e4m3fnuz",
+            F8E5M2Fnuz => "float8_e5m2fnuz",
+            F8E8M0 => "float8_e8m0fnu",
+            U16 => "uint16",
+            U32 => "uint32",
+            U64 => "uint64",
         }
     }
 
@@ -122,6 +198,14 @@ impl DType {
             C32 => "ComplexHalf",
             C64 => "ComplexFloat",
             C128 => "ComplexDouble",
+            F8E4M3 => "Float8_e4m3fn",
+            F8E5M2 => "Float8_e5m2",
+            F8E4M3Fnuz => "Float8_e4m3fnuz",
+            F8E5M2Fnuz => "Float8_e5m2fnuz",
+            F8E8M0 => "Float8_e8m0fnu",
+            U16 => "UInt16",
+            U32 => "UInt32",
+            U64 => "UInt64",
         }
     }
 
@@ -130,13 +214,14 @@ impl DType {
     pub const fn category(self) -> u8 {
         match self {
             Bool => 0,
-            U8 | I8 | I16 | I32 | I64 => 1,
-            F16 | BF16 | F32 | F64 => 2,
+            U8 | I8 | I16 | I32 | I64 | U16 | U32 | U64 => 1,
+            F16 | BF16 | F32 | F64 | F8E4M3 | F8E5M2 | F8E4M3Fnuz | F8E5M2Fnuz | F8E8M0 => 2,
             C32 | C64 | C128 => 3,
         }
     }
 
-    /// The smallest dtype that holds both, by PyTorch's table (`torch.promote_types`).
+    /// The smallest dtype that holds both, by PyTorch's table (`torch.promote_types`). Pairs that it refuses
+    /// ([`DType::promoted`]) yield a dtype that is carried.
     #[inline]
     pub const fn promote(self, other: DType) -> DType {
         if self as u8 == other as u8 {
@@ -148,8 +233,24 @@ impl DType {
             (F16, BF16) => F32,
             (F64, C32 | C64) => C128,
             (BF16 | F32, C32) => C64,
+            (F16 | BF16 | F32 | F64, U16 | U32 | U64) => a,
             _ => b,
         }
+    }
+
+    /// [`DType::promote`], refused where PyTorch refuses it.
+    pub fn promoted(self, other: DType) -> Result<DType> {
+        let both = self.promote(other);
+        let small = self.is_float8() || other.is_float8();
+        ensure!(
+            self == other || !both.is_carried(),
+            Runtime,
+            "Promotion for {} is not supported, attempted to promote {} and {}",
+            if small { "Float8 Types" } else { "uint16, uint32, uint64 types" },
+            self.scalar_name(),
+            other.scalar_name()
+        );
+        Ok(both)
     }
 
     /// The dtype in which reductions and matrix products of this dtype accumulate.
@@ -172,7 +273,9 @@ impl DType {
             I8 => 1 << 7,
             I16 => 1 << 15,
             I32 => 1 << 31,
-            I64 => 1 << 63,
+            I64 | U64 => 1 << 63,
+            U16 => 1 << 16,
+            U32 => 1 << 32,
             F16 => (1 << 11) + 1,
             BF16 => (1 << 8) + 1,
             F32 => (1 << 24) + 1,
@@ -181,10 +284,10 @@ impl DType {
     }
 }
 
-/// Where a kernel of real numbers would meet complex ones, which are recorded as pairs.
+/// Where a kernel would meet a dtype that is not primitive, which nothing behind the recorder has.
 #[cold]
 pub const fn no_kernel() -> ! {
-    panic!("a kernel of real numbers was given complex ones")
+    panic!("a kernel was given a dtype that is recorded as another one")
 }
 
 impl fmt::Display for DType {
@@ -193,11 +296,16 @@ impl fmt::Display for DType {
     }
 }
 
+/// The first integer beyond int64.
+const TOP: u64 = 1 << 63;
+
 /// A Python number: it takes part in promotion by its category only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     Bool(bool),
     Int(i64),
+    /// An integer beyond int64.
+    Unsigned(u64),
     Float(f64),
     /// Real and imaginary part.
     Complex(f64, f64),
@@ -207,7 +315,7 @@ impl Scalar {
     pub const fn category(self) -> u8 {
         match self {
             Scalar::Bool(_) => 0,
-            Scalar::Int(_) => 1,
+            Scalar::Int(_) | Scalar::Unsigned(_) => 1,
             Scalar::Float(_) => 2,
             Scalar::Complex(..) => 3,
         }
@@ -218,6 +326,7 @@ impl Scalar {
         match self {
             Scalar::Bool(b) => b as u8 as f64,
             Scalar::Int(i) => i as f64,
+            Scalar::Unsigned(u) => u as f64,
             Scalar::Float(f) | Scalar::Complex(f, _) => f,
         }
     }
@@ -226,14 +335,29 @@ impl Scalar {
         match self {
             Scalar::Bool(b) => b as i64,
             Scalar::Int(i) => i,
+            Scalar::Unsigned(u) => u as i64,
             Scalar::Float(f) | Scalar::Complex(f, _) => f as i64,
         }
+    }
+
+    /// The integer, in 64 bits without a sign.
+    fn to_u64(self) -> u64 {
+        match self {
+            Scalar::Float(f) | Scalar::Complex(f, _) if f >= TOP as f64 => f as u64,
+            other => other.to_i64() as u64,
+        }
+    }
+
+    /// An integer without a sign.
+    pub const fn unsigned(u: u64) -> Scalar {
+        if u < TOP { Scalar::Int(u as i64) } else { Scalar::Unsigned(u) }
     }
 
     pub fn to_bool(self) -> bool {
         match self {
             Scalar::Bool(b) => b,
             Scalar::Int(i) => i != 0,
+            Scalar::Unsigned(u) => u != 0,
             Scalar::Float(f) => f != 0.0,
             Scalar::Complex(re, im) => re != 0.0 || im != 0.0,
         }
@@ -262,28 +386,39 @@ impl Scalar {
         Scalar::from_bits(self.to_bits(dtype), dtype)
     }
 
-    /// The scalar as a value of the real `dtype`, in 64 bits: floats as f64 bits already rounded to `dtype`, the rest as i64.
+    /// The scalar as a value of the real `dtype`, in 64 bits: floats as f64 bits already rounded to `dtype`, the rest as i64,
+    /// carried dtypes as the integer that carries them.
     pub fn to_bits(self, dtype: DType) -> u64 {
+        if let Some(format) = dtype.float8() {
+            return u64::from(format.encode(self.to_f64() as f32));
+        }
         match dtype {
             Bool => self.to_bool() as u64,
             U8 => self.to_i64() as u8 as u64,
             I8 => self.to_i64() as i8 as i64 as u64,
-            I16 => self.to_i64() as i16 as i64 as u64,
-            I32 => self.to_i64() as i32 as i64 as u64,
+            I16 | U16 => self.to_i64() as i16 as i64 as u64,
+            I32 | U32 => self.to_i64() as i32 as i64 as u64,
             I64 => self.to_i64() as u64,
-            F16 => f16::from_f64(self.to_f64()).to_f64().to_bits(),
-            BF16 => bf16::from_f64(self.to_f64()).to_f64().to_bits(),
+            U64 => self.to_u64(),
+            F16 => f16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
+            BF16 => bf16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
             F32 => (self.to_f64() as f32 as f64).to_bits(),
             F64 => self.to_f64().to_bits(),
-            C32 | C64 | C128 => no_kernel(),
+            _ => no_kernel(),
         }
     }
 
     /// The inverse of [`Scalar::to_bits`].
     pub fn from_bits(bits: u64, dtype: DType) -> Scalar {
+        if let Some(format) = dtype.float8() {
+            return Scalar::Float(f64::from(format.decode(bits as u8)));
+        }
         match dtype {
             Bool => Scalar::Bool(bits != 0),
             F16 | BF16 | F32 | F64 => Scalar::Float(f64::from_bits(bits)),
+            U16 => Scalar::Int(i64::from(bits as u16)),
+            U32 => Scalar::Int(i64::from(bits as u32)),
+            U64 => Scalar::unsigned(bits),
             _ => Scalar::Int(bits as i64),
         }
     }
@@ -301,6 +436,7 @@ pub trait Element: Copy + Send + Sync + PartialEq + fmt::Debug + Default + 'stat
         match s {
             Scalar::Float(f) => Self::from_f64(f),
             Scalar::Complex(re, _) => Self::from_f64(re),
+            Scalar::Unsigned(u) if Self::DTYPE.is_float() => Self::from_f64(u as f64),
             other => Self::from_i64(other.to_i64()),
         }
     }
@@ -340,7 +476,8 @@ macro_rules! half_element {
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             #[inline(always)] fn to_f64(self) -> f64 { self.to_f32() as f64 }
-            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f64(v) }
+            // By way of float32, as in PyTorch: `from_f64` of the crate drops bits that decide ties.
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f32(v as f32) }
             #[inline(always)] fn to_i64(self) -> i64 { self.to_f32() as i64 }
             #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f32(v as f32) }
             #[inline(always)] fn is_nan(self) -> bool { <$t>::is_nan(self) }

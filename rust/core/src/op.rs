@@ -191,8 +191,8 @@ fn class_of(dtype: DType) -> u8 {
 impl Ew {
     /// Whether the row has an expression for `dtype`.
     pub fn supports(self, dtype: DType) -> bool {
-        if dtype.is_complex() {
-            return self.has_complex();
+        if !dtype.is_primitive() {
+            return if dtype.is_complex() { self.has_complex() } else { self.has_carried(dtype) };
         }
         self.classes() & class_of(dtype) != 0 || self.is_random()
     }
@@ -208,6 +208,38 @@ impl Ew {
         let circular =
             matches!(self, Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh | Asinh | Acosh | Atanh);
         moves || sums || powers || circular
+    }
+    /// Whether the operator is there for a carried dtype, which is where PyTorch has it: on the integers that carry the numbers,
+    /// or put together in `ops/carried`.
+    fn has_carried(self, dtype: DType) -> bool {
+        use Ew::*;
+        if matches!(self, Copy | Where | Eq | Ne | Mul | IsNan) {
+            return true;
+        }
+        if dtype.is_wide_unsigned() {
+            return matches!(
+                self,
+                BitwiseAnd
+                    | BitwiseOr
+                    | BitwiseXor
+                    | Floor
+                    | Ceil
+                    | Round
+                    | Trunc
+                    | NanToNum
+                    | Signbit
+                    | IsInf
+                    | IsFinite
+                    | IsPosInf
+                    | IsNegInf
+            );
+        }
+        match self {
+            Abs => dtype != DType::F8E8M0,
+            IsInf => dtype == DType::F8E5M2,
+            IsFinite => matches!(dtype, DType::F8E5M2 | DType::F8E8M0),
+            _ => false,
+        }
     }
     /// Whether the first two arguments are the seed and the offset of a stream, and only the result's dtype counts.
     pub fn is_random(self) -> bool {
@@ -369,6 +401,8 @@ pub enum Op {
     Ew(Ew),
     /// Conversion to the output's dtype.
     Cast,
+    /// The bits of float32 as int32, and back.
+    Bits,
     /// `[base, value]`: the base's storage with `value` written through the layout kept as the third, layout-only input.
     WriteView,
     /// `[start, step]` scalars: start + step·i.
@@ -407,6 +441,7 @@ impl Op {
             Op::Data => "data",
             Op::Ew(e) => e.name(),
             Op::Cast => "to",
+            Op::Bits => "view",
             Op::WriteView => "copy_",
             Op::Arange => "arange",
             Op::Reduce(k, _) => k.name(),

@@ -259,7 +259,8 @@ impl Tensor {
         if self.dtype().is_complex() {
             return spec.dtype == self.dtype().part() && *spec.layout == self.layout().paired();
         }
-        spec.dtype == self.dtype() && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
+        spec.dtype == self.dtype().stored()
+            && (Arc::ptr_eq(&spec.layout, self.layout()) || *spec.layout == **self.layout())
     }
 
     // Gradient state.

@@ -148,7 +148,7 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
     if o.is_instance_of::<PyInt>() {
         return match o.extract::<i64>() {
             Ok(i) => Some(Scalar::Int(i)),
-            Err(_) => o.extract::<u64>().ok().map(|u| Scalar::Int(u as i64)),
+            Err(_) => o.extract::<u64>().ok().map(Scalar::unsigned),
         };
     }
     if o.is_instance_of::<PyFloat>() {
@@ -175,7 +175,7 @@ pub fn extract_number(o: &Bound<'_, PyAny>) -> Option<Scalar> {
         return Some(Scalar::Complex(z.real(), z.imag()));
     }
     if let Ok(i) = o.call_method0("__index__") {
-        return i.extract().ok().map(Scalar::Int);
+        return i.extract().map(Scalar::Int).or_else(|_| i.extract().map(Scalar::unsigned)).ok();
     }
     if o.hasattr("dtype").ok()?
         && let Ok(f) = o.call_method0("__float__")

@@ -94,7 +94,7 @@ impl Flat {
         }
         self.promote(t.dtype());
         let t = &on_host(t).py()?;
-        if t.dtype().is_complex() {
+        if !t.dtype().is_primitive() {
             self.values.extend(ops::to_vec(t).py()?);
             return Ok(());
         }
@@ -180,8 +180,12 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
         true => flat.values.iter().flat_map(|s| [Scalar::Float(s.parts().0), Scalar::Float(s.parts().1)]).collect(),
         false => flat.values.iter().map(|&s| real_value(s, dtype)).collect::<PyResult<_>>()?,
     };
+    let values = match dtype.is_carried() {
+        true => values.iter().map(|s| Scalar::from_bits(s.to_bits(dtype), dtype.stored())).collect(),
+        false => values,
+    };
     let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
-    dispatch!(dtype.part(), T => {
+    dispatch!(dtype.stored(), T => {
         // SAFETY: a fresh buffer of that many elements.
         let out = unsafe { std::slice::from_raw_parts_mut(buffer.ptr().cast::<T>(), values.len()) };
         for (o, &s) in out.iter_mut().zip(&values) {

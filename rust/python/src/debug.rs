@@ -6,6 +6,7 @@ use crate::types::{PyDType, dtype_object, extract_dtype};
 use corten_core::cpu::{simd, threads};
 use corten_core::exec::{COUNTERS, HOOKS, Hooks, OPTIONS};
 use corten_core::graph::{LIVE_BYTES, PEAK_BYTES};
+use corten_core::ops::carried;
 use corten_core::ops::elementwise::{self, Operand};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -180,7 +181,7 @@ pub fn set_default_dtype(d: &Bound<'_, PyAny>) -> PyResult<()> {
 /// The smallest dtype that holds the values of both dtypes.
 #[pyfunction]
 pub fn promote_types(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<Py<PyDType>> {
-    dtype_object(py, extract_dtype(a)?.promote(extract_dtype(b)?))
+    dtype_object(py, extract_dtype(a)?.promoted(extract_dtype(b)?).py()?)
 }
 
 /// The dtype of arithmetic on two tensors or numbers.
@@ -206,7 +207,7 @@ pub fn result_type(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -
             _ => Operand::Number(corten_core::dtype::Scalar::Int(0)),
         }
     }
-    dtype_object(py, elementwise::result_type(&[operand(&x), operand(&y)]))
+    dtype_object(py, carried::checked_result_type(&[operand(&x), operand(&y)]).py()?)
 }
 
 /// Registers `corten.Size`.

@@ -50,12 +50,15 @@ fn typestr(d: DType) -> Option<&'static str> {
         DType::I16 => "<i2",
         DType::I32 => "<i4",
         DType::I64 => "<i8",
+        DType::U16 => "<u2",
+        DType::U32 => "<u4",
+        DType::U64 => "<u8",
         DType::F16 => "<f2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
         DType::C64 => "<c8",
         DType::C128 => "<c16",
-        DType::BF16 | DType::C32 => return None,
+        _ => return None,
     })
 }
 
@@ -128,7 +131,7 @@ pub fn from_numpy(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
     let Some(dtype) = from_typestr(&kind) else {
         let class = array.getattr("dtype")?.getattr("type")?;
         return Err(PyTypeError::new_err(format!(
-            "can't convert np.ndarray of type {}.{}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.",
+            "can't convert np.ndarray of type {}.{}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.",
             class.getattr("__module__")?,
             class.getattr("__name__")?
         )));
@@ -183,7 +186,7 @@ pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
     let buffer = exec::materialize(t).py()?;
     let mut values = Vec::with_capacity(t.numel());
     let l = t.layout();
-    if t.dtype().is_complex() {
+    if !t.dtype().is_primitive() {
         for number in ops::to_vec(t).py()? {
             values.push(number_object(py, number)?);
         }

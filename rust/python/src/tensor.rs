@@ -106,6 +106,7 @@ pub fn number_object(py: Python<'_>, s: Scalar) -> PyResult<Py<PyAny>> {
     Ok(match s {
         Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any().unbind(),
         Scalar::Int(i) => PyInt::new(py, i).into_any().unbind(),
+        Scalar::Unsigned(u) => PyInt::new(py, u).into_any().unbind(),
         Scalar::Float(f) => PyFloat::new(py, f).into_any().unbind(),
         Scalar::Complex(re, im) => pyo3::types::PyComplex::from_doubles(py, re, im).into_any().unbind(),
     })
@@ -364,7 +365,7 @@ impl PyTensor {
     }
     /// Whether the dtype is a floating-point one.
     fn is_floating_point(&self) -> bool {
-        self.get().dtype().is_float()
+        self.get().dtype().is_float() || self.get().dtype().is_float8()
     }
     /// Whether the dtype is complex.
     fn is_complex(&self) -> bool {
@@ -653,6 +654,11 @@ impl PyTensor {
         unary(slf, Ew::Abs)
     }
     fn __invert__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        if slf.get().get().dtype().category() > 1 {
+            return Err(PyTypeError::new_err(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors",
+            ));
+        }
         unary(slf, Ew::BitwiseNot)
     }
     fn __iadd__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -34,7 +34,7 @@ impl PyDType {
     /// Whether the dtype is floating point.
     #[getter]
     fn is_floating_point(&self) -> bool {
-        self.0.is_float()
+        self.0.is_float() || self.0.is_float8()
     }
     /// Whether the dtype is complex.
     #[getter]
@@ -58,6 +58,9 @@ impl PyDType {
     }
     /// The complex dtype whose parts have this dtype; complex64 of integers and bfloat16.
     fn to_complex(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        if self.0.is_carried() {
+            return Err(PyRuntimeError::new_err(format!("Unknown Complex ScalarType for {}", self.0.scalar_name())));
+        }
         if self.0.is_complex() || self.0.is_float() {
             return dtype_object(py, self.0.complex());
         }

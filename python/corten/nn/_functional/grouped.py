@@ -1,26 +1,6 @@
-"""Products of several matrices in one call: groups of rows with a matrix each, and what PyTorch scales in float8."""
-
-import enum
+"""Products of several matrices in one call: groups of rows with a matrix each."""
 
 import corten
-
-
-class ScalingType(enum.Enum):
-    """PyTorch's ways to scale float8 operands."""
-
-    TensorWise = 0
-    RowWise = 1
-    BlockWise1x16 = 2
-    BlockWise1x32 = 3
-    BlockWise1x128 = 4
-    BlockWise128x128 = 5
-
-
-class SwizzleType(enum.Enum):
-    """PyTorch's orders of scales in memory."""
-
-    NO_SWIZZLE = 0
-    SWIZZLE_32_4_4 = 1
 
 
 def _pieces(offs, size, what):
@@ -83,13 +63,3 @@ def grouped_mm(mat_a, mat_b, *, offs=None, bias=None, out_dtype=None):
     if bias is not None:
         out = out + bias
     return out if out_dtype is None else out.to(out_dtype)
-
-
-def scaled_mm(*args, **kwargs):
-    """Raises NotImplementedError: products of float8 operands have no operands here."""
-    raise NotImplementedError("scaled_mm: there are no float8 dtypes; multiply in corten.float16 or corten.bfloat16")
-
-
-def scaled_grouped_mm(*args, **kwargs):
-    """Raises NotImplementedError: products of float8 operands have no operands here."""
-    raise NotImplementedError("scaled_grouped_mm: there are no float8 dtypes; use corten.nn.functional.grouped_mm")

@@ -123,8 +123,6 @@ def _values(picture, mode):
     elif picture.mode in ("1", "PA", "La", "RGBa", "YCbCr", "LAB", "HSV"):
         picture = picture.convert({"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}.get(picture.mode, "RGB"))
     values = np.array(picture)
-    if values.dtype == np.uint16 and not hasattr(corten, "uint16"):
-        values = values.astype(np.int32)
     values = values[:, :, None] if values.ndim == 2 else values
     return corten.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 

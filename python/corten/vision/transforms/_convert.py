@@ -58,8 +58,6 @@ def pil_to_tensor(pic):
     if not is_pil_image(pic):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
     values = np.array(pic, copy=True)
-    if values.dtype == np.uint16 and not hasattr(corten, "uint16"):
-        values = values.astype(np.int32)
     values = values.reshape(pic.size[1], pic.size[0], len(pic.getbands()))
     return corten.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 

@@ -439,8 +439,8 @@ macro_rules! casts {
             casts!(@one f32, $t, f32, |$v| $value as f32);
             casts!(@one f64, $t, f64, |$v| $value as f64);
             casts!(@one boolean, $t, u8, |$v| $nonzero as u8);
-            casts!(@one half, $t, f32, |$v| f16::from_f64($value as f64).to_f32());
-            casts!(@one bfloat, $t, f32, |$v| bf16::from_f64($value as f64).to_f32());
+            casts!(@one half, $t, f32, |$v| f16::from_f32($value as f32).to_f32());
+            casts!(@one bfloat, $t, f32, |$v| bf16::from_f32($value as f32).to_f32());
         }
     )*};
     (@one $name:ident, $from:ty, $to:ty, |$v:ident| $e:expr) => {
@@ -455,7 +455,7 @@ macro_rules! casts {
         }
     };
 }
-// Floats go to integers through i64, so that out-of-range values wrap as on PyTorch's x86 builds.
+// Half types come from float32, as in PyTorch: `from_f64` drops bits that decide ties. Floats go to integers through i64, so that out-of-range values wrap as on PyTorch's x86 builds.
 casts! {
     from_bool: u8, |v| (v != 0) as u8, v != 0, u8;
     from_u8: u8, |v| v, v != 0, u8;

@@ -105,6 +105,8 @@ impl Kernel {
                     width = width.max(register_dtype(to).size());
                     Action::Block(cast_fn(instr.dtype, to))
                 }
+                // Registers are memory: bits stay what they are.
+                Code::Bits(_) => Action::Block(cast_fn(DType::I32, DType::I32)),
                 Code::Ew(Ew::Philox) => {
                     let number = |k: usize| numbers.iter().find(|n| n.0 == instr.src[k]).map(|n| n.1);
                     let (Some(seed), Some(offset)) = (number(0), number(1)) else {

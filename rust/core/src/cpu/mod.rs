@@ -76,7 +76,7 @@ pub fn execute_then(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out], then
 /// Runs a structured operator: inputs, numbers in order, outputs.
 pub fn execute(op: &Op, ins: &[In], numbers: &[u64], outs: &mut [Out]) -> Result<()> {
     match op {
-        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView | Op::Kernel(_) => {
+        Op::Data | Op::Ew(_) | Op::Cast | Op::Bits | Op::WriteView | Op::Kernel(_) => {
             Err(Error::Internal(format!("{} is not a structured kernel", op.name())))
         }
         Op::Arange => {

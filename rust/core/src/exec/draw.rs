@@ -214,6 +214,7 @@ fn type_name(dtype: DType) -> &'static str {
         DType::C32 => "c10::complex<c10::Half>",
         DType::C64 => "c10::complex<float>",
         DType::C128 => "c10::complex<double>",
+        carried => carried.name(),
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Unit {
 type Value = (*const Node, u8);
 
 pub fn is_elementwise(node: &Node) -> bool {
-    matches!(node.op, Op::Ew(_) | Op::Cast)
+    matches!(node.op, Op::Ew(_) | Op::Cast | Op::Bits)
 }
 
 struct Fuser<'a> {

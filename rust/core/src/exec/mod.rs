@@ -4,6 +4,7 @@
 //! between devices. `program` is the fused code that passes from `fuse` to the kernels; `draw` makes random numbers at the call;
 //! `profile` and `cost` tell what ran, how long, and what it moved.
 
+pub mod carried;
 pub mod cost;
 pub mod draw;
 pub mod failures;

@@ -1,8 +1,9 @@
-//! Complex tensors as they are recorded. Memory, nodes and kernels know real numbers only: a complex tensor lies on a node of
+//! Complex tensors as they are recorded, and the door to what else is recorded as other numbers (`carried`). Memory, nodes and kernels know real numbers only: a complex tensor lies on a node of
 //! its parts' dtype, whose last dim holds real and imaginary part side by side, and is a view of it in whole pairs. What treats
 //! both parts alike (moving, adding, selecting) is recorded on the pairs here; what mixes them is put together from
 //! operators on the parts in `ops/complex`.
 
+use super::carried;
 use super::record::add;
 use crate::device::Device;
 use crate::dtype::DType;
@@ -19,19 +20,23 @@ use std::sync::Arc;
 
 /// A dtype and a layout as a node has them: those of the parts if the dtype is complex.
 pub fn stored(dtype: DType, layout: &Arc<Layout>) -> (DType, Arc<Layout>) {
-    if dtype.is_complex() { (dtype.part(), Arc::new(layout.paired())) } else { (dtype, layout.clone()) }
+    (dtype.stored(), if dtype.is_complex() { Arc::new(layout.paired()) } else { layout.clone() })
 }
 
-/// Whether complex tensors are read or made.
+/// Whether tensors are read or made whose dtype no kernel knows: complex ones, and those that integers carry.
 #[inline]
 pub fn concerns(inputs: &[Input], outs: &[OutSpec]) -> bool {
-    outs.iter().any(|o| o.dtype.is_complex())
-        || inputs.iter().any(|i| matches!(i, Input::Tensor(e) if e.dtype.is_complex()))
+    outs.iter().any(|o| !o.dtype.is_primitive())
+        || inputs.iter().any(|i| matches!(i, Input::Tensor(e) if !e.dtype.is_primitive()))
 }
 
-/// Records on the pairs an operator that treats real and imaginary parts alike, or that has kernels for complex matrices.
+/// Records on the pairs an operator that treats real and imaginary parts alike, or that has kernels for complex matrices; and on
+/// integers what those carry.
 #[cold]
 pub fn record(op: Op, mut inputs: Inputs, outs: &[OutSpec], device: Device) -> Result<SmallVec<[Tensor; 1]>> {
+    if carried::concerns(&inputs, outs) {
+        return carried::record(op, inputs, outs, device);
+    }
     let op = if let Op::Linalg(l) = op { matrices(l, &inputs, outs, device)? } else { op };
     check(&op, &inputs, outs)?;
     for (i, input) in inputs.iter_mut().enumerate() {
@@ -46,6 +51,11 @@ pub fn record(op: Op, mut inputs: Inputs, outs: &[OutSpec], device: Device) -> R
     if op == Op::Indexing(Indexing::Roll) {
         inputs.push(Input::Scalar(0, DType::I64));
     }
+    add_as(op, inputs, outs, device)
+}
+
+/// Records a node on inputs as they are stored, and returns its results as the given dtypes.
+pub(super) fn add_as(op: Op, inputs: Inputs, outs: &[OutSpec], device: Device) -> Result<SmallVec<[Tensor; 1]>> {
     let spec = |o: &OutSpec| {
         let (dtype, layout) = stored(o.dtype, &o.layout);
         OutSpec { dtype, layout }
@@ -53,9 +63,14 @@ pub fn record(op: Op, mut inputs: Inputs, outs: &[OutSpec], device: Device) -> R
     let node = add(op, inputs, outs.iter().map(spec).collect(), device)?;
     let tensor = |(i, o): (usize, &OutSpec)| {
         let t = Tensor::from_node(node.clone(), i as u8, device);
-        if o.dtype.is_complex() { t.alias((*o.layout).clone(), o.dtype) } else { t }
+        if o.dtype.is_primitive() { t } else { t.alias((*o.layout).clone(), o.dtype) }
     };
     Ok(outs.iter().enumerate().map(tensor).collect())
+}
+
+/// Refuses an operator for the dtype of its operands.
+pub(super) fn refused<T>(op: &Op, dtype: DType) -> Result<T> {
+    bail!(NotImplemented, "\"{}\" not implemented for '{}'", op.name(), dtype.scalar_name())
 }
 
 /// The operator on complex matrices, which says what is complex.
@@ -103,7 +118,7 @@ fn check(op: &Op, inputs: &[Input], outs: &[OutSpec]) -> Result<()> {
         Input::Tensor(e) => e.dtype,
         Input::Scalar(_, d) => *d,
     });
-    bail!(NotImplemented, "\"{}\" not implemented for '{}'", op.name(), dtype.scalar_name())
+    refused(op, dtype)
 }
 
 /// Whether a real input says for every element what happens to it, and so to both of its parts.

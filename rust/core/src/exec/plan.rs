@@ -303,7 +303,7 @@ fn is_cheap(nodes: &[Arc<Node>], unit: &Unit) -> bool {
             .sum::<usize>()
     };
     let cheap = |n: &u32| match nodes[*n as usize].op {
-        Op::Cast => true,
+        Op::Cast | Op::Bits => true,
         Op::Ew(e) => matches!(e, Ew::Copy | Ew::Add | Ew::Sub | Ew::Mul | Ew::Neg | Ew::Relu),
         _ => false,
     };
@@ -443,6 +443,7 @@ impl Program {
             Op::Cast if source == to => src[0],
             Op::Ew(e) if e.is_random() => self.emit(Code::Ew(e), to, src),
             Op::Ew(e) => self.emit(Code::Ew(e), source, src),
+            Op::Bits => self.emit(Code::Bits(to), source, src),
             _ => self.emit(Code::Cast(to), source, src),
         }
     }

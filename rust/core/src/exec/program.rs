@@ -16,6 +16,8 @@ pub enum Code {
     Ew(Ew),
     /// From `dtype` to the given one.
     Cast(DType),
+    /// The bits of `dtype` as the given one, of the same size; neither is a half type.
+    Bits(DType),
 }
 
 /// One step; `dtype` is the type it computes in (the source type for loads and casts).

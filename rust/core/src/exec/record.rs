@@ -50,7 +50,7 @@ impl Pending {
 
     /// Whether running what is pending takes no longer than giving the interpreter's lock away and taking it back.
     fn is_brief(&self, device: Device) -> bool {
-        let simple = |n: &Arc<Node>| matches!(n.op, Op::Ew(_) | Op::Cast);
+        let simple = |n: &Arc<Node>| matches!(n.op, Op::Ew(_) | Op::Cast | Op::Bits);
         device == Device::Cpu
             && self.nodes.len() <= BRIEF_NODES
             && self.bytes <= BRIEF_BYTES

@@ -82,6 +82,7 @@ fn expression(instr: &Instr, p: &Program, held: &[String], number_at: &[usize], 
         Code::Load(k) => format!("l{k}"),
         Code::Scalar(k) => read_number(p.scalars[k as usize], &format!("{from}{}u", number_at[k as usize])),
         Code::Cast(to) => convert(instr.dtype, to, argument(0)),
+        Code::Bits(to) => format!("bitcast<{}>({})", register(to), argument(0)),
         Code::Ew(op) => {
             let arguments: SmallVec<[&str; 4]> = (0..instr.src.len()).map(argument).collect();
             let text = apply(op, instr.dtype, &arguments);

@@ -85,7 +85,7 @@ fn execute_whole(gpu: &Arc<Gpu>, op: &Op, ins: &[View], numbers: &[u64], outs: &
         }
         Op::Kernel(k) => kernel::execute(gpu, k, ins, numbers, outs),
         Op::Fft(..) => Err(Error::Internal(format!("{} is put together from other operators on a GPU", op.name()))),
-        Op::Data | Op::Ew(_) | Op::Cast | Op::WriteView => {
+        Op::Data | Op::Ew(_) | Op::Cast | Op::Bits | Op::WriteView => {
             Err(Error::Internal(format!("{} is not a structured kernel", op.name())))
         }
     }

@@ -182,7 +182,7 @@ fn row(op: Ew, dtype: DType, numbers: bool) -> Program {
 }
 
 fn on_gpus() -> impl Iterator<Item = DType> {
-    DType::ALL.into_iter().filter(|&d| d != DType::F64 && !d.is_complex())
+    DType::ALL.into_iter().filter(|&d| d != DType::F64 && d.is_primitive())
 }
 
 #[test]
@@ -212,11 +212,13 @@ fn every_row_of_the_table_translates() {
 
 #[test]
 fn every_conversion_translates() {
+    let bits = [(DType::F32, DType::I32), (DType::I32, DType::F32)].map(|(from, to)| (from, to, Code::Bits(to)));
     for from in on_gpus() {
-        for to in on_gpus() {
+        let casts = on_gpus().map(|to| (from, to, Code::Cast(to)));
+        for (from, to, code) in casts.chain(bits) {
             let mut p = Program { loads: vec![from], stores: vec![(1, to)], registers: 2, ..Default::default() };
             p.instrs.push(Instr { code: Code::Load(0), dtype: from, dst: 0, src: SmallVec::new() });
-            p.instrs.push(Instr { code: Code::Cast(to), dtype: from, dst: 1, src: SmallVec::from_slice(&[0]) });
+            p.instrs.push(Instr { code, dtype: from, dst: 1, src: SmallVec::from_slice(&[0]) });
             for text in samples(&Kernel::new(p)) {
                 translate(&assemble(&text)).unwrap_or_else(|e| panic!("{from} to {to}: {e}\n{text}"));
             }

@@ -134,7 +134,7 @@ pub const fn register(dtype: DType) -> &'static str {
         DType::U8 | DType::I8 | DType::I16 | DType::I32 => "i32",
         DType::I64 => "I64",
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => "f32",
-        DType::C32 | DType::C64 | DType::C128 => no_kernel(),
+        _ => no_kernel(),
     }
 }
 
@@ -150,7 +150,7 @@ pub fn decode(dtype: DType, word: &str, high: &str, shift: &str) -> String {
         DType::F16 => format!("f16_to_f32((({word}) >> ({shift})) & 0xffffu)"),
         DType::BF16 => format!("bitcast<f32>(((({word}) >> ({shift})) & 0xffffu) << 16u)"),
         DType::F32 | DType::F64 => format!("bitcast<f32>({word})"),
-        DType::C32 | DType::C64 | DType::C128 => no_kernel(),
+        _ => no_kernel(),
     }
 }
 
@@ -164,7 +164,7 @@ pub fn encode(dtype: DType, value: &str) -> String {
         DType::I64 => value.to_string(),
         DType::F16 => format!("f32_to_f16({value})"),
         DType::BF16 => format!("f32_to_bf16({value})"),
-        DType::C32 | DType::C64 | DType::C128 => no_kernel(),
+        _ => no_kernel(),
     }
 }
 

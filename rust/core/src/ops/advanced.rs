@@ -230,6 +230,11 @@ pub fn index_put(t: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumu
 }
 
 fn put_known(t: &Tensor, at: &Indices, values: &Tensor, accumulate: bool) -> Result<Tensor> {
+    if accumulate && t.dtype().is_float8() && t.dtype() != DType::F8E8M0 {
+        // Sums are float32, and rounded once.
+        let sum = put_known(&cast(t, DType::F32)?, at, &cast(values, DType::F32)?, true)?;
+        return cast(&sum, t.dtype());
+    }
     let inputs: Inputs = [t, values].into_iter().chain(&at.tensors).map(Tensor::input).collect();
     let spec = OutSpec { dtype: t.dtype(), layout: super::elementwise::output_layout(t.layout()) };
     let out = record_one(Op::Indexing(Indexing::IndexPut { dims: at.dims, accumulate }), inputs, spec)?;

@@ -1,8 +1,8 @@
 //! Creation: constants, ranges, identity, and tensors from memory.
 
-use super::complex;
 use super::device::to_device;
 use super::elementwise::Operand;
+use super::{carried, complex};
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::Result;
@@ -25,8 +25,11 @@ pub fn full(shape: Dims, value: Scalar, dtype: DType, device: Device) -> Result<
 /// A constant with chosen (dense) strides.
 pub fn full_with(layout: Layout, value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     check_dtype(dtype, device)?;
-    if dtype.is_complex() {
-        return complex::full_with(layout, value, dtype, device);
+    if !dtype.is_primitive() {
+        return match dtype.is_complex() {
+            true => complex::full_with(layout, value, dtype, device),
+            false => carried::full_with(layout, value, dtype, device),
+        };
     }
     let input = Input::Scalar(value.to_bits(dtype), dtype);
     record_on(Op::Ew(Ew::Copy), SmallVec::from_iter([input]), OutSpec { dtype, layout: Arc::new(layout) }, device)
@@ -47,7 +50,8 @@ pub fn number_now(value: Scalar, dtype: DType) -> Result<Tensor> {
         return complex::number(value, dtype, Device::Cpu);
     }
     let buffer = Buffer::new(dtype.size())?;
-    dispatch!(dtype, T => {
+    let value = if dtype.is_carried() { Scalar::from_bits(value.to_bits(dtype), dtype.stored()) } else { value };
+    dispatch!(dtype.stored(), T => {
         // SAFETY: the buffer holds one element of the dtype, and memory is aligned to 64 bytes.
         unsafe { *buffer.ptr().cast::<T>() = T::from_scalar(value) }
     });
@@ -70,8 +74,9 @@ pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
 
 /// A tensor over existing memory; the layout must lie inside it.
 pub fn from_buffer(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Tensor {
-    if dtype.is_complex() {
-        return from_buffer(buffer, dtype.part(), layout.paired()).alias(layout, dtype);
+    if !dtype.is_primitive() {
+        let stored = if dtype.is_complex() { layout.paired() } else { layout.clone() };
+        return from_buffer(buffer, dtype.stored(), stored).alias(layout, dtype);
     }
     let elements = buffer.bytes() / dtype.size();
     let whole = if layout.offset == 0 && layout.is_dense() && layout.numel() == elements {
@@ -134,7 +139,7 @@ pub fn range(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, dev
 fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType) -> Result<(f64, f64, f64)> {
     let (a, b, s) = (start.to_f64(), end.to_f64(), step.to_f64());
     ensure!(
-        dtype != DType::Bool && !dtype.is_complex(),
+        dtype != DType::Bool && dtype.is_primitive(),
         NotImplemented,
         "\"{op}_cpu\" not implemented for '{}'",
         dtype.scalar_name()
@@ -153,7 +158,12 @@ fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType)
 /// the CPU, float32 on a GPU, and there for whole numbers the exact quotients rounded toward zero.
 fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "{op}: number of steps must be non-negative");
-    ensure!(dtype != DType::Bool, NotImplemented, "\"{op}_cpu\" not implemented for 'Bool'");
+    ensure!(
+        dtype != DType::Bool && !dtype.is_carried(),
+        NotImplemented,
+        "\"{op}_cpu\" not implemented for '{}'",
+        dtype.scalar_name()
+    );
     // The ends count as numbers of the result's dtype.
     let value = |s: Scalar| Scalar::from_bits(s.to_bits(dtype), dtype).to_f64();
     let (a, b, n) = (value(start), value(end), steps as usize);
@@ -225,6 +235,7 @@ pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType,
 pub fn eye(n: i64, m: i64, dtype: DType, device: Device) -> Result<Tensor> {
     ensure!(n >= 0, Runtime, "eye: n must be greater or equal to 0, got {n}");
     ensure!(m >= 0, Runtime, "eye: m must be greater or equal to 0, got {m}");
+    ensure!(!dtype.is_wide_unsigned(), NotImplemented, "\"eye\" not implemented for '{}'", dtype.scalar_name());
     let index = |n: i64| ramp(Scalar::Int(0), Scalar::Int(1), n as usize, DType::I64, device);
     let equal = super::view::unsqueeze(&index(n)?, 1)?.eq(&super::view::unsqueeze(&index(m)?, 0)?)?;
     super::elementwise::cast(&equal, dtype)

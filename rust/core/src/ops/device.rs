@@ -17,9 +17,12 @@ pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
         return Ok(t.clone());
     }
     transfer::check_dtype(t.dtype(), device)?;
-    if t.dtype().is_complex() {
-        let pairs = to_device(&t.detach().pairs(), device)?;
-        return returned(t, super::complex::owned(&pairs)?);
+    if !t.dtype().is_primitive() {
+        let stored = to_device(&t.stored(), device)?;
+        return match t.dtype().is_complex() {
+            true => returned(t, super::complex::owned(&stored)?),
+            false => returned(t, stored.alias((**stored.layout()).clone(), t.dtype())),
+        };
     }
     let layout = preserved(t.layout());
     let dense = if t.covers_storage() && **t.layout() == layout { t.detach() } else { copy_as(&t.detach(), layout)? };

@@ -1,8 +1,8 @@
 //! Elementwise operators: promotion, broadcasting, recording, and the derivatives written in the operator table.
 
-use super::complex;
 use super::device::to_device;
 use super::iterator::result_layout;
+use super::{carried, complex};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::elementwise_table;
@@ -80,7 +80,7 @@ pub fn result_type(operands: &[Operand]) -> DType {
             Operand::Tensor(t) if t.rank() > 0 => join(&mut dimmed, t.dtype()),
             Operand::Tensor(t) => join(&mut zero, t.dtype()),
             Operand::Number(Scalar::Bool(_)) => join(&mut number, DType::Bool),
-            Operand::Number(Scalar::Int(_)) => join(&mut number, DType::I64),
+            Operand::Number(Scalar::Int(_) | Scalar::Unsigned(_)) => join(&mut number, DType::I64),
             Operand::Number(Scalar::Float(_)) => join(&mut number, default_dtype()),
             Operand::Number(Scalar::Complex(..)) => join(&mut number, default_dtype().complex()),
         }
@@ -123,9 +123,12 @@ fn finish(op: Ew, given: &[Operand], operands: &[Operand], compute: DType, out: 
     if compute.is_complex() && op == Ew::Abs {
         return tensors(operands).next().map_or_else(|| bail!(Internal, "abs of no tensor"), complex::abs);
     }
-    let result = match compute.is_complex() {
-        true => with_grad_mode(false, || complex::elementwise::record(op, operands, compute, out))?,
-        false => record_broadcast(op, operands, compute, out)?,
+    let result = match compute.is_primitive() {
+        true => record_broadcast(op, operands, compute, out)?,
+        false => with_grad_mode(false, || match compute.is_complex() {
+            true => complex::elementwise::record(op, operands, compute, out),
+            false => carried::elementwise(op, operands, compute, out),
+        })?,
     };
     if op.differentiable() && out.is_differentiable() && modes().grad {
         attach_gradient(op, given, operands, compute, &result)?;
@@ -141,6 +144,16 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
     let values = if op == Ew::Where { &operands[1..] } else { operands };
     // The common case first: everything has one dtype.
     let common = result_type(values);
+    if !common.is_primitive() {
+        carried::check_promotion(values)?;
+        ensure!(
+            op.rule() != Rule::Logic || !common.is_carried(),
+            NotImplemented,
+            "\"{}\" not implemented for '{}'",
+            op.name(),
+            common.scalar_name()
+        );
+    }
     let float = |d: DType| if d.is_differentiable() { d } else { default_dtype() };
     let (compute, out) = match op.rule() {
         Rule::Floats if !op.is_random() => {
@@ -163,7 +176,7 @@ fn dtypes(op: Ew, operands: &[Operand]) -> Result<(DType, DType)> {
     if !op.supports(compute) {
         let name = op.name();
         match op {
-            Ew::Neg => bail!(
+            Ew::Neg if compute == DType::Bool => bail!(
                 Runtime,
                 "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
             ),
@@ -318,12 +331,13 @@ pub fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
         return Ok(t.clone());
     }
     let from = t.dtype();
-    let out = match from.is_complex() == dtype.is_complex() {
-        true => {
+    let out = match (from.is_carried() || dtype.is_carried(), from.is_complex() == dtype.is_complex()) {
+        (true, _) => with_grad_mode(false, || carried::converted(t, dtype))?,
+        (_, true) => {
             let spec = OutSpec { dtype, layout: Arc::new(preserved(t.layout())) };
             record_one(Op::Cast, SmallVec::from_iter([t.input()]), spec)?
         }
-        false => with_grad_mode(false, || complex::converted(t, dtype))?,
+        _ => with_grad_mode(false, || complex::converted(t, dtype))?,
     };
     attach("ToCopyBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         GradRule::Fn(Arc::new(move |v| Ok(SmallVec::from_iter([Some(cast(v.grad()?, from)?)]))))
@@ -707,6 +721,7 @@ pub fn square(x: &Tensor) -> Result<Tensor> {
     if x.dtype() == DType::Bool {
         return cast(x, DType::I64);
     }
+    ensure!(!x.dtype().is_carried(), NotImplemented, "\"pow\" not implemented for '{}'", x.dtype().scalar_name());
     if x.dtype().is_complex() {
         return x.mul(x);
     }

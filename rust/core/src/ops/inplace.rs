@@ -191,8 +191,8 @@ pub fn write_tensor(target: &Tensor, value: &Tensor) -> Result<()> {
         target.device(),
         value.device()
     );
-    if target.dtype().is_complex() {
-        return write_tensor(&target.pairs(), &value.pairs());
+    if !target.dtype().is_primitive() {
+        return write_tensor(&target.stored(), &value.stored());
     }
     let cell = target.cell();
     if cell.is_pinned() || !target.covers_storage() {
@@ -216,6 +216,10 @@ fn write_number(target: &Tensor, s: Scalar) -> Result<()> {
     if target.dtype().is_complex() {
         let number = create::number(s, target.dtype(), target.device())?;
         return write_tensor(target, &view::expand(&number, target.shape())?);
+    }
+    if target.dtype().is_carried() {
+        let carrier = target.stored();
+        return write_number(&carrier, Scalar::from_bits(s.to_bits(target.dtype()), carrier.dtype()));
     }
     let input = Input::Scalar(s.to_bits(target.dtype()), target.dtype());
     let cell = target.cell();

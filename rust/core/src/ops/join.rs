@@ -1,6 +1,7 @@
 //! Joining tensors: cat and stack.
 
-use super::elementwise::{Operand, cast, result_type};
+use super::carried::checked_result_type;
+use super::elementwise::{Operand, cast};
 use super::view;
 use crate::dtype::DType;
 use crate::ensure;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     ensure!(!tensors.is_empty(), Value, "torch.cat(): expected a non-empty list of Tensors");
     let operands: Vec<Operand> = tensors.iter().map(Operand::from).collect();
-    let dtype = result_type(&operands);
+    let dtype = checked_result_type(&operands)?;
     let kept: Vec<&Tensor> = tensors.iter().filter(|t| t.shape() != [0]).collect();
     let Some(first) = kept.first() else { return cast(&tensors[0], dtype)?.copy() };
     ensure!(first.rank() > 0, Runtime, "zero-dimensional tensor (at position 0) cannot be concatenated");

@@ -1,6 +1,7 @@
 //! Matrix products: one primitive over (…, m, k) × (…, k, n), and PyTorch's `matmul` on top of it.
 
-use super::elementwise::{Operand, cast, result_type};
+use super::carried;
+use super::elementwise::{Operand, cast};
 use super::view;
 use crate::device::Device;
 use crate::dtype::DType;
@@ -24,6 +25,9 @@ pub fn t(x: &Tensor) -> Result<Tensor> {
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.dtype().is_complex() {
         return super::complex::bilinear(a, b, product);
+    }
+    if a.dtype().is_carried() {
+        return carried::product(a, b, product);
     }
     let out = record_product(a, b, a.dtype())?;
     attach_product(a, b, &out)?;
@@ -197,6 +201,6 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// Both operands in their common dtype.
 pub fn promoted(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
-    let dtype = result_type(&[Operand::from(a), Operand::from(b)]);
+    let dtype = carried::checked_result_type(&[Operand::from(a), Operand::from(b)])?;
     Ok((cast(a, dtype)?, cast(b, dtype)?))
 }

@@ -3,6 +3,7 @@
 
 pub mod advanced;
 pub mod attention;
+pub mod carried;
 pub mod complex;
 pub mod conv;
 pub mod count;
@@ -96,6 +97,10 @@ fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
     if dtype == DType::Bool {
         // SAFETY: the address is inside a live buffer; any non-zero byte is true.
         return Scalar::Bool(unsafe { *ptr } != 0);
+    }
+    if dtype.is_carried() {
+        let carrier = dtype.stored();
+        return Scalar::from_bits(read_element(ptr, carrier).to_bits(carrier), dtype);
     }
     if dtype.is_complex() {
         // SAFETY: the second part lies behind the first.

@@ -68,6 +68,7 @@ pub(super) fn c_name(dtype: DType) -> &'static str {
         DType::C32 => "c10::complex<c10::Half>",
         DType::C64 => "c10::complex<float>",
         DType::C128 => "c10::complex<double>",
+        carried => carried.name(),
     }
 }
 

@@ -98,6 +98,15 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, devic
         return complex_drawn(generator, what, dtype, layout, device);
     }
     what.check(dtype)?;
+    if dtype.is_carried() {
+        ensure!(
+            dtype.is_wide_unsigned() && matches!(what, Draw::Range { .. }),
+            NotImplemented,
+            "\"random_\" not implemented for '{}'",
+            dtype.scalar_name()
+        );
+        return cast(&drawn(generator, what, DType::I64, layout, device)?, dtype);
+    }
     if device != Device::Cpu {
         return philox::draw(generator, what, dtype, layout, device);
     }
@@ -183,7 +192,8 @@ pub fn randperm(generator: &Shared, n: i64, dtype: DType, device: Device) -> Res
 
 /// `random_(from, to)`; without `to`, up to the largest integer of the dtype.
 pub fn random_range(target: &Tensor, generator: &Shared, from: i64, to: Option<i64>) -> Result<()> {
-    let end = if target.dtype() == DType::I64 { None } else { Some(target.dtype().integers() as i64) };
+    let end =
+        if matches!(target.dtype(), DType::I64 | DType::U64) { None } else { Some(target.dtype().integers() as i64) };
     draw_into(target, generator, Draw::Range { from, to: to.or(end) })
 }
 

@@ -242,7 +242,12 @@ pub fn diag_embed(t: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tenso
 /// The sum of a matrix's diagonal.
 pub fn trace(t: &Tensor) -> Result<Tensor> {
     ensure!(t.rank() == 2, Runtime, "trace: expected a matrix, but got tensor with dim {}", t.rank());
-    ensure!(t.dtype() != DType::Bool, NotImplemented, "\"trace\" not implemented for 'Bool'");
+    ensure!(
+        t.dtype() != DType::Bool && !t.dtype().is_carried(),
+        NotImplemented,
+        "\"trace\" not implemented for '{}'",
+        t.dtype().scalar_name()
+    );
     reduce::sum(&view::diagonal(t, 0, 0, 1)?, None, false, None)
 }
 

@@ -1,8 +1,8 @@
 //! Reductions over any dims, and what follows from them.
 
-use super::complex;
 use super::elementwise::{cast, default_dtype};
 use super::view;
+use super::{carried, complex};
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
@@ -80,7 +80,7 @@ fn sum_dtype(t: &Tensor, dtype: Option<DType>) -> DType {
 
 pub fn sum(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let out_dtype = sum_dtype(t, dtype);
-    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { t.clone() };
+    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { carried::as_signed(t, false)? };
     let o = over("sum", t.shape(), dims)?;
     let out = record_reduce(Reduction::Sum, t, &o, keepdim, out_dtype, None)?;
     let shape = t.shape_dims().clone();
@@ -131,7 +131,7 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
 
 pub fn prod(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let out_dtype = sum_dtype(t, dtype);
-    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { t.clone() };
+    let t = &if out_dtype.is_differentiable() { cast(t, out_dtype)? } else { carried::as_signed(t, false)? };
     let o = over("prod", t.shape(), dims)?;
     if out_dtype.is_complex() {
         return complex::reduce::prod(t, &o, keepdim);
@@ -236,7 +236,7 @@ pub fn truth(all: bool, t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Resu
     let kind = if all { Reduction::All } else { Reduction::Any };
     // uint8 stays uint8 for compatibility, as in PyTorch.
     let dtype = if t.dtype() == DType::U8 { DType::U8 } else { DType::Bool };
-    let t = &complex::truths(t)?;
+    let t = &if t.dtype().is_carried() { cast(&t.detach(), DType::Bool)? } else { complex::truths(t)? };
     // Unlike other reductions, an empty list of dims reduces none.
     if dims.is_some_and(<[i64]>::is_empty) {
         return cast(&t.ne(0)?, dtype);
@@ -346,7 +346,7 @@ pub fn logsumexp(t: &Tensor, dims: Option<&[i64]>, keepdim: bool) -> Result<Tens
     if t.dtype().is_complex() {
         return complex::reduce::logsumexp(t, dims, keepdim);
     }
-    let t = &if t.dtype().is_float() { t.clone() } else { cast(t, default_dtype())? };
+    let t = &if t.dtype().is_differentiable() { t.clone() } else { cast(t, default_dtype())? };
     let o = over("logsumexp", t.shape(), dims)?;
     let out = record_reduce(Reduction::LogSumExp, t, &o, keepdim, t.dtype(), None)?;
     let shape = t.shape_dims().clone();

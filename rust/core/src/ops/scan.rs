@@ -1,8 +1,8 @@
 //! Scans along one dim: running sums, products, extrema and log-sum-exps.
 
-use super::complex;
 use super::elementwise::cast;
 use super::reduce::Over;
+use super::{carried, complex};
 use super::{create, join, view};
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
@@ -27,7 +27,7 @@ fn record_scan(kind: Scan, t: &Tensor, d: usize, dtype: DType) -> Result<Tensor>
 
 /// What a scan in `dtype` reads; gradients are taken in the tensor's own dtype, so this conversion has none.
 fn converted(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if dtype.is_differentiable() { with_grad_mode(false, || cast(t, dtype)) } else { Ok(t.clone()) }
+    if dtype.is_differentiable() { with_grad_mode(false, || cast(t, dtype)) } else { carried::as_signed(t, false) }
 }
 
 fn check_scanned(name: &str, dtype: DType) -> Result<()> {

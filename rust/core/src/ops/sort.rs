@@ -1,6 +1,7 @@
 //! Sorting along a dim, selection by rank, and searching in sorted sequences.
 
-use super::elementwise::{Operand, apply, cast, output_layout, result_type};
+use super::carried;
+use super::elementwise::{Operand, apply, cast, output_layout};
 use super::index::{check_within, gather_known, put_along};
 use super::{create, reduce, view};
 use crate::dtype::{DType, Scalar};
@@ -58,7 +59,8 @@ fn attach_picked(
 pub fn sort(t: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
     let d = wrap_dim("sort", dim, t.rank())?;
     let op = Sorting::Sort { dim: d as u8, descending };
-    let (values, indices) = record_pair(op, t, output_layout(t.layout()), None)?;
+    let (values, indices) = record_pair(op, &carried::as_signed(t, true)?, output_layout(t.layout()), None)?;
+    let values = carried::from_signed(&values, t.dtype())?;
     attach_picked("SortBackward0", t, d, t.shape_dims().clone(), &values, &indices)?;
     Ok((values, indices))
 }
@@ -67,6 +69,7 @@ pub fn sort(t: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> 
 pub fn argsort(t: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
     let d = wrap_dim("argsort", dim, t.rank())?;
     let spec = OutSpec { dtype: DType::I64, layout: output_layout(t.layout()) };
+    let t = carried::as_signed(t, true)?;
     record_one(Op::Sorting(Sorting::Sort { dim: d as u8, descending }), SmallVec::from_iter([t.input()]), spec)
 }
 
@@ -197,7 +200,7 @@ pub fn searchsorted(sorted: &Tensor, values: &Tensor, options: Search) -> Result
         Some(sorter) => in_order(sorted, sorter)?,
         None => sorted.clone(),
     };
-    let dtype = result_type(&[(&sorted).into(), values.into()]);
+    let dtype = carried::checked_result_type(&[(&sorted).into(), values.into()])?;
     ensure!(dtype != DType::Bool, NotImplemented, "\"searchsorted_out_cpu\" not implemented for 'Bool'");
     let layout = Arc::new(Layout::contiguous(values.shape_dims().clone()));
     let spec = OutSpec { dtype: if options.out_int32 { DType::I32 } else { DType::I64 }, layout };
@@ -240,7 +243,8 @@ pub fn bucketize(values: &Tensor, boundaries: &Tensor, out_int32: bool, right: b
 
 /// Which elements occur among the test elements. NaN occurs nowhere.
 pub fn isin(elements: Operand, tests: Operand, invert: bool) -> Result<Tensor> {
-    let dtype = result_type(&[elements, tests]);
+    let dtype = carried::checked_result_type(&[elements, tests])?;
+    ensure!(!dtype.is_carried(), NotImplemented, "\"isin\" not implemented for '{}'", dtype.scalar_name());
     let on = |o: Operand| if let Operand::Tensor(t) = o { Some(t.device()) } else { None };
     let device = on(elements).or(on(tests)).unwrap_or_default();
     ensure!(dtype != DType::Bool, Runtime, "Unsupported input type encountered for isin(): Bool");
@@ -273,6 +277,7 @@ pub struct Unique {
 /// Positions of first occurrences, the place of every element or slice, and counts; computes the tensor.
 fn find_unique(t: &Tensor, dim: Option<usize>, consecutive: bool) -> Result<(Tensor, Tensor, Tensor)> {
     let n = dim.map_or(t.numel(), |d| t.shape()[d]);
+    let t = &carried::as_signed(t, true)?;
     let list = |n: usize| OutSpec { dtype: DType::I64, layout: Arc::new(Layout::contiguous(Dims::from([n]))) };
     let op = Op::Sorting(Sorting::Unique { dim: dim.map(|d| d as u8), consecutive });
     let outs =

@@ -111,8 +111,9 @@ fn offsets_of(l: &Layout, device: Device) -> Result<Tensor> {
 /// The value of `base` with `value` written through `target` (a layout over the base's storage order): a new tensor,
 /// without history.
 fn write(base: &Tensor, target: Layout, value: &Tensor) -> Result<Tensor> {
-    if base.dtype().is_complex() {
-        let written = write(&base.pairs(), target.paired(), &value.pairs())?;
+    if !base.dtype().is_primitive() {
+        let target = if base.dtype().is_complex() { target.paired() } else { target };
+        let written = write(&base.stored(), target, &value.stored())?;
         return Ok(written.alias((**base.layout()).clone(), base.dtype()));
     }
     let mut edge = base.edge();

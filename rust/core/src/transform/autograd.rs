@@ -487,7 +487,7 @@ fn fresh(d: &Tensor) -> Result<Tensor> {
         // A new cell on the same value: writing to one leaves the other alone.
         let value = d.cell().value();
         let own = Tensor::from_node(value.node, value.out, d.device());
-        return Ok(if d.dtype().is_complex() { own.alias((**d.layout()).clone(), d.dtype()) } else { own });
+        return Ok(if d.dtype().is_primitive() { own } else { own.alias((**d.layout()).clone(), d.dtype()) });
     }
     d.copy()
 }

@@ -118,7 +118,7 @@ fn constant(op: &str, sizes: &[i64], value: Scalar, dtype: DType, device: Device
 fn number_dtype(s: Scalar) -> DType {
     match s {
         Scalar::Bool(_) => DType::Bool,
-        Scalar::Int(_) => DType::I64,
+        Scalar::Int(_) | Scalar::Unsigned(_) => DType::I64,
         Scalar::Float(_) => default_dtype(),
         Scalar::Complex(..) => default_dtype().complex(),
     }

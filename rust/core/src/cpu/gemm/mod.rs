@@ -353,7 +353,7 @@ pub fn matmul(a: In, b: In, out: &mut Out, then: Then) -> Result<()> {
         DType::I32 => matmul_integer::<i32>(a, b, out),
         DType::I64 => matmul_integer::<i64>(a, b, out),
         DType::Bool => bail!(NotImplemented, "\"matmul\" not implemented for 'Bool'"),
-        DType::C32 | DType::C64 | DType::C128 => no_kernel(),
+        _ => no_kernel(),
     }
     if let Some(then) = then {
         then.all();

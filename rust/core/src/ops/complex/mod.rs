@@ -218,7 +218,7 @@ pub fn number(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     let (re, im) = value.parts();
     let pair = match dtype {
         DType::C128 => create::from_slice(&[re, im])?,
-        DType::C32 => create::from_slice(&[half::f16::from_f64(re), half::f16::from_f64(im)])?,
+        DType::C32 => create::from_slice(&[re, im].map(<half::f16 as crate::dtype::Element>::from_f64))?,
         _ => create::from_slice(&[re as f32, im as f32])?,
     };
     let pair = super::device::to_device(&pair, device)?;
