@@ -16,7 +16,7 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.vision.models": "write the network with corten.nn and corten.vision.ops; corten.load reads its weights",
+    "corten.vision.models": "there are AlexNet, VGG, ResNet, ResNeXt and SqueezeNet",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
