@@ -80,7 +80,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
     [
         (corten.mps, "synchronize", "device 'gpu'"),
         (corten.xpu, "synchronize", "device 'gpu'"),
-        (corten, "fx", "fused while they run"),
+        (corten, "export", "keeps weights"),
         (corten, "sparse", "tensors are dense"),
         (corten.distributed, "HashStore", "init_method"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),

@@ -17,6 +17,7 @@ __all__ = [
 ]
 
 TensorBase = _TensorBase = Tensor
+_TensorMeta = type(Tensor)
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
 
 
@@ -36,6 +37,18 @@ def _is_tracing():
 def _get_default_device():
     """The kind of device that tensors are made on."""
     return _core.get_default_device().type
+
+
+def _are_functorch_transforms_active():
+    """Whether a function runs for `vmap`, whose tensors have no values of their own."""
+    from .func._vmap.batched import active
+
+    return bool(active.levels)
+
+
+def _get_privateuse1_backend_name():
+    """The name of the device that others may give PyTorch, which nobody has."""
+    return "privateuseone"
 
 
 def _cuda_getDeviceCount():

@@ -104,6 +104,8 @@ if TYPE_CHECKING:
         fft,
         func,
         functional,
+        futures,
+        fx,
         gpu,
         hub,
         interop,
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
         mps,
         multiprocessing,
         nn,
+        onnx,
         optim,
         profiler,
         random,
@@ -163,6 +166,7 @@ _LAZY = dict.fromkeys(
         "accelerator",
         "_C",
         "_dynamo",
+        "_subclasses",
         "amp",
         "backends",
         "compiler",
@@ -173,6 +177,8 @@ _LAZY = dict.fromkeys(
         "fft",
         "func",
         "functional",
+        "futures",
+        "fx",
         "gpu",
         "hub",
         "interop",
@@ -182,6 +188,7 @@ _LAZY = dict.fromkeys(
         "mps",
         "multiprocessing",
         "nn",
+        "onnx",
         "optim",
         "profiler",
         "random",
@@ -219,7 +226,9 @@ for _home, _names in {
     "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
     "LongTensor BoolTensor",
     "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
-    "get_device_module SymInt SymFloat SymBool",
+    "get_device_module PyTorchFileReader SymInt SymFloat SymBool",
+    "_checked": "_assert _assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
+    "_check_type _check_value _check_with sym_float sym_int sym_ite sym_max sym_min sym_not sym_sum",
     "random": "thread_safe_generator",
     "nn.functional": "conv_tbc",
     "nn._functional.distance": "cosine_similarity pairwise_distance",
@@ -229,6 +238,7 @@ for _home, _names in {
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     "storage": "TypedStorage UntypedStorage",
     "testing": "FileCheck",
+    "jit": "ScriptFunction ScriptModule",
     "func": "vmap",
 }.items():
     _LAZY.update(dict.fromkeys(_names.split(), _home))
@@ -237,6 +247,13 @@ __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_
 
 
 def __getattr__(name):
+    if name.startswith("_foreach_"):
+        from . import _foreach
+
+        if name in _foreach.FUNCTIONS:
+            return _foreach.FUNCTIONS[name]
+    if name == "torch":  # PyTorch's package is an attribute of itself.
+        return _sys.modules[__name__]
     if name not in _LAZY:
         from ._missing import missing
 

@@ -4,9 +4,7 @@ _HINTS = {
     "corten.cuda.comm": "training runs on one device",
     "corten.cuda.profiler": "CORTEN_DEBUG=2 prints every kernel with its time",
     "corten.cuda.tunable": "kernels are chosen by the sizes of tensors",
-    "corten.fx": "no call is needed: programs are fused while they run",
     "corten.export": "corten.save keeps weights",
-    "corten.onnx": "corten.save keeps weights in PyTorch's format",
     "corten.distributed": "processes of one machine average gradients with corten.nn.parallel.DistributedDataParallel",
     "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
@@ -16,7 +14,6 @@ _HINTS = {
     "corten.sparse_coo_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.sparse_csr_tensor": "tensors are dense; corten.zeros and index_put_ build one",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.vision.models": "there are AlexNet, VGG, ResNet, ResNeXt and SqueezeNet",
     "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.nn.quantized": "use the floating point modules",
@@ -32,9 +29,9 @@ _SCRIPTS = (
     "ConcreteModuleType ConcreteModuleTypeBuilder DeepCopyMemoTable DeviceObjType DictType EnumType ErrorReport "
     "ExecutionPlan FloatType FunctionSchema FutureType Gradient Graph GraphExecutorState "
     "IODescriptor InferredType IntType InterfaceType ListType LockingLogger ModuleDict Node NoneType "
-    "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileReader PyTorchFileWriter "
-    "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptFunction "
-    "ScriptList ScriptListIterator ScriptMethod ScriptModule ScriptObject ScriptObjectProperty StaticModule "
+    "NoopLogger NumberType OperatorInfo OptionalType ParameterDict PyObjectType PyTorchFileWriter "
+    "RRefType ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator "
+    "ScriptList ScriptListIterator ScriptMethod ScriptObject ScriptObjectProperty StaticModule "
     "StreamObjType StringType SymBoolType SymIntType TensorType ThroughputBenchmark TracingState TupleType Type "
     "UnionType Use Value import_ir_module import_ir_module_from_buffer merge_type_from_type_comment parse_ir "
     "parse_schema parse_type_comment unify_type_list"

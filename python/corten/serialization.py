@@ -8,6 +8,8 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Callable
+from typing import IO
 
 import corten
 
@@ -22,6 +24,12 @@ __all__ = [
     "set_crc32_options",
     "get_crc32_options",
 ]
+
+# What `load` takes, for annotations.
+FILE_LIKE = str | os.PathLike[str] | IO[bytes]
+MAP_LOCATION = (
+    Callable[[corten.UntypedStorage, str], corten.UntypedStorage] | corten.device | str | dict[str, str] | None
+)
 
 DEFAULT_PROTOCOL = 2
 # First numbers of files in the format that preceded the zip container.

@@ -2,7 +2,18 @@
 
 import importlib
 
-_SUBMODULES = ("_pytree", "checkpoint", "collect_env", "data", "dlpack", "hooks", "serialization", "tensorboard")
+_SUBMODULES = (
+    "_pytree",
+    "checkpoint",
+    "collect_env",
+    "data",
+    "dlpack",
+    "flop_counter",
+    "hooks",
+    "model_zoo",
+    "serialization",
+    "tensorboard",
+)
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]
 

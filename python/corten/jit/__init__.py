@@ -7,13 +7,14 @@ would need the code apart from Python, such as saving it, raises NotImplementedE
 import warnings
 from typing import Final
 
-from ._control import Future, fork, wait
-from ._control import JITException as Error
+from .._control import Future, TracerWarning, fork, wait
+from .._control import JITException as Error
 
 __all__ = [
     "Error",
     "Final",
     "Future",
+    "TracerWarning",
     "annotate",
     "enable_onednn_fusion",
     "export",
@@ -155,12 +156,12 @@ class ScriptFunction:
 
 def __getattr__(name):
     if name in ("ScriptModule", "RecursiveScriptModule"):
-        from .nn import Module
+        from ..nn import Module
 
         # As in PyTorch with scripting switched off: a module like any other.
         attributes = {"__module__": __name__, "__doc__": "A module whose class was written for TorchScript."}
         found = globals()[name] = type(name, (Module,), attributes)
         return found
-    from ._missing import missing
+    from .._missing import missing
 
     raise missing(__name__, name)
