@@ -44,6 +44,7 @@ def test_operators_on_lists_do_each_tensor():
     a, b = [torch.tensor([1.0, 4.0]), torch.tensor(9.0)], [torch.tensor([2.0, 2.0]), torch.tensor(3.0)]
     assert [t.tolist() for t in torch._foreach_add(a, b, alpha=2)] == [[5.0, 8.0], 15.0]
     assert [t.tolist() for t in torch._foreach_mul(a, [2.0, 3.0])] == [[2.0, 8.0], 27.0]
+    assert [t.tolist() for t in torch._foreach_mul(a, scalar=2.0)] == [[2.0, 8.0], 18.0]
     assert [t.tolist() for t in torch._foreach_sqrt(a)] == [[1.0, 2.0], 3.0]
     assert [t.tolist() for t in torch._foreach_maximum(a, 3.0)] == [[3.0, 4.0], 9.0]
     assert [t.tolist() for t in torch._foreach_clamp_max(a, b)] == [[1.0, 2.0], 3.0]
@@ -178,3 +179,57 @@ def test_attention_refuses_what_does_not_fit(heads, options, error, message):
     mask = flex.create_block_mask(flex.noop_mask, None, None, 7, 7) if "length" in options else None
     with pytest.raises(error, match=message):
         flex.flex_attention(query, key, key, block_mask=mask)
+
+
+def test_a_sparse_tensor_is_places_and_values():
+    places, values = torch.tensor([[0, 1, 1, 0], [2, 0, 0, 1]]), torch.tensor([3.0, 4.0, 5.0, 1.0], requires_grad=True)
+    x = torch.sparse_coo_tensor(places, values, (2, 3))
+    dense = torch.tensor([[0.0, 1.0, 3.0], [9.0, 0.0, 0.0]])
+    assert torch.equal(x.to_dense(), dense) and x.is_sparse and x.layout is torch.sparse_coo and x._nnz() == 4
+    together = x.coalesce()
+    assert together.indices().tolist() == [[0, 0, 1], [1, 2, 0]] and together.values().tolist() == [1.0, 3.0, 9.0]
+    other = torch.arange(6.0).reshape(3, 2)
+    assert torch.equal(torch.sparse.mm(x, other), dense @ other) and torch.equal(x @ other[:, 0], dense @ other[:, 0])
+    assert torch.equal(x.t().to_dense(), dense.t()) and torch.equal((x + x * 2).to_dense(), 3 * dense)
+    assert torch.equal(x + dense, 2 * dense) and x.sum().item() == 13 and x.sum(0).tolist() == [9.0, 1.0, 3.0]
+    assert "nnz=4, layout=corten.sparse_coo" in repr(x) and torch.sparse_coo_tensor(places, values).shape == (2, 3)
+    rows = torch.sparse_coo_tensor([[1, 1]], [[1.0, 2.0], [3.0, 4.0]], (3, 2))
+    assert rows.to_dense().tolist() == [[0.0, 0.0], [4.0, 6.0], [0.0, 0.0]]
+    (x @ other).sum().backward()
+    assert values.grad.tolist() == [9.0, 1.0, 1.0, 5.0]
+
+
+def test_a_sparse_tensor_refuses_what_it_cannot():
+    x = torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2))
+    for wrong, error, message in (
+        (lambda: x.indices(), RuntimeError, "uncoalesced"),
+        (lambda: x.exp(), NotImplementedError, r"exp: not for sparse tensors; x.to_dense\(\)"),
+        (lambda: x * torch.ones(2, 2), NotImplementedError, "multiplied by numbers"),
+        (lambda: torch.sparse.mm(x, torch.ones(3, 2)), RuntimeError, "cannot be multiplied"),
+        (lambda: torch.sparse_coo_tensor([[0, 5]], [1.0, 1.0], (2,)), RuntimeError, "lies outside"),
+        (lambda: torch.sparse_coo_tensor([[0, 1]], [1.0], (2,)), RuntimeError, "same nnz"),
+        (lambda: torch.sparse_coo_tensor([[0, 1]], [1.0, 1.0], (2, 2)), RuntimeError, "sparse_dim = 1"),
+    ):
+        with pytest.raises(error, match=message):
+            wrong()
+    assert not hasattr(torch.sparse, "addmm")
+
+
+def test_a_replica_shares_parameters_in_a_table_of_its_own():
+    module = nn.Sequential(nn.Linear(2, 2))
+    replica = module._replicate_for_data_parallel()
+    replica._modules["1"] = nn.ReLU()
+    assert replica[0] is module[0] and len(module) == 1 and isinstance(module[0], nn.modules.linear.Linear)
+    assert nn.modules.instancenorm._InstanceNorm is nn.InstanceNorm1d.__mro__[1]
+
+
+def test_tensors_are_not_spread_over_devices():
+    from corten.distributed.device_mesh import DeviceMesh, init_device_mesh
+    from corten.distributed.tensor import DTensor, Replicate, Shard
+
+    assert not isinstance(torch.ones(1), DTensor)
+    for refused in (DeviceMesh, init_device_mesh, DTensor, Replicate, Shard):
+        with pytest.raises(NotImplementedError, match="a tensor lies on one device"):
+            refused("cpu", (1,))
+    assert torch._C._nn._parse_to("cpu", torch.float64)[:2] == (torch.device("cpu"), torch.float64)
+    assert torch.sparse_coo_tensor(size=(2, 3)).to_dense().tolist() == [[0.0] * 3] * 2

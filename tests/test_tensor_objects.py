@@ -81,7 +81,7 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten.mps, "synchronize", "device 'gpu'"),
         (corten.xpu, "synchronize", "device 'gpu'"),
         (corten, "export", "keeps weights"),
-        (corten, "sparse", "tensors are dense"),
+        (corten, "sparse_csr_tensor", "sparse_coo_tensor"),
         (corten.distributed, "HashStore", "init_method"),
         (corten.optim, "SparseAdam", "corten.optim.Adam"),
     ],

@@ -1,5 +1,7 @@
 """The few names of PyTorch's compiled module that packages in Python call, with what is true of corten."""
 
+from types import SimpleNamespace
+
 from . import _core
 from ._core import Generator, Tensor, device, dtype, layout, memory_format
 from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass
@@ -57,6 +59,11 @@ def _cuda_getDeviceCount():
 
 
 def __getattr__(name):
+    if name == "_nn":
+        from .nn.modules.module import parse_to
+
+        # `Module.to`, which packages write anew, takes its arguments apart with it.
+        return SimpleNamespace(_parse_to=lambda *args, **kwargs: parse_to(args, kwargs))
     if name == "Size":
         from . import Size
 

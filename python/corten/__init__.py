@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         return_types,
         serialization,
         signal,
+        sparse,
         special,
         storage,
         testing,
@@ -195,6 +196,7 @@ _LAZY = dict.fromkeys(
         "return_types",
         "serialization",
         "signal",
+        "sparse",
         "special",
         "storage",
         "testing",
@@ -237,6 +239,7 @@ for _home, _names in {
     "triplet_margin_loss affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d embedding_bag "
     "convolution norm_except_dim lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     "storage": "TypedStorage UntypedStorage",
+    "sparse": "sparse_coo sparse_coo_tensor",
     "testing": "FileCheck",
     "jit": "ScriptFunction ScriptModule",
     "func": "vmap",

@@ -10,8 +10,8 @@ _UNARY = (
     "abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac lgamma log log10 log1p log2 neg reciprocal round "
     "rsqrt sigmoid sign sin sinh sqrt tan tanh trunc"
 )
-_BINARY = "add sub mul div maximum minimum clamp_max clamp_min pow"
-_TERNARY = "addcmul addcdiv lerp"
+# What PyTorch calls the operands, in their order.
+_OPERANDS = ["other", "scalar", "exponent", "tensors1", "tensor1", "tensors2", "tensor2", "tensor", "weight", "scalars"]
 
 
 def _checked(name, tensors):
@@ -42,6 +42,7 @@ def _function(name, forward):
 
     def listed(self, *operands, **options):
         tensors = _checked(name, self)
+        operands += tuple(options.pop(key) for key in _OPERANDS if key in options)
         rows = zip(tensors, *(_spread(name, operand, len(tensors)) for operand in operands), strict=True)
         return tuple(forward(*row, **options) for row in rows)
 
