@@ -233,3 +233,11 @@ def test_tensors_are_not_spread_over_devices():
             refused("cpu", (1,))
     assert torch._C._nn._parse_to("cpu", torch.float64)[:2] == (torch.device("cpu"), torch.float64)
     assert torch.sparse_coo_tensor(size=(2, 3)).to_dense().tolist() == [[0.0] * 3] * 2
+
+
+def test_a_variable_is_a_tensor():
+    x = torch.ones(2)
+    y = torch.autograd.Variable(x, requires_grad=True)
+    assert y.requires_grad and not x.requires_grad and y.data_ptr() == x.data_ptr()
+    assert isinstance(x, torch.autograd.Variable) and not isinstance(1, torch.autograd.Variable)
+    assert not torch.autograd.Variable(y * 2).requires_grad

@@ -23,9 +23,9 @@ def test_torch_ema():
     average = ExponentialMovingAverage(layer.parameters(), decay=0.9)
     learn(layer, torch.optim.SGD(layer.parameters(), 0.1))
     average.update()
+    average.load_state_dict(average.state_dict())
     with average.average_parameters():
         assert layer.weight.isfinite().all()
-    average.load_state_dict(average.state_dict())
 
 
 def test_ema_pytorch():
