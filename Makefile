@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check coverage parity bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check coverage parity packages bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,9 @@ coverage: dev ## write docs/coverage.md anew: which of PyTorch's names are there
 
 parity: dev ## run PyTorch's own sample inputs on both packages; goes on where it was cut off; PyTorch must be in .venv
 	$(BIN)/python scripts/parity.py --page
+
+packages: dev ## install packages written for PyTorch, each into its own environment, and run their examples and tests
+	$(BIN)/python scripts/packages.py
 
 bench-rust: ## time the engine's parts: recording, plans, kernels
 	$(CARGO) bench --package corten-core

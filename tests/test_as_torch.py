@@ -84,27 +84,36 @@ def test_every_module_of_corten_can_be_imported_under_pytorchs_name():
 def test_pytorch_is_not_imported_where_it_is_installed(tmp_path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('the other torch was imported')")
-    (tmp_path / "torch" / "fx.py").write_text("raise SystemExit('a part of the other torch was imported')")
+    (tmp_path / "torch" / "export.py").write_text("raise SystemExit('a part of the other torch was imported')")
     program = """
     import sys
     sys.path.insert(0, sys.argv[1])
     import torch, torch.nn
     try:
-        import torch.fx
+        import torch.export
     except ModuleNotFoundError as error:
         print(error.name)
     """
     start = "import corten\ncorten.install_as_torch()\n" + textwrap.dedent(program)
-    assert output("-c", start, str(tmp_path)) == "torch.fx"
+    assert output("-c", start, str(tmp_path)) == "torch.export"
 
 
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("import torch.fx", "ModuleNotFoundError: No module named 'torch.fx': no call is needed"),
-        ("import torch.fx.experimental", "ModuleNotFoundError: No module named 'torch.fx': no call is needed"),
-        ("from torch import fx", "ImportError: cannot import name 'fx' from 'torch': no call is needed"),
-        ("import torch; torch.fx", "MissingName: module 'corten' has no attribute 'fx': no call is needed"),
+        ("import torch.export", "ModuleNotFoundError: No module named 'torch.export': corten.save keeps weights"),
+        (
+            "import torch.export.dynamic",
+            "ModuleNotFoundError: No module named 'torch.export': corten.save keeps weights",
+        ),
+        (
+            "from torch import export",
+            "ImportError: cannot import name 'export' from 'torch': corten.save keeps weights",
+        ),
+        (
+            "import torch; torch.export",
+            "MissingName: module 'corten' has no attribute 'export': corten.save keeps weights",
+        ),
         ("from torch import no_such", "ImportError: cannot import name 'no_such'"),
         ("import torch.nn.no_such", "ModuleNotFoundError: No module named 'torch.nn.no_such'"),
     ],
@@ -120,9 +129,9 @@ def test_what_is_missing_is_named_with_what_stands_in_for_it(statement, error):
 
 
 def test_a_missing_module_has_no_spec():
-    assert installed("import importlib.util as u; print(u.find_spec('torch.fx'), u.find_spec('torch.nn').name)") == (
-        "None torch.nn"
-    )
+    assert installed(
+        "import importlib.util as u; print(u.find_spec('torch.export'), u.find_spec('torch.nn').name)"
+    ) == ("None torch.nn")
 
 
 def test_an_imported_pytorch_is_refused(tmp_path):

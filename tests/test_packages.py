@@ -65,6 +65,24 @@ def test_einops_rearranges_and_its_layers_learn():
     assert installed(program).split("\n") == ["torch.Size([2, 3, 4]) True", "EinopsError"]
 
 
+@needs("einops")
+def test_einops_own_tests_pass():
+    suites = ["ops", "layers", "einsum", "packing", "other"]
+    modules = [f"einops.tests.test_{name}" for name in suites]
+    command = [sys.executable, "-m", "corten", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    # They start `python` themselves.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        [*command, "-W", "ignore", "--pyargs", *modules],
+        env=dict(os.environ, PATH=path, PYTHONPATH=PACKAGES, EINOPS_TEST_BACKENDS="numpy,torch"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(done.stdout.rsplit(" passed", 1)[0].rsplit(None, 1)[-1]) > 50
+
+
 @needs("safetensors")
 def test_safetensors_writes_and_reads_or_says_what_is_missing(tmp_path):
     program = f"""
@@ -104,6 +122,7 @@ def test_torchmetrics_computes_and_its_examples_print_the_same():
     names = '''classification.accuracy classification.auroc classification.confusion_matrix classification.f_beta
     classification.average_precision regression.mse regression.pearson regression.r2 regression.spearman
     functional.classification.calibration_error functional.image.psnr functional.image.ssim functional.text.edit
+    functional.clustering.mutual_info_score clustering.rand_score
     functional.detection.panoptic_qualities aggregation collections retrieval.ndcg text.bleu'''.split()
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     for name in names:

@@ -1,5 +1,7 @@
 """The few names of PyTorch's compiled module that packages in Python call, with what is true of corten."""
 
+from types import SimpleNamespace
+
 from . import _core
 from ._core import Generator, Tensor, device, dtype, layout, memory_format
 from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass, _disabled_torch_function_impl
@@ -20,6 +22,7 @@ __all__ = [
 # Where names live that PyTorch's module has and the package too.
 _HOMES = ("_control", "_counters", "_library.", "nn._views", "utils.")
 TensorBase = _TensorBase = Tensor
+_TensorMeta = type(Tensor)
 has_mkl = has_cuda = has_mps = has_xpu = _has_cuda = _has_mps = False
 
 
@@ -48,6 +51,18 @@ def _jit_try_infer_type(obj):
     return infer_type(obj)
 
 
+def _are_functorch_transforms_active():
+    """Whether a function runs for `vmap`, whose tensors have no values of their own."""
+    from .func._vmap.batched import active
+
+    return bool(active.levels)
+
+
+def _get_privateuse1_backend_name():
+    """The name of the device that others may give PyTorch, which nobody has."""
+    return "privateuseone"
+
+
 def _cuda_getDeviceCount():
     """The number of GPUs."""
     return _core.gpu_count()
@@ -65,6 +80,11 @@ def __getattr__(name):
         from ._counters import LoggerBase
 
         return LoggerBase
+    if name == "_nn":
+        from .nn.modules.module import parse_to
+
+        # `Module.to`, which packages write anew, takes its arguments apart with it.
+        return SimpleNamespace(_parse_to=lambda *args, **kwargs: parse_to(args, kwargs))
     if name == "Size":
         from . import Size
 

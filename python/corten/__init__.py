@@ -112,6 +112,8 @@ if TYPE_CHECKING:
         fft,
         func,
         functional,
+        futures,
+        fx,
         gpu,
         hub,
         interop,
@@ -121,12 +123,14 @@ if TYPE_CHECKING:
         mps,
         multiprocessing,
         nn,
+        onnx,
         optim,
         profiler,
         random,
         return_types,
         serialization,
         signal,
+        sparse,
         special,
         storage,
         testing,
@@ -171,6 +175,7 @@ _LAZY = dict.fromkeys(
         "accelerator",
         "_C",
         "_dynamo",
+        "_subclasses",
         "amp",
         "backends",
         "compiler",
@@ -181,6 +186,8 @@ _LAZY = dict.fromkeys(
         "fft",
         "func",
         "functional",
+        "futures",
+        "fx",
         "gpu",
         "hub",
         "interop",
@@ -190,12 +197,14 @@ _LAZY = dict.fromkeys(
         "mps",
         "multiprocessing",
         "nn",
+        "onnx",
         "optim",
         "profiler",
         "random",
         "return_types",
         "serialization",
         "signal",
+        "sparse",
         "special",
         "storage",
         "testing",
@@ -228,6 +237,8 @@ for _home, _names in {
     "LongTensor BoolTensor",
     "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
     "get_device_module SymInt SymFloat SymBool",
+    "_checked": "_assert _assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
+    "_check_type _check_value _check_with sym_float sym_int sym_ite sym_max sym_min sym_not sym_sum",
     "random": "thread_safe_generator",
     "nn.functional": "conv_tbc",
     "nn._functional.distance": "cosine_similarity pairwise_distance",
@@ -247,7 +258,9 @@ for _home, _names in {
     "utils._throughput": "BenchmarkConfig BenchmarkExecutionStats ThroughputBenchmark",
     "utils.serialization.records": "PyTorchFileReader PyTorchFileWriter",
     "storage": "TypedStorage UntypedStorage",
+    "sparse": "sparse_coo sparse_coo_tensor",
     "testing": "FileCheck",
+    "jit": "ScriptFunction ScriptModule",
     "func": "vmap",
 }.items():
     _LAZY.update(dict.fromkeys(_names.split(), _home))
@@ -256,6 +269,13 @@ __all__ = sorted(name for name in {*globals(), *_LAZY} if not name.startswith("_
 
 
 def __getattr__(name):
+    if name.startswith("_foreach_"):
+        from . import _foreach
+
+        if name in _foreach.FUNCTIONS:
+            return _foreach.FUNCTIONS[name]
+    if name == "torch":  # PyTorch's package is an attribute of itself.
+        return _sys.modules[__name__]
     if name not in _LAZY:
         from ._missing import missing
 

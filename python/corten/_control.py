@@ -1,6 +1,8 @@
 """Names of programs' control flow and of files: `cond`, `fork` and `wait`, futures, tensors on files' memory."""
 
 import enum
+import types
+from typing import Any
 
 from . import _core
 
@@ -15,6 +17,10 @@ class FatalError(RuntimeError):
 
 class JITException(RuntimeError):
     """What PyTorch's compiled scripts raise; nothing here raises it."""
+
+
+class TracerWarning(Warning):
+    """What PyTorch warns with where a trace may be wrong; nothing here is traced."""
 
 
 class AggregationType(enum.Enum):
@@ -32,6 +38,9 @@ class Future:
 
     Work is never put off, so a future without a value that is waited for raises RuntimeError.
     """
+
+    # `Future[Tensor]` in annotations.
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
     def __init__(self, *, devices=None):
         self._value, self._error, self._done, self._callbacks = None, None, False, []

@@ -14,10 +14,12 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from urllib.parse import urlparse
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
 
-_HASH = re.compile(r"-([a-f0-9]*)\.")
+# In a file's name, the beginning of its content's SHA-256.
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 _folder = None
 
 
@@ -28,8 +30,13 @@ def get_dir():
     """
     if _folder is not None:
         return _folder
+    return os.path.join(_get_torch_home(), "hub")
+
+
+def _get_torch_home():
+    """``$TORCH_HOME``, or ``torch`` in the cache."""
     cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
-    return os.path.join(os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))), "hub")
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
 def set_dir(d):
@@ -206,8 +213,6 @@ def load_state_dict_from_url(
         urllib.error.URLError: the address cannot be read.
         RuntimeError: the hash is another one.
     """
-    from urllib.parse import urlparse
-
     from .serialization import load as read
 
     folder = os.path.join(get_dir(), "checkpoints") if model_dir is None else os.fspath(model_dir)
@@ -218,7 +223,7 @@ def load_state_dict_from_url(
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         sys.stderr.write(f'Downloading: "{url}" to {path}\n')
-        match = _HASH.search(name) if check_hash else None
+        match = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, match.group(1) if match else None, progress)
     if _holds_one_file(path):
         return _read_only_file(path, map_location, weights_only, read)

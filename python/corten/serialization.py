@@ -8,6 +8,8 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Callable
+from typing import IO
 
 import corten
 
@@ -23,6 +25,12 @@ __all__ = [
     "get_crc32_options",
     "safe_open",  # noqa: F822 - imported at its first use
 ]
+
+# What `load` takes, for annotations.
+FILE_LIKE = str | os.PathLike[str] | IO[bytes]
+MAP_LOCATION = (
+    Callable[[corten.UntypedStorage, str], corten.UntypedStorage] | corten.device | str | dict[str, str] | None
+)
 
 DEFAULT_PROTOCOL = 2
 # First numbers of files in the format that preceded the zip container.

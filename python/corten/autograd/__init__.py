@@ -12,8 +12,7 @@ from .modes import (
     set_grad_enabled,
 )
 from .policies import enforce_grad_layout_policy, set_multithreading_enabled
-
-Variable = _core.Tensor
+from .variable import Variable
 
 
 def _as_tuple(x):

@@ -60,6 +60,8 @@ _INSTEAD = {
     "device_memory_used": _SENSOR,
     "list_gpu_processes": _SENSOR,
 }
+# Those of them that are classes, of which annotations speak.
+_CLASSES = ("CUDAGraph", "graph", "MemPool", "CUDAPluggableAllocator", "ExternalStream")
 
 
 def _refuses(name):
@@ -68,6 +70,8 @@ def _refuses(name):
 
     refused.__name__ = refused.__qualname__ = name
     refused.__doc__ = f"Raises NotImplementedError: {_INSTEAD.get(name, _PROFILE)}."
+    if name in _CLASSES:
+        return type(name, (), {"__init__": refused, "__doc__": refused.__doc__, "__module__": __name__})
     return refused
 
 

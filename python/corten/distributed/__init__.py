@@ -74,6 +74,10 @@ __all__ = sorted(name for name in globals() if not name.startswith("_"))
 
 
 def __getattr__(name):
+    if name in ("device_mesh", "tensor"):
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
     from .._missing import missing
 
     raise missing(__name__, name)

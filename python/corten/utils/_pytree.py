@@ -106,6 +106,8 @@ class NodeDef(NamedTuple):
 
 
 SUPPORTED_NODES: dict[type, NodeDef] = {}
+# For annotations.
+PyTree = Context = Any
 
 
 def register_pytree_node(
@@ -196,6 +198,11 @@ def _kind_of(tree):
     return None
 
 
+def _get_node_type(tree):
+    """The type that says how the tree comes apart, its own for a leaf."""
+    return _kind_of(tree) or type(tree)
+
+
 def _sequence_keys(children):
     return [(SequenceKey(i), child) for i, child in enumerate(children)]
 
@@ -211,13 +218,31 @@ def _register(cls, flatten, unflatten, keys, name=None):
 _register(tuple, lambda t: (list(t), None), lambda c, _: tuple(c), lambda t, c, _: _sequence_keys(c), "builtins.tuple")
 _register(Size, lambda t: (list(t), None), lambda c, _: Size(c), lambda t, c, _: _sequence_keys(c), "torch.Size")
 _register(list, lambda t: (t, None), lambda c, _: list(c), lambda t, c, _: _sequence_keys(c), "builtins.list")
-for _mapping, _name in ((dict, "builtins.dict"), (OrderedDict, "collections.OrderedDict")):
-    _register(
+
+
+def _dict_flatten(tree):
+    """The values of a dict, and its keys as the context."""
+    return list(tree.values()), list(tree)
+
+
+def _dict_unflatten(values, context):
+    """The dict with these values and keys."""
+    return dict(zip(context, values))
+
+
+def _dict_flatten_with_keys(tree):
+    """`_dict_flatten` with the place of each value."""
+    values, keys = _dict_flatten(tree)
+    return [(MappingKey(key), value) for key, value in zip(keys, values)], keys
+
+
+for _mapping, _unflatten in ((dict, _dict_unflatten), (OrderedDict, lambda c, keys: OrderedDict(zip(keys, c)))):
+    register_pytree_node(
         _mapping,
-        lambda t: (list(t.values()), list(t)),
-        lambda c, keys, make=_mapping: make(zip(keys, c)),
-        lambda t, c, keys: [(MappingKey(k), child) for k, child in zip(keys, c)],
-        _name,
+        _dict_flatten,
+        _unflatten,
+        serialized_type_name=f"{_mapping.__module__}.{_mapping.__name__}",
+        flatten_with_keys_fn=_dict_flatten_with_keys,
     )
 
 

@@ -1,15 +1,15 @@
-"""Images: data sets, transforms, operators of detection, files and pictures of tensors, with torchvision's names."""
+"""Images: data sets, networks, transforms, operators of detection, files and pictures, with torchvision's names."""
 
 import importlib as _importlib
 
-_PARTS = ("datasets", "io", "ops", "transforms", "tv_tensors", "utils")
+_PARTS = ("datasets", "io", "models", "ops", "transforms", "tv_tensors", "utils")
 _backend = "PIL"
 
 __all__ = [*_PARTS, "get_image_backend", "set_image_backend", "disable_beta_transforms_warning"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import datasets, io, ops, transforms, tv_tensors, utils
+    from . import datasets, io, models, ops, transforms, tv_tensors, utils
 del TYPE_CHECKING
 
 

@@ -1,5 +1,6 @@
 """The modules of corten.nn, one file per family."""
 
+from . import instancenorm
 from .activation import (
     CELU,
     ELU,

@@ -7,6 +7,7 @@ from .batchnorm import (
     LazyInstanceNorm1d,
     LazyInstanceNorm2d,
     LazyInstanceNorm3d,
+    _InstanceNorm,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
+    "_InstanceNorm",
 ]

@@ -748,6 +748,14 @@ class Module:
 
         return self._apply(convert)
 
+    def _replicate_for_data_parallel(self):
+        """A module with the same attributes, whose tables of parameters, buffers and modules are its own."""
+        replica = self.__new__(type(self))
+        replica.__dict__ = self.__dict__.copy()
+        for table in ("_parameters", "_buffers", "_modules"):
+            replica.__dict__[table] = self.__dict__[table].copy()
+        return replica
+
     def to_empty(self, *, device, recurse=True):
         """Moves all parameters and buffers to ``device`` without copying their values; returns self."""
         return self._apply(lambda tensor: corten.empty_like(tensor, device=device), recurse=recurse)

@@ -376,3 +376,12 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
 
     def _next_data(self):
         return self._fetcher.fetch(self._next_index())
+
+
+def __getattr__(name):
+    # Where PyTorch has it; the module of worker processes is imported when a loader has some.
+    if name == "_MultiProcessingDataLoaderIter":
+        from .multiprocess import _MultiProcessingDataLoaderIter
+
+        return _MultiProcessingDataLoaderIter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -164,6 +164,11 @@ class ArchiveReader:
         if checkpoint:
             self._check_version()
 
+    @property
+    def name(self):
+        """The folder of the records."""
+        return self._folder.removesuffix("/")
+
     def __contains__(self, name):
         return self._folder + name in self._records
 
@@ -180,10 +185,6 @@ class ArchiveReader:
         if record.crc and zlib.crc32(data) != record.crc:
             raise damaged(f"record {name!r} does not match its checksum")
         return data
-
-    def names(self):
-        """The names of all records, in the order of the central directory."""
-        return [full_name.removeprefix(f"{self.name}/") for full_name in self._records]
 
     def header_offset(self, name):
         """Where the header of a record is in the archive."""

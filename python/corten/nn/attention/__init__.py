@@ -3,7 +3,7 @@
 import contextlib
 import enum
 
-from ..backends.cuda import _sdp
+from ...backends.cuda import _sdp
 
 WARN_FOR_UNFUSED_KERNELS = False
 

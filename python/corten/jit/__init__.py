@@ -7,13 +7,14 @@ would need the code apart from Python, such as saving it, raises NotImplementedE
 import warnings
 from typing import Final
 
-from ._control import Future, fork, wait
-from ._control import JITException as Error
+from .._control import Future, TracerWarning, fork, wait
+from .._control import JITException as Error
 
 __all__ = [
     "Error",
     "Final",
     "Future",
+    "TracerWarning",
     "annotate",
     "enable_onednn_fusion",
     "export",
@@ -57,12 +58,12 @@ def script(obj, optimize=None, _frames_up=0, _rcb=None, example_inputs=None):
         Error: the elements of a list or dict have no type in common.
     """
     if type(obj) in (list, dict):
-        from ._library.containers import ScriptDict, ScriptList
+        from .._library.containers import ScriptDict, ScriptList
 
         return (ScriptList if _isinstance(obj, list) else ScriptDict)(obj)
     _tell("script")
     if _isinstance(obj, type):
-        from ._library.classes import register
+        from .._library.classes import register
 
         register(obj, is_interface=False)
     return obj
@@ -117,7 +118,7 @@ def export(fn):
 
 def interface(obj):
     """Returns the class, of which `InterfaceType` then makes types."""
-    from ._library.classes import register
+    from .._library.classes import register
 
     register(obj, is_interface=True)
     return obj
@@ -170,16 +171,16 @@ class ScriptFunction:
 
 def __getattr__(name):
     if name in ("ScriptModule", "RecursiveScriptModule"):
-        from .nn import Module
+        from ..nn import Module
 
         # As in PyTorch with scripting switched off: a module like any other.
         attributes = {"__module__": __name__, "__doc__": "A module whose class was written for TorchScript."}
         found = globals()[name] = type(name, (Module,), attributes)
         return found
     if name == "_logging":
-        from . import _counters
+        from .. import _counters
 
         return _counters
-    from ._missing import missing
+    from .._missing import missing
 
     raise missing(__name__, name)

@@ -1,0 +1,1 @@
+"""The part of ``torch.fx`` that tells whether a program is traced."""

@@ -1,0 +1,273 @@
+"""Tensors given by the places and the values of some elements; all others are 0, equal places add up.
+
+Products with dense tensors, sums, multiples and `to_dense` are there, with gradients for the values. Every other
+operator raises NotImplementedError.
+"""
+
+import math
+
+import corten
+
+from .. import _core
+
+Tensor, ops = _core.Tensor, _core.ops
+
+
+class _Layout:
+    """The layout of sparse tensors, ``torch.sparse_coo``."""
+
+    def __repr__(self):
+        from .. import _spoken
+
+        return f"{_spoken.name}.sparse_coo"
+
+
+sparse_coo = _Layout()
+
+
+class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
+    """A tensor of ``size`` by ``indices (sparse dims, n)`` and ``values (n, *dense dims)``."""
+
+    @classmethod
+    def _of(cls, indices, values, size, coalesced=False):
+        stand_in = ops.empty((), dtype=values.dtype, device=values.device).expand(tuple(size))
+        made = Tensor._make_subclass(cls, stand_in)
+        made._places, made._elements, made._coalesced = indices, values, coalesced
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", str(func)).strip("_")
+        rule = _RULES.get(name)
+        if rule is None:
+            raise NotImplementedError(f"{name}: not for sparse tensors; x.to_dense() is the tensor with its zeros")
+        return rule(*args, **(kwargs or {}))
+
+    is_sparse = True
+    layout = sparse_coo
+    is_leaf = property(lambda self: self._elements.is_leaf)
+    requires_grad = property(lambda self: self._elements.requires_grad)
+    grad_fn = property(lambda self: self._elements.grad_fn)
+    T = property(lambda self: self.t())
+
+    def _nnz(self):
+        return self._elements.shape[0]
+
+    def _indices(self):
+        return self._places
+
+    def _values(self):
+        return self._elements
+
+    def is_coalesced(self):
+        """Whether no place is there twice, and places are in order."""
+        return self._coalesced
+
+    def sparse_dim(self):
+        """The number of dims that ``indices`` address."""
+        return self._places.shape[0]
+
+    def dense_dim(self):
+        """The number of dims of each value."""
+        return self._elements.dim() - 1
+
+    def indices(self):
+        """The places, in order.
+
+        Raises:
+            RuntimeError: the tensor is not coalesced.
+        """
+        self._check_coalesced("indices")
+        return self._places
+
+    def values(self):
+        """The values at `indices`.
+
+        Raises:
+            RuntimeError: the tensor is not coalesced.
+        """
+        self._check_coalesced("values")
+        return self._elements
+
+    def _check_coalesced(self, name):
+        if not self._coalesced:
+            raise RuntimeError(f"Cannot get {name} on an uncoalesced tensor, please call .coalesce() first")
+
+    def _flat(self):
+        """Each place as a number, in the order of the elements."""
+        sizes = self.shape[: self.sparse_dim()]
+        strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+        return (self._places * self._places.new_tensor(strides).unsqueeze(1)).sum(0)
+
+    def coalesce(self):
+        """The same tensor with each place once, in order; values of equal places are added."""
+        if self._coalesced:
+            return self
+        flat, inverse = self._flat().unique(return_inverse=True)
+        values = self._elements.new_zeros((flat.shape[0], *self._elements.shape[1:])).index_add(
+            0, inverse, self._elements
+        )
+        places = corten.stack(corten.unravel_index(flat, self.shape[: self.sparse_dim()]))
+        return SparseTensor._of(places, values, self.shape, coalesced=True)
+
+    def to_dense(self, dtype=None, *, masked_grad=None):
+        """The tensor with its zeros."""
+        sizes = self.shape[: self.sparse_dim()]
+        zeros = self._elements.new_zeros((math.prod(sizes), *self._elements.shape[1:]))
+        dense = zeros.index_add(0, self._flat(), self._elements).reshape(self.shape)
+        return dense if dtype is None else dense.to(dtype)
+
+    def to(self, *args, **kwargs):
+        """The tensor with another dtype or on another device; arguments as in `Tensor.to`."""
+        values = self._elements.to(*args, **kwargs)
+        return SparseTensor._of(self._places.to(values.device), values, self.shape, self._coalesced)
+
+    def detach(self):
+        """The tensor without history."""
+        return self._with(self._elements.detach())
+
+    def t(self):
+        """The transpose of a matrix.
+
+        Raises:
+            RuntimeError: the tensor is no matrix.
+        """
+        if self.sparse_dim() != 2 or self.dim() != 2:
+            raise RuntimeError(f"t: a sparse matrix expected, got a tensor with {self.dim()} dims")
+        return SparseTensor._of(self._places.flip(0), self._elements, (self.shape[1], self.shape[0]))
+
+    def _with(self, values):
+        return SparseTensor._of(self._places, values, self.shape, self._coalesced)
+
+    def __repr__(self, *, tensor_contents=None):
+        return (
+            f"tensor(indices={self._places!r},\n       values={self._elements!r},\n"
+            f"       size={tuple(self.shape)}, nnz={self._nnz()}, layout={sparse_coo!r})"
+        )
+
+    def __str__(self, **options):
+        return repr(self)
+
+    __hash__ = Tensor.__hash__
+
+
+def sparse_coo_tensor(
+    indices=None,
+    values=None,
+    size=None,
+    *,
+    dtype=None,
+    device=None,
+    requires_grad=False,
+    check_invariants=None,
+    is_coalesced=None,
+):
+    """A tensor by the places and the values of some elements; values of equal places add up.
+
+    Args:
+        indices: int64 ``(sparse dims, n)``.
+        values: ``(n, *dense dims)``.
+        size: of the whole tensor; the smallest that fits by default. Given alone, the tensor has no elements.
+        is_coalesced: True promises that no place is there twice and that they are in order.
+
+    Raises:
+        RuntimeError: sizes do not fit, or a place lies outside.
+
+    Example:
+        >>> import corten
+        >>> corten.sparse_coo_tensor([[0, 1], [2, 0]], [3.0, 4.0], (2, 3)).to_dense().tolist()
+        [[0.0, 0.0, 3.0], [4.0, 0.0, 0.0]]
+    """
+    if indices is None and values is None and size is not None:
+        indices, values = corten.zeros(len(size), 0, dtype=corten.int64), []
+    values = corten.as_tensor(values, dtype=dtype, device=device)
+    indices = corten.as_tensor(indices, device=values.device)
+    if indices.dim() != 2 or values.dim() == 0:
+        raise RuntimeError(
+            f"sparse_coo_tensor: indices must be sparse_dim x nnz and values nnz x ..., got {tuple(indices.shape)} and "
+            f"{tuple(values.shape)}"
+        )
+    if indices.shape[1] != values.shape[0]:
+        raise RuntimeError(
+            f"indices and values must have same nnz, but got nnz from indices: {indices.shape[1]}, nnz from values: "
+            f"{values.shape[0]}"
+        )
+    indices = indices.long()
+    greatest = [] if indices.shape[1] == 0 else indices.amax(1).tolist()
+    if size is None:
+        size = (*(n + 1 for n in greatest or [-1] * indices.shape[0]), *values.shape[1:])
+    if len(size) != indices.shape[0] + values.dim() - 1:
+        raise RuntimeError(
+            f"'len(size) == sparse_dim + dense_dim' is not satisfied: len(size) = {len(size)}, sparse_dim = "
+            f"{indices.shape[0]}, dense_dim = {values.dim() - 1}"
+        )
+    if greatest and (indices.amin().item() < 0 or any(n >= s for n, s in zip(greatest, size, strict=False))):
+        raise RuntimeError(f"sparse_coo_tensor: a place lies outside of a tensor of size {tuple(size)}")
+    if requires_grad:
+        values = values.detach().requires_grad_()
+    return SparseTensor._of(indices, values, size, bool(is_coalesced))
+
+
+def mm(mat1, mat2):
+    """The product of a sparse matrix ``(m, k)`` with a dense matrix ``(k, n)`` or vector ``(k)``, dense.
+
+    Raises:
+        NotImplementedError: ``mat1`` is dense, or ``mat2`` sparse.
+        RuntimeError: the shapes do not fit.
+    """
+    if not isinstance(mat1, SparseTensor) or isinstance(mat2, SparseTensor):
+        raise NotImplementedError("mm: a sparse matrix is multiplied by a dense one; x.to_dense() makes one dense")
+    if mat1.sparse_dim() != 2 or mat1.dim() != 2 or mat2.dim() not in (1, 2) or mat1.shape[1] != mat2.shape[0]:
+        raise RuntimeError(
+            f"mm: mat1 and mat2 shapes cannot be multiplied ({tuple(mat1.shape)} and {tuple(mat2.shape)})"
+        )
+    rows, columns = mat1._places
+    values = mat1._elements if mat2.dim() == 1 else mat1._elements.unsqueeze(1)
+    return mat2.new_zeros((mat1.shape[0], *mat2.shape[1:])).index_add(0, rows, values * mat2[columns])
+
+
+def _add(input, other, *, alpha=1):
+    if not isinstance(input, SparseTensor):
+        input, other, alpha = other, input, 1
+        return other + input.to_dense()
+    if not isinstance(other, SparseTensor):
+        return input.to_dense() + alpha * other
+    if input.shape != other.shape:
+        raise RuntimeError(f"add: sizes differ: {tuple(input.shape)} and {tuple(other.shape)}")
+    values = corten.cat([input._elements, alpha * other._elements])
+    return SparseTensor._of(corten.cat([input._places, other._places], 1), values, input.shape)
+
+
+def _scaled(operate):
+    def rule(input, other):
+        if not isinstance(input, SparseTensor):
+            input, other = other, input
+        if isinstance(other, Tensor) and (isinstance(other, SparseTensor) or other.dim() > 0):
+            raise NotImplementedError(
+                "a sparse tensor is multiplied by numbers; x.to_dense() is the one with its zeros"
+            )
+        return input._with(operate(input._elements, other))
+
+    return rule
+
+
+def _sum(input, dim=None, *, dtype=None):
+    total = input._elements if dim is None else input.to_dense()
+    return total.sum(dtype=dtype) if dim is None else total.sum(dim, dtype=dtype)
+
+
+_RULES = {
+    "mm": mm,
+    "mv": mm,
+    "matmul": mm,
+    "add": _add,
+    "mul": _scaled(lambda values, other: values * other),
+    "rmul": _scaled(lambda values, other: values * other),
+    "div": _scaled(lambda values, other: values / other),
+    "truediv": _scaled(lambda values, other: values / other),
+    "neg": lambda input: input._with(-input._elements),
+    "clone": lambda input: input._with(input._elements.clone()),
+    "sum": _sum,
+    "dim": lambda input: len(input.shape),
+    "size": lambda input, dim=None: input.shape if dim is None else input.shape[dim],
+}
