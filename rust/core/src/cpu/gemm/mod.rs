@@ -343,10 +343,10 @@ pub fn matmul(a: In, b: In, out: &mut Out, then: Then) -> Result<()> {
     match out.dtype {
         DType::I32 if of_bytes && a.dtype == DType::U8 => matmul_bytes::<u8>(a, b, out),
         DType::I32 if of_bytes => matmul_bytes::<i8>(a, b, out),
-        DType::F32 => return Ok(matmul_float::<f32>(a, b, out, then)),
-        DType::F64 => return Ok(matmul_float::<f64>(a, b, out, then)),
-        DType::F16 => return Ok(matmul_float::<f16>(a, b, out, then)),
-        DType::BF16 => return Ok(matmul_float::<bf16>(a, b, out, then)),
+        DType::F32 => matmul_float::<f32>(a, b, out, then),
+        DType::F64 => matmul_float::<f64>(a, b, out, then),
+        DType::F16 => matmul_float::<f16>(a, b, out, then),
+        DType::BF16 => matmul_float::<bf16>(a, b, out, then),
         DType::U8 => matmul_integer::<u8>(a, b, out),
         DType::I8 => matmul_integer::<i8>(a, b, out),
         DType::I16 => matmul_integer::<i16>(a, b, out),
@@ -355,7 +355,7 @@ pub fn matmul(a: In, b: In, out: &mut Out, then: Then) -> Result<()> {
         DType::Bool => bail!(NotImplemented, "\"matmul\" not implemented for 'Bool'"),
         _ => no_kernel(),
     }
-    if let Some(then) = then {
+    if let Some(then) = then.filter(|_| !out.dtype.is_float()) {
         then.all();
     }
     Ok(())
