@@ -196,7 +196,7 @@ def changed(**entries: object) -> dict[str, object]:
         (changed(shape=[-2, -3]), "no shape"),
         (changed(shape=[2**62, 2**62]), "does not lie"),
         (changed(shape=[2.0, 3]), "no shape"),
-        (changed(dtype="F8_E4M3"), "dtype 'F8_E4M3'"),
+        (changed(dtype="F4"), "dtype 'F4'"),
         (changed(dtype=["F32"]), "does not support"),
         (changed(data_offsets=[-24, 0]), "no place"),
         (changed(data_offsets=[1, 25]), "does not lie"),

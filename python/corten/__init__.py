@@ -235,7 +235,7 @@ for _home, _names in {
     "set_autocast_xla_dtype set_autocast_xla_enabled",
     "_typed_tensors": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor "
     "LongTensor BoolTensor",
-    "_control": "AVG SUM AggregationType AcceleratorError FatalError JITException Future fork wait cond from_file "
+    "_control": "AcceleratorError FatalError JITException Future fork wait cond from_file "
     "get_device_module SymInt SymFloat SymBool",
     "_checked": "_assert _assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
     "_check_type _check_value _check_with sym_float sym_int sym_ite sym_max sym_min sym_not sym_sum",
@@ -252,7 +252,7 @@ for _home, _names in {
     "_library.schema": "Argument FunctionSchema",
     "_library.parser": "parse_schema",
     "nn._views": "BufferDict ModuleDict ParameterDict",
-    "_counters": "LockingLogger NoopLogger",
+    "_counters": "AVG SUM AggregationType LockingLogger NoopLogger",
     "_library.classes": "ClassType InterfaceType",
     "_library.containers": "ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptList ScriptListIterator",
     "utils._throughput": "BenchmarkConfig BenchmarkExecutionStats ThroughputBenchmark",
@@ -260,7 +260,7 @@ for _home, _names in {
     "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo sparse_coo_tensor",
     "testing": "FileCheck",
-    "jit": "ScriptFunction ScriptModule",
+    "jit": "ScriptModule",
     "func": "vmap",
 }.items():
     _LAZY.update(dict.fromkeys(_names.split(), _home))

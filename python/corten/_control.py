@@ -1,6 +1,5 @@
 """Names of programs' control flow and of files: `cond`, `fork` and `wait`, futures, tensors on files' memory."""
 
-import enum
 import types
 from typing import Any
 
@@ -21,16 +20,6 @@ class JITException(RuntimeError):
 
 class TracerWarning(Warning):
     """What PyTorch warns with where a trace may be wrong; nothing here is traced."""
-
-
-class AggregationType(enum.Enum):
-    """How a `LockingLogger` joins the values of a counter; :data:`AVG` and :data:`SUM`."""
-
-    SUM = 0
-    AVG = 1
-
-
-AVG, SUM = AggregationType.AVG, AggregationType.SUM
 
 
 class Future:

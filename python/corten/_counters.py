@@ -1,11 +1,20 @@
 """`torch.jit._logging`: counters with names, which programs add to and a `LockingLogger` keeps."""
 
+import enum
 import threading
 import time
 
-from ._control import AggregationType
-
 __all__ = ["AggregationType", "LockingLogger", "NoopLogger", "add_stat_value", "set_logger", "time_point"]
+
+
+class AggregationType(enum.Enum):
+    """How a `LockingLogger` joins the values of a counter; :data:`AVG` and :data:`SUM`."""
+
+    SUM = 0
+    AVG = 1
+
+
+AVG, SUM = AggregationType.AVG, AggregationType.SUM
 
 
 class LoggerBase:

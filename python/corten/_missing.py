@@ -22,7 +22,7 @@ _QUANTIZED = "qint8 qint32 quint8 quint4x2 quint2x4 per_tensor_affine per_channe
 _SCRIPTS = (
     "AliasDb ArgumentSpec Block CallStack Capsule Code CompilationUnit CompleteArgumentSpec ConcreteModuleType "
     "ConcreteModuleTypeBuilder DeepCopyMemoTable ErrorReport ExecutionPlan Gradient Graph GraphExecutorState "
-    "IODescriptor Node OperatorInfo ScriptClass ScriptClassFunction ScriptFunction ScriptMethod ScriptModule "
+    "IODescriptor Node OperatorInfo ScriptClass ScriptClassFunction ScriptFunction ScriptMethod "
     "ScriptObject ScriptObjectProperty StaticModule TracingState Use Value import_ir_module "
     "import_ir_module_from_buffer merge_type_from_type_comment parse_ir parse_type_comment"
 )

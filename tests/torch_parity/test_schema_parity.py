@@ -43,7 +43,8 @@ def described(schema):
 
 def test_every_registered_schema_is_read_and_printed_as_pytorch_does():
     texts = sorted({str(s) for s in torch._C._jit_get_all_schemas()})
-    texts = [text for text in texts if "__torch__" not in text]
+    # Those of TorchScript's classes, and those that PyTorch registers with types which it does not read itself.
+    texts = [text for text in texts if "__torch__" not in text and "PyObject " not in text]
     assert len(texts) > 3000
     for text in texts:
         expected, found = torch._C.parse_schema(text), corten.parse_schema(text)

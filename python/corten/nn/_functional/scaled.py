@@ -2,7 +2,8 @@
 
 import corten
 
-from ..._composites.scaled import (
+from .grouped import grouped_mm
+from .scaling import (
     ScalingType,
     SwizzleType,
     check_float8,
@@ -10,7 +11,6 @@ from ..._composites.scaled import (
     dequantized,
     finished,
 )
-from .grouped import grouped_mm
 
 
 def _one(value, name):
