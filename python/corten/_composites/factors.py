@@ -193,7 +193,8 @@ def _lu(A, pivot):
             f"torch.lu_factor: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead"
         )
     if not pivot:
-        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+        where = "GPU" if A.is_cuda else "CPU"
+        raise RuntimeError(f"linalg.lu_factor: LU without pivoting is not implemented on the {where}")
     return ops._linalg_lu_factor_ex(A, "linalg.lu_factor")
 
 

@@ -477,7 +477,8 @@ mod tests {
                     thread::sleep(Duration::from_millis(1));
                 }
                 parallel_for(64, 1, |r| {
-                    assert!(is_inside());
+                    // In one piece while another test has the pool.
+                    assert!(is_inside() || r == (0..64));
                     parallel_for(r.len(), 1, |inner| {
                         total.fetch_add(inner.len(), Relaxed);
                     })
