@@ -14,6 +14,9 @@ import corten
 import numpy as np
 import pytest
 
+# Files are read and copied by the CPU.
+pytestmark = pytest.mark.cpu
+
 CLEAR = (EOFError, RuntimeError, pickle.UnpicklingError)
 ARRAYS = {
     "f": np.arange(6, dtype="<f4").reshape(2, 3),

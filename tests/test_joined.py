@@ -10,6 +10,8 @@ import corten.nn.functional as F
 import pytest
 from corten.profiler import profile
 
+pytestmark = pytest.mark.cpu
+
 
 def kernels(f: Callable[[], object]) -> list[str]:
     """The kernels that a program runs."""

@@ -121,6 +121,7 @@ def test_a_device_is_a_context_for_what_is_made_inside():
     assert torch.get_default_device() == before
 
 
+@pytest.mark.cpu
 def test_batches_are_cut_up_and_put_together():
     batch = {"x": torch.arange(6.0).reshape(3, 2), "y": [torch.arange(3), "same"]}
     first, second = scatter(batch, ["cpu", "cpu"])

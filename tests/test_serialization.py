@@ -315,6 +315,7 @@ def test_the_other_byte_order_is_read(dtype):
     assert found.tolist() == tensor.tolist()
 
 
+@pytest.mark.cpu
 def test_safetensors_files_are_read(tmp_path):
     path = tmp_path / "x.safetensors"
     header = (

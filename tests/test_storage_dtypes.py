@@ -422,6 +422,7 @@ def test_numpy_has_no_float8() -> None:
     assert corten.from_dlpack(x).dtype == x.dtype
 
 
+@pytest.mark.cpu
 def test_safetensors(tmp_path) -> None:
     names = {"U16": "uint16", "U32": "uint32", "U64": "uint64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
     header, data = {}, b""

@@ -149,7 +149,7 @@ def load(path, device, mapped):
     """
     with safe_open(path) as file:
         whole = {name: file.get_tensor(name) for name in file.offset_keys()}
-    if not mapped:
+    if not mapped and (device is None or corten.device(device).type == "cpu"):
         whole = {name: tensor.clone() for name, tensor in whole.items()}
     return {name: placed(tensor, device) for name, tensor in whole.items()}
 
