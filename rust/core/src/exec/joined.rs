@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The most dims of a structured operator whose parameters leave room for those of programs.
 const MOST_DIMS: usize = 12;
 
+/// The most tensors of the results' size, among them the results, that a program finishes in cache.
+const MOST_STREAMS: usize = 5;
+
 /// Runs the parts in one kernel, or one after the other where the device cannot have them so.
 pub fn joined(slots: &mut Slots, j: &Joined, device: Device, spoils: &mut bool) -> Result<()> {
     let done = match device {
@@ -229,6 +232,12 @@ fn on_cpu(slots: &mut Slots, j: &Joined, spoils: &mut bool) -> Result<bool> {
         return Ok(false);
     }
     let (edges, numbers) = operands_of(slots, &after.fused)?;
+    // Where much more than the results comes and goes, a walk in the order of memory is worth more than finding them in cache.
+    let whole =
+        |e: &&Edge| e.layout.shape.iter().zip(e.layout.strides.iter()).all(|(&n, &stride)| n == 1 || stride > 0);
+    if edges.iter().filter(whole).count() + after.fused.stores.len() > MOST_STREAMS {
+        return Ok(false);
+    }
     let own = allocate(out, Device::Cpu)?;
     let (buffers, donated) = targets(slots, after, &node, &edges, &own)?;
     let mut operands: SmallVec<[cpu::elementwise::Operand; 8]> = SmallVec::new();
