@@ -729,6 +729,7 @@ class Module:
 
         Raises:
             TypeError: the dtype is neither floating point nor complex.
+            NotImplementedError: a parameter or buffer on the device ``meta`` would have to be moved off it.
         """
         device, dtype, non_blocking, memory_format = parse_to(args, kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
@@ -744,6 +745,11 @@ class Module:
                 options["dtype"] = dtype
             if memory_format is not None and tensor.dim() in (4, 5):
                 options["memory_format"] = memory_format
+            if tensor.is_meta and device is not None and device.type != "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
+                )
             return tensor.to(**options)
 
         return self._apply(convert)

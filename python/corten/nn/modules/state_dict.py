@@ -1,5 +1,6 @@
 """Saving and restoring the state of one module and of its tree: the mechanics behind Module.state_dict."""
 
+import warnings
 from collections import OrderedDict, namedtuple
 
 import corten
@@ -146,6 +147,13 @@ def _load_tensor(module, name, key, tensor, loaded, assign, error_msgs):
                 f"the shape in current model is {tensor.shape}."
             )
             return
+    if tensor.is_meta and not loaded.is_meta and not assign:
+        warnings.warn(
+            f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current model, "
+            "which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their "
+            "corresponding key in the module instead of copying them in place?)",
+            stacklevel=2,
+        )
     try:
         with corten.no_grad():
             if not assign:

@@ -1,7 +1,7 @@
 //! Moving tensors between devices.
 
-use super::copy_as;
 use super::elementwise::preserved;
+use super::{copy_as, create};
 use crate::device::Device;
 use crate::error::Result;
 use crate::exec::{self, transfer};
@@ -24,7 +24,13 @@ pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
             false => returned(t, stored.alias((**stored.layout()).clone(), t.dtype())),
         };
     }
+    if t.device() == Device::Meta {
+        return Err(transfer::no_data());
+    }
     let layout = preserved(t.layout());
+    if device == Device::Meta {
+        return returned(t, create::empty(layout, t.dtype(), device)?);
+    }
     let dense = if t.covers_storage() && **t.layout() == layout { t.detach() } else { copy_as(&t.detach(), layout)? };
     let source = exec::compute(&dense)?;
     let node = Node::data(Arc::new(transfer::copy(&source, device)?), t.dtype(), dense.layout().clone());
