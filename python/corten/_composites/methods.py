@@ -280,9 +280,18 @@ def resize_as_(self, the_template, *, memory_format=None):
 
 
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
-    """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor."""
+    """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor.
+
+    Raises:
+        RuntimeError: for another dtype, and where one of both, the tensor or the storage, is on the device ``meta``.
+    """
     if source is None:
         source = ops.empty(0, dtype=self.dtype, device=self.device)
+    if (source.device.type == "meta") != self.is_meta:
+        raise RuntimeError(
+            f"Attempted to set the storage of a tensor on device {self.device} to a storage on device {source.device}: "
+            "the devices must match"
+        )
     if isinstance(source, Tensor):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")

@@ -7,7 +7,7 @@ import corten
 
 from ..parameter import Parameter
 
-EXTRA_STATE_KEY_SUFFIX = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
 
 class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
@@ -112,7 +112,7 @@ def load_one(module, base, state_dict, prefix, local_metadata, strict, missing_k
         elif strict:
             missing_keys.append(key)
 
-    extra_key = prefix + EXTRA_STATE_KEY_SUFFIX
+    extra_key = prefix + _EXTRA_STATE_KEY_SUFFIX
     if type(module).set_extra_state is not base.set_extra_state:
         if extra_key in state_dict:
             module.set_extra_state(state_dict[extra_key])

@@ -98,7 +98,7 @@ class Pickler(pickle._Pickler):
         return names.REBUILD_FROM_TYPE, (rebuild, kind, arguments, dict(state or {}))
 
     def _rebuilt_meta(self, tensor, state):
-        """A tensor on the device ``meta``: its facts and no storage, so that tensors that shared one do not any more."""
+        """A tensor on the device ``meta``: its facts and no storage, so tensors that shared one do not any more."""
         facts = (tensor.dtype, tuple(tensor.size()), tuple(tensor.stride()), tensor.requires_grad)
         if type(tensor) is corten.Tensor and not state:
             return names.REBUILD_META_TENSOR, facts
