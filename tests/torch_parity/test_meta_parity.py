@@ -52,7 +52,7 @@ def test_operators(row: Row) -> None:
         assert [facts(t) for t in mine] == [facts(t) for t in theirs], f"{row}{sample}"
 
 
-# What one library prints or raises, and the other as well: calls of the library, a tensor (2, 3) and a number on `meta`,
+# What one library prints or raises, and the other as well: calls of the library, a tensor (2, 3) and a number on meta,
 # and a tensor (2, 3) of the CPU.
 CALLS: dict[str, Callable] = {
     "repr": lambda L, m, z, c: m,
