@@ -25,8 +25,8 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 OWN_DEVICES = [
     "accelerator", "amp", "as_torch", "benchmarks", "completeness", "cpu", "data", "distributed", "examples", "gpu",
     "gpu_amp", "gpu_jobs", "gpu_kernel", "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random",
-    "gpu_turned", "house", "import", "interchange", "interop", "multiprocessing", "packages", "profiler", "programs",
-    "random_programs", "shader_kernels", "shader_library", "simd", "threads", "vision", "vision_files",
+    "gpu_turned", "house", "import", "interchange", "interop", "meta", "multiprocessing", "packages", "profiler",
+    "programs", "random_programs", "shader_kernels", "shader_library", "simd", "threads", "vision", "vision_files",
     "vision_programs", "vision_transforms", "vision_v2",
 ]  # fmt: skip
 

@@ -1,7 +1,5 @@
 """Puts the operators where PyTorch has them: functions into the package, methods onto `Tensor`."""
 
-import threading
-
 from . import _core, _spoken
 from .autograd import passes
 
@@ -111,28 +109,6 @@ def _is_view(self):
     return self._base is not None
 
 
-def _enter_device(self):
-    """Inside ``with device:``, tensors are made on it unless they are told another one."""
-    before = _core.get_default_device()
-    _core.set_default_device(self)
-    _devices.entered.append(before)
-    return self
-
-
-def _leave_device(self, *exception):
-    _core.set_default_device(_devices.entered.pop())
-
-
-class _Devices(threading.local):
-    """The default devices to come back to, innermost last."""
-
-    def __init__(self):
-        self.entered = []
-
-
-_devices = _Devices()
-
-
 def detach(input):
     """The storage of a tensor without history."""
     return input.detach()
@@ -171,7 +147,6 @@ def install(package):
     Tensor.__repr__ = _repr
     Tensor.__str__ = _repr
     Tensor.__module__ = "corten"
-    _core.device.__enter__, _core.device.__exit__ = _enter_device, _leave_device
     try:
         from . import _composites
     except ModuleNotFoundError:

@@ -129,25 +129,32 @@ def _lines(nested, dims, indent, formatter):
 def _suffixes(tensor, default_dtype, printed):
     """What follows the data: device, size, dtype, grad_fn or requires_grad."""
     out = []
-    if tensor.device != _core.get_default_device():
+    home = _core.get_default_device()
+    if tensor.device != (_core.device("cpu") if home.type == "meta" else home):
         out.append(f"device='{tensor.device}'")
+    dtype = tensor.dtype
+    if tensor.is_meta:
+        out.append(f"size={tuple(tensor.shape)}")
+        return out + ([f"dtype={dtype!r}"] if dtype != default_dtype else []) + _history(tensor)
     if tensor.numel() == 0 and tensor.dim() != 1:
         out.append(f"size={tuple(tensor.shape)}")
-    dtype = tensor.dtype
     complex_dtype = default_dtype.to_complex()
     usual = (default_dtype, complex_dtype, _core.int64, _core.bool)
     if dtype not in usual or (tensor.numel() == 0 and dtype != default_dtype):
         out.append(f"dtype={dtype!r}")
+    return out + _history(tensor)
+
+
+def _history(tensor):
+    """What is printed of the tensor's place in a gradient graph."""
     try:
         grad_fn = tensor.grad_fn
     except RuntimeError:  # a view whose storage was written in a way that gradients cannot follow
-        return [*out, "grad_fn=<Invalid>"]
+        return ["grad_fn=<Invalid>"]
     if grad_fn is not None:
         name = grad_fn.name() if hasattr(grad_fn, "name") else type(grad_fn).__name__
-        out.append(f"grad_fn=<{name}>")
-    elif tensor.requires_grad:
-        out.append("requires_grad=True")
-    return out
+        return [f"grad_fn=<{name}>"]
+    return ["requires_grad=True"] if tensor.requires_grad else []
 
 
 def tensor_repr(self, *, tensor_contents=None):
@@ -156,11 +163,13 @@ def tensor_repr(self, *, tensor_contents=None):
     own = type(self).__module__.partition(".")[0] == "corten"
     prefix = "tensor(" if own else f"{type(self).__name__}("
     values = self.detach()
-    if values.numel() > _options["threshold"] and values.device.type != "cpu":
+    if values.numel() > _options["threshold"] and values.device.type not in ("cpu", "meta"):
         values = values.cpu()
     floating = values.is_floating_point()
     if tensor_contents is not None:
         body = tensor_contents
+    elif values.is_meta:
+        body = "..."
     elif self.numel() == 0:
         body = "[]"
     else:

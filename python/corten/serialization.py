@@ -307,7 +307,7 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
     Args:
         f: path, or file-like object that can be read and sought.
         map_location: device for all tensors, a dictionary from devices in the file to devices, or a function
-            ``(storage, location) -> storage``; None puts tensors where they were.
+            ``(storage, location) -> storage``; None puts tensors where they were. What goes to ``meta`` is not read.
         pickle_module: must be None or ``pickle``: what is in the file is never handed to another unpickler.
         weights_only: False also allows the module classes of ``corten.nn``. Classes of other modules are allowed by
             :func:`add_safe_globals`, in either case.
@@ -468,6 +468,9 @@ class _Loader:
         """Puts a storage into memory, on its device; returns the tensor where that made it already."""
         target = self._device_of(storage)
         data, storage.data = storage.data, None
+        if _is_meta(target):
+            storage.tensor = corten.empty(storage.numel, dtype=storage.dtype, device=target)
+            return None
         if target is None and not self._maps_memory() and dtype == storage.dtype:
             storage.tensor = _tensor_from_data(data, dtype, offset, size, stride)
             return storage.tensor
@@ -501,6 +504,11 @@ class _Loader:
             return _check_device(location if result is None else str(result.device))
 
         return ask
+
+
+def _is_meta(target):
+    """Whether what goes to this place leaves its data behind."""
+    return isinstance(target, corten.device) and target.type == "meta"
 
 
 def _check_device(location):
@@ -595,7 +603,8 @@ class _ZipLoader(_Loader):
         storage = self._storages.get(key)
         if storage is None:
             storage = self._storages[key] = _Storage(dtype, numel, location)
-            storage.data = self._read(f"data/{key}", storage)
+            if not _is_meta(self._device_of(storage)):
+                storage.data = self._read(f"data/{key}", storage)
         elif storage.dtype != dtype:
             raise RuntimeError(f"the file is damaged: storage {key} has two dtypes, {storage.dtype} and {dtype}")
         return storage

@@ -56,7 +56,7 @@ class _Storage:
         return self.size()
 
     def data_ptr(self):
-        """The address of the first byte; the memory stays there from now on."""
+        """The address of the first byte, 0 on the device ``meta``; the memory stays there from now on."""
         return self._tensor.data_ptr()
 
     def get_device(self):
@@ -73,7 +73,7 @@ class _Storage:
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self._slice(index)
-        return self._tensor[index].item()
+        return self._tensor[index].tolist()
 
     def _slice(self, index):
         part = object.__new__(type(self))
@@ -115,7 +115,7 @@ class _Storage:
 
     def cpu(self):
         """The storage on the CPU."""
-        return self
+        return self if self.device.type == "cpu" else self.to("cpu")
 
     def to(self, device):
         """The storage on a device."""
@@ -151,7 +151,7 @@ class _Storage:
         return self
 
     def __repr__(self):
-        elements = "".join(f" {value}\n" for value in self.tolist())
+        elements = "...\n" if self._tensor.is_meta else "".join(f" {value}\n" for value in self.tolist())
         return f"{elements}[corten.storage.{self._describe()}]"
 
 

@@ -39,10 +39,12 @@ def scalar_name(x):
 
 
 def everywhere(condition):
-    """Whether a condition holds of all elements, inside ``vmap`` of those of all examples: for checks of values."""
-    while hasattr(condition, "_run_backward"):
-        condition = condition.value
-    return bool(condition.all())
+    """Whether a condition holds of all elements, inside ``vmap`` of those of all examples: for checks of values.
+
+    On the device ``meta``, where there are none, it counts as kept.
+    """
+    condition = whole(condition)
+    return condition.is_meta or bool(condition.all())
 
 
 def result(value, out):

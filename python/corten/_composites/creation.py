@@ -8,6 +8,7 @@ from ._common import Tensor, ops
 
 def as_tensor(data, dtype=None, device=None):
     """The data as a tensor, without a copy where it is a tensor or array that fits already."""
+    device = _core.chosen_device() if device is None else device
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
     if _is_array(data):
@@ -35,6 +36,7 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
         ValueError: ``copy=False`` where a copy is needed.
     """
     shared = None
+    device = _core.chosen_device() if device is None else device
     if isinstance(obj, Tensor):
         shared = obj
     elif _is_array(obj):

@@ -16,7 +16,7 @@ class LinAlgError(RuntimeError):
 def check_infos(name, info, text, error=LinAlgError):
     """Raises ``text`` of the first number in ``info`` that is not zero, with the place of its matrix."""
     info = whole(info)
-    if info.numel() == 0 or not info.any().item():
+    if info.numel() == 0 or everywhere(info == 0):
         return
     flat = info.reshape(-1)
     at = int((flat != 0).int().argmax())
@@ -174,7 +174,7 @@ def cholesky_inverse(L, upper=False, *, out=None):
     """
     check_square("cholesky_inverse", L)
     zeros = L.detach().diagonal(dim1=-2, dim2=-1) == 0
-    if whole(zeros).any().item():
+    if not everywhere(~zeros):
         first = ops.where(zeros.any(-1), zeros.int().argmax(-1) + 1, 0)
         check_infos("cholesky_inverse", first, SINGULAR_INVERSE)
     return result(cholesky_solve(ops.eye(L.shape[-1], dtype=L.dtype, device=L.device), L, upper), out)

@@ -12,7 +12,7 @@ def type(self, dtype=None, non_blocking=False):
         ValueError: there is no type of that name.
     """
     if dtype is None:
-        place = "cuda." if self.is_cuda else ""
+        place = "cuda." if self.is_cuda else "meta." if self.is_meta else ""
         return f"{_spoken.name}.{place}{scalar_name(self)}Tensor"
     if isinstance(dtype, _core.dtype):
         return self.to(dtype, non_blocking=non_blocking)
@@ -76,12 +76,18 @@ def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None
 
 
 def __dlpack_device__(self):
-    """The DLPack device: the CPU is (1, 0)."""
+    """The DLPack device: the CPU is (1, 0).
+
+    Raises:
+        ValueError: for a tensor on the device ``meta``, which DLPack does not know.
+    """
+    if self.is_meta:
+        raise ValueError("Unknown device type meta for Dlpack")
     return (1, 0)
 
 
 def __format__(self, spec):
-    if self.dim() == 0 and self.__class__ is Tensor:
+    if self.dim() == 0 and self.__class__ is Tensor and not self.is_meta:
         return self.item().__format__(spec)
     return object.__format__(self, spec)
 
@@ -161,6 +167,9 @@ def __copy__(self):
 
 
 def __reduce_ex__(self, protocol):
+    if self.is_meta:
+        facts = self.__class__, self.dtype, tuple(self.shape), self.stride(), self.requires_grad
+        return _rebuild_meta, facts, dict(self.__dict__) or None
     plain = self.detach()
     if not _whole(plain):
         plain = plain.clone()
@@ -182,6 +191,14 @@ def _rebuild(cls, data, dtype, size, stride, requires_grad, device="cpu"):
     if cls is not Tensor:
         return Tensor._make_subclass(cls, plain, requires_grad)
     return plain.requires_grad_() if requires_grad else plain
+
+
+def _rebuild_meta(cls, dtype, size, stride, requires_grad):
+    """A tensor on the device ``meta`` out of a pickle, in a storage of its own."""
+    plain = ops.empty_strided(size, stride, dtype=dtype, device="meta")
+    if cls is not Tensor:
+        return Tensor._make_subclass(cls, plain, requires_grad)
+    return plain.requires_grad_(requires_grad)
 
 
 # -- metadata and storage, in place ----------------------------------------------------------------------------------
@@ -263,9 +280,18 @@ def resize_as_(self, the_template, *, memory_format=None):
 
 
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
-    """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor."""
+    """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor.
+
+    Raises:
+        RuntimeError: for another dtype, and where one of both, the tensor or the storage, is on the device ``meta``.
+    """
     if source is None:
         source = ops.empty(0, dtype=self.dtype, device=self.device)
+    if (source.device.type == "meta") != self.is_meta:
+        raise RuntimeError(
+            f"Attempted to set the storage of a tensor on device {self.device} to a storage on device {source.device}: "
+            "the devices must match"
+        )
     if isinstance(source, Tensor):
         if source.dtype != self.dtype:
             raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
@@ -321,6 +347,8 @@ def share_memory_(self):
     `corten.multiprocessing` sends the tensor to. Returns the tensor."""
     from ..multiprocessing.reductions import is_shared, move_to_shared
 
+    if self.is_meta:
+        raise RuntimeError("share_memory_: a tensor on the device meta has no memory to share")
     if not is_shared(self):
         move_to_shared(self)
     return self

@@ -134,9 +134,15 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 
 def equal(input, other):
-    """Whether two tensors have the same size and elements."""
+    """Whether two tensors have the same size and elements.
+
+    Raises:
+        NotImplementedError: for tensors of one size on the device ``meta``, which have no elements.
+    """
     if input.shape != other.shape:
         return False
+    if input.is_meta or other.is_meta:
+        raise NotImplementedError("equal: a tensor on the device meta has no elements to compare")
     return (input is other and not input.is_floating_point()) or bool((input == other).all())
 
 

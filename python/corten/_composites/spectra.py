@@ -4,7 +4,7 @@ import warnings
 
 from .. import _core
 from ._arguments import typed
-from ._common import ops, scalar_name, whole
+from ._common import everywhere, ops, scalar_name
 
 _NO_WINDOW = (
     "A window was not provided. A rectangular one is taken, {}; give window=ones(win_length) to choose it without this "
@@ -295,7 +295,7 @@ def _cut(call, frames, count, center, length):
     end = whole_length - start if length is None else start + length
     signals = _overlapped(frames, whole_length, hop)[:, start:end]
     envelope = envelope[:, start:end]
-    if (whole(envelope).abs().min() < 1e-11).item():
+    if not everywhere(~(envelope.abs() < 1e-11)):
         raise RuntimeError(f"{call} window overlap add min: 1\n[ CPUBoolType{{}} ]")
     signals = signals / envelope
     if end > whole_length:

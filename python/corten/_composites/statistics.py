@@ -2,7 +2,7 @@
 
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, everywhere, exact, floating, ops, result, scalar_name, whole, wrapped
+from ._common import Tensor, everywhere, exact, floating, ops, result, scalar_name, wrapped
 
 
 @typed("norm")
@@ -129,7 +129,7 @@ def _check_q(name, input, q):
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if q.dtype != input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    if not bool(whole((q >= 0) & (q <= 1)).all()):
+    if not everywhere((q >= 0) & (q <= 1)):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return q
 

@@ -120,7 +120,7 @@ def det(A, *, out=None):
     """
     diagonal, sign, info = _factors("linalg.det", A)
     # An LU decomposition has no gradient where it has a zero pivot, but the determinant has: of singular values.
-    if diagonal.requires_grad and info.any().item():
+    if diagonal.requires_grad and not everywhere(info == 0):
         if A.is_complex():
             return result(_singular_det_class().apply(A, (sign * diagonal.prod(-1)).detach()), out)
         U, S, Vh = ops._linalg_svd(A, False)
@@ -272,7 +272,7 @@ def _pinv_class():
             X, values = _pseudoinverse(A, hermitian, atol, rtol)
             ctx.save_for_backward(A, X)
             # A symmetric matrix may hold anything in the triangle that is not read: its terms do not vanish.
-            ctx.full = not hermitian and bool((values != 0).all().item())
+            ctx.full = not hermitian and everywhere(values != 0)
             return X
 
         @staticmethod

@@ -35,8 +35,8 @@ def _recurrence(x, n, first, step):
 
 
 def _highest(n):
-    """The highest degree, which is read from the tensor."""
-    return int(whole(n).max()) if n.numel() else 0
+    """The highest degree, which is read from the tensor where it has elements."""
+    return int(whole(n).max()) if n.numel() and not n.is_meta else 0
 
 
 def _operands(name, x, n):
@@ -144,7 +144,8 @@ class _Zeta(Function):
 
 def _zeta(x, q):
     """The sum of (q + i)^−x by Euler and Maclaurin's formula; q at most 0 takes as many terms as it is deep."""
-    depth = max(0, -math.floor(float(whole(q).detach().min()))) if q.numel() else 0
+    known = q.numel() and not q.is_meta
+    depth = max(0, -math.floor(float(whole(q).detach().min()))) if known else 0
     terms = _ZETA_TERMS + min(depth, 10000)
     total = ops.zeros_like(x)
     for i in range(terms):

@@ -8,6 +8,8 @@ import warnings
 
 import corten
 
+from .._composites._common import everywhere
+
 
 def _draw(tensor, method, first, second, generator):
     with corten.no_grad():
@@ -62,7 +64,7 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     propose = _propose_normal if often else _propose_uniform
     with corten.no_grad():
         values, accepted = propose(tensor, mean, std, a, b, generator)
-        while not bool(accepted.all()):
+        while not everywhere(accepted):
             fresh, valid = propose(tensor, mean, std, a, b, generator)
             values = corten.where(accepted, values, fresh)
             accepted = accepted | valid

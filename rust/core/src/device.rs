@@ -8,6 +8,15 @@ pub enum Device {
     #[default]
     Cpu,
     Gpu(u16),
+    /// Shapes, strides and dtypes without elements (PyTorch's `meta`). Nothing there is computed, kept or waited for.
+    Meta,
+}
+
+impl Device {
+    #[inline]
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Device::Gpu(_))
+    }
 }
 
 impl fmt::Display for Device {
@@ -15,6 +24,7 @@ impl fmt::Display for Device {
         match self {
             Device::Cpu => f.write_str("cpu"),
             Device::Gpu(i) => write!(f, "gpu:{i}"),
+            Device::Meta => f.write_str("meta"),
         }
     }
 }

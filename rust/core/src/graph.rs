@@ -91,6 +91,25 @@ impl Node {
         }
     }
 
+    /// A node on the device `meta`: finished from the start, with results that have sizes and no memory. Nothing runs it, so
+    /// it keeps no inputs.
+    pub fn without_memory(outs: SmallVec<[OutSpec; 1]>) -> Node {
+        let bytes = |o: &OutSpec| o.layout.end().saturating_mul(o.dtype.size());
+        let absent = outs.iter().map(|o| Arc::new(Buffer::absent(bytes(o)))).collect();
+        let buffers = OnceLock::new();
+        let _ = buffers.set(absent);
+        Node {
+            op: Op::Data,
+            outs,
+            device: Device::Meta,
+            owner: 0,
+            slot: AtomicU32::new(0),
+            inputs: Mutex::default(),
+            buffers,
+            cells: Mutex::default(),
+        }
+    }
+
     #[inline]
     pub fn is_pending(&self) -> bool {
         self.buffers.get().is_none()
@@ -332,6 +351,11 @@ impl Buffer {
     pub fn on_device(device: Device, bytes: usize, handle: Box<dyn std::any::Any + Send + Sync>) -> Buffer {
         let owner = Owner::Device(device, handle);
         Buffer { ptr: std::ptr::null_mut(), bytes, owner, pinned: AtomicBool::new(false) }
+    }
+
+    /// What stands for the memory of a tensor on the device `meta`: a size, and nothing of that size.
+    pub fn absent(bytes: usize) -> Buffer {
+        Buffer::on_device(Device::Meta, bytes, Box::new(()))
     }
 
     #[inline]

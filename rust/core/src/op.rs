@@ -462,8 +462,8 @@ impl Op {
     pub fn joins(&self, device: Device) -> bool {
         match self {
             Op::Matmul | Op::Conv(Conv::Forward, _) => true,
-            Op::Conv(..) => device != Device::Cpu,
-            Op::Reduce(kind, _) => device != Device::Cpu && !matches!(kind, Reduction::MaxIndex | Reduction::MinIndex),
+            Op::Conv(..) => device.is_gpu(),
+            Op::Reduce(kind, _) => device.is_gpu() && !matches!(kind, Reduction::MaxIndex | Reduction::MinIndex),
             _ => false,
         }
     }

@@ -139,6 +139,13 @@ pub fn checked_grad(t: &Tensor, value: Option<&Bound<'_, PyAny>>) -> PyResult<Op
             t.dtype().scalar_name()
         )));
     }
+    if g.device() != t.device() {
+        return Err(PyRuntimeError::new_err(format!(
+            "attempting to assign a gradient with device type '{}' to a tensor with device type '{}'. Please ensure that the gradient and the tensor are on the same device",
+            g.device(),
+            t.device()
+        )));
+    }
     Ok(Some(g))
 }
 

@@ -43,7 +43,7 @@ pub fn divisor(op: Ew, by: Operand, dividend: DType) -> PyResult<()> {
         Operand::Tensor(t) if t.dtype().is_float() || t.numel() == 0 => false,
         Operand::Tensor(t) => {
             let nonzero = reduce::truth(true, t, None, false).py()?;
-            !ops::item(&nonzero).py()?.to_bool()
+            !ops::holds(&nonzero).py()?
         }
     };
     if zero { Err(PyRuntimeError::new_err("ZeroDivisionError")) } else { Ok(()) }

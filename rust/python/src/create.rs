@@ -4,7 +4,7 @@ use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::storage::lock_pages_of;
 use crate::tensor::{PyTensor, shape_of};
-use crate::types::{default_device, extract_device, extract_dtype, type_name};
+use crate::types::{chosen_device, default_device, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
 use corten_core::dispatch;
 use corten_core::dtype::{DType, Element, Scalar};
@@ -150,11 +150,11 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
     }
     if o.hasattr("__array_interface__")? {
         let mut array = o.py().import("numpy")?.call_method1("asarray", (o,))?;
-        if device != Device::Cpu && !array.getattr("flags")?.getattr("forc")?.is_truthy()? {
+        if device.is_gpu() && !array.getattr("flags")?.getattr("forc")?.is_truthy()? {
             // Dense memory goes to the device as it is; numpy makes other memory dense.
             array = array.call_method1("copy", ("K",))?;
         }
-        if device != Device::Cpu && dtype.is_some_and(DType::is_float) && is_float64(&array)? {
+        if device.is_gpu() && dtype.is_some_and(DType::is_float) && is_float64(&array)? {
             // No GPU takes float64 to round it.
             array = array.call_method1("astype", ("float32",))?;
         }
@@ -219,7 +219,10 @@ pub fn tensor(
 ) -> PyResult<Py<PyAny>> {
     let dtype = dtype.filter(|d| !d.is_none()).map(extract_dtype).transpose()?;
     let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?;
-    let home = || data.cast::<PyTensor>().map_or_else(|_| default_device(), |t| t.get().get().device());
+    let home = || match data.cast::<PyTensor>() {
+        Ok(t) if chosen_device().is_none() => t.get().get().device(),
+        _ => default_device(),
+    };
     let t = from_data(data, dtype, device.unwrap_or_else(home))?;
     if pin_memory {
         lock_pages_of(&t).py()?;

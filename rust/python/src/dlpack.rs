@@ -169,6 +169,9 @@ fn export<F: Form>(py: Python<'_>, tensor: &Bound<'_, PyTensor>, copied: bool) -
     if t.requires_grad() {
         return Err(PyBufferError::new_err("Can't export tensors that require gradient, use tensor.detach()"));
     }
+    if t.device() == corten_core::device::Device::Meta {
+        return Err(PyBufferError::new_err("Cannot pack tensors on meta"));
+    }
     let buffer = pin(&t)?;
     let l = t.layout();
     let mut shape: Vec<i64> = l.shape.iter().map(|&s| s as i64).collect();

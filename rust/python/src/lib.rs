@@ -93,7 +93,7 @@ mod _core {
     use crate::tensor::{PyTensor, flush, synchronize};
     #[pymodule_export]
     use crate::types::{
-        PyDType, PyDevice, PyFormat, PyLayout, current_gpu_index, get_default_device, set_current_gpu,
+        PyDType, PyDevice, PyFormat, PyLayout, chosen_device, current_gpu_index, get_default_device, set_current_gpu,
         set_default_device,
     };
 

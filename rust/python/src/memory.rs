@@ -2,6 +2,7 @@
 
 use crate::error::IntoPy;
 use crate::tensor::{PyTensor, number_object};
+use corten_core::device::Device;
 use corten_core::dispatch;
 use corten_core::dtype::{DType, Element, Scalar};
 use corten_core::exec;
@@ -98,6 +99,11 @@ pub fn to_numpy(py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<Py<PyA
     let Some(kind) = typestr(t.dtype()) else {
         return Err(PyTypeError::new_err(format!("Got unsupported ScalarType {}", t.dtype().scalar_name())));
     };
+    if t.device() == Device::Meta {
+        return Err(PyTypeError::new_err(
+            "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.",
+        ));
+    }
     let buffer = pin(&t)?;
     let l = t.layout();
     let size = t.dtype().size();
@@ -179,10 +185,10 @@ pub fn outside(ptr: *mut u8, dtype: DType, layout: Layout, keep: Box<dyn std::an
 
 /// Nested Python lists of the values.
 pub fn to_list(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
+    let t = &ops::device::on_host(t).py()?;
     if t.rank() == 0 {
         return number_object(py, ops::item(t).py()?);
     }
-    let t = &ops::device::on_host(t).py()?;
     let buffer = exec::materialize(t).py()?;
     let mut values = Vec::with_capacity(t.numel());
     let l = t.layout();

@@ -95,6 +95,9 @@ impl PyGenerator {
     #[pyo3(signature = (device=None))]
     fn new(device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let device = device.filter(|d| !d.is_none()).map(extract_device).transpose()?.unwrap_or_default();
+        if device == Device::Meta {
+            return Err(PyRuntimeError::new_err("Generator: nothing is drawn on the device meta"));
+        }
         Ok(PyGenerator(Arc::new(Mutex::new(Generator::on(device, DEFAULT_SEED)))))
     }
     /// Where the numbers are made.

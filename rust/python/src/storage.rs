@@ -104,6 +104,9 @@ pub fn is_page_locked(tensor: &Bound<'_, PyTensor>) -> bool {
 #[pyfunction]
 pub fn resize_storage(tensor: &Bound<'_, PyTensor>, nbytes: usize) -> PyResult<()> {
     let t = tensor.get().tensor();
+    if t.device() == Device::Meta {
+        return lengthen(&t, Buffer::absent(nbytes));
+    }
     exec::flush_quietly().py()?;
     let old = exec::materialize(&t).py()?;
     if nbytes <= old.bytes() {
@@ -120,9 +123,14 @@ pub fn resize_storage(tensor: &Bound<'_, PyTensor>, nbytes: usize) -> PyResult<(
         std::ptr::copy_nonoverlapping(old.ptr(), fresh.ptr(), kept);
         std::ptr::write_bytes(fresh.ptr().add(kept), 0, nbytes - kept);
     }
+    lengthen(&t, fresh)
+}
+
+/// Gives a storage other memory, of which every alias sees the beginning.
+fn lengthen(t: &Tensor, fresh: Buffer) -> PyResult<()> {
     let value = t.cell().value();
     let dtype = value.node.outs[value.out as usize].dtype;
-    let layout = Layout::contiguous(Dims::from([nbytes / dtype.size()]));
+    let layout = Layout::contiguous(Dims::from([fresh.bytes() / dtype.size()]));
     t.cell().set(Value { node: Arc::new(Node::data(Arc::new(fresh), dtype, Arc::new(layout))), out: 0 });
     t.bump_version();
     Ok(())

@@ -388,10 +388,10 @@ impl PyTensor {
         }
     }
     /// The address of the first element; the storage stays where it is from now on. A GPU's memory has no address: there it
-    /// is a number that only elements at the same place share, while they live.
+    /// is a number that only elements at the same place share, while they live. It is 0 on the device meta.
     fn data_ptr(&self) -> PyResult<u128> {
         let t = self.get();
-        if t.numel() == 0 {
+        if t.numel() == 0 || t.device() == Device::Meta {
             return Ok(0);
         }
         let offset = (t.layout().offset * t.dtype().size()) as u128;

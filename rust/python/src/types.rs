@@ -7,6 +7,8 @@ use corten_core::gpu;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
+use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
 
@@ -130,6 +132,16 @@ impl PyDevice {
         (self.family(), self.index).hash(&mut h);
         h.finish()
     }
+    /// Begins a block in which this thread makes tensors on the device, where it says no other.
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let device = slf.get().resolve()?;
+        WITHIN.with_borrow_mut(|within| within.push(device));
+        Ok(slf)
+    }
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        WITHIN.with_borrow_mut(|within| within.pop());
+    }
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (String, Option<i64>))> {
         let d = slf.get();
         Ok((slf.get_type().into_any().unbind(), (d.kind.clone(), d.index)))
@@ -180,8 +192,9 @@ impl PyDevice {
                 CALLED_CUDA.store(self.kind == "cuda", Relaxed);
                 Ok(Device::Gpu(index))
             }
+            "meta" => Ok(Device::Meta),
             _ => Err(PyRuntimeError::new_err(format!(
-                "device '{}' is not available; there are 'cpu' and 'gpu'",
+                "device '{}' is not available; there are 'cpu', 'gpu' and 'meta'",
                 self.__str__()
             ))),
         }
@@ -190,15 +203,33 @@ impl PyDevice {
 
 static CURRENT_GPU: AtomicU16 = AtomicU16::new(0);
 static CALLED_CUDA: AtomicBool = AtomicBool::new(false);
-/// The device of tensors made without a word about it: 0 the CPU, i + 1 GPU i.
+/// The device of tensors made without a word about it: 0 the CPU, i + 1 GPU i, [`META`] meta.
 static DEFAULT_DEVICE: AtomicU32 = AtomicU32::new(0);
+const META: u32 = u32::MAX;
+
+thread_local! {
+    /// The devices of the `with` blocks that this thread is in.
+    static WITHIN: RefCell<Vec<Device>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The device that creation functions use when none is given.
 pub fn default_device() -> Device {
+    if let Some(device) = WITHIN.with_borrow(|within| within.last().copied()) {
+        return device;
+    }
     match DEFAULT_DEVICE.load(Relaxed) {
         0 => Device::Cpu,
+        META => Device::Meta,
         i => Device::Gpu((i - 1) as u16),
     }
+}
+
+/// The device of the innermost `with` block, or the default one that was set; None where the program has chosen none.
+#[pyfunction]
+pub fn chosen_device() -> Option<PyDevice> {
+    let chosen = default_device();
+    let unset = chosen == Device::Cpu && WITHIN.with_borrow(Vec::is_empty);
+    (!unset).then(|| device_object(chosen))
 }
 
 /// Sets the device of tensors that are made without a device: the CPU at first, and for None (`torch.set_default_device`).
@@ -207,6 +238,7 @@ pub fn set_default_device(device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let code = match device.map_or(Ok(Device::Cpu), extract_device)? {
         Device::Cpu => 0,
         Device::Gpu(i) => u32::from(i) + 1,
+        Device::Meta => META,
     };
     DEFAULT_DEVICE.store(code, Relaxed);
     Ok(())
@@ -240,6 +272,7 @@ pub fn current_gpu_index() -> u16 {
 pub fn device_object(d: Device) -> PyDevice {
     match d {
         Device::Cpu => PyDevice { kind: "cpu".into(), index: None },
+        Device::Meta => PyDevice { kind: "meta".into(), index: None },
         Device::Gpu(i) => {
             let kind = if CALLED_CUDA.load(Relaxed) { "cuda" } else { "gpu" };
             PyDevice { kind: kind.into(), index: Some(i as i64) }

@@ -89,7 +89,7 @@ def _bag_of_position(offsets, length, include_last_offset):
             raise RuntimeError(
                 f"embedding_bag: offsets of an example do not begin at 0, or end beyond the input's length {length}"
             )
-    elif bags:
+    elif bags and not offsets.is_meta:
         first, last = int(offsets[0]), int(offsets[-1])
         if first != 0:
             raise RuntimeError(
@@ -153,7 +153,7 @@ def embedding_bag(
     else:
         bag, bags = _bag_of_position(offsets, input.shape[0], include_last_offset)
         if include_last_offset:
-            end = int(offsets[-1])
+            end = None if offsets.is_meta else int(offsets[-1])
             input, bag = input[:end], bag[:end]
             per_sample_weights = None if per_sample_weights is None else per_sample_weights[:end]
 

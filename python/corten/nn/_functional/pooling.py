@@ -165,7 +165,7 @@ def _max_unpool(input, indices, kernel_size, stride, padding, output_size, dims)
     cells = 1
     for extent in size:
         cells *= extent
-    if indices.numel():
+    if indices.numel() and not indices.is_meta:
         low, high = int(whole(indices).min()), int(whole(indices).max())
         if low < 0 or high >= cells:
             volume = "x".join(str(extent) for extent in size)

@@ -2,7 +2,7 @@
 
 import corten
 
-from ..._composites._common import whole
+from ..._composites._common import everywhere
 from .. import _reduction as _Reduction
 from .distance import pairwise_distance
 
@@ -81,7 +81,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     index = target.reshape(-1, 1)
-    if bool(whole((index < 0) | (index >= classes)).any()):
+    if not everywhere((index >= 0) & (index < classes)):
         raise RuntimeError("target out of range")
     violation = (margin - scores.gather(1, index) + scores).clamp_min(0)
     if p == 2:
@@ -112,7 +112,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     scores = input if input.dim() == 2 else input.reshape(1, -1)
     labels = target.reshape(scores.shape)
     classes = scores.shape[1]
-    if bool(whole((labels < -1) | (labels >= classes)).any()):
+    if not everywhere((labels >= -1) & (labels < classes)):
         raise RuntimeError("argument #2 'target' is out of range")
     listed = (labels >= 0).to(corten.int64).cumprod(1)
     labels = labels * listed

@@ -17,7 +17,7 @@ from .hooks import (  # noqa: F401  (the process-wide registration functions bel
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from .state_dict import _IncompatibleKeys  # noqa: F401
+from .state_dict import _EXTRA_STATE_KEY_SUFFIX, _IncompatibleKeys  # noqa: F401
 from .utils import add_indent, parse_to
 
 _HOOK_REGISTRIES = (
@@ -441,7 +441,7 @@ class Module:
             if buffer is not None and name not in self._non_persistent_buffers_set:
                 destination[prefix + name] = buffer if keep_vars else buffer.detach()
         if _state.has_extra_state(self, Module):
-            destination[prefix + _state.EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
+            destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
         """Returns an ordered dictionary of all parameters and persistent buffers, sharing their memory.
@@ -729,6 +729,7 @@ class Module:
 
         Raises:
             TypeError: the dtype is neither floating point nor complex.
+            NotImplementedError: a parameter or buffer on the device ``meta`` would have to be moved off it.
         """
         device, dtype, non_blocking, memory_format = parse_to(args, kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
@@ -744,6 +745,11 @@ class Module:
                 options["dtype"] = dtype
             if memory_format is not None and tensor.dim() in (4, 5):
                 options["memory_format"] = memory_format
+            if tensor.is_meta and device is not None and device.type != "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
+                )
             return tensor.to(**options)
 
         return self._apply(convert)

@@ -1,12 +1,13 @@
 """Saving and restoring the state of one module and of its tree: the mechanics behind Module.state_dict."""
 
+import warnings
 from collections import OrderedDict, namedtuple
 
 import corten
 
 from ..parameter import Parameter
 
-EXTRA_STATE_KEY_SUFFIX = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
 
 class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
@@ -111,7 +112,7 @@ def load_one(module, base, state_dict, prefix, local_metadata, strict, missing_k
         elif strict:
             missing_keys.append(key)
 
-    extra_key = prefix + EXTRA_STATE_KEY_SUFFIX
+    extra_key = prefix + _EXTRA_STATE_KEY_SUFFIX
     if type(module).set_extra_state is not base.set_extra_state:
         if extra_key in state_dict:
             module.set_extra_state(state_dict[extra_key])
@@ -146,6 +147,13 @@ def _load_tensor(module, name, key, tensor, loaded, assign, error_msgs):
                 f"the shape in current model is {tensor.shape}."
             )
             return
+    if tensor.is_meta and not loaded.is_meta and not assign:
+        warnings.warn(
+            f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current model, "
+            "which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their "
+            "corresponding key in the module instead of copying them in place?)",
+            stacklevel=2,
+        )
     try:
         with corten.no_grad():
             if not assign:

@@ -1,10 +1,8 @@
 """skip_init: making a module whose parameters will be overwritten."""
 
-import corten
-
 
 def skip_init(module_cls, *args, **kwargs):
-    """Makes ``module_cls(*args, **kwargs)`` with parameters of unspecified value; the generator stays where it was.
+    """Makes ``module_cls(*args, **kwargs)`` with parameters of unspecified value, for which nothing is drawn.
 
     Raises:
         RuntimeError: ``module_cls`` is not a Module or takes no ``device``.
@@ -17,5 +15,5 @@ def skip_init(module_cls, *args, **kwargs):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
-    with corten.random.fork_rng():
-        return module_cls(*args, **kwargs)
+    device = kwargs.pop("device", None)
+    return module_cls(*args, **kwargs, device="meta").to_empty(device="cpu" if device is None else device)

@@ -94,6 +94,7 @@ def _name(path):
 REBUILD_TENSOR = _name("torch._utils._rebuild_tensor")
 REBUILD_TENSOR_V2 = _name("torch._utils._rebuild_tensor_v2")
 REBUILD_TENSOR_V3 = _name("torch._utils._rebuild_tensor_v3")
+REBUILD_META_TENSOR = _name("torch._utils._rebuild_meta_tensor_no_storage")
 REBUILD_PARAMETER = _name("torch._utils._rebuild_parameter")
 REBUILD_PARAMETER_WITH_STATE = _name("torch._utils._rebuild_parameter_with_state")
 REBUILD_FROM_TYPE = _name("torch._tensor._rebuild_from_type_v2")
@@ -272,6 +273,7 @@ class Names:
             "torch._utils._rebuild_tensor": (REBUILD_TENSOR, self._rebuild_tensor),
             "torch._utils._rebuild_tensor_v2": (REBUILD_TENSOR_V2, self._rebuild_tensor_v2),
             "torch._utils._rebuild_tensor_v3": (REBUILD_TENSOR_V3, self._rebuild_tensor_v3),
+            "torch._utils._rebuild_meta_tensor_no_storage": (REBUILD_META_TENSOR, self._rebuild_meta_tensor),
             "torch._utils._rebuild_parameter": (REBUILD_PARAMETER, self._rebuild_parameter),
             "torch._utils._rebuild_parameter_with_state": (REBUILD_PARAMETER_WITH_STATE, self._rebuild_parameter),
             "torch._tensor._rebuild_from_type_v2": (REBUILD_FROM_TYPE, self._rebuild_from_type),
@@ -399,6 +401,12 @@ class Names:
         if metadata and metadata.get("neg"):
             tensor = tensor.neg()
         return tensor.requires_grad_() if requires_grad else tensor
+
+    def _rebuild_meta_tensor(self, dtype, size, stride, requires_grad):
+        sizes = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
+        if not (sizes and isinstance(dtype, corten.dtype) and all(type(n) is int and n >= 0 for n in size + stride)):
+            raise UnpicklingError("the dtype, size or stride of a tensor on the device meta is not valid")
+        return corten.empty_strided(size, stride, dtype=dtype, device="meta").requires_grad_(bool(requires_grad))
 
     def _rebuild_parameter(self, data, requires_grad, hooks, state=None):
         if not isinstance(data, corten.Tensor):

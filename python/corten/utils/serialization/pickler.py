@@ -78,6 +78,8 @@ class Pickler(pickle._Pickler):
             if state:
                 return names.REBUILD_PARAMETER_WITH_STATE, (*arguments, dict(state))
             return names.REBUILD_PARAMETER, arguments
+        if tensor.is_meta:
+            return self._rebuilt_meta(tensor, state)
         arguments = (
             self._place_of(tensor),
             tensor.storage_offset(),
@@ -94,6 +96,13 @@ class Pickler(pickle._Pickler):
         if kind is corten.Tensor and not state:
             return rebuild, arguments
         return names.REBUILD_FROM_TYPE, (rebuild, kind, arguments, dict(state or {}))
+
+    def _rebuilt_meta(self, tensor, state):
+        """A tensor on the device ``meta``: its facts and no storage, so tensors that shared one do not any more."""
+        facts = (tensor.dtype, tuple(tensor.size()), tuple(tensor.stride()), tensor.requires_grad)
+        if type(tensor) is corten.Tensor and not state:
+            return names.REBUILD_META_TENSOR, facts
+        return names.REBUILD_FROM_TYPE, (names.REBUILD_META_TENSOR, type(tensor), facts, dict(state or {}))
 
     def save_global(self, value, name=None):
         """Writes a name; those of corten become PyTorch's."""

@@ -3,7 +3,7 @@
 
 use super::plan::{After, Fused, Joined, Kernel};
 use super::run::{Slots, address, allocate, buffer_of, donate, fused, kernel, node_at, operands_of, view, window};
-use super::{COUNTERS, count, transfer};
+use super::{COUNTERS, count, plan, transfer};
 use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ pub fn joined(slots: &mut Slots, j: &Joined, device: Device, spoils: &mut bool) 
     let done = match device {
         Device::Gpu(index) => in_one(slots, j, &gpu::gpu(index)?, device)?,
         Device::Cpu => on_cpu(slots, j, spoils)?,
+        Device::Meta => return Err(plan::nothing_to_run()),
     };
     if done {
         return Ok(());

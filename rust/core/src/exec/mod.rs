@@ -48,6 +48,7 @@ pub const fn byte_budget(device: Device) -> usize {
     match device {
         Device::Cpu => 512 << 20,
         Device::Gpu(_) => 2 << 30,
+        Device::Meta => usize::MAX,
     }
 }
 
@@ -130,6 +131,9 @@ pub fn materialize(t: &Tensor) -> Result<Arc<Buffer>> {
 
 /// [`materialize`] for what does not decide anything.
 pub(crate) fn materialize_unseen(t: &Tensor) -> Result<Arc<Buffer>> {
+    if t.device() == Device::Meta {
+        return Err(transfer::no_data());
+    }
     if t.device() != Device::Cpu {
         return Err(Error::Type(format!(
             "can't convert {} device type tensor to numpy or read its memory. Use Tensor.cpu() to copy the tensor to host memory first.",
@@ -145,6 +149,9 @@ pub(crate) fn materialize_unseen(t: &Tensor) -> Result<Arc<Buffer>> {
 
 /// The tensor's storage wherever it lies, computed (or sent to the GPU) if it was pending.
 pub fn compute(t: &Tensor) -> Result<Arc<Buffer>> {
+    if t.device() == Device::Meta {
+        return Err(transfer::no_data());
+    }
     capture::looked_at(t);
     compute_unseen(t)
 }

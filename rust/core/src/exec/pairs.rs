@@ -76,7 +76,7 @@ pub(super) fn refused<T>(op: &Op, dtype: DType) -> Result<T> {
 /// The operator on complex matrices, which says what is complex.
 fn matrices(op: Linalg, inputs: &[Input], outs: &[OutSpec], device: Device) -> Result<Op> {
     ensure!(
-        device == Device::Cpu,
+        !device.is_gpu(),
         NotImplemented,
         "{}: not available on the GPU for complex matrices; move them to the CPU with .cpu()",
         op.name()

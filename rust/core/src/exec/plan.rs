@@ -177,11 +177,17 @@ impl Cache {
     }
 }
 
+/// No work is recorded on the device `meta`.
+pub(super) fn nothing_to_run() -> crate::error::Error {
+    crate::error::Error::Internal("there is nothing to run on the device meta".into())
+}
+
 /// How many values a fused kernel may read: on the GPU so many that at least two results find a binding too.
 fn most_reads(device: Device) -> Result<usize> {
     match device {
         Device::Cpu => Ok(usize::MAX),
         Device::Gpu(i) => Ok(crate::gpu::gpu(i)?.limits.max_storage_buffers_per_shader_stage as usize - 2),
+        Device::Meta => Err(nothing_to_run()),
     }
 }
 
@@ -429,6 +435,7 @@ fn assemble(nodes: &[Arc<Node>], unit: &Unit, stored: &[bool]) -> Result<(Fused,
     let kernel = match nodes[unit.nodes[0] as usize].device {
         Device::Cpu => Kernel::Cpu(crate::cpu::elementwise::Kernel::new(program)?),
         Device::Gpu(_) => Kernel::Gpu(crate::gpu::elementwise::Kernel::new(program)),
+        Device::Meta => return Err(nothing_to_run()),
     };
     Ok((Fused { nodes: elementwise, kernel, loads, scalars, stores }, own))
 }

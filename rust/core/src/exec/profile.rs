@@ -122,6 +122,7 @@ fn allocated(device: Device) -> i64 {
     match device {
         Device::Cpu => LIVE_BYTES.load(Relaxed) as i64,
         Device::Gpu(i) => gpu::gpu(i).map_or(0, |g| g.memory().allocated as i64),
+        Device::Meta => 0,
     }
 }
 

@@ -178,8 +178,11 @@ fn unite(op: &Op, inputs: &mut Inputs) -> Result<Device> {
     Ok(device)
 }
 
-/// Records a node whose inputs are known to fit.
+/// Records a node whose inputs are known to fit. On the device `meta` its results are all there is to it.
 pub fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
+    if device == Device::Meta {
+        return Ok(without_memory(outs));
+    }
     let mut bytes = 0usize;
     for o in &outs {
         bytes = bytes.saturating_add(o.layout.numel().saturating_mul(o.dtype.size()));
@@ -195,7 +198,15 @@ pub fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device)
             outs.iter().try_for_each(|o| super::transfer::check_dtype(o.dtype, device))?;
             join(&own.on(device), op, inputs, outs, bytes)
         }
+        Device::Meta => Err(super::plan::nothing_to_run()),
     })
+}
+
+/// What an operator on the device `meta` yields.
+#[cold]
+fn without_memory(outs: SmallVec<[OutSpec; 1]>) -> Arc<Node> {
+    capture::refuse(|| "it makes a tensor on the device meta".into());
+    Arc::new(Node::without_memory(outs))
 }
 
 fn join(

@@ -543,6 +543,7 @@ fn write_view(node: &Node, spoils: &mut bool) -> Result<Arc<Buffer>> {
                 let bytes = (old.bytes() as u64).next_multiple_of(4);
                 gpu::gpu(i)?.copy(transfer::memory(old)?, 0, transfer::memory(&fresh)?, 0, bytes)?;
             }
+            Device::Meta => return Err(super::plan::nothing_to_run()),
         }
         Arc::new(fresh)
     };

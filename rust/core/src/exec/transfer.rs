@@ -6,8 +6,9 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Breach, Error, Result};
 use crate::gpu::{self, memory};
-use crate::graph::{Buffer, Edge, Node};
+use crate::graph::{Buffer, Edge, Node, OutSpec};
 use crate::shape::Layout;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A buffer of `bytes` uninitialised bytes on a device.
@@ -18,7 +19,18 @@ pub fn allocate(device: Device, bytes: usize) -> Result<Buffer> {
             let memory = memory::allocate(&gpu::gpu(i)?, bytes)?;
             Ok(Buffer::on_device(device, bytes, Box::new(memory)))
         }
+        Device::Meta => Ok(Buffer::absent(bytes)),
     }
+}
+
+/// The error of whoever asks for the elements of a tensor on the device `meta`.
+pub fn no_data() -> Error {
+    Error::NotImplemented("Cannot copy out of meta tensor; no data!".into())
+}
+
+/// A tensor on the device `meta` with a dtype and a layout.
+fn without_memory(dtype: DType, layout: Arc<Layout>) -> Node {
+    Node::without_memory(SmallVec::from_buf([OutSpec { dtype, layout }]))
 }
 
 /// The device memory of a buffer.
@@ -54,6 +66,8 @@ fn copy_now(source: &Buffer, device: Device) -> Result<Buffer> {
             let data = unsafe { std::slice::from_raw_parts_mut(target.ptr(), bytes) };
             gpu::gpu(i)?.download(memory(source)?, data)?;
         }
+        (Device::Meta, _) => return Err(no_data()),
+        (_, Device::Meta) => {}
         _ => return copy_now(&copy_now(source, Device::Cpu)?, device),
     }
     Ok(target)
@@ -74,12 +88,13 @@ pub fn rule(device: Device, breach: Breach) -> Result<i64> {
     match device {
         Device::Cpu => Err(Error::Internal("rules on the CPU are checked at the call".into())),
         Device::Gpu(i) => Ok(gpu::gpu(i)?.rule(breach) as i64),
+        Device::Meta => Err(Error::Internal("there are no values on the device meta to check".into())),
     }
 }
 
 /// Refuses a dtype that the device does not compute with.
 pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
-    if dtype.part() == DType::F64 && device != Device::Cpu {
+    if dtype.part() == DType::F64 && device.is_gpu() {
         return Err(Error::Type(format!(
             "{device} has no {dtype}: WebGPU has no 64-bit floating point. Convert to {} first (`x.{}()`) or stay on the CPU",
             if dtype.is_complex() { DType::C64 } else { DType::F32 },
@@ -93,6 +108,12 @@ pub fn check_dtype(dtype: DType, device: Device) -> Result<()> {
 pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
     check_dtype(e.dtype, device)?;
     crate::capture::refuse(|| format!("it brings a number from {} to {device}", e.node.device));
+    let layout = Arc::new(Layout::contiguous(Default::default()));
+    let (dtype, own) = super::pairs::stored(e.dtype, &layout);
+    if device == Device::Meta {
+        let node = without_memory(dtype, own);
+        return Ok(Edge { node: Arc::new(node), out: 0, dtype: e.dtype, layout });
+    }
     if e.node.is_pending() {
         record::flush_value(&e.node)?;
     }
@@ -101,8 +122,6 @@ pub fn edge(e: &Edge, device: Device) -> Result<Edge> {
     let one = Buffer::new(size)?;
     // SAFETY: the element lies inside the source, and the new buffer has room for one.
     unsafe { std::ptr::copy_nonoverlapping(source.ptr().add(e.layout.offset * size), one.ptr(), size) };
-    let layout = Arc::new(Layout::contiguous(Default::default()));
-    let (dtype, own) = super::pairs::stored(e.dtype, &layout);
     let node = Node::data(Arc::new(copy(&one, device)?), dtype, own);
     Ok(Edge { node: Arc::new(node), out: 0, dtype: e.dtype, layout })
 }

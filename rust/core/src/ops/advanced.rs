@@ -4,7 +4,7 @@ use super::complex;
 use super::device::to_device;
 use super::elementwise::{Operand, apply, cast};
 use super::index::{Source, at_least_1d, check_within};
-use super::{create, reduce, view};
+use super::{check_values, create, reduce, view};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
@@ -280,6 +280,7 @@ pub fn expand_masks(t: &Tensor, indices: &[Option<Tensor>]) -> Result<Vec<Option
 
 /// The positions of non-zero elements as the rows of an int64 matrix `(count, rank)`; computes the tensor.
 pub fn nonzero(t: &Tensor) -> Result<Tensor> {
+    check_values("nonzero", t)?;
     let t = &complex::truths(t)?;
     let n = super::item(&reduce::count_nonzero(t, None)?)?.to_i64() as usize;
     // Columns are contiguous, as in PyTorch: most readers want one column at a time.
@@ -441,6 +442,7 @@ fn broadcast_pair(op: &str, t: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor
 pub fn masked_select(t: &Tensor, mask: &Tensor) -> Result<Tensor> {
     ensure!(mask.dtype() == DType::Bool, Runtime, "masked_select: expected BoolTensor for mask");
     let (x, m) = broadcast_pair("masked_select", t, mask)?;
+    check_values("masked_select", &m)?;
     let n = super::item(&reduce::count_nonzero(&m, None)?)?.to_i64() as usize;
     select_masked(&x, &m, n)
 }
@@ -481,7 +483,11 @@ pub fn masked_scatter(t: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     );
     let (x, m) = broadcast_pair("masked_scatter", t, mask)?;
     let x = super::contiguous(&x)?;
-    let n = super::item(&reduce::count_nonzero(&m, None)?)?.to_i64() as usize;
+    // As many as there are, where nothing is known of the mask.
+    let n = match m.device() {
+        Device::Meta => source.numel(),
+        _ => super::item(&reduce::count_nonzero(&m, None)?)?.to_i64() as usize,
+    };
     ensure!(
         source.numel() >= n,
         Runtime,

@@ -195,7 +195,8 @@ pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, o: &Opti
     };
     let scale = o.scale.unwrap_or_else(|| 1.0 / (q.shape()[q.rank() - 1] as f64).sqrt());
     let dropout = o.dropout.max(0.0);
-    let (seed, offset) = if dropout > 0.0 { lock(&default_generator(q.device())).reserve_philox() } else { (0, 0) };
+    let draws = dropout > 0.0 && q.device() != Device::Meta;
+    let (seed, offset) = if draws { lock(&default_generator(q.device())).reserve_philox() } else { (0, 0) };
     let call = Call { scale, dropout, seed, offset, causal: o.causal };
     let ev = v.shape()[v.rank() - 1];
     // The result lies as the query does: heads outside or inside of rows.

@@ -1,7 +1,8 @@
 //! Counting: bincount, histograms, and one-hot vectors.
 
 use super::index::{Source, first_outside, scatter};
-use super::{create, reduce, view};
+use super::{check_values, create, reduce, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::ensure;
 use crate::error::Result;
@@ -30,6 +31,7 @@ pub fn bincount(t: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<
     if t.rank() == 1 && t.numel() == 0 {
         return create::zeros(Dims::from([minlength as usize]), DType::I64, t.device());
     }
+    check_values("bincount", t)?;
     ensure!(
         t.rank() == 1 && first_outside(t, 0, i64::MAX)?.is_none(),
         Runtime,
@@ -57,7 +59,7 @@ pub fn histc(t: &Tensor, bins: i64, low: f64, high: f64) -> Result<Tensor> {
     ensure!(bins > 0, Runtime, "torch.histogram(): bins must be > 0, but got {bins} for dimension 0");
     let t = &t.detach();
     let (mut low, mut high) = (low, high);
-    if low == high && t.numel() > 0 {
+    if low == high && t.numel() > 0 && t.device() != Device::Meta {
         let bound = |max: bool| -> Result<f64> { Ok(super::item(&reduce::extremum(max, t, None, false)?)?.to_f64()) };
         (low, high) = (bound(false)?, bound(true)?);
     }
@@ -85,6 +87,10 @@ pub fn one_hot(t: &Tensor, num_classes: i64) -> Result<Tensor> {
     if t.numel() == 0 {
         ensure!(num_classes > 0, Runtime, "Can not infer total number of classes from empty tensor.");
         return create::zeros(with(num_classes as usize), DType::I64, t.device());
+    }
+    if t.device() == Device::Meta {
+        let classes = if num_classes > 0 { num_classes } else { largest(t)? + 1 };
+        return create::zeros(with(classes as usize), DType::I64, t.device());
     }
     ensure!(first_outside(t, 0, i64::MAX)?.is_none(), Runtime, "Class values must be non-negative.");
     let most = largest(t)?;

@@ -64,6 +64,9 @@ pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
         return full_with(layout, Scalar::Int(0), dtype, device);
     }
     let bytes = layout.end().max(layout.numel()).saturating_mul(dtype.size());
+    if device == Device::Meta {
+        return Ok(from_buffer(Arc::new(Buffer::absent(bytes)), dtype, layout));
+    }
     crate::os::check_allocation(bytes, || layout.shape.to_string())?;
     let buffer = Buffer::new(bytes)?;
     // Deterministic even when read before it is written: new memory starts as zeros.
@@ -167,9 +170,11 @@ fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device
     // The ends count as numbers of the result's dtype.
     let value = |s: Scalar| Scalar::from_bits(s.to_bits(dtype), dtype).to_f64();
     let (a, b, n) = (value(start), value(end), steps as usize);
-    crate::os::check_allocation(n.saturating_mul(8), || format!("[{n}]"))?;
+    if device != Device::Meta {
+        crate::os::check_allocation(n.saturating_mul(8), || format!("[{n}]"))?;
+    }
     let whole = |start, step| ramp(Scalar::Int(start), Scalar::Int(step), n, DType::I64, device);
-    if device != Device::Cpu && !dtype.is_float() {
+    if device.is_gpu() && !dtype.is_float() {
         let (a, b, parts) = (a as i64, b as i64, steps.saturating_sub(1).max(1));
         let terms = a.checked_mul(parts).zip(b.checked_sub(a).filter(|d| d.checked_mul(parts).is_some()));
         let Some((first, distance)) = terms else {
@@ -180,7 +185,7 @@ fn spaced(op: &str, start: Scalar, end: Scalar, steps: i64, dtype: DType, device
             &[(&whole(first, distance)?).into(), Scalar::Int(parts).into()],
         );
     }
-    let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+    let wide = if device.is_gpu() { DType::F32 } else { DType::F64 };
     let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
     let from = |start| ramp(Scalar::Float(start), Scalar::Float(step), n, wide, device);
     let (forward, backward) = (from(a)?, from(b - step * n.saturating_sub(1) as f64)?);
@@ -209,7 +214,7 @@ fn stepped_in(start: Scalar, end: Scalar, steps: i64, dtype: DType, device: Devi
     let forward = count(0, 1)?.mul(step)?.add(a)?;
     let backward = super::elementwise::apply(Ew::Sub, &[b.into(), (&count(steps - 1, -1)?.mul(step)?).into()])?;
     let first_half = ramp(Scalar::Int(0), Scalar::Int(1), n, DType::I64, device)?.lt((n.max(2) / 2) as i64)?;
-    let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+    let wide = if device.is_gpu() { DType::F32 } else { DType::F64 };
     super::elementwise::cast(&super::elementwise::where_(&first_half, &forward, &backward)?, wide)
 }
 
@@ -222,7 +227,7 @@ pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: DType,
     let mut exponents = spaced("logspace", start, end, steps, dtype, device)?;
     if steps == 1 {
         // A lone exponent is not rounded to the dtype.
-        let wide = if device == Device::Cpu { DType::F64 } else { DType::F32 };
+        let wide = if device.is_gpu() { DType::F32 } else { DType::F64 };
         exponents = number(start, wide, device).and_then(|t| super::view::reshape(&t, &[1]))?;
     } else if matches!(dtype, DType::F16 | DType::BF16) {
         exponents = stepped_in(start, end, steps, dtype, device)?;
@@ -255,7 +260,7 @@ pub fn fill(t: &Tensor, value: Operand) -> Result<Tensor> {
     let out = match value {
         Operand::Number(s) => full_with((*layout).clone(), s, t.dtype(), t.device())?,
         Operand::Tensor(v) => {
-            let v = super::elementwise::cast(&v.detach(), t.dtype())?;
+            let v = super::elementwise::cast(&to_device(&v.detach(), t.device())?, t.dtype())?;
             super::copy_as(&super::view::expand(&v, t.shape())?, (*layout).clone())?
         }
     };

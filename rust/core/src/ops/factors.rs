@@ -6,7 +6,6 @@ use super::linalg::{adjoint, check_inexact, check_matrix, check_wide, columns, i
 use super::matmul::{product, t};
 use super::rearrange::triangle;
 use super::{complex, copy_as, create, join, rearrange, reduce, sort, view};
-use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
@@ -36,7 +35,7 @@ fn check_floats(name: &str, kernel: &str, a: &Tensor) -> Result<()> {
 
 fn check_cpu(name: &str, a: &Tensor, instead: &str) -> Result<()> {
     ensure!(
-        a.device() == Device::Cpu,
+        !a.device().is_gpu(),
         NotImplemented,
         "{name}: not available on the GPU; {instead}, or move the matrices to the CPU with .cpu()"
     );
@@ -216,7 +215,7 @@ pub fn eigh(name: &str, a: &Tensor, upper: bool, vectors: bool) -> Result<(Tenso
     let inputs = SmallVec::from_iter([a.input()]);
     let values = (a.dtype().part(), rows_of(&batch, &[n]));
     let info = (DType::I32, rows_of(&batch, &[]));
-    if a.device() != Device::Cpu {
+    if a.device().is_gpu() {
         if a.dtype().is_complex() {
             check_cpu(name, &a, "real matrices are there")?;
         }
@@ -300,11 +299,7 @@ pub fn eig(a: &Tensor, vectors: bool) -> Result<(Tensor, Option<Tensor>, Tensor)
     let (batch, n) = check_square(NAME, "linalg_eig_out_cpu", a)?;
     check_cpu(NAME, a, "linalg.eigh takes symmetric matrices there")?;
     let finite = reduce::truth(true, &a.detach().isfinite()?, None, false)?;
-    ensure!(
-        super::item(&finite)?.to_bool(),
-        Runtime,
-        "torch.linalg.eig: input tensor should not contain infs or NaNs."
-    );
+    ensure!(super::holds(&finite)?, Runtime, "torch.linalg.eig: input tensor should not contain infs or NaNs.");
     let dtype = a.dtype().complex();
     let inputs = SmallVec::from_iter([a.input()]);
     let (values, info) = ((dtype, rows_of(&batch, &[n])), (DType::I32, rows_of(&batch, &[])));

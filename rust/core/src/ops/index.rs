@@ -62,7 +62,7 @@ pub(super) fn check_within_or(index: &Tensor, low: i64, high: i64, other: i64, b
         let look = move |t: &Tensor| first_outside_or(t, low, high, other)?.map_or(Ok(()), |i| Err(breach.of(i)));
         return capture::checked(index, look);
     }
-    if index.numel() == 0 {
+    if index.numel() == 0 || index.device() == Device::Meta {
         return Ok(());
     }
     let number = |n: i64| Input::Scalar(n as u64, DType::I64);

@@ -4,7 +4,6 @@ use super::elementwise::cast;
 use super::matmul::{product, t};
 use super::rearrange::triangle;
 use super::{complex, create, join, view};
-use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::exec::record::{record, record_one};
@@ -170,7 +169,7 @@ pub fn geqrf(a: &Tensor) -> Result<[Tensor; 2]> {
     ensure!(a.rank() >= 2, Runtime, "torch.geqrf: input must have at least 2 dimensions.");
     check_wide("geqrf_cpu", a)?;
     ensure!(
-        a.device() == Device::Cpu,
+        !a.device().is_gpu(),
         NotImplemented,
         "geqrf: not available on the GPU; linalg.qr is there, or move the matrices to the CPU with .cpu()"
     );
@@ -235,7 +234,7 @@ fn check_svd(a: &Tensor) -> Result<(Dims, usize, usize)> {
     // The iteration would not end on them.
     let finite = super::reduce::truth(true, &a.detach().isfinite()?, None, false)?;
     ensure!(
-        super::item(&finite)?.to_bool(),
+        super::holds(&finite)?,
         Runtime,
         "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values."
     );
@@ -320,7 +319,7 @@ fn with_phases(
 /// Whether numbers are 0 but for rounding; reads the values.
 pub(super) fn is_small(x: &Tensor) -> Result<bool> {
     let small = super::reduce::truth(true, &x.detach().abs()?.le(1e-2)?, None, false)?;
-    Ok(super::item(&small)?.to_bool())
+    super::holds(&small)
 }
 
 /// X in A·X = B, or in X·A = B unless `left`; only A's triangle is read, and its diagonal taken as 1 when `unit`.

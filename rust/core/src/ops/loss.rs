@@ -161,7 +161,7 @@ pub fn huber_loss(x: &Tensor, y: &Tensor, reduction: Reduce, delta: f64) -> Resu
 /// Whether every element lies in [0, 1]; computes what is pending.
 fn in_unit_range(t: &Tensor) -> Result<bool> {
     let inside = t.detach().ge(0.0)?.logical_and(&t.detach().le(1.0)?)?;
-    Ok(super::item(&reduce::truth(true, &inside, None, false)?)?.to_bool())
+    super::holds(&reduce::truth(true, &inside, None, false)?)
 }
 
 /// A logarithm, at least −100.

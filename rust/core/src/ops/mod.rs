@@ -37,6 +37,7 @@ pub mod sort;
 pub mod view;
 pub mod window;
 
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec;
@@ -83,12 +84,30 @@ impl Tensor {
 /// The only element of a tensor, as a number; computes what is pending.
 pub fn item(t: &Tensor) -> Result<Scalar> {
     ensure!(t.numel() == 1, Runtime, "a Tensor with {} elements cannot be converted to Scalar", t.numel());
+    ensure!(t.device() != Device::Meta, Runtime, "Tensor.item() cannot be called on meta tensors");
     let t = &device::on_host(t)?;
     let buffer = exec::materialize(t)?;
     let size = t.dtype().size();
     // SAFETY: the layout lies inside the storage.
     let ptr = unsafe { buffer.ptr().add(t.layout().offset * size) };
     Ok(read_element(ptr, t.dtype()))
+}
+
+/// Whether a rule about values holds, given as a tensor without dims; computes it. Nothing is known of values on the device
+/// `meta`, so rules about them count as kept there.
+pub fn holds(rule: &Tensor) -> Result<bool> {
+    if rule.device() == Device::Meta { Ok(true) } else { Ok(item(rule)?.to_bool()) }
+}
+
+/// Refuses a tensor without elements for an operator whose result has a size that depends on them.
+fn check_values(op: &str, t: &Tensor) -> Result<()> {
+    ensure!(
+        t.device() != Device::Meta,
+        NotImplemented,
+        "{op}: the size of the result depends on values, and a tensor of shape {} on the device meta has none",
+        t.shape_dims()
+    );
+    Ok(())
 }
 
 /// One element from memory.

@@ -6,7 +6,7 @@
 use super::device::to_device;
 use super::elementwise::{Operand, apply, cast, output_layout, preserved};
 use super::philox::{self, Stream};
-use super::{create, inplace, item, reduce, view};
+use super::{create, holds, inplace, reduce, view};
 use crate::capture;
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
@@ -86,6 +86,9 @@ pub fn restore_gpus(states: &GpuStates) {
 /// The given generator, which has to be of the device's kind, or the device's default one.
 pub fn generator_for(device: Device, generator: Option<Shared>) -> Result<Shared> {
     let Some(generator) = generator else { return Ok(default_generator(device)) };
+    if device == Device::Meta {
+        return Ok(generator);
+    }
     let kind = |d: Device| if d == Device::Cpu { "cpu" } else { "cuda" };
     let (expected, found) = (kind(device), kind(lock(&generator).device()));
     ensure!(expected == found, Runtime, "Expected a '{expected}' device type for generator but found '{found}'");
@@ -107,7 +110,10 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, devic
         );
         return cast(&drawn(generator, what, DType::I64, layout, device)?, dtype);
     }
-    if device != Device::Cpu {
+    if device == Device::Meta {
+        return create::empty(layout, dtype, device);
+    }
+    if device.is_gpu() {
         return philox::draw(generator, what, dtype, layout, device);
     }
     let buffer = draw::draw(generator, what, dtype, &layout)?;
@@ -146,7 +152,7 @@ pub fn draw_into(target: &Tensor, generator: &Shared, what: Draw) -> Result<()> 
     let layout = match target.device() {
         Device::Cpu => Layout { offset: 0, ..(**target.layout()).clone() },
         // Without the gaps between elements.
-        Device::Gpu(_) => preserved(target.layout()),
+        Device::Gpu(_) | Device::Meta => preserved(target.layout()),
     };
     let values = drawn(generator, what, target.dtype(), layout, target.device())?;
     inplace::copy_(target, Operand::Tensor(&values))
@@ -212,7 +218,7 @@ pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor>
     let spread = match std {
         Operand::Number(s) => s.to_f64(),
         Operand::Tensor(s) => {
-            let valid = s.numel() == 0 || item(&reduce::extremum(false, &s.detach(), None, false)?)?.to_f64() >= 0.0;
+            let valid = s.numel() == 0 || holds(&reduce::extremum(false, &s.detach(), None, false)?.ge(0.0)?)?;
             ensure!(valid, Runtime, "normal expects all elements of std >= 0.0");
             1.0
         }

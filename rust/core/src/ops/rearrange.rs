@@ -3,6 +3,7 @@
 use super::elementwise::{Operand, cast, output_layout};
 use super::index::{first_outside, select_known};
 use super::{create, inplace, reduce, view};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::exec::record::record_one;
@@ -149,8 +150,14 @@ pub fn repeat_interleave(t: &Tensor, count: i64, dim: Option<i64>, output_size: 
 pub fn repeat_positions(repeats: &Tensor, output_size: Option<i64>) -> Result<Tensor> {
     ensure!(repeats.rank() == 1, Runtime, "repeat_interleave only accept 1D vector as repeat");
     ensure!(matches!(repeats.dtype(), DType::I64 | DType::I32), Runtime, "repeats has to be Long or Int tensor");
-    ensure!(first_outside(repeats, 0, i64::MAX)?.is_none(), Runtime, "repeats can not be negative");
-    let total = super::item(&reduce::sum(repeats, None, false, None)?)?.to_i64();
+    let total = match (repeats.device(), output_size) {
+        (Device::Meta, Some(given)) => given,
+        (Device::Meta, None) => bail!(Runtime, "cannot repeat_interleave a meta tensor without output_size"),
+        _ => {
+            ensure!(first_outside(repeats, 0, i64::MAX)?.is_none(), Runtime, "repeats can not be negative");
+            super::item(&reduce::sum(repeats, None, false, None)?)?.to_i64()
+        }
+    };
     ensure!(output_size.is_none_or(|n| n == total), Runtime, "allocated size does not match required size");
     let layout = Arc::new(Layout::contiguous(Dims::from([total as usize])));
     let spec = OutSpec { dtype: DType::I64, layout };

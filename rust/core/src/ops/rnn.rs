@@ -48,7 +48,7 @@ fn check(l: &Layer) -> Result<()> {
             x.dtype(),
             tensor.dtype()
         );
-        ensure!(tensor.device() == Device::Cpu, Runtime, "{name}: expected tensors on the CPU");
+        ensure!(!tensor.device().is_gpu(), Runtime, "{name}: expected tensors on the CPU");
     }
     ensure!(x.rank() == 2 && l.h.rank() == 2, Runtime, "{name}: input and state must have two dims");
     let (n, h, rows) = (l.h.shape()[0], l.h.shape()[1], l.cell.gates() * l.h.shape()[1]);

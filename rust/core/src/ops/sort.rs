@@ -276,6 +276,7 @@ pub struct Unique {
 
 /// Positions of first occurrences, the place of every element or slice, and counts; computes the tensor.
 fn find_unique(t: &Tensor, dim: Option<usize>, consecutive: bool) -> Result<(Tensor, Tensor, Tensor)> {
+    super::check_values("unique", t)?;
     let n = dim.map_or(t.numel(), |d| t.shape()[d]);
     let t = &carried::as_signed(t, true)?;
     let list = |n: usize| OutSpec { dtype: DType::I64, layout: Arc::new(Layout::contiguous(Dims::from([n]))) };

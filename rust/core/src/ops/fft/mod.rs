@@ -7,7 +7,6 @@ mod steps;
 
 use super::complex::owned;
 use super::view;
-use crate::device::Device;
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
@@ -78,7 +77,7 @@ fn with_last(shape: &[usize], n: usize) -> Dims {
 
 /// Complex to complex, without history; no dim twice, none of size 0.
 fn complex(x: &Tensor, dims: &[usize], scale: f64, forward: bool) -> Result<Tensor> {
-    if x.device() != Device::Cpu {
+    if x.device().is_gpu() {
         return with_grad_mode(false, || steps::complex(x, dims, scale, forward));
     }
     let kind = if forward { Fourier::Forward } else { Fourier::Backward };
@@ -98,7 +97,7 @@ fn complex(x: &Tensor, dims: &[usize], scale: f64, forward: bool) -> Result<Tens
 
 /// Real to half a spectrum along the last of the dims, without history.
 fn from_real(x: &Tensor, dims: &[usize], by: Factors) -> Result<Tensor> {
-    if x.device() != Device::Cpu {
+    if x.device().is_gpu() {
         return with_grad_mode(false, || real_steps::forward(x, dims, by));
     }
     let (rest, now) = dims.split_at(dims.len().saturating_sub(AT_ONCE));
@@ -114,7 +113,7 @@ fn to_real(x: &Tensor, dims: &[usize], n: usize, by: Factors) -> Result<Tensor> 
     let (last, rest) = (dims[dims.len() - 1], &dims[..dims.len() - 1]);
     let x = if rest.is_empty() { x.detach() } else { complex(x, rest, 1.0, false)? };
     let known = view::slice(&x, last, 0, n / 2 + 1, 1)?;
-    if x.device() != Device::Cpu {
+    if x.device().is_gpu() {
         return with_grad_mode(false, || real_steps::backward(&known, last, n, by));
     }
     let order = order(&known, &[last], true);
