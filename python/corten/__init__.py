@@ -67,7 +67,8 @@ newaxis = None
 legacy_contiguous_format = contiguous_format
 
 
-def _as_size(position, value):
+def _as_size(item):
+    position, value = item
     try:
         return _index(value)
     except TypeError:
@@ -88,7 +89,7 @@ class Size(tuple):
         values = tuple(values)
         for value in values:
             if type(value) is not _int:
-                return tuple.__new__(cls, map(_as_size, range(len(values)), values))
+                return tuple.__new__(cls, map(_as_size, enumerate(values)))
         return tuple.__new__(cls, values)
 
     def __repr__(self):

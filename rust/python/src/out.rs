@@ -221,7 +221,8 @@ fn write_one(overload: &Overload, target: &Bound<'_, PyTensor>, r: &Tensor) -> P
         inplace::check_distinct(&t).py()?;
         return inplace::write_tensor(&t, &r).py();
     }
-    let quiet = overload.row.flags & CREATES != 0 && sig.name != "arange" || QUIET.contains(&sig.name);
+    let creates = overload.row.flags & CREATES != 0 || sig.params.iter().any(|p| p.name == "size");
+    let quiet = creates && sig.name != "arange" || QUIET.contains(&sig.name);
     if t.numel() != 0 && !quiet {
         let py = target.py();
         let text = format!(
