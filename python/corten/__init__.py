@@ -5,6 +5,8 @@
 
 import math as _math
 import sys as _sys
+from builtins import int as _int
+from operator import index as _index
 
 from . import _core, _spoken
 from ._core import (
@@ -65,10 +67,30 @@ newaxis = None
 legacy_contiguous_format = contiguous_format
 
 
+def _as_size(item):
+    position, value = item
+    try:
+        return _index(value)
+    except TypeError:
+        given = type(value).__name__
+        raise TypeError(f"torch.Size() takes an iterable of 'int' (item {position} is '{given}')") from None
+
+
 class Size(tuple):
-    """The shape of a tensor: a tuple of ints."""
+    """The shape of a tensor: a tuple of ints.
+
+    Raises:
+        TypeError: for elements that are no ints.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, values=()):
+        values = tuple(values)
+        for value in values:
+            if type(value) is not _int:
+                return tuple.__new__(cls, map(_as_size, enumerate(values)))
+        return tuple.__new__(cls, values)
 
     def __repr__(self):
         return f"{_spoken.name}.Size([{', '.join(map(str, self))}])"
@@ -79,7 +101,7 @@ class Size(tuple):
 
     def __getitem__(self, index):
         item = tuple.__getitem__(self, index)
-        return Size(item) if isinstance(index, slice) else item
+        return tuple.__new__(Size, item) if isinstance(index, slice) else item
 
     def __add__(self, other):
         return Size(tuple.__add__(self, tuple(other)))
@@ -88,7 +110,7 @@ class Size(tuple):
         return Size(tuple(other) + tuple(self))
 
     def __mul__(self, count):
-        return Size(tuple.__mul__(self, count))
+        return tuple.__new__(Size, tuple.__mul__(self, count))
 
     __rmul__ = __mul__
 

@@ -2,6 +2,8 @@
 
 from ._core import Tensor, ops
 
+_conv_input_grad = ops._conv_input_grad
+_conv_weight_grad = ops._conv_weight_grad
 _fourier = ops._fourier
 _fourier_of_real = ops._fourier_of_real
 _fourier_to_real = ops._fourier_to_real

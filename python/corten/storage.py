@@ -76,9 +76,17 @@ class _Storage:
         return self._tensor[index].tolist()
 
     def _slice(self, index):
-        part = object.__new__(type(self))
-        part._tensor = self._tensor[index]
-        return part
+        """A range of the elements as a storage of its own size on the same memory."""
+        start, stop, step = index.indices(self.size())
+        if step != 1:
+            raise RuntimeError(f"Trying to slice with a step of {step}, but only a step of 1 is supported")
+        if self.device.type != "cpu":
+            part = object.__new__(type(self))
+            part._tensor = self._tensor[index]
+            return part
+        size = self.element_size()
+        memory = corten._core.storage_part(self._tensor, start * size, max(stop - start, 0) * size)
+        return type(self)._on(memory, self._tensor.dtype)
 
     def __setitem__(self, index, value):
         self._tensor[index] = value

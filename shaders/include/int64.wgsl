@@ -321,16 +321,13 @@ fn i64_to_f32(x: I64) -> f32 {
     return bitcast<f32>(bits | (x.y & 0x80000000u));
 }
 
-// Towards zero; out of range the nearest end, and NaN gives 0.
+// Towards zero; out of range the smallest integer, as for NaN.
 fn f32_to_i64(x: f32) -> I64 {
     let bits = bitcast<u32>(x);
     let exponent = (bits >> 23u) & 255u;
     let negative = (bits >> 31u) == 1u;
     if exponent >= 190u {
-        if f_isnan(x) {
-            return vec2<u32>(0u, 0u);
-        }
-        return select(vec2<u32>(0xffffffffu, 0x7fffffffu), vec2<u32>(0u, 0x80000000u), negative);
+        return vec2<u32>(0u, 0x80000000u);
     }
     if exponent < 127u {
         return vec2<u32>(0u, 0u);
@@ -343,10 +340,11 @@ fn f32_to_i64(x: f32) -> I64 {
     return select(r, i64_neg(r), negative);
 }
 
-// Through int64, so that values out of range wrap.
+// As above, of 32 bits.
 fn f32_to_i32(x: f32) -> i32 {
-    if abs(x) < 2147483648.0 {
-        return i32(x);
+    let bits = bitcast<u32>(x);
+    if ((bits >> 23u) & 255u) >= 158u {
+        return bitcast<i32>(0x80000000u);
     }
-    return bitcast<i32>(f32_to_i64(x).x);
+    return i32(x);
 }

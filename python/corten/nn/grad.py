@@ -4,36 +4,42 @@ import corten
 
 from ..autograd import grad as _gradients
 
+ops = corten._core.ops
+
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight", "conv3d_input", "conv3d_weight"]
 
 
-def _of(convolve, input, weight, grad_output, options, of_input):
-    """The gradient for one operand; the other, whose shape alone counts, is made where it is not given."""
-    like = grad_output
-    input, weight = (
-        like.new_empty(tuple(x)) if not isinstance(x, corten.Tensor) else x.detach() for x in (input, weight)
-    )
-    target = (input if of_input else weight).requires_grad_()
+def _of(rank, primitive, shape, operand, grad_output, options):
+    """The gradient for an operand of a shape; the other operand is given."""
+    stride, padding, dilation, groups = options
+    if grad_output.is_complex():
+        return _of_complex(rank, primitive is ops._conv_input_grad, shape, operand, grad_output, options)
+    return primitive(tuple(shape), operand, grad_output, rank, stride, padding, dilation, groups)
+
+
+def _of_complex(rank, of_input, shape, operand, grad_output, options):
+    """By way of the convolution, whose complex product is put together from real ones."""
+    target = grad_output.new_empty(tuple(shape)).requires_grad_()
+    operands = (target, operand.detach()) if of_input else (operand.detach(), target)
     with corten.enable_grad():
-        output = convolve(input, weight, None, *options)
+        output = getattr(corten, f"conv{rank}d")(*operands, None, *options)
     (found,) = _gradients(output, target, grad_output)
     return found
 
 
 def _make(rank, of_input):
-    convolve = getattr(corten, f"conv{rank}d")
     name = f"conv{rank}d_{'input' if of_input else 'weight'}"
     if of_input:
 
         def function(input_size, weight, grad_output, stride=1, padding=0, dilation=1, groups=1):
             options = stride, padding, dilation, groups
-            return _of(convolve, input_size, weight, grad_output, options, True)
+            return _of(rank, ops._conv_input_grad, input_size, weight, grad_output, options)
 
     else:
 
         def function(input, weight_size, grad_output, stride=1, padding=0, dilation=1, groups=1):
             options = stride, padding, dilation, groups
-            return _of(convolve, input, weight_size, grad_output, options, False)
+            return _of(rank, ops._conv_weight_grad, weight_size, input, grad_output, options)
 
     function.__name__ = function.__qualname__ = name
     what = "input, of shape ``input_size``" if of_input else "weight, of shape ``weight_size``"

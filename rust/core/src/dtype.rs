@@ -1,5 +1,6 @@
 //! Element types, their promotion table, and scalars.
 
+mod fits;
 pub mod float8;
 
 use crate::ensure;
@@ -340,6 +341,14 @@ impl Scalar {
         }
     }
 
+    /// An integer dtype's value: of a float as [`Integer`] says, of an integer its low bits.
+    fn whole<T>(self, float: fn(f64) -> T, integer: fn(i64) -> T) -> T {
+        match self {
+            Scalar::Float(f) | Scalar::Complex(f, _) => float(f),
+            other => integer(other.to_i64()),
+        }
+    }
+
     /// The integer, in 64 bits without a sign.
     fn to_u64(self) -> u64 {
         match self {
@@ -394,11 +403,12 @@ impl Scalar {
         }
         match dtype {
             Bool => self.to_bool() as u64,
-            U8 => self.to_i64() as u8 as u64,
-            I8 => self.to_i64() as i8 as i64 as u64,
-            I16 | U16 => self.to_i64() as i16 as i64 as u64,
-            I32 | U32 => self.to_i64() as i32 as i64 as u64,
-            I64 => self.to_i64() as u64,
+            U8 => self.whole(u8::of_f64, |i| i as u8) as u64,
+            I8 => self.whole(i8::of_f64, |i| i as i8) as u64,
+            I16 | U16 => self.whole(i16::of_f64, |i| i as i16) as u64,
+            I32 => self.whole(i32::of_f64, |i| i as i32) as u64,
+            U32 => self.whole(i64::of_f64, |i| i) as i32 as u64,
+            I64 => self.whole(i64::of_f64, |i| i) as u64,
             U64 => self.to_u64(),
             F16 => f16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
             BF16 => bf16::from_f32(self.to_f64() as f32).to_f64().to_bits(),
@@ -442,13 +452,36 @@ pub trait Element: Copy + Send + Sync + PartialEq + fmt::Debug + Default + 'stat
     }
 }
 
+/// An integer that floats are converted to as x86-64 does: toward zero, and what does not fit, NaN included, becomes the
+/// smallest integer. It has 32 bits for the dtypes up to int32, of which the short ones keep the low bits.
+pub trait Integer: Sized {
+    fn of_f64(v: f64) -> Self;
+    fn of_f32(v: f32) -> Self;
+}
+
+macro_rules! integers {
+    ($($t:ty => $wide:ty),*) => {$(
+        // The bounds are powers of two, which floats represent; `as` takes what is below to the smallest integer.
+        impl Integer for $t {
+            #[inline(always)]
+            fn of_f64(v: f64) -> Self {
+                (if v < -(<$wide>::MIN as f64) { v as $wide } else { <$wide>::MIN }) as $t
+            }
+            #[inline(always)]
+            fn of_f32(v: f32) -> Self {
+                (if v < -(<$wide>::MIN as f32) { v as $wide } else { <$wide>::MIN }) as $t
+            }
+        }
+    )*};
+}
+integers!(u8 => i32, i8 => i32, i16 => i32, i32 => i32, i64 => i64);
+
 macro_rules! int_element {
     ($($t:ty => $d:ident),*) => {$(
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             #[inline(always)] fn to_f64(self) -> f64 { self as f64 }
-            // Out-of-range floats wrap through i64, as on PyTorch's x86 builds.
-            #[inline(always)] fn from_f64(v: f64) -> Self { v as i64 as $t }
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t as Integer>::of_f64(v) }
             #[inline(always)] fn to_i64(self) -> i64 { self as i64 }
             #[inline(always)] fn from_i64(v: i64) -> Self { v as $t }
             #[inline(always)] fn is_nan(self) -> bool { false }

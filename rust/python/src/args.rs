@@ -373,7 +373,8 @@ fn keyword_matches(given: &Bound<'_, PyString>, name: &str, position: usize) -> 
     let Ok(given) = given.to_cow() else { return false };
     given == name
         || match (&*given, name) {
-            ("axis", "dim") | ("keepdims", "keepdim") | ("x", "self") => true,
+            ("axis", "dim") | ("keepdims", "keepdim") | ("x2", "other") => true,
+            ("x" | "a" | "x1", "self" | "input") => true,
             ("input", "self") => position == 0,
             _ => false,
         }
@@ -433,9 +434,13 @@ fn expected(kind: Kind) -> &'static str {
 }
 
 /// Typed access to converted arguments; positions are those of the signature, so a mismatch is a bug in a table row.
-pub struct Args<'a>(pub &'a Values);
+pub struct Args<'a>(pub &'a Values, pub Option<&'a Tensor>);
 
 impl<'a> Args<'a> {
+    /// The tensor given as `out=`, where it is one.
+    pub fn target(&self) -> Option<&'a Tensor> {
+        self.1
+    }
     pub fn tensor(&self, i: usize) -> &'a Tensor {
         match &self.0[i] {
             Value::Tensor(t) => t,

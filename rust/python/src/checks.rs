@@ -11,6 +11,7 @@ use corten_core::ops::{self, reduce};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
+use std::ffi::CString;
 
 fn divides(op: Ew) -> bool {
     matches!(op, Ew::FloorDiv | Ew::TruncDiv | Ew::Remainder | Ew::Fmod)
@@ -21,15 +22,36 @@ pub fn discards_imaginary(from: DType, to: DType) -> Result<()> {
     if !from.is_complex() || to.is_complex() || to == DType::Bool {
         return Ok(());
     }
-    let warn = |py: Python<'_>| {
-        PyErr::warn(
-            py,
-            &py.get_type::<PyUserWarning>(),
-            c"Casting complex values to real discards the imaginary part",
-            1,
-        )
-    };
-    Python::attach(warn).map_err(from_py)
+    warn("Casting complex values to real discards the imaginary part")
+}
+
+/// Refuses a number that the dtype cannot hold, where it is to fill so many elements.
+pub fn fits(value: Scalar, dtype: DType, elements: usize) -> Result<()> {
+    if elements == 1 { value.check_fits_one(dtype) } else { value.check_fits(dtype) }
+}
+
+/// [`fits`] for an operand that may be a tensor, whose conversion is no mistake.
+pub fn operand_fits(value: Operand, dtype: DType) -> Result<()> {
+    if let Operand::Number(n) = value { n.check_fits(dtype) } else { Ok(()) }
+}
+
+/// PyTorch's warning of a variance without degrees of freedom.
+pub fn degrees_of_freedom(op: &str, t: &Tensor, dims: Option<&[i64]>, correction: f64) -> Result<()> {
+    let reduced = reduce::over(op, t.shape(), dims)?;
+    let results: usize = reduced.kept.iter().product();
+    let each = if results == 0 { 0 } else { t.numel() / results };
+    if each as f64 - correction > 0.0 {
+        return Ok(());
+    }
+    warn(&format!(
+        "{op}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel)."
+    ))
+}
+
+/// A `UserWarning`.
+pub fn warn(text: &str) -> Result<()> {
+    let told = |py: Python<'_>| PyErr::warn(py, &py.get_type::<PyUserWarning>(), &CString::new(text)?, 1);
+    Python::attach(told).map_err(from_py)
 }
 
 /// Integer division by zero is an error, as in PyTorch; checking a tensor computes it.

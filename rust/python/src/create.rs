@@ -14,9 +14,9 @@ use corten_core::ops::elementwise::{cast, default_dtype};
 use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 
 /// Nested data flattened: shape, values, and the highest category of number seen.
@@ -26,6 +26,12 @@ struct Flat {
     values: Vec<Scalar>,
     /// The dtype that every element so far promotes to.
     dtype: Option<DType>,
+    /// An integer beyond uint64 was among them; it counts as a float.
+    huge: bool,
+    /// A complex number was among them.
+    complex: bool,
+    /// The tensor is to hold floats.
+    floating: bool,
 }
 
 fn is_sequence(o: &Bound<'_, PyAny>) -> bool {
@@ -50,12 +56,19 @@ impl Flat {
                 return Err(ragged(depth, self.shape[depth]));
             }
             self.values.push(s);
+            self.complex |= s.category() == 3;
             self.promote(crate::memory::scalar_dtype(o).unwrap_or_else(|| match s.category() {
                 3 => default_dtype().complex(),
                 2 => default_dtype(),
                 1 => DType::I64,
                 _ => DType::Bool,
             }));
+            return Ok(());
+        }
+        if o.is_instance_of::<PyInt>() && depth >= self.shape.len() {
+            self.huge = true;
+            self.values.push(Scalar::Float(o.extract().map_err(|e| if self.floating { e } else { overflow() })?));
+            self.promote(DType::I64);
             return Ok(());
         }
         if !is_sequence(o) {
@@ -122,6 +135,47 @@ impl Flat {
     fn dtype(&self) -> DType {
         self.dtype.unwrap_or_else(default_dtype)
     }
+
+    /// Refuses numbers that are none of the dtype: Python converts them one by one in PyTorch, so the errors are Python's.
+    fn check(&self, dtype: DType) -> PyResult<()> {
+        if self.complex && dtype.category() == 2 {
+            return Err(PyTypeError::new_err("must be real number, not complex"));
+        }
+        if dtype.category() != 1 {
+            return Ok(());
+        }
+        if dtype == DType::U64 {
+            return self.check_uint64();
+        }
+        if self.complex {
+            return Err(PyTypeError::new_err("'complex' object cannot be interpreted as an integer"));
+        }
+        if self.huge || self.values.iter().any(|s| matches!(s, Scalar::Unsigned(_))) {
+            return Err(overflow());
+        }
+        match self.values.iter().all(|&s| dtype.holds(s)) {
+            true => Ok(()),
+            false => Err(dtype.overflow(dtype.name())).py(),
+        }
+    }
+
+    fn check_uint64(&self) -> PyResult<()> {
+        if self.huge {
+            return Err(PyOverflowError::new_err("int too big to convert"));
+        }
+        if self.values.iter().any(|s| s.category() > 1) {
+            return Err(PyTypeError::new_err("an integer is required"));
+        }
+        match self.values.iter().any(|s| matches!(s, Scalar::Int(..0))) {
+            true => Err(PyOverflowError::new_err("can't convert negative int to unsigned")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// PyTorch's error of an integer beyond int64.
+fn overflow() -> PyErr {
+    PyValueError::new_err("Overflow when unpacking long long")
 }
 
 fn ragged(depth: usize, expected: usize) -> PyErr {
@@ -169,22 +223,24 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
         }
         return ops::copy_as(&t, ops::elementwise::preserved(t.layout())).py();
     }
-    let mut flat = Flat::default();
+    let floating = dtype.is_some_and(|d| d.category() > 1);
+    let mut flat = Flat { floating, ..Flat::default() };
     flat.add(o, 0)?;
     let dtype = dtype.unwrap_or_else(|| flat.dtype());
+    flat.check(dtype)?;
     let shape = Dims::from_slice(&flat.shape);
     if flat.values.len() == 1 && shape.is_empty() {
         return create::full(shape, flat.values[0], dtype, device).py();
     }
     let values: Vec<Scalar> = match dtype.is_complex() {
         true => flat.values.iter().flat_map(|s| [Scalar::Float(s.parts().0), Scalar::Float(s.parts().1)]).collect(),
-        false => flat.values.iter().map(|&s| real_value(s, dtype)).collect::<PyResult<_>>()?,
+        false => std::mem::take(&mut flat.values),
     };
     let values = match dtype.is_carried() {
         true => values.iter().map(|s| Scalar::from_bits(s.to_bits(dtype), dtype.stored())).collect(),
         false => values,
     };
-    let buffer = Buffer::new(flat.values.len() * dtype.size()).py()?;
+    let buffer = Buffer::new(shape.numel() * dtype.size()).py()?;
     dispatch!(dtype.stored(), T => {
         // SAFETY: a fresh buffer of that many elements.
         let out = unsafe { std::slice::from_raw_parts_mut(buffer.ptr().cast::<T>(), values.len()) };
@@ -193,17 +249,6 @@ pub fn from_data(o: &Bound<'_, PyAny>, dtype: Option<DType>, device: Device) -> 
         }
     });
     to_device(&create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(shape)), device).py()
-}
-
-/// A number of a real dtype's tensor.
-fn real_value(s: Scalar, dtype: DType) -> PyResult<Scalar> {
-    match s {
-        Scalar::Complex(_, im) if im != 0.0 => Err(PyRuntimeError::new_err(format!(
-            "value cannot be converted to type {} without overflow",
-            dtype.scalar_name()
-        ))),
-        other => Ok(other),
-    }
 }
 
 /// `corten.tensor(data)`: always a copy.

@@ -8,7 +8,7 @@ use corten_core::exec::{COUNTERS, HOOKS, Hooks, OPTIONS};
 use corten_core::graph::{LIVE_BYTES, PEAK_BYTES};
 use corten_core::ops::carried;
 use corten_core::ops::elementwise::{self, Operand};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::cell::Cell;
@@ -145,11 +145,9 @@ pub fn get_num_threads() -> usize {
 
 /// Sets the number of threads that kernels use; results do not depend on it.
 #[pyfunction]
-pub fn set_num_threads(n: usize) -> PyResult<()> {
-    if n == 0 {
-        return Err(PyValueError::new_err("set_num_threads expects a positive integer"));
-    }
-    threads::set_num_threads(n);
+pub fn set_num_threads(n: i64) -> PyResult<()> {
+    let n = usize::try_from(n).ok().filter(|&n| n > 0);
+    threads::set_num_threads(n.ok_or_else(|| PyRuntimeError::new_err("set_num_threads expects a positive integer"))?);
     Ok(())
 }
 

@@ -3,13 +3,14 @@
 
 use crate::args::{Args, Signature, Value, Values, bind};
 use crate::error::{InternalError, IntoPy, to_py};
+use crate::out;
 use crate::overrides;
 use crate::step_names::{Namer, namer};
 use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
 use corten_core::exec::record::settle;
 use corten_core::grad::{modes, next_step};
-use corten_core::ops::elementwise::{Operand, apply, cast};
+use corten_core::ops::elementwise::{Operand, apply};
 use corten_core::ops::inplace;
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -31,9 +32,9 @@ enum Style {
 }
 
 /// One overload, ready to match.
-struct Overload {
-    signature: Signature,
-    row: Row,
+pub struct Overload {
+    pub signature: Signature,
+    pub row: Row,
     namer: Option<Namer>,
 }
 
@@ -211,13 +212,13 @@ impl Entry {
                 return PyTensor::wrap(py, target.clone());
             }
             inplace::check_writable(target).py()?;
-            overlap(overload, target, &values[1..])?;
+            out::overlap(overload, target, &values[1..])?;
             // What the gradient keeps is the value before the write.
             let mut old = values.clone();
             if modes().grad && values.iter().any(|v| matches!(v, Value::Tensor(t) if t.requires_grad())) {
                 old[0] = Value::Tensor(target.snapshot().py()?);
             }
-            let Ret::Tensor(new) = compute(overload, &old)? else {
+            let Ret::Tensor(new) = compute(overload, &old, None)? else {
                 return Err(PyTypeError::new_err(format!("{} has no in-place form", overload.signature.name)));
             };
             drop(old);
@@ -227,11 +228,10 @@ impl Entry {
         if modes().grad {
             values.iter().try_for_each(check_views)?;
         }
-        let result = compute(overload, values)?;
-        match out {
-            Some(o) if !o.is_none() => write_out(overload, values, result, &o),
-            _ => object(py, result),
-        }
+        let Some(out) = out.filter(|o| !o.is_none()) else { return object(py, compute(overload, values, None)?) };
+        let target = out.cast::<PyTensor>().ok().map(|t| t.get().tensor());
+        let result = compute(overload, values, target.as_ref())?;
+        out::write(overload, values, result, &out)
     }
 }
 
@@ -286,115 +286,26 @@ fn adopt_device<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'p
     Ok(())
 }
 
-/// Products read their operands in full before they write, so parts of the written memory are allowed.
-const PRODUCTS: [&str; 7] = ["mm", "bmm", "matmul", "addmm", "addmv", "addbmm", "baddbmm"];
-
-/// Operators that read elsewhere than they write: `out=` must be apart from what they read.
-const APART: [&str; 7] = ["gather", "take", "index_select", "masked_select", "kthvalue", "cat", "stack"];
-
-/// Operators whose `out=` must have the result's dtype, where others convert.
-const EXACT: &[&str] = &[
-    "_linalg_qr",
-    "_linalg_solve_triangular",
-    "_linalg_svd",
-    "_linalg_svdvals",
-    "abs",
-    "absolute",
-    "addbmm",
-    "addmm",
-    "addmv",
-    "all",
-    "amax",
-    "amin",
-    "aminmax",
-    "any",
-    "argmax",
-    "argmin",
-    "baddbmm",
-    "bmm",
-    "ceil",
-    "cummax",
-    "cummin",
-    "diag",
-    "dot",
-    "floor",
-    "frac",
-    "gather",
-    "hardshrink",
-    "heaviside",
-    "index_add",
-    "index_copy",
-    "index_reduce",
-    "index_select",
-    "isin",
-    "isneginf",
-    "isposinf",
-    "kthvalue",
-    "logcumsumexp",
-    "masked_select",
-    "matmul",
-    "mm",
-    "mode",
-    "msort",
-    "multinomial",
-    "mv",
-    "nan_to_num",
-    "neg",
-    "negative",
-    "nonzero",
-    "round",
-    "scatter",
-    "scatter_add",
-    "scatter_reduce",
-    "sgn",
-    "sign",
-    "signbit",
-    "slice_scatter",
-    "sort",
-    "take",
-    "take_along_dim",
-    "topk",
-    "tril",
-    "triu",
-    "trunc",
-    "where",
-];
-
-/// PyTorch's rule for operators that read and write element by element.
-fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult<()> {
-    if PRODUCTS.contains(&overload.signature.name) {
-        return Ok(());
-    }
-    let check = if APART.contains(&overload.signature.name) { inplace::check_apart } else { inplace::check_overlap };
-    for v in operands {
-        match v {
-            Value::Tensor(source) => check(target, source).py()?,
-            Value::Tensors(sources) => sources.iter().try_for_each(|source| check(target, source)).py()?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn compute(overload: &Overload, values: &Values) -> PyResult<Ret> {
-    let Some(namer) = overload.namer.filter(|_| modes().grad) else { return call(overload, values) };
+/// Runs an overload; `target` is what its one result will be written to.
+fn compute(overload: &Overload, values: &Values, target: Option<&Tensor>) -> PyResult<Ret> {
+    let Some(namer) = overload.namer.filter(|_| modes().grad) else { return call(overload, values, target) };
     let since = next_step();
-    let result = call(overload, values)?;
+    let result = call(overload, values, target)?;
     match &result {
         // A view that was written keeps the step that leads to its base.
         Ret::Tensor(t) if t.base().is_some() && matches!(values.first(), Some(Value::Tensor(x)) if x.ptr_eq(t)) => {}
-        Ret::Tensor(t) => t.name_step(namer(&Args(values)), since),
-        Ret::Tuple(all) | Ret::Named(_, all) => all.iter().for_each(|t| t.name_step(namer(&Args(values)), since)),
+        Ret::Tensor(t) => t.name_step(namer(&Args(values, None)), since),
+        Ret::Tuple(all) | Ret::Named(_, all) => all.iter().for_each(|t| t.name_step(namer(&Args(values, None)), since)),
     }
     Ok(result)
 }
 
-fn call(overload: &Overload, values: &Values) -> PyResult<Ret> {
+fn call(overload: &Overload, values: &Values, target: Option<&Tensor>) -> PyResult<Ret> {
     match overload.row.call {
-        Call::Fn(f) => f(&Args(values)).map_err(|e| to_py(e.in_operator(overload.signature.name))),
+        Call::Fn(f) => f(&Args(values, target)).map_err(|e| to_py(e.in_operator(overload.signature.name))),
         Call::Ew(op) => {
             let operands: smallvec::SmallVec<[Operand; 4]> =
-                (0..values.len()).map(|i| Args(values).operand(i)).collect();
+                (0..values.len()).map(|i| Args(values, None).operand(i)).collect();
             if operands.len() == 2 {
                 let dividend = corten_core::ops::elementwise::result_type(&operands[..1]);
                 crate::checks::divisor(op, operands[1], dividend)?;
@@ -402,71 +313,6 @@ fn call(overload: &Overload, values: &Values) -> PyResult<Ret> {
             Ok(Ret::Tensor(apply(op, &operands).py()?))
         }
     }
-}
-
-/// `out=`: the result is written into the given tensor, resized if its shape differs.
-fn write_out(overload: &Overload, values: &Values, result: Ret, out: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let sig = &overload.signature;
-    let results = match result {
-        Ret::Tensor(t) => vec![t],
-        Ret::Tuple(v) | Ret::Named(_, v) => v,
-    };
-    let targets: Vec<Bound<'_, PyAny>> =
-        if out.is_instance_of::<PyTensor>() { vec![out.clone()] } else { out.try_iter()?.collect::<PyResult<_>>()? };
-    if targets.len() != results.len() {
-        return Err(PyTypeError::new_err(format!("{}(): out= needs {} tensors", sig.name, results.len())));
-    }
-    // A maximum along a dim keeps its dtype, that of two tensors converts.
-    let exact = EXACT.contains(&sig.name) || (matches!(sig.name, "max" | "min") && results.len() == 2);
-    for (t, r) in targets.iter().zip(&results) {
-        let target = t.cast::<PyTensor>()?;
-        overlap(overload, target.get().get(), values)?;
-        if exact && target.get().get().dtype() != r.dtype() {
-            return Err(PyRuntimeError::new_err(format!(
-                "{}: Expected out tensor to have dtype {}, but got {} instead",
-                sig.name,
-                r.dtype(),
-                target.get().get().dtype()
-            )));
-        }
-        if modes().grad && (r.requires_grad() || target.get().get().requires_grad()) {
-            return Err(PyRuntimeError::new_err(format!(
-                "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.",
-                sig.name
-            )));
-        }
-        write_one(sig, target, r)?;
-    }
-    Ok(out.clone().unbind())
-}
-
-fn write_one(sig: &Signature, target: &Bound<'_, PyTensor>, r: &Tensor) -> PyResult<()> {
-    let t = target.get().tensor();
-    if r.dtype().category() > t.dtype().category() {
-        return Err(PyRuntimeError::new_err(format!(
-            "result type {} can't be cast to the desired output type {}",
-            r.dtype().scalar_name(),
-            t.dtype().scalar_name()
-        )));
-    }
-    let r = cast(r, t.dtype()).py()?;
-    if t.shape() == r.shape() {
-        inplace::check_distinct(&t).py()?;
-        return inplace::write_tensor(&t, &r).py();
-    }
-    if t.numel() != 0 {
-        let py = target.py();
-        let text = format!(
-            "{}: An output with one or more elements was resized since it had shape {}, which does not match the required output shape {}. This behavior is deprecated, and in a future release outputs will not be resized unless they have zero elements.",
-            sig.name,
-            t.shape_dims(),
-            r.shape_dims()
-        );
-        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), &CString::new(text)?, 1)?;
-    }
-    let fresh = r.copy_contiguous().py()?.detach();
-    PyTensor::replace(target, fresh);
-    Ok(())
 }
 
 /// A result as Python objects.

@@ -89,6 +89,9 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         (None, Some(s)) => Operand::Number(s),
         _ => return Err(PyTypeError::new_err("can't assign this value to a tensor")),
     };
+    if let Some(n) = number {
+        n.check_fits_one(t.dtype()).py()?;
+    }
     if modes().grad {
         t.check_view().py()?;
     }

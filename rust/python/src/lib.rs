@@ -17,6 +17,7 @@ mod memory;
 mod nodes;
 mod ops;
 mod optim;
+mod out;
 mod overrides;
 mod profile;
 mod random;
@@ -88,7 +89,9 @@ mod _core {
         set_rng_state,
     };
     #[pymodule_export]
-    use crate::storage::{buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage};
+    use crate::storage::{
+        buffer_tensor, is_page_locked, is_shared, lock_pages, move_storage, resize_storage, storage_part,
+    };
     #[pymodule_export]
     use crate::tensor::{PyTensor, flush, synchronize};
     #[pymodule_export]

@@ -14,7 +14,7 @@ use std::ffi::CString;
 
 /// Runs an in-place operator on a target whose elements share memory; false if there is no such form.
 pub fn run(py: Python<'_>, op: &str, values: &Values) -> PyResult<bool> {
-    let a = Args(values);
+    let a = Args(values, None);
     let target = a.tensor(0);
     match op {
         "masked_fill" => {

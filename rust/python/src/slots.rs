@@ -90,6 +90,7 @@ pub fn binary(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> Py
     {
         return Ok(r);
     }
+    crate::checks::divisor_object(op, other, slf.get().get().dtype())?;
     if let Ok(o) = other.cast::<PyTensor>() {
         let out = apply(op, &[slf.get().get().into(), o.get().get().into()]).py()?;
         return PyTensor::wrap(py, out);
@@ -121,6 +122,7 @@ pub fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: Ew) -> 
             crate::types::type_name(other)
         )));
     };
+    crate::checks::divisor_object(op, other, slf.get().get().dtype())?;
     let t = slf.get().tensor();
     settle([Some(&t), if let Other::Tensor(v) = &o { Some(v) } else { None }].into_iter().flatten()).py()?;
     inplace::check_writable(&t).py()?;

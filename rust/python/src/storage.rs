@@ -1,15 +1,17 @@
 //! Storages as memory: on foreign bytes, moved to shared memory, made larger or smaller.
 
 use crate::error::IntoPy;
-use crate::memory::outside;
+use crate::memory::{outside, pin};
 use crate::tensor::PyTensor;
 use crate::types::extract_dtype;
 use corten_core::device::Device;
+use corten_core::dtype::DType;
 use corten_core::ensure;
 use corten_core::error::Result;
 use corten_core::exec;
 use corten_core::gpu::adapters;
 use corten_core::graph::{Buffer, Node, Value};
+use corten_core::ops::create;
 use corten_core::os::check_allocation;
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
@@ -37,7 +39,43 @@ pub fn buffer_tensor(
         )));
     }
     let start = view.buf_ptr() as usize + offset;
+    if !start.is_multiple_of(dtype.stored().size()) {
+        return misaligned(py, &view, dtype, offset, count);
+    }
     PyTensor::wrap(py, outside(start as *mut u8, dtype, Layout::contiguous(Dims::from([count])), Box::new(view)))
+}
+
+/// Elements whose addresses are no multiples of their size, which kernels cannot read in place: a copy where nobody can write to
+/// the memory, so that it is the same.
+fn misaligned(py: Python<'_>, view: &PyBuffer<u8>, dtype: DType, offset: usize, count: usize) -> PyResult<Py<PyAny>> {
+    if !view.readonly() {
+        return Err(PyValueError::new_err(format!(
+            "{dtype} elements from byte {offset} of a writable buffer are not aligned to {} bytes and cannot be shared: copy the buffer from there on, as by bytes(memoryview(buffer)[{offset}:])",
+            dtype.stored().size()
+        )));
+    }
+    let nbytes = count * dtype.size();
+    let buffer = Buffer::new(nbytes).py()?;
+    // SAFETY: the elements lie in the view, as the caller has checked, and the buffer is as large and distinct.
+    unsafe {
+        std::ptr::copy_nonoverlapping(view.buf_ptr().cast::<u8>().add(offset), buffer.ptr(), nbytes);
+    }
+    PyTensor::wrap(py, create::from_buffer(Arc::new(buffer), dtype, Layout::contiguous(Dims::from([count]))))
+}
+
+/// Bytes of a tensor's storage as a storage of their own, which keeps the memory alive: both see what is written.
+#[pyfunction]
+pub fn storage_part(py: Python<'_>, tensor: &Bound<'_, PyTensor>, start: usize, nbytes: usize) -> PyResult<Py<PyAny>> {
+    let memory = pin(tensor.get().get())?;
+    if start.saturating_add(nbytes) > memory.bytes() {
+        let bytes = memory.bytes();
+        return Err(PyValueError::new_err(format!(
+            "{nbytes} bytes from byte {start} do not lie in a storage of {bytes}"
+        )));
+    }
+    // SAFETY: the part lies inside the memory.
+    let ptr = unsafe { memory.ptr().add(start) };
+    PyTensor::wrap(py, outside(ptr, DType::U8, Layout::contiguous(Dims::from([nbytes])), Box::new(memory)))
 }
 
 /// Keeps memory that processes share, and marks it as such.

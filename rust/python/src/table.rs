@@ -91,5 +91,6 @@ pub fn rows() -> Vec<Row> {
     all.extend(crate::ops::window::rows());
     all.extend(crate::ops::index::rows());
     all.extend(crate::ops::sort::rows());
+    all.extend(crate::ops::deprecated::rows());
     all
 }

@@ -95,9 +95,14 @@ pub static SIZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 pub fn size_object(py: Python<'_>, dims: &[usize]) -> PyResult<Py<PyAny>> {
     let tuple = PyTuple::new(py, dims)?;
-    match SIZE.get(py) {
-        Some(class) => Ok(class.bind(py).call1((tuple,))?.unbind()),
-        None => Ok(tuple.into_any().unbind()),
+    let Some(class) = SIZE.get(py) else { return Ok(tuple.into_any().unbind()) };
+    // What `tuple.__new__` does: the class's own looks at each element first.
+    let args = PyTuple::new(py, [tuple])?;
+    // SAFETY: the slot of the type `tuple` is its constructor, and the class derives from it.
+    unsafe {
+        let slot = ffi::PyType_GetSlot(&raw mut ffi::PyTuple_Type, ffi::Py_tp_new);
+        let new: ffi::newfunc = std::mem::transmute(slot);
+        Ok(Bound::from_owned_ptr_or_err(py, new(class.as_ptr().cast(), args.as_ptr(), std::ptr::null_mut()))?.unbind())
     }
 }
 
@@ -295,6 +300,11 @@ impl PyTensor {
     #[getter]
     #[allow(non_snake_case)]
     fn T(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.get().rank() {
+            0 => crate::checks::warn("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.").py()?,
+            2 => {}
+            _ => crate::checks::warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.").py()?,
+        }
         let order: Vec<usize> = (0..self.get().rank()).rev().collect();
         PyTensor::wrap(py, view::permute(self.get(), &order))
     }
@@ -302,6 +312,13 @@ impl PyTensor {
     #[getter]
     #[allow(non_snake_case)]
     fn mT(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.get().rank() == 0 {
+            crate::checks::warn(
+                "Tensor.mT is deprecated on 0-D tensors. This function is the identity in these cases.",
+            )
+            .py()?;
+            return PyTensor::wrap(py, view::alias(self.get()));
+        }
         if self.get().rank() < 2 {
             return Err(PyRuntimeError::new_err(format!(
                 "tensor.mT is only supported on matrices or batches of matrices. Got {}-D tensor.",
@@ -567,14 +584,12 @@ impl PyTensor {
         reflected(slf, o, Ew::Div)
     }
     fn __floordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        crate::checks::divisor_object(Ew::FloorDiv, o, slf.get().get().dtype())?;
         binary(slf, o, Ew::FloorDiv)
     }
     fn __rfloordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         reflected(slf, o, Ew::FloorDiv)
     }
     fn __mod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        crate::checks::divisor_object(Ew::Remainder, o, slf.get().get().dtype())?;
         binary(slf, o, Ew::Remainder)
     }
     fn __rmod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -674,11 +689,9 @@ impl PyTensor {
         in_place(slf, o, Ew::Div)
     }
     fn __ifloordiv__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
-        crate::checks::divisor_object(Ew::FloorDiv, o, slf.get().get().dtype())?;
         in_place(slf, o, Ew::FloorDiv)
     }
     fn __imod__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>) -> PyResult<()> {
-        crate::checks::divisor_object(Ew::Remainder, o, slf.get().get().dtype())?;
         in_place(slf, o, Ew::Remainder)
     }
     fn __ipow__(slf: &Bound<'_, Self>, o: &Bound<'_, PyAny>, _m: &Bound<'_, PyAny>) -> PyResult<()> {

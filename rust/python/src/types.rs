@@ -165,6 +165,9 @@ impl PyDevice {
                 "type (string) must not include an index because index was passed explicitly: {text}"
             )));
         }
+        if index.is_some_and(|i| i < 0) {
+            return Err(PyRuntimeError::new_err("Device index must not be negative"));
+        }
         if !KINDS.contains(&kind) {
             return Err(PyRuntimeError::new_err(format!(
                 "Expected one of {} device type at start of device string: {text}",

@@ -428,14 +428,14 @@ pub fn cast_fn(from: DType, to: DType) -> BlockFn {
 }
 
 macro_rules! casts {
-    ($($m:ident: $t:ty, |$v:ident| $value:expr, $nonzero:expr, $int:ty);* $(;)?) => {$(
+    ($($m:ident: $t:ty, |$v:ident| $value:expr, $nonzero:expr, $int:ident);* $(;)?) => {$(
         mod $m {
             use super::*;
-            casts!(@one u8, $t, u8, |$v| ($value as $int) as u8);
-            casts!(@one i8, $t, i8, |$v| ($value as $int) as i8);
-            casts!(@one i16, $t, i16, |$v| ($value as $int) as i16);
-            casts!(@one i32, $t, i32, |$v| ($value as $int) as i32);
-            casts!(@one i64, $t, i64, |$v| ($value as $int) as i64);
+            casts!(@one u8, $t, u8, |$v| $int!(u8, $value));
+            casts!(@one i8, $t, i8, |$v| $int!(i8, $value));
+            casts!(@one i16, $t, i16, |$v| $int!(i16, $value));
+            casts!(@one i32, $t, i32, |$v| $int!(i32, $value));
+            casts!(@one i64, $t, i64, |$v| $int!(i64, $value));
             casts!(@one f32, $t, f32, |$v| $value as f32);
             casts!(@one f64, $t, f64, |$v| $value as f64);
             casts!(@one boolean, $t, u8, |$v| $nonzero as u8);
@@ -455,16 +455,31 @@ macro_rules! casts {
         }
     };
 }
-// Half types come from float32, as in PyTorch: `from_f64` drops bits that decide ties. Floats go to integers through i64, so that out-of-range values wrap as on PyTorch's x86 builds.
+macro_rules! low_bits {
+    ($t:ty, $v:expr) => {
+        $v as $t
+    };
+}
+macro_rules! of_f32 {
+    ($t:ty, $v:expr) => {
+        <$t as crate::dtype::Integer>::of_f32($v)
+    };
+}
+macro_rules! of_f64 {
+    ($t:ty, $v:expr) => {
+        <$t as crate::dtype::Integer>::of_f64($v)
+    };
+}
+// Half types come from float32, as in PyTorch: `from_f64` drops bits that decide ties.
 casts! {
-    from_bool: u8, |v| (v != 0) as u8, v != 0, u8;
-    from_u8: u8, |v| v, v != 0, u8;
-    from_i8: i8, |v| v, v != 0, i8;
-    from_i16: i16, |v| v, v != 0, i16;
-    from_i32: i32, |v| v, v != 0, i32;
-    from_i64: i64, |v| v, v != 0, i64;
-    from_f32: f32, |v| v, v != 0.0, i64;
-    from_f64: f64, |v| v, v != 0.0, i64;
+    from_bool: u8, |v| (v != 0) as u8, v != 0, low_bits;
+    from_u8: u8, |v| v, v != 0, low_bits;
+    from_i8: i8, |v| v, v != 0, low_bits;
+    from_i16: i16, |v| v, v != 0, low_bits;
+    from_i32: i32, |v| v, v != 0, low_bits;
+    from_i64: i64, |v| v, v != 0, low_bits;
+    from_f32: f32, |v| v, v != 0.0, of_f32;
+    from_f64: f64, |v| v, v != 0.0, of_f64;
 }
 
 /// Rounds f32 registers to a half type in place.

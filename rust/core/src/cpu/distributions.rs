@@ -13,12 +13,12 @@ use crate::rng::Generator;
 /// Exponential numbers of rate `lambda`.
 pub fn exponential(generator: &mut Generator, out: &mut Out, lambda: f64) {
     dispatch!(out.dtype, T => {
-        fill_from_doubles::<T>(generator, out, |u| T::from_f64(-1.0 / lambda * (-u).ln_1p()));
+        fill_from_doubles::<T>(generator, out, |u| T::from_f64(exponential_of(u, lambda)));
     });
 }
 
-fn one_exponential(generator: &mut Generator, lambda: f64) -> f64 {
-    -1.0 / lambda * (-generator.uniform_f64()).ln_1p()
+fn exponential_of(u: f64, lambda: f64) -> f64 {
+    -1.0 / lambda * (-u).ln_1p()
 }
 
 /// Trials up to and with the first success of probability `p`, in any dtype.
@@ -220,6 +220,7 @@ pub fn multinomial(generator: &mut Generator, weights: &In, replacement: bool, o
     let categories = weights.shape.last().copied().unwrap_or(1);
     let draws = out.shape.last().copied().unwrap_or(1);
     let out = out.as_mut_slice::<i64>();
+    let (shape, strides) = (weights.shape.to_vec(), weights.strides.to_vec());
     dispatch!(float weights.dtype, T => {
         let weights = weights.to_vec_or_slice::<T>();
         let valid = weights.iter().all(|w| w.to_f64() >= 0.0 && w.to_f64() < f64::INFINITY);
@@ -234,10 +235,14 @@ pub fn multinomial(generator: &mut Generator, weights: &In, replacement: bool, o
                 draw_with_replacement(generator, row, out);
             }
         } else {
-            let scores: Vec<T> = weights
-                .iter()
-                .map(|w| T::from_f64(w.to_f64() / T::from_f64(one_exponential(generator, 1.0)).to_f64()))
-                .collect();
+            let mut waits = vec![T::default(); weights.len()];
+            let strides: Vec<usize> = dense_strides(&shape, &strides);
+            let mut target = Out { ptr: waits.as_mut_ptr().cast(), dtype: T::DTYPE, shape: &shape, strides: &strides };
+            exponential(generator, &mut target, 1.0);
+            let waits = In { ptr: waits.as_ptr().cast(), dtype: T::DTYPE, shape: &shape, strides: &strides };
+            let waits = waits.to_vec_or_slice::<T>();
+            let scores: Vec<T> =
+                weights.iter().zip(waits.iter()).map(|(w, e)| T::from_f64(w.to_f64() / e.to_f64())).collect();
             for (row, out) in scores.chunks(categories).zip(out.chunks_mut(draws)) {
                 best_positions(row, out);
             }
@@ -249,6 +254,20 @@ pub fn multinomial(generator: &mut Generator, weights: &In, replacement: bool, o
         weights.dtype.scalar_name()
     ));
     Ok(())
+}
+
+/// The strides of memory without gaps whose elements lie in the order of `strides`, the largest first.
+fn dense_strides(shape: &[usize], strides: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    // Equal strides keep the later dim inside.
+    order.sort_by(|&a, &b| strides[a].cmp(&strides[b]).then(b.cmp(&a)));
+    let mut dense = vec![1; shape.len()];
+    let mut step = 1;
+    for d in order {
+        dense[d] = step;
+        step *= shape[d].max(1);
+    }
+    dense
 }
 
 fn draw_with_replacement<T: Element>(generator: &mut Generator, row: &[T], out: &mut [i64]) {
@@ -312,7 +331,7 @@ mod tests {
             assert!((mean(Box::new(|g| one_binomial(g, 100.0, 0.3))) - 30.0).abs() < 0.2);
             assert!((mean(Box::new(|g| one_gamma(g, 0.5))) - 0.5).abs() < 0.03);
             assert!((mean(Box::new(|g| one_gamma(g, 4.0))) - 4.0).abs() < 0.08);
-            assert!((mean(Box::new(|g| one_exponential(g, 2.0))) - 0.5).abs() < 0.02);
+            assert!((mean(Box::new(|g| exponential_of(g.uniform_f64(), 2.0))) - 0.5).abs() < 0.02);
         });
     }
 

@@ -210,6 +210,10 @@ simd_dispatch! {
             }
         }
     }
+    /// `out += weight · row`.
+    fn add_bytes(weight: i32, row: &[u8], out: &mut [i32]) {
+        out.iter_mut().zip(row).for_each(|(o, &v)| *o += weight * i32::from(v));
+    }
     /// `out += weight · row`, or `out = weight · row`.
     fn add_scaled<A: Acc>(weight: A, row: &[A], first: bool, out: &mut [A]) {
         if first {
@@ -337,14 +341,71 @@ where
 fn resize_u8(p: &ResizeParams, x: In, out: &mut Out) {
     let (_, size) = volume(x.shape, p.spatial);
     let (_, osize) = volume(out.shape, p.spatial);
-    let axes = axes::<f32>(p, size, osize);
+    let axes = axes::<f64>(p, size, osize).map(Fixed::new);
     let (plane, len) = (size.iter().product::<usize>(), osize.iter().product::<usize>());
     let x = contiguous::<u8>(&x);
     for_parts(out.as_mut_slice::<u8>(), len, 2 * (plane + len), |n, part| {
-        let values: Vec<f32> = x[n * plane..(n + 1) * plane].iter().map(|&v| v as f32).collect();
-        let values = resize_plane(&axes, &values, size, osize);
-        part.iter_mut().zip(values).for_each(|(o, v)| *o = (v + 0.5).floor().clamp(0.0, 255.0) as u8);
+        let mut current = std::borrow::Cow::Borrowed(&x[n * plane..(n + 1) * plane]);
+        let mut inner = 1;
+        for a in [2, 1, 0] {
+            if let Some(axis) = &axes[a] {
+                current = axis.apply(&current, size[a], osize[a], inner).into();
+            }
+            inner *= osize[a];
+        }
+        part.copy_from_slice(&current);
     });
+}
+
+/// An axis whose weights are multiples of a power of two that fit 16 bits: what images of bytes are resized with, each axis
+/// rounding its results, as in PyTorch and in Pillow before it.
+struct Fixed {
+    taps: usize,
+    sources: Vec<u32>,
+    weights: Vec<i32>,
+    /// How many bits of a weight lie behind the point.
+    bits: u32,
+}
+
+impl Fixed {
+    /// The axis, unless its outputs are its inputs.
+    fn new(axis: Axis<f64>) -> Option<Fixed> {
+        if axis.identity {
+            return None;
+        }
+        let (taps, mut weights) = (axis.taps, axis.weights);
+        // What reads one place, at the ends, is one weight, which is rounded once.
+        for (w, s) in weights.chunks_exact_mut(taps).zip(axis.sources.chunks_exact(taps)) {
+            for t in 1..taps {
+                if let Some(first) = s[..t].iter().position(|&k| k == s[t]) {
+                    w[first] += std::mem::take(&mut w[t]);
+                }
+            }
+        }
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        let fits = |bits: &u32| 0.5 + largest * f64::from(1u32 << (bits + 1)) < 32768.0;
+        let bits = (0..22).take_while(fits).count() as u32;
+        let scaled = |w: f64| (w * f64::from(1u32 << bits) + if w < 0.0 { -0.5 } else { 0.5 }) as i32;
+        Some(Fixed { taps, sources: axis.sources, weights: weights.into_iter().map(scaled).collect(), bits })
+    }
+
+    /// Applies the axis to the middle index of `x: (outer, n, inner)`; returns `(outer, output, inner)`.
+    fn apply(&self, x: &[u8], n: usize, output: usize, inner: usize) -> Vec<u8> {
+        let outer = x.len() / (n * inner).max(1);
+        let mut out = vec![0; outer * output * inner];
+        let half = if self.bits == 0 { 0 } else { 1 << (self.bits - 1) };
+        let mut sums = vec![0; inner];
+        for (k, row) in out.chunks_exact_mut(inner.max(1)).enumerate() {
+            let (x, o) = (&x[k / output * n * inner..][..n * inner], k % output);
+            sums.fill(half);
+            for t in o * self.taps..(o + 1) * self.taps {
+                let source = &x[self.sources[t] as usize * inner..][..inner];
+                add_bytes(self.weights[t], source, &mut sums);
+            }
+            row.iter_mut().zip(&sums).for_each(|(o, s)| *o = (s >> self.bits).clamp(0, 255) as u8);
+        }
+        out
+    }
 }
 
 /// The gradient of [`resize`] for floats.

@@ -105,11 +105,11 @@ pub fn uniform(generator: &mut Generator, out: &mut Out, from: f64, to: f64) {
     match out.dtype {
         DType::F64 => fill_from_doubles(generator, out, |u| half_open(u.mul_add(to - from, from), from, to)),
         DType::F16 => {
-            let (low, high) = (f16::from_f64(from), f16::from_f64(to));
+            let (low, high) = (<f16 as Element>::from_f64(from), <f16 as Element>::from_f64(to));
             fill_with(out, || half_open(unit_between(generator, from, to), low, high));
         }
         DType::BF16 => {
-            let (low, high) = (bf16::from_f64(from), bf16::from_f64(to));
+            let (low, high) = (<bf16 as Element>::from_f64(from), <bf16 as Element>::from_f64(to));
             fill_with(out, || half_open(unit_between(generator, from, to), low, high));
         }
         _ if out.is_contiguous() => {

@@ -125,7 +125,8 @@ fn float_reduce<A: Float>(kind: ReduceKind, x: &In, dims: &[usize], out: &mut Ou
             reduce_as::<A>(kind, x, dims, out, root)
         }
         Var { correction } | Std { correction } => {
-            let freedom = A::from_f64((n as f64 - correction).max(0.0));
+            // Of no elements there is no variance, whatever the correction.
+            let freedom = A::from_f64(if n == 0 { 0.0 } else { (n as f64 - correction).max(0.0) });
             let plan = Plan::<A>::new(x, dims, load_for(x.dtype, out.dtype));
             let mut mean = vec![<A as Acc>::ZERO; out.numel()];
             plan.fold::<fold::Sum>(&[<A as Acc>::ZERO], &mut mean);

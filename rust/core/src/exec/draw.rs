@@ -6,13 +6,12 @@ use super::{HOOKS, materialize, profile};
 use crate::cpu::view::{In, Out};
 use crate::cpu::{distributions, random};
 use crate::dtype::DType;
-use crate::ensure;
 use crate::error::Result;
 use crate::graph::{Buffer, lock};
 use crate::rng::Generator;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
-use half::{bf16, f16};
+use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
 
@@ -107,6 +106,9 @@ impl<'a> Draw<'a> {
 
     /// PyTorch's checks of numbers and dtypes, whichever device draws.
     pub fn check(&self, dtype: DType) -> Result<()> {
+        if dtype.is_complex() {
+            self.check_complex(dtype)?;
+        }
         match *self {
             Draw::Uniform { from, to } => check_uniform(dtype, from, to),
             Draw::Normal { std, .. } => {
@@ -149,6 +151,33 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// Complex numbers are uniform or normal.
+    fn check_complex(&self, dtype: DType) -> Result<()> {
+        let kernel = match self {
+            Draw::Range { .. } => {
+                bail!(Runtime, "check_random_bounds handles only integral, floating-point and boolean types")
+            }
+            Draw::Full => "random_kernel_cpu",
+            Draw::Permutation => "randperm",
+            Draw::Bernoulli(_) => "bernoulli_scalar_cpu_",
+            Draw::BernoulliOf(_) => "bernoulli_tensor_cpu_self_",
+            Draw::Geometric(_) => "geometric_cpu",
+            Draw::LogNormal { .. } => "log_normal_cpu",
+            Draw::Poisson(_) => "poisson_cpu",
+            Draw::Binomial(..) => "binomial_cpu",
+            Draw::Multinomial(..) => "multinomial",
+            // These have errors of their own, or are drawn.
+            Draw::Exponential(_)
+            | Draw::Cauchy { .. }
+            | Draw::Gamma(_)
+            | Draw::Uniform { .. }
+            | Draw::Normal { .. } => {
+                return Ok(());
+            }
+        };
+        bail!(NotImplemented, "\"{kernel}\" not implemented for '{}'", dtype.scalar_name())
+    }
+
     fn fill(&self, g: &mut Generator, parameters: &[In], out: &mut Out) -> Result<()> {
         match *self {
             Draw::BernoulliOf(_) => return random::bernoulli_tensor(g, &parameters[0], out),
@@ -188,16 +217,6 @@ fn check_continuous(name: &str, dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// The largest finite number of a float dtype.
-fn largest(dtype: DType) -> f64 {
-    match dtype {
-        DType::F16 => f16::MAX.to_f64(),
-        DType::BF16 => bf16::MAX.to_f64(),
-        DType::F32 => f32::MAX as f64,
-        _ => f64::MAX,
-    }
-}
-
 /// The name of a dtype's C++ type, which PyTorch's range errors use.
 fn type_name(dtype: DType) -> &'static str {
     match dtype {
@@ -220,7 +239,7 @@ fn type_name(dtype: DType) -> &'static str {
 
 fn check_uniform(dtype: DType, from: f64, to: f64) -> Result<()> {
     check_float("check_uniform_bounds", dtype)?;
-    let max = largest(dtype);
+    let max = dtype.largest();
     ensure!((-max..=max).contains(&from), Runtime, "from is out of bounds for {}", type_name(dtype));
     ensure!((-max..=max).contains(&to), Runtime, "to is out of bounds for {}", type_name(dtype));
     ensure!(from <= to, Runtime, "uniform_ expects to return a [from, to) range, but found from={from} > to={to}");

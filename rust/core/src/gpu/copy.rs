@@ -8,7 +8,7 @@ use super::memory;
 use super::pipelines::Access;
 use super::view::View;
 use super::walk::{Walk, Words};
-use super::wgsl::{assemble, declare, number};
+use super::wgsl::{assemble, declare, element_words};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::Dims;
@@ -22,12 +22,8 @@ const WIDEST: usize = 16;
 
 /// Every element of the window becomes the number with these bits.
 pub fn fill(gpu: &Gpu, target: &View, bits: u64, dtype: DType) -> Result<()> {
-    let (words, _) = number(bits, dtype);
-    let word = match dtype {
-        DType::F16 => u32::from(half::f16::from_f64(f64::from_bits(bits)).to_bits()),
-        DType::BF16 => u32::from(half::bf16::from_f64(f64::from_bits(bits)).to_bits()),
-        _ => words[0],
-    };
+    let words = element_words(bits, dtype);
+    let word = words[0];
     let pair = match dtype.size() {
         1 => [(word & 0xff) * 0x0101_0101; 2],
         2 => [(word & 0xffff) * 0x0001_0001; 2],

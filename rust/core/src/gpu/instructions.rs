@@ -147,8 +147,7 @@ pub fn convert(from: DType, to: DType, value: &str) -> String {
         ("i32", _) => format!("i32_to_i64({value})"),
         ("I64", "i32") => format!("bitcast<i32>({value}.x)"),
         ("I64", _) => format!("i64_to_f32({value})"),
-        // By way of int64, so that values out of range wrap as on the CPU.
-        (_, "i32") => format!("bitcast<i32>(f32_to_i64({value}).x)"),
+        (_, "i32") => format!("f32_to_i32({value})"),
         _ => format!("f32_to_i64({value})"),
     };
     if from == to || to == DType::Bool { text } else { rounded(to, text) }

@@ -359,7 +359,8 @@ impl Form {
             Mean => (t.result("y", &outs[0], compute), "y_put(o, f_div(a.v, f32(P(8u))));".into()),
             Var => (
                 t.result("y", &outs[0], compute),
-                "y_put(o, f_div(a.m2, max(0.0, f32(P(8u)) - bitcast<f32>(P(7u)))));".into(),
+                // Of no elements there is no variance, whatever the correction.
+                "y_put(o, f_div(a.m2, select(max(0.0, f32(P(8u)) - bitcast<f32>(P(7u))), 0.0, P(8u) == 0u)));".into(),
             ),
             LogSumExp => (
                 t.result("y", &outs[0], compute),

@@ -12,7 +12,7 @@ use super::sort::{Keys, Lines};
 use super::text::{Text, arithmetic, extremes};
 use super::view::View;
 use super::walk::{Walk, Words, each, raw, without, zeroed};
-use super::wgsl::{number, read_number, register};
+use super::wgsl::{element_words, number, read_number, register};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::index::ScatterMode;
@@ -293,12 +293,7 @@ fn short_lines(
 
 /// The bits of a source that is a number, as the words that carry them.
 fn number_words(source: Source, dtype: DType) -> [u32; 2] {
-    let Source::Number(bits) = source else { return [0; 2] };
-    match dtype {
-        DType::F16 => [u32::from(half::f16::from_f64(f64::from_bits(bits)).to_bits()), 0],
-        DType::BF16 => [u32::from(half::bf16::from_f64(f64::from_bits(bits)).to_bits()), 0],
-        _ => number(bits, dtype).0,
-    }
+    if let Source::Number(bits) = source { element_words(bits, dtype) } else { [0; 2] }
 }
 
 /// `source_at`, for a window or a number at word `at`, and `out_put`.

@@ -4,7 +4,7 @@
 //! In a shader a float dtype travels as `f32`, an integer of up to 32 bits as `i32`, int64 as `I64` (two `u32`, the low word
 //! first) and bool as `bool`. In memory every buffer is words.
 
-use crate::dtype::{DType, no_kernel};
+use crate::dtype::{DType, Element, no_kernel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -235,6 +235,16 @@ pub fn number(bits: u64, dtype: DType) -> ([u32; 2], usize) {
     }
 }
 
+/// The words that hold an element of `dtype` in memory: a float of 16 bits in the low half of the first.
+pub fn element_words(bits: u64, dtype: DType) -> [u32; 2] {
+    let value = f64::from_bits(bits);
+    match dtype {
+        DType::F16 => [u32::from(<half::f16 as Element>::from_f64(value).to_bits()), 0],
+        DType::BF16 => [u32::from(<half::bf16 as Element>::from_f64(value).to_bits()), 0],
+        _ => number(bits, dtype).0,
+    }
+}
+
 /// The expression that reads a number at word `at` (an expression) of the parameters.
 pub fn read_number(dtype: DType, at: &str) -> String {
     match dtype {
@@ -259,5 +269,14 @@ mod tests {
     fn only_what_is_mentioned_is_assembled() {
         let text = assemble("fn main() { let x = i64_mul(a, b); }");
         assert!(text.contains("fn i64_mul(") && text.contains("alias I64") && !text.contains("fn f_erf("));
+    }
+
+    #[test]
+    fn elements_of_16_bits_are_rounded_by_way_of_float32() {
+        // Between two bfloat16 numbers, by less than float64 tells from the middle and float32 does not.
+        let bits = (1.0 + 2f64.powi(-8) + 2f64.powi(-40)).to_bits();
+        assert_eq!(element_words(bits, DType::BF16)[0], half::bf16::from_f32(1.0).to_bits().into());
+        assert_eq!(element_words(2.5f64.to_bits(), DType::F16)[0], half::f16::from_f32(2.5).to_bits().into());
+        assert_eq!(element_words(7, DType::I64), [7, 0]);
     }
 }

@@ -94,7 +94,8 @@ fn encoded(t: &Tensor, to: DType) -> Result<Tensor> {
     let carrier = match to.float8() {
         Some(format) => cast(&to_float8(format, &bits(&cast(t, DType::F32)?, DType::I32)?)?, DType::U8)?,
         None if to == DType::U64 && t.dtype().is_float() => to_uint64(t)?,
-        // Integers wrap, and floats do so through int64.
+        // Integers wrap, and floats do so through int64, but for uint16 as they do in int16.
+        None if to == DType::U32 && t.dtype().is_float() => cast(&cast(t, DType::I64)?, DType::I32)?,
         None => cast(t, to.stored())?,
     };
     // What the program goes on to use may be this very tensor.

@@ -177,6 +177,43 @@ pub fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: &ConvParams
     Ok(out)
 }
 
+/// The gradient of a convolution's result that is `g` for its input, or for its weight: one product, in which the operand itself
+/// counts by its shape alone.
+pub fn operand_grad(
+    x: &Tensor,
+    w: &Tensor,
+    g: &Tensor,
+    p: &ConvParams,
+    spatial: usize,
+    of_input: bool,
+) -> Result<Tensor> {
+    check(p, x, w, None, spatial)?;
+    if x.rank() == spatial + 1 {
+        let wide = |t: &Tensor| view::unsqueeze(t, 0);
+        let found = operand_grad(&wide(x)?, w, &wide(g)?, p, spatial, of_input)?;
+        return Ok(if of_input { view::squeeze(&found, &[0]) } else { found });
+    }
+    let expected = output_shape(p, x.shape(), w.shape())?;
+    ensure!(
+        g.shape() == &expected[..],
+        Runtime,
+        "Expected grad_output to have the shape {expected} of the convolution's result, but got {}",
+        g.shape_dims()
+    );
+    let other = if of_input { w } else { x };
+    ensure!(
+        g.dtype() == other.dtype(),
+        Runtime,
+        "Input type ({}) and weight type ({}) should be the same",
+        g.dtype().scalar_name(),
+        other.dtype().scalar_name()
+    );
+    match of_input {
+        true => input_grad(p, g, w, x.shape_dims()),
+        false => weight_grad(p, x, g, w.shape_dims()),
+    }
+}
+
 /// The gradient of the input, of shape `shape`.
 fn input_grad(p: &ConvParams, g: &Tensor, w: &Tensor, shape: &Dims) -> Result<Tensor> {
     let out = record_conv(Conv::InputGrad, p, &[g, w], shape.clone())?;

@@ -235,10 +235,13 @@ fn tensors<'a>(operands: &'a [Operand]) -> impl Iterator<Item = &'a Tensor> {
 pub(super) fn record_broadcast(op: Ew, operands: &[Operand], compute: DType, out: DType) -> Result<Tensor> {
     let shape = common_layout(op, operands)?;
     let device = tensors(operands).map(Tensor::device).find(|d| *d != Device::Cpu);
+    // Floats of 16 bits are computed in float32, and a factor counts as one of those, as in PyTorch.
+    let wide = matches!(op, Ew::Mul | Ew::Div) && matches!(compute, DType::F16 | DType::BF16);
+    let number = if wide { DType::F32 } else { compute };
     let mut inputs: Inputs = SmallVec::new();
     for o in operands {
         inputs.push(match o {
-            Operand::Number(s) => Input::Scalar(s.to_bits(compute), compute),
+            Operand::Number(s) => Input::Scalar(s.to_bits(number), compute),
             Operand::Tensor(t) => {
                 // A tensor without dims on the CPU counts as a number and is brought to where the others are.
                 let mut edge = match device {

@@ -1,13 +1,13 @@
 //! Embedding lookup, its gradient, and renormalisation of looked-up rows.
 
 use super::elementwise::{apply, cast};
-use super::index::{check_within, index_copy, select_known};
+use super::index::{check_within, index_copy, index_select, select_known};
 use super::{inplace, reduce, view};
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::{Breach, Error, Result};
 use crate::exec::record::record_one;
-use crate::grad::{Grads, Rule, with_grad_mode};
+use crate::grad::{Grads, Rule, modes, with_grad_mode};
 use crate::graph::{Input, OutSpec};
 use crate::op::index::Indexing;
 use crate::op::{Ew, Op};
@@ -48,6 +48,14 @@ pub fn embedding(weight: &Tensor, index: &Tensor, options: Options) -> Result<Te
 
 fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
     let shape: Dims = index.shape().iter().copied().chain([weight.shape()[1]]).collect();
+    if weight.dtype().is_complex() {
+        ensure!(
+            !(modes().grad && weight.requires_grad()),
+            Runtime,
+            "embedding does not support automatic differentiation for outputs with complex dtype."
+        );
+        return view::reshape(&index_select(weight, 0, &view::reshape(index, &[index.numel()])?)?, &shape);
+    }
     let spec = OutSpec { dtype: weight.dtype(), layout: Arc::new(Layout::contiguous(shape)) };
     let inputs = SmallVec::from_iter([weight.input(), index.input()]);
     let out = record_one(Op::Indexing(Indexing::Embedding), inputs, spec)?;

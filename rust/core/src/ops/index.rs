@@ -384,6 +384,9 @@ pub fn scatter_reduce(
         NotImplemented,
         "\"scatter_gather_tensor_cpu_reduce_mean\" not implemented for 'Bool'"
     );
+    if mode == ScatterMode::Prod && t.dtype().is_complex() {
+        return back_to_0d(t, super::complex::reduce::scattered_product(&x, d, &at, &s, include_self)?);
+    }
     back_to_0d(t, reduce_known(mode, include_self, &x, d, &at, &s)?)
 }
 
@@ -605,6 +608,9 @@ pub fn index_reduce(
     );
     let at = check_lines("index_reduce", t, d, index, source)?;
     let (x, at, s) = lines(t, d, &at, source)?;
+    if mode == ScatterMode::Prod && t.dtype().is_complex() {
+        return back_to_0d(t, super::complex::reduce::scattered_product(&x, d, &at, &s, include_self)?);
+    }
     back_to_0d(t, reduce_known(mode, include_self, &x, d, &at, &s)?)
 }
 
@@ -744,10 +750,8 @@ pub fn take_along_dim(t: &Tensor, index: &Tensor, dim: Option<i64>) -> Result<Te
         t.rank(),
         index.rank()
     );
+    ensure!(t.rank() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
     let d = wrap_dim("take_along_dim", dim, t.rank())?;
-    if t.rank() == 0 {
-        return gather(t, 0, index);
-    }
     let with = |from: &Tensor, size: usize| -> Dims {
         let mut s = from.shape_dims().clone();
         s[d] = size;

@@ -8,7 +8,7 @@ use crate::ensure;
 use crate::error::Result;
 use crate::exec::record::record_one;
 use crate::grad::{Grads, Rule};
-use crate::graph::{Inputs, OutSpec};
+use crate::graph::OutSpec;
 use crate::op::Op;
 use crate::shape::{Dims, Layout, wrap_dim};
 use crate::tensor::{Keep, Tensor, attach};
@@ -17,6 +17,14 @@ use std::sync::Arc;
 
 /// Joins along an existing dim; sizes agree elsewhere. Empty 1-d tensors are skipped, as in PyTorch.
 pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+    joined(tensors, dim, None)
+}
+
+/// The dims of a tensor in the order of its memory, outermost first.
+type Order = SmallVec<[usize; 6]>;
+
+/// [`cat`], with the dims in memory in a given order, else channels-last where all parts are, else row by row.
+fn joined(tensors: &[Tensor], dim: i64, order: Option<Order>) -> Result<Tensor> {
     ensure!(!tensors.is_empty(), Value, "torch.cat(): expected a non-empty list of Tensors");
     let operands: Vec<Operand> = tensors.iter().map(Operand::from).collect();
     let dtype = checked_result_type(&operands)?;
@@ -46,7 +54,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         shape[d] += t.shape()[d];
     }
     let parts: Vec<Tensor> = kept.iter().map(|t| cast(t, dtype)).collect::<Result<_>>()?;
-    let out = record_joined(&parts, d, shape, dtype)?;
+    let out = record_joined(&parts, d, shape, dtype, order)?;
     let sizes: Vec<usize> = parts.iter().map(|t| t.shape()[d]).collect();
     let refs: Vec<&Tensor> = parts.iter().collect();
     attach("CatBackward0", &refs, std::slice::from_ref(&out), Keep::default(), || {
@@ -63,21 +71,29 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     Ok(out)
 }
 
-/// The joined memory: channels-last where all parts are, else row-major.
-fn record_joined(parts: &[Tensor], d: usize, shape: Dims, dtype: DType) -> Result<Tensor> {
-    let join = |inputs: Inputs, d: usize, shape: Dims| {
-        record_one(Op::Cat(d as u8), inputs, OutSpec { dtype, layout: Arc::new(Layout::contiguous(shape)) })
-    };
+/// The joined memory.
+fn record_joined(parts: &[Tensor], d: usize, shape: Dims, dtype: DType, order: Option<Order>) -> Result<Tensor> {
     let rank = shape.len();
-    if !matches!(rank, 4 | 5) || !parts.iter().all(|t| t.layout().suggests_channels_last()) {
-        return join(parts.iter().map(Tensor::input).collect(), d, shape);
-    }
-    // Joined as (N, spatial, C), which lies in memory as it is read.
-    let order: SmallVec<[usize; 6]> = [0].into_iter().chain(2..rank).chain([1]).collect();
+    let last = || matches!(rank, 4 | 5) && parts.iter().all(|t| t.layout().suggests_channels_last());
+    let order = order.unwrap_or_else(|| if last() { channels_last(rank) } else { (0..rank).collect() });
     let at = order.iter().position(|&k| k == d).unwrap_or(d);
-    let inputs = parts.iter().map(|t| view::permute(&t.detach(), &order).input()).collect();
-    let out = join(inputs, at, order.iter().map(|&k| shape[k]).collect())?;
-    Ok(out.alias(Layout::channels_last(shape), dtype))
+    let turned = order.iter().enumerate().any(|(k, &o)| k != o);
+    let part = |t: &Tensor| if turned { view::permute(&t.detach(), &order).input() } else { t.input() };
+    let moved: Dims = order.iter().map(|&k| shape[k]).collect();
+    let steps = moved.contiguous_strides();
+    let spec = OutSpec { dtype, layout: Arc::new(Layout::contiguous(moved)) };
+    let out = record_one(Op::Cat(at as u8), parts.iter().map(part).collect(), spec)?;
+    if !turned {
+        return Ok(out);
+    }
+    let mut strides = Dims::filled(0, rank);
+    order.iter().zip(&steps[..]).for_each(|(&k, &step)| strides[k] = step);
+    Ok(out.alias(Layout { shape, strides, offset: 0 }, dtype))
+}
+
+/// (N, spatial, C).
+fn channels_last(rank: usize) -> Order {
+    [0].into_iter().chain(2..rank).chain([1]).collect()
 }
 
 /// Joins along a new dim.
@@ -93,7 +109,16 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             t.shape_dims()
         );
     }
-    let d = wrap_dim("stack", dim, first.rank() + 1)? as i64;
-    let wide: Vec<Tensor> = tensors.iter().map(|t| view::unsqueeze(t, d)).collect::<Result<_>>()?;
-    cat(&wide, d)
+    let d = wrap_dim("stack", dim, first.rank() + 1)?;
+    let wide: Vec<Tensor> = tensors.iter().map(|t| view::unsqueeze(t, d as i64)).collect::<Result<_>>()?;
+    let rank = first.rank();
+    let last = matches!(rank, 4 | 5) && d < rank && tensors.iter().all(|t| t.layout().suggests_channels_last());
+    let order = match last {
+        // Channels stay last, and the new dim lies outside of the one that it stands before.
+        true => channels_last(rank)
+            .into_iter()
+            .flat_map(|k| if k == d { vec![d, d + 1] } else { vec![k + (k > d) as usize] }),
+        false => return joined(&wide, d as i64, Some((0..=rank).collect())),
+    };
+    joined(&wide, d as i64, Some(order.collect()))
 }

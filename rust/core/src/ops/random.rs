@@ -131,19 +131,19 @@ pub fn drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, devic
     Ok(drawn)
 }
 
-/// Complex numbers of which each part is drawn: uniform ones, and normal ones whose variance both share.
+/// Complex numbers of which each part is drawn: uniform ones, and normal ones whose parts have the mean each and share the
+/// variance.
 fn complex_drawn(generator: &Shared, what: Draw, dtype: DType, layout: Layout, device: Device) -> Result<Tensor> {
-    let (part, mean) = match what {
-        Draw::Normal { mean, std } => (Draw::Normal { mean: 0.0, std: std * std::f64::consts::FRAC_1_SQRT_2 }, mean),
-        Draw::Uniform { .. } => (what, 0.0),
+    let part = match what {
+        Draw::Normal { mean, std } => Draw::Normal { mean, std: std * std::f64::consts::FRAC_1_SQRT_2 },
+        Draw::Uniform { .. } => what,
         other => {
             other.check(dtype)?;
             bail!(Internal, "a draw that no complex dtype has was not refused")
         }
     };
     let pairs = drawn(generator, part, dtype.part(), layout.paired(), device)?;
-    let out = pairs.alias(layout, dtype);
-    if mean == 0.0 { Ok(out) } else { out.add(mean) }
+    Ok(pairs.alias(layout, dtype))
 }
 
 /// Overwrites `target` with random numbers, in the order of its addresses.
@@ -168,11 +168,6 @@ fn without_slope(name: &'static str, inputs: &[&Tensor], out: Tensor) -> Tensor 
         }))
     });
     out
-}
-
-/// Integers in `[low, high)`.
-pub fn randint(generator: &Shared, low: i64, high: i64, shape: Dims, dtype: DType, device: Device) -> Result<Tensor> {
-    drawn(generator, Draw::Range { from: low, to: Some(high) }, dtype, Layout::contiguous(shape), device)
 }
 
 /// A random permutation of `0 .. n`.
@@ -203,18 +198,25 @@ pub fn random_range(target: &Tensor, generator: &Shared, from: i64, to: Option<i
     draw_into(target, generator, Draw::Range { from, to: to.or(end) })
 }
 
-/// `torch.normal` for a mean or a standard deviation per element.
-pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor> {
-    let (shape, dtype, layout) = match (mean, std) {
-        (Operand::Tensor(m), Operand::Tensor(s)) => {
-            let shape = broadcast_shapes("normal", m.shape(), s.shape())?;
-            (shape.clone(), m.dtype(), Layout::contiguous(shape))
-        }
-        (Operand::Tensor(t), _) | (_, Operand::Tensor(t)) => {
-            (t.shape_dims().clone(), t.dtype(), (*output_layout(t.layout())).clone())
-        }
+/// Where numbers of a shape are drawn: in the order of the addresses of the target, which has the shape, else row by row.
+pub fn draw_layout(shape: &Dims, target: Option<&Tensor>) -> Layout {
+    match target.filter(|t| t.shape() == &shape[..] && t.device() == Device::Cpu) {
+        Some(t) => Layout { offset: 0, ..(**t.layout()).clone() },
+        None => Layout::contiguous(shape.clone()),
+    }
+}
+
+/// `torch.normal` for a mean or a standard deviation per element; `target` is what the result will be written to.
+pub fn normal(generator: &Shared, mean: Operand, std: Operand, target: Option<&Tensor>) -> Result<Tensor> {
+    let (shape, dtype) = match (mean, std) {
+        (Operand::Tensor(m), Operand::Tensor(s)) => (broadcast_shapes("normal", m.shape(), s.shape())?, m.dtype()),
+        (Operand::Tensor(t), _) | (_, Operand::Tensor(t)) => (t.shape_dims().clone(), t.dtype()),
         _ => bail!(Internal, "normal: numbers need a size"),
     };
+    let layout = draw_layout(&shape, target);
+    if let Operand::Tensor(s) = std {
+        ensure!(!s.dtype().is_complex(), Runtime, "normal expects standard deviation to be non-complex");
+    }
     let spread = match std {
         Operand::Number(s) => s.to_f64(),
         Operand::Tensor(s) => {
@@ -237,22 +239,23 @@ pub fn normal(generator: &Shared, mean: Operand, std: Operand) -> Result<Tensor>
     Ok(without_slope("NormalBackward0", &inputs, out))
 }
 
-/// 0 or 1 with the probability that each element gives.
-pub fn bernoulli(generator: &Shared, p: &Tensor) -> Result<Tensor> {
+/// 0 or 1 with the probability that each element gives; `target` is what the result will be written to.
+pub fn bernoulli(generator: &Shared, p: &Tensor, target: Option<&Tensor>) -> Result<Tensor> {
     ensure!(
         p.dtype().is_float(),
         NotImplemented,
         "\"bernoulli_tensor_cpu_p_\" not implemented for '{}'",
         p.dtype().scalar_name()
     );
-    let layout = (*output_layout(p.layout())).clone();
+    let layout = draw_layout(p.shape_dims(), target);
     let out = drawn(generator, Draw::BernoulliOf(p), p.dtype(), layout, p.device())?;
     Ok(without_slope("BernoulliBackward0", &[p], out))
 }
 
 /// 0 or 1 with one probability, in the shape of `t`.
 pub fn bernoulli_number(generator: &Shared, t: &Tensor, p: f64) -> Result<Tensor> {
-    let out = drawn(generator, Draw::Bernoulli(p), t.dtype(), (*output_layout(t.layout())).clone(), t.device())?;
+    let layout = Layout::contiguous(t.shape_dims().clone());
+    let out = drawn(generator, Draw::Bernoulli(p), t.dtype(), layout, t.device())?;
     Ok(without_slope("BernoulliBackward0", &[t], out))
 }
 

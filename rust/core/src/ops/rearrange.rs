@@ -58,16 +58,27 @@ pub fn roll(t: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         let n = t.shape()[d].max(1) as i64;
         by_dim[d] = (by_dim[d] as i64 + shift.rem_euclid(n)).rem_euclid(n) as usize;
     }
-    let mut inputs: Inputs = SmallVec::from_iter([t.input()]);
-    inputs.extend(by_dim.iter().map(|&s| Input::Scalar(s as u64, DType::I64)));
-    let spec = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(t.shape_dims().clone())) };
-    let out = record_one(Op::Indexing(Indexing::Roll), inputs, spec)?;
+    let out = record_roll(t, &by_dim)?;
     let back: Vec<i64> = by_dim.iter().map(|&s| -(s as i64)).collect();
     attach("RollBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         let dims: Vec<i64> = (0..back.len() as i64).collect();
         Rule::Fn(Arc::new(move |v| Ok(one(roll(v.grad()?, &back, &dims)?))))
     })?;
     Ok(out)
+}
+
+/// The rolled memory: channels-last where the tensor is, else row by row.
+fn record_roll(t: &Tensor, by_dim: &Dims) -> Result<Tensor> {
+    let rank = t.rank();
+    let last = matches!(rank, 4 | 5) && t.layout().suggests_channels_last();
+    let order: Vec<usize> =
+        if last { [0].into_iter().chain(2..rank).chain([1]).collect() } else { (0..rank).collect() };
+    let source = if last { view::permute(&t.detach(), &order) } else { t.clone() };
+    let mut inputs: Inputs = SmallVec::from_iter([source.input()]);
+    inputs.extend(order.iter().map(|&d| Input::Scalar(by_dim[d] as u64, DType::I64)));
+    let spec = OutSpec { dtype: t.dtype(), layout: Arc::new(Layout::contiguous(source.shape_dims().clone())) };
+    let out = record_one(Op::Indexing(Indexing::Roll), inputs, spec)?;
+    Ok(if last { out.alias(Layout::channels_last(t.shape_dims().clone()), t.dtype()) } else { out })
 }
 
 /// A plane turned `k` times by 90 degrees, from the first dim towards the second.

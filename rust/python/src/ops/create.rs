@@ -111,7 +111,9 @@ fn usizes(op: &str, what: &str, v: &[i64]) -> Result<Dims> {
 }
 
 fn constant(op: &str, sizes: &[i64], value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
-    create::full(dims(op, sizes)?, value, dtype, device)
+    let shape = dims(op, sizes)?;
+    crate::checks::fits(value, dtype, shape.numel())?;
+    create::full(shape, value, dtype, device)
 }
 
 /// The dtype that a number has as a tensor.
@@ -135,6 +137,7 @@ pub fn like_layout(t: &Tensor, format: Option<Format>) -> Result<Layout> {
 }
 
 fn full_like(t: &Tensor, value: Scalar, o: &Options, format: Option<Format>) -> Result<Tensor> {
+    crate::checks::fits(value, o.dtype_or(t.dtype()), t.numel())?;
     create::full_with(like_layout(t, format)?, value, o.dtype_or(t.dtype()), o.device_or(t))
 }
 
@@ -232,9 +235,24 @@ fn copy_into(t: &Tensor, source: &Tensor) -> Result<Tensor> {
     Ok(t.clone())
 }
 
-fn fill_into(t: &Tensor, value: corten_core::ops::elementwise::Operand) -> Result<Tensor> {
+fn fill_into(t: &Tensor, value: Operand) -> Result<Tensor> {
+    fill_fits(t, value)?;
     create::fill_into(t, value)?;
     Ok(t.clone())
+}
+
+fn fill_fits(t: &Tensor, value: Operand) -> Result<()> {
+    if let Operand::Number(n) = value { crate::checks::fits(n, t.dtype(), t.numel()) } else { Ok(()) }
+}
+
+fn filled(t: &Tensor, value: Operand) -> Result<Tensor> {
+    fill_fits(t, value)?;
+    create::fill(t, value)
+}
+
+fn scalar_tensor(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    crate::checks::fits(value, dtype, 1)?;
+    create::number(value, dtype, device)
 }
 
 fn triangle_indices(upper: bool, a: &Args, o: &Options) -> Result<Tensor> {
@@ -275,7 +293,7 @@ fn makers() -> Vec<Row> {
             let device = o.device_or(a.tensor(0));
             Python::attach(|py| crate::create::from_data(data.bind(py), Some(dtype), device)).map_err(from_py)?
         };
-        "scalar_tensor(Scalar s, *" f "A number as a 0-d tensor." |a, o| create::number(a.number(0), o.float(), o.device())?;
+        "scalar_tensor(Scalar s, *" f "A number as a 0-d tensor." |a, o| scalar_tensor(a.number(0), o.float(), o.device())?;
         "arange(Scalar end, *" foc "start, start + step, … below end." |a, o| create::arange(Scalar::Int(0), a.number(0), Scalar::Int(1), o.dtype, o.device())?;
         "arange(Scalar start, Scalar end, Scalar step=1, *" foc "" |a, o| { let (x, y, s) = range(a)?; create::arange(x, y, s, o.dtype, o.device())? };
         "_range(Scalar start, Scalar end, Scalar step=1, *" foc "`arange` with the end included." |a, o| { let (x, y, s) = range(a)?; create::range(x, y, s, o.dtype, o.device())? };
@@ -311,7 +329,7 @@ fn conversions() -> Vec<Row> {
         "byte(Tensor self, *, format? memory_format=None)" m "As uint8." |a| convert(a.tensor(0), None, Some(DType::U8), false, a.format(1))?;
         "bool(Tensor self, *, format? memory_format=None)" m "As bool." |a| convert(a.tensor(0), None, Some(DType::Bool), false, a.format(1))?;
         "copy_(Tensor self, Tensor src, bool non_blocking=False)" m "Overwrites the tensor with another, which is broadcast and converted." |a| copy_into(a.tensor(0), a.tensor(1))?;
-        "fill(Tensor self, Operand value)" f "One value in the shape of a tensor." |a| create::fill(a.tensor(0), a.operand(1))?;
+        "fill(Tensor self, Operand value)" f "One value in the shape of a tensor." |a| filled(a.tensor(0), a.operand(1))?;
         "fill_(Tensor self, Operand value)" fm "Overwrites every element with one value." |a| fill_into(a.tensor(0), a.operand(1))?;
         "_snapshot(Tensor self)" m "The value of now with its history, untouched by later writes." |a| a.tensor(0).snapshot()?;
         "_replace(Tensor self, Tensor value, str name)" m "Stores the result of the in-place form of an operator." |a| {

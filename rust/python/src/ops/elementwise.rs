@@ -126,7 +126,7 @@ fn aliases(op: Ew) -> &'static [&'static str] {
 }
 
 /// x + alpha·y, with PyTorch's checks on alpha.
-fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
+pub fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tensor> {
     if op == Ew::Sub {
         check_subtraction(&[a, b])?;
     }
@@ -188,7 +188,22 @@ fn floor_divide(a: Operand, b: Operand) -> Result<Tensor> {
     apply(Ew::FloorDiv, &[a, b])
 }
 
+/// `where`, whose numbers become 0-d tensors of the result's dtype.
+pub fn where_(condition: Operand, x: Operand, y: Operand) -> Result<Tensor> {
+    let dtype = result_type(&[x, y]);
+    for operand in [x, y] {
+        if let Operand::Number(n) = operand {
+            n.check_fits_one(dtype)?;
+        }
+    }
+    apply(Ew::Where, &[condition, x, y])
+}
+
 fn clamp(x: &Tensor, lo: Option<Operand>, hi: Option<Operand>) -> Result<Tensor> {
+    let limits = [lo, hi].into_iter().flatten();
+    let numbers = limits.clone().all(|l| matches!(l, Operand::Number(_)));
+    let dtype = result_type(&[Some(x.into()), lo, hi].into_iter().flatten().collect::<Vec<_>>());
+    limits.filter(|_| numbers).try_for_each(|l| crate::checks::operand_fits(l, dtype))?;
     match (lo, hi) {
         (Some(lo), Some(hi)) => apply(Ew::Clamp, &[x.into(), lo, hi]),
         (Some(lo), None) => clamp_one(Ew::Maximum, x, lo),
@@ -344,7 +359,7 @@ fn special() -> Vec<Row> {
         "clip(Tensor self, Operand? min=None, Operand? max=None)" fmio "Alias of `clamp`." |a| clamp(a.tensor(0), a.opt_operand(1), a.opt_operand(2))?;
         "clamp_min(Tensor self, Operand min)" fmio "x, at least `min`." |a| clamp(a.tensor(0), Some(a.operand(1)), None)?;
         "clamp_max(Tensor self, Operand max)" fmio "x, at most `max`." |a| clamp(a.tensor(0), None, Some(a.operand(1)))?;
-        "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| apply(Ew::Where, &[a.operand(0), a.operand(1), a.operand(2)])?;
+        "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| where_(a.operand(0), a.operand(1), a.operand(2))?;
         "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| lerp(a.tensor(0), a.tensor(1), a.operand(2))?;
         "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 · t2." |a| apply(Ew::Addcmul, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
         "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| apply(Ew::Addcdiv, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;

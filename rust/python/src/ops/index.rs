@@ -6,7 +6,7 @@ use crate::table::{Ret, Row};
 use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::op::index::ScatterMode;
-use corten_core::ops::elementwise::{Operand, apply, cast};
+use corten_core::ops::elementwise::{Operand, cast};
 use corten_core::ops::index::{self, Source};
 use corten_core::ops::{advanced, count, embedding, rearrange, view};
 use corten_core::shape::wrap_dim;
@@ -122,13 +122,19 @@ fn along_a_dim() -> Vec<Row> {
     rows! {
         "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False)" fmo "Elements picked along a dim, by an index of the result's shape." |a| index::gather(a.tensor(0), a.int(1), a.tensor(2))?;
         "scatter(Tensor self, int dim, Tensor index, Tensor src, *, str? reduce=None)" fmio "A copy with the source written at the indices along a dim." |a| scatter(a.tensor(0), a.int(1), a.tensor(2), Source::Tensor(a.tensor(3)), a.opt_str(4))?;
-        "scatter(Tensor self, int dim, Tensor index, Scalar value, *, str? reduce=None)" fmio "" |a| scatter(a.tensor(0), a.int(1), a.tensor(2), Source::Number(a.number(3)), a.opt_str(4))?;
+        "scatter(Tensor self, int dim, Tensor index, Scalar value, *, str? reduce=None)" fmio "" |a| {
+            crate::checks::operand_fits(a.operand(3), a.tensor(0).dtype())?;
+            scatter(a.tensor(0), a.int(1), a.tensor(2), Source::Number(a.number(3)), a.opt_str(4))?
+        };
         "scatter_add(Tensor self, int dim, Tensor index, Tensor src)" fmio "A copy with the source added at the indices along a dim; equal indices add up." |a| index::scatter_add(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3))?;
         "scatter_reduce(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True)" fmio "A copy with the source combined into it (sum, prod, mean, amax, amin) at the indices along a dim." |a| index::scatter_reduce(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), index::parse_reduce("scatter_reduce", a.str(4))?, a.bool(5))?;
         "index_select(Tensor self, int dim, Tensor index)" fmo "The given elements of a dim, in the index's order." |a| index::index_select(a.tensor(0), a.int(1), a.tensor(2))?;
         "index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1)" fmio "A copy with alpha · source added at the given elements of a dim." |a| index::index_add_scaled(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.number(4))?;
         "index_copy(Tensor self, int dim, Tensor index, Tensor source)" fmio "A copy with the source written at the given elements of a dim." |a| index::index_copy(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3))?;
-        "index_fill(Tensor self, int dim, Tensor index, Operand value)" fmi "A copy with a value at the given elements of a dim." |a| index::index_fill(a.tensor(0), a.int(1), a.tensor(2), source(a.operand(3)))?;
+        "index_fill(Tensor self, int dim, Tensor index, Operand value)" fmi "A copy with a value at the given elements of a dim." |a| {
+            crate::checks::operand_fits(a.operand(3), a.tensor(0).dtype())?;
+            index::index_fill(a.tensor(0), a.int(1), a.tensor(2), source(a.operand(3)))?
+        };
         "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True)" fmio "A copy with the source combined into it (prod, mean, amax, amin) at the given elements of a dim." |a| index::index_reduce(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), index::parse_reduce("index_reduce", a.str(4))?, a.bool(5))?;
         "take_along_dim(Tensor self, Tensor indices, int? dim=None)" fmo "Elements picked along a dim by indices that broadcast." |a| index::take_along_dim(a.tensor(0), a.tensor(1), a.opt_int(2))?;
         "embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False)" f "Rows of a table (V, D) at the indices; the gradient is dense." |a| embedding(a)?;
@@ -143,13 +149,14 @@ fn by_masks_and_positions() -> Vec<Row> {
         "take(Tensor self, Tensor index)" fmo "Elements of the flattened tensor." |a| advanced::take(a.tensor(0), a.tensor(1))?;
         "put(Tensor self, Tensor index, Tensor source, bool accumulate=False)" fmi "A copy with the source written (or added) at positions of the flattened tensor." |a| advanced::put(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3))?;
         "masked_fill(Tensor self, Tensor mask, Operand value)" fmi "A copy with a value where the mask holds." |a| {
+            crate::checks::operand_fits(a.operand(2), a.tensor(0).dtype())?;
             let filled = advanced::masked_fill(a.tensor(0), a.tensor(1), source(a.operand(2)))?;
             corten_core::ops::contiguous(&filled)?
         };
         "masked_select(Tensor self, Tensor mask)" fmo "The elements where the mask holds, as a vector." |a| advanced::masked_select(a.tensor(0), a.tensor(1))?;
         "masked_scatter(Tensor self, Tensor mask, Tensor source)" fmi "A copy with the source's elements, in order, where the mask holds." |a| advanced::masked_scatter(a.tensor(0), a.tensor(1), a.tensor(2))?;
         "where(Tensor condition)" f "x where the condition holds, else y; with a condition alone, the positions where it holds." |a| Ret::Tuple(index::nonzero_columns(a.tensor(0))?);
-        "where(Tensor self, Tensor condition, Operand other)" m "The tensor where the condition holds, else the other." |a| apply(corten_core::op::Ew::Where, &[a.operand(1), a.operand(0), a.operand(2)])?;
+        "where(Tensor self, Tensor condition, Operand other)" m "The tensor where the condition holds, else the other." |a| super::elementwise::where_(a.operand(1), a.operand(0), a.operand(2))?;
         "nonzero(Tensor self, *, bool as_tuple=False)" fmo "The positions of non-zero elements, as the rows of a matrix or a vector per dim." |a| nonzero(a.tensor(0), a.bool(1))?;
         "argwhere(Tensor self)" fm "The positions of non-zero elements, as the rows of a matrix." |a| advanced::nonzero(a.tensor(0))?;
         "fill_diagonal_(Tensor self, Scalar fill_value, bool wrap=False)" m "Writes a number on the main diagonal, in place." |a| fill_diagonal(a.tensor(0), a.number(1), a.bool(2))?;

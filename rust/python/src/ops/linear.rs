@@ -90,6 +90,18 @@ fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Resu
     corten_core::ops::copy_as(&p, corten_core::ops::elementwise::dense_like(wide.layout()))
 }
 
+/// `addmm` and its like by name: β·c + α·product(a, b).
+pub fn added_product(op: &str, c: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let product = match op {
+        "addr" => return addr(c, a, b, beta, alpha),
+        "addmm" => mm,
+        "addmv" => mv,
+        "baddbmm" => bmm,
+        _ => summed_bmm,
+    };
+    blend_product(c, a, b, product, beta, alpha)
+}
+
 /// β·c + α·product(a, b), rounded once as in PyTorch: half types are blended in float32.
 fn blend_product(
     c: &Tensor,
@@ -196,11 +208,11 @@ pub fn rows() -> Vec<Row> {
             if x.rank() == 0 || y.rank() == 0 { x.mul(y)? } else { inner(x, y)? }
         };
         "outer(Tensor self, Tensor vec2)" fmo "The outer product of two vectors." |a| outer(a.tensor(0), a.tensor(1))?;
-        "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mm, a.number(3), a.number(4))?;
-        "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), bmm, a.number(3), a.number(4))?;
-        "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), mv, a.number(3), a.number(4))?;
-        "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| addr(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
-        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| blend_product(a.tensor(0), a.tensor(1), a.tensor(2), summed_bmm, a.number(3), a.number(4))?;
+        "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b)." |a| added_product("addmm", a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
+        "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(a @ b) for batches." |a| added_product("baddbmm", a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
+        "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(A @ x)." |a| added_product("addmv", a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
+        "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·(x ⊗ y)." |a| added_product("addr", a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
+        "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1)" fmio "β·c + α·Σ (a @ b)." |a| added_product("addbmm", a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4))?;
         "linear(Tensor input, Tensor weight, Tensor? bias=None)" f "x · Wᵀ + b over the last dim." |a| linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?;
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod complex;
 pub mod create;
+pub mod deprecated;
 pub mod elementwise;
 pub mod fourier;
 pub mod index;

@@ -8,14 +8,13 @@ use corten_core::dtype::DType;
 use corten_core::error::Result;
 use corten_core::ops::elementwise::Operand;
 use corten_core::ops::random::{self, Draw, Dropout, Shared};
-use corten_core::shape::Layout;
 use corten_core::tensor::Tensor;
 
 const UNIT: Draw = Draw::Uniform { from: 0.0, to: 1.0 };
 const STANDARD: Draw = Draw::Normal { mean: 0.0, std: 1.0 };
 
 fn create(op: &str, a: &Args, generator: usize, what: Draw, sizes: usize, o: &Options) -> Result<Tensor> {
-    let (layout, device) = (Layout::contiguous(dims(op, a.ints(sizes))?), o.device());
+    let (layout, device) = (random::draw_layout(&dims(op, a.ints(sizes))?, a.target()), o.device());
     random::drawn(&a.generator(generator, device)?, what, o.float(), layout, device)
 }
 
@@ -27,8 +26,9 @@ fn like(a: &Args, what: Draw, o: &Options, generator: usize) -> Result<Tensor> {
 }
 
 fn randint(a: &Args, low: i64, first: usize, o: &Options) -> Result<Tensor> {
-    let (shape, device) = (dims("randint", a.ints(first + 1))?, o.device());
-    random::randint(&a.generator(first + 2, device)?, low, a.int(first), shape, o.dtype_or(DType::I64), device)
+    let (layout, device) = (random::draw_layout(&dims("randint", a.ints(first + 1))?, a.target()), o.device());
+    let what = Draw::Range { from: low, to: Some(a.int(first)) };
+    random::drawn(&a.generator(first + 2, device)?, what, o.dtype_or(DType::I64), layout, device)
 }
 
 fn randperm(a: &Args, o: &Options) -> Result<Tensor> {
@@ -54,7 +54,7 @@ fn integers(a: &Args, from: i64, to: Option<i64>, at: usize) -> Result<Tensor> {
 /// `torch.normal` beside its first tensor.
 fn normal(a: &Args, mean: Operand, std: Operand) -> Result<Tensor> {
     let device = [mean, std].iter().find_map(|o| if let Operand::Tensor(t) = o { Some(t.device()) } else { None });
-    random::normal(&a.generator(2, device.unwrap_or_default())?, mean, std)
+    random::normal(&a.generator(2, device.unwrap_or_default())?, mean, std, a.target())
 }
 
 /// Writes the result of an operator on `t` back into it; nothing happens when the result is `t` itself.
@@ -112,7 +112,7 @@ fn sampling() -> Vec<Row> {
             a.tensor(0).clone()
         };
         "bernoulli_(Tensor self, float p=0.5, *, Generator? generator=None)" m "" |a| into(a, Draw::Bernoulli(a.float(1)), 2)?;
-        "bernoulli(Tensor self, *, Generator? generator=None)" fmo "1 with the probability that each element gives, else 0." |a| random::bernoulli(&generator(a, 1)?, a.tensor(0))?;
+        "bernoulli(Tensor self, *, Generator? generator=None)" fmo "1 with the probability that each element gives, else 0." |a| random::bernoulli(&generator(a, 1)?, a.tensor(0), a.target())?;
         "bernoulli(Tensor self, float p, *, Generator? generator=None)" fm "" |a| random::bernoulli_number(&generator(a, 2)?, a.tensor(0), a.float(1))?;
         "normal(Tensor mean, Tensor std, *, Generator? generator=None)" fo "" |a| normal(a, a.operand(0), a.operand(1))?;
         "normal(Tensor mean, float std=1, *, Generator? generator=None)" fo "" |a| normal(a, a.operand(0), a.float(1).into())?;

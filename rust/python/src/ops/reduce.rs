@@ -42,6 +42,13 @@ fn correction(unbiased: Option<bool>, correction: Option<f64>) -> f64 {
     correction.unwrap_or(if unbiased == Some(false) { 0.0 } else { 1.0 })
 }
 
+/// The variance over dims, or its root, with a warning where there are no degrees of freedom.
+fn spread(root: bool, t: &Tensor, dims: Option<&[i64]>, correction: f64, keepdim: bool) -> Result<Tensor> {
+    let out = if root { reduce::std } else { reduce::var }(t, dims, correction, keepdim)?;
+    crate::checks::degrees_of_freedom(if root { "std" } else { "var" }, t, dims, correction)?;
+    Ok(out)
+}
+
 pub fn rows() -> Vec<Row> {
     rows! {
         "sum(Tensor self, *, dtype? dtype=None)" fm "The sum of everything." |a| reduce::sum(a.tensor(0), None, false, a.dtype(1))?;
@@ -65,12 +72,12 @@ pub fn rows() -> Vec<Row> {
         "any(Tensor self, int[]? dim=None, bool keepdim=False)" fmo "" |a| reduce::truth(false, a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "all(Tensor self)" fm "Whether every element is non-zero." |a| reduce::truth(true, a.tensor(0), None, false)?;
         "all(Tensor self, int[]? dim=None, bool keepdim=False)" fmo "" |a| reduce::truth(true, a.tensor(0), a.opt_ints(1), a.bool(2))?;
-        "var(Tensor self, bool unbiased)" fm "The variance." |a| reduce::var(a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
-        "var(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| reduce::var(a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
-        "var(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| reduce::var(a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
-        "std(Tensor self, bool unbiased)" fm "The standard deviation." |a| reduce::std(a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
-        "std(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| reduce::std(a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
-        "std(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| reduce::std(a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
+        "var(Tensor self, bool unbiased)" fm "The variance." |a| spread(false, a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
+        "var(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| spread(false, a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
+        "var(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| spread(false, a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
+        "std(Tensor self, bool unbiased)" fm "The standard deviation." |a| spread(true, a.tensor(0), None, correction(a.opt_bool(1), None), false)?;
+        "std(Tensor self, int[]? dim, bool unbiased, bool keepdim=False)" fmo "" |a| spread(true, a.tensor(0), a.opt_ints(1), correction(a.opt_bool(2), None), a.bool(3))?;
+        "std(Tensor self, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False)" fmo "" |a| spread(true, a.tensor(0), a.opt_ints(1), correction(None, a.opt_number(2).map(|s| s.to_f64())), a.bool(3))?;
         "logsumexp(Tensor self, int[] dim, bool keepdim=False)" fmo "log Σ eˣ without overflow." |a| reduce::logsumexp(a.tensor(0), a.opt_ints(1), a.bool(2))?;
         "_vector_norm(Tensor self, float ord=2.0, int[]? dim=None, bool keepdim=False)" f "The vector norm over dims." |a| reduce::norm(a.tensor(0), a.float(1), a.opt_ints(2), a.bool(3))?;
         "count_nonzero(Tensor self, int[]? dim=None)" fm "How many elements are not zero." |a| reduce::count_nonzero(a.tensor(0), a.opt_ints(1))?;

@@ -60,7 +60,10 @@ fn squeeze(t: &Tensor, dims: Option<&[i64]>) -> Result<Tensor> {
 }
 
 fn flatten(t: &Tensor, start: i64, end: i64) -> Result<Tensor> {
+    // A number counts as a vector of one.
     if t.rank() == 0 {
+        wrap_dim("flatten", start, 1)?;
+        wrap_dim("flatten", end, 1)?;
         return view::reshape(t, &[1]);
     }
     let (a, b) = (wrap_dim("flatten", start, t.rank())?, wrap_dim("flatten", end, t.rank())?);
@@ -74,9 +77,16 @@ fn flatten(t: &Tensor, start: i64, end: i64) -> Result<Tensor> {
     view::reshape(t, &out)
 }
 
+fn view_as(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let n = shape.iter().product::<usize>();
+    ensure!(n == t.numel(), Runtime, "shape '{}' is invalid for input of size {}", Dims::from_slice(shape), t.numel());
+    view::view(t, shape)
+}
+
 fn unflatten(t: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
     let d = wrap_dim("unflatten", dim, t.rank())?;
     ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
+    ensure!(t.rank() > 0, Runtime, "unflatten: Dimension specified as {dim} but tensor has no dimensions");
     let inner = view::infer_shape("unflatten", sizes, t.shape()[d]).map_err(|_| {
         Error::Runtime(format!(
             "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({}) in the input tensor",
@@ -243,6 +253,8 @@ fn contiguous(t: &Tensor, format: Option<Format>) -> Result<Tensor> {
         Format::Contiguous => corten_core::ops::contiguous(t),
         Format::Preserve => bail!(Runtime, "preserve memory format is unsupported by the contiguous operator"),
         f => {
+            // The format's rank is checked before the strides are looked at.
+            layout_for(t.shape_dims(), Some(f), None).map_err(crate::error::from_py)?;
             if crate::tensor::is_channels_last(t.layout()) {
                 return Ok(t.clone());
             }
@@ -296,7 +308,7 @@ pub fn rows() -> Vec<Row> {
         "view(Tensor self, int[] size)" m "A view of another shape." |a| view::view(a.tensor(0), &shape("view", a.ints(1), a.tensor(0))?)?;
         "view(Tensor self, dtype dtype)" m "The same bits as another dtype." |a| view::view_dtype(a.tensor(0), a.dtype(1).unwrap_or(DType::F32))?;
         "reshape(Tensor self, int[] shape)" fm "A view where possible, else a copy, of another shape." |a| view::reshape(a.tensor(0), &shape("reshape", a.ints(1), a.tensor(0))?)?;
-        "view_as(Tensor self, Tensor other)" m "A view with the shape of `other`." |a| view::view(a.tensor(0), a.tensor(1).shape())?;
+        "view_as(Tensor self, Tensor other)" m "A view with the shape of `other`." |a| view_as(a.tensor(0), a.tensor(1).shape())?;
         "reshape_as(Tensor self, Tensor other)" m "`reshape` to the shape of `other`." |a| reshape_as(a.tensor(0), a.tensor(1))?;
         "expand(Tensor self, int[] size, *, bool implicit=False)" m "Repeats size-1 dims without a copy." |a| expand(a.tensor(0), a.ints(1))?;
         "expand_as(Tensor self, Tensor other)" m "`expand` to the shape of `other`." |a| view::expand(a.tensor(0), a.tensor(1).shape())?;

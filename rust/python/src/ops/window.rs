@@ -6,7 +6,7 @@ use crate::table::{Ret, Row};
 use corten_core::dtype::Scalar;
 use corten_core::error::Result;
 use corten_core::op::{AvgPoolParams, BlockParams, ConvParams, PoolParams, ResizeMode, ResizeParams};
-use corten_core::ops::conv::{convolution, same_padding, triple};
+use corten_core::ops::conv::{convolution, operand_grad, same_padding, triple};
 use corten_core::ops::window;
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
@@ -47,6 +47,26 @@ fn conv(a: &Args, spatial: usize) -> Result<Tensor> {
         Some(other) => bail!(Runtime, "Invalid padding string: '{other}'; expected 'valid' or 'same'"),
     }
     convolution(x, w, bias, &p, spatial)
+}
+
+/// The gradient of a convolution for its input or its weight, whose shape alone is given.
+fn conv_grad(a: &Args, of_input: bool) -> Result<Tensor> {
+    let (other, g, spatial) = (a.tensor(1), a.tensor(2), a.int(3) as usize);
+    let p = ConvParams {
+        stride: triple("conv", "stride", a.ints(4), spatial, 1)?,
+        padding: triple("conv", "padding", a.ints(5), spatial, 0)?,
+        dilation: triple("conv", "dilation", a.ints(6), spatial, 1)?,
+        groups: a.int(7).max(0) as usize,
+        transposed: false,
+        output_padding: [0; 3],
+    };
+    let shape = super::create::dims("conv", a.ints(0))?;
+    let number = corten_core::ops::create::number(Scalar::Int(0), other.dtype(), other.device())?;
+    let like = corten_core::ops::view::expand(&number, &shape)?;
+    match of_input {
+        true => operand_grad(&like, other, g, &p, spatial, true),
+        false => operand_grad(other, &like, g, &p, spatial, false),
+    }
 }
 
 fn conv_transpose(a: &Args, spatial: usize) -> Result<Tensor> {
@@ -213,6 +233,8 @@ pub fn rows() -> Vec<Row> {
         "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, str padding='valid', int[] dilation=1, int groups=1)" f "" |a| conv(a, 2)?;
         "conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, int[] padding=0, int[] dilation=1, int groups=1)" f "3-d convolution of (N, C, D, H, W)." |a| conv(a, 3)?;
         "conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, str padding='valid', int[] dilation=1, int groups=1)" f "" |a| conv(a, 3)?;
+        "_conv_input_grad(int[] input_size, Tensor weight, Tensor grad_output, int spatial, int[] stride, int[] padding, int[] dilation, int groups)" f "The gradient of a convolution for its input." |a| conv_grad(a, true)?;
+        "_conv_weight_grad(int[] weight_size, Tensor input, Tensor grad_output, int spatial, int[] stride, int[] padding, int[] dilation, int groups)" f "The gradient of a convolution for its weight." |a| conv_grad(a, false)?;
         "conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, int[] padding=0, int[] output_padding=0, int groups=1, int[] dilation=1)" f "The transpose of `conv1d`." |a| conv_transpose(a, 1)?;
         "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, int[] padding=0, int[] output_padding=0, int groups=1, int[] dilation=1)" f "The transpose of `conv2d`." |a| conv_transpose(a, 2)?;
         "conv_transpose3d(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=1, int[] padding=0, int[] output_padding=0, int groups=1, int[] dilation=1)" f "The transpose of `conv3d`." |a| conv_transpose(a, 3)?;
@@ -231,8 +253,15 @@ pub fn rows() -> Vec<Row> {
         "adaptive_max_pool1d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 1)?)?);
         "adaptive_max_pool2d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 2)?)?);
         "adaptive_max_pool3d(Tensor input, int[] output_size)" f "Maxima of nearly equal windows, and positions." |a| pair(window::adaptive_max_pool(a.tensor(0), &adaptive(a, 3)?)?);
-        "pad(Tensor input, int[] pad, str mode='constant', Scalar? value=None)" f "Pads the last dims, last dim first, by (left, right) pairs." |a| window::pad(a.tensor(0), a.ints(1), a.str(2), a.opt_number(3).unwrap_or(Scalar::Int(0)))?;
-        "constant_pad_nd(Tensor input, int[] pad, Scalar value=0)" f "Pads by a constant." |a| window::pad(a.tensor(0), a.ints(1), "constant", a.number(2))?;
+        "pad(Tensor input, int[] pad, str mode='constant', Scalar? value=None)" f "Pads the last dims, last dim first, by (left, right) pairs." |a| {
+            let value = a.opt_number(3).unwrap_or(Scalar::Int(0));
+            value.check_fits(a.tensor(0).dtype())?;
+            window::pad(a.tensor(0), a.ints(1), a.str(2), value)?
+        };
+        "constant_pad_nd(Tensor input, int[] pad, Scalar value=0)" f "Pads by a constant." |a| {
+            a.number(2).check_fits(a.tensor(0).dtype())?;
+            window::pad(a.tensor(0), a.ints(1), "constant", a.number(2))?
+        };
         "interpolate_nd(Tensor input, int[] output_size, float[]? scale_factors, str mode, bool align_corners=False, bool antialias=False)" f "Resizes the last dims." |a| interpolate(a)?;
         "im2col(Tensor input, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Sliding blocks as columns." |a| window::im2col(a.tensor(0), &checked_blocks(a, 1)?)?;
         "col2im(Tensor input, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Columns added back into an image." |a| window::col2im(a.tensor(0), two(a.ints(1)), &checked_blocks(a, 2)?)?;

@@ -1,11 +1,13 @@
 //! Reductions and scans that mix the parts of complex numbers; sums and means are recorded on pairs.
 
 use super::{imag, real};
+use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::op::Ew;
 use crate::ops::elementwise::apply;
+use crate::ops::index::{self, Source};
 use crate::ops::reduce::{self, Over};
-use crate::ops::{join, view};
+use crate::ops::{create, join, sort, view};
 use crate::shape::Dims;
 use crate::tensor::Tensor;
 
@@ -51,6 +53,39 @@ pub fn cumprod(z: &Tensor, d: usize) -> Result<Tensor> {
 
 pub fn logcumsumexp(z: &Tensor, d: usize) -> Result<Tensor> {
     running(z, d, |x, y| apply(Ew::LogAddExp, &[x.into(), y.into()]))
+}
+
+/// `z` with the source multiplied into it at the indices along a dim. Factors of one place are brought together by sorting, and
+/// multiplied by doubling; the last of each run has the product of all.
+pub fn scattered_product(z: &Tensor, d: usize, index: &Tensor, source: &Tensor, include_self: bool) -> Result<Tensor> {
+    let (dim, n, places) = (d as i64, index.shape()[d], z.shape()[d]);
+    if index.numel() == 0 {
+        return z.copy_contiguous();
+    }
+    let (sorted, order) = sort::sort(index, dim, false)?;
+    let part = |t: &Tensor, from: usize, len: usize| view::slice(t, d, from, len, 1);
+    let mut product = index::gather(source, dim, &order)?;
+    let mut reach = 1;
+    while reach < n {
+        let same = part(&sorted, reach, n - reach)?.eq(&part(&sorted, 0, n - reach)?)?;
+        let rest = part(&product, reach, n - reach)?;
+        let longer = rest.mul(&part(&product, 0, n - reach)?)?;
+        let rest = apply(Ew::Where, &[(&same).into(), (&longer).into(), (&rest).into()])?;
+        product = join::cat(&[part(&product, 0, reach)?, rest], dim)?;
+        reach *= 2;
+    }
+    // What is not the last of its run goes to a place behind the others.
+    let ends = part(&sorted, 1, n - 1)?.ne(&part(&sorted, 0, n - 1)?)?;
+    let inner = apply(Ew::Where, &[(&ends).into(), (&part(&sorted, 0, n - 1)?).into(), (places as i64).into()])?;
+    let targets = join::cat(&[inner, part(&sorted, n - 1, 1)?], dim)?;
+    let mut shape = z.shape_dims().clone();
+    shape[d] = places + 1;
+    let ones = create::full(shape, Scalar::Int(1), z.dtype(), z.device())?;
+    let factors = part(&index::scatter(&ones, dim, &targets, Source::Tensor(&product))?, 0, places)?;
+    match include_self {
+        true => z.mul(&factors),
+        false => index::scatter(z, dim, index, Source::Number(Scalar::Int(1)))?.mul(&factors),
+    }
 }
 
 /// log Σ eᶻ, with the largest real part taken out of the sum.
