@@ -1,13 +1,8 @@
 """Meshes of devices over which tensors are spread, which corten does not have; annotations speak of them."""
 
+from .tensor import _refused
+
 __all__ = ["DeviceMesh", "init_device_mesh"]
-
-
-def _refused(name):
-    return NotImplementedError(
-        f"{name}: a tensor lies on one device; processes of one machine average gradients with "
-        "corten.nn.parallel.DistributedDataParallel"
-    )
 
 
 class DeviceMesh:

@@ -35,46 +35,33 @@ def wrap(fn_or_name):
     return fn_or_name
 
 
-class Graph:
+class _Untraced:
+    def __init__(self, *args, **kwargs):
+        raise _refused(type(self).__name__)
+
+
+class Graph(_Untraced):
     """The code of a function as a list of nodes; there is none."""
 
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
-
-class GraphModule:
+class GraphModule(_Untraced):
     """A module made from a graph; there is none."""
 
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
-
-class Node:
+class Node(_Untraced):
     """A step of a graph; there is none."""
 
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
-
-class Proxy:
+class Proxy(_Untraced):
     """What stands for a value while code is traced; there is none."""
 
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
-
-class Tracer:
+class Tracer(_Untraced):
     """What writes a graph down; programs are not traced."""
 
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
-
-class Interpreter:
+class Interpreter(_Untraced):
     """What runs a graph step by step; there is none."""
-
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
 
 
 class Transformer(Interpreter):

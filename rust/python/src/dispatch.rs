@@ -208,7 +208,7 @@ impl Entry {
                 return Err(PyTypeError::new_err(format!("{}(): self must be a Tensor", self.name)));
             };
             settle(values.iter().filter_map(|v| if let Value::Tensor(t) = v { Some(t) } else { None })).py()?;
-            if target.layout().has_internal_overlap() && crate::shared::run(py, overload.signature.name, values)? {
+            if target.layout().has_internal_overlap() && crate::shared::run(overload.signature.name, values)? {
                 return PyTensor::wrap(py, target.clone());
             }
             inplace::check_writable(target).py()?;

@@ -107,7 +107,7 @@ pub fn set(t: &Tensor, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyRe
         return inplace::copy_(&found.view, operand).py();
     }
     if found.view.layout().has_internal_overlap() {
-        return crate::shared::put(key.py(), &found.view, &found.tensors, operand, false);
+        return crate::shared::put(&found.view, &found.tensors, operand, false);
     }
     inplace::check_writable(&found.view).py()?;
     let v = match operand {

@@ -1,6 +1,7 @@
 //! `out=`: a result is written into the tensor that the program gives.
 
 use crate::args::{Signature, Value, Values};
+use crate::checks;
 use crate::dispatch::Overload;
 use crate::error::IntoPy;
 use crate::table::{CREATES, Call, Ret};
@@ -13,7 +14,6 @@ use corten_core::shape::Layout;
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use std::ffi::CString;
 
 /// Products read their operands in full before they write, so parts of the written memory are allowed.
 const PRODUCTS: [&str; 7] = ["mm", "bmm", "matmul", "addmm", "addmv", "addbmm", "baddbmm"];
@@ -224,14 +224,13 @@ fn write_one(overload: &Overload, target: &Bound<'_, PyTensor>, r: &Tensor) -> P
     let creates = overload.row.flags & CREATES != 0 || sig.params.iter().any(|p| p.name == "size");
     let quiet = creates && sig.name != "arange" || QUIET.contains(&sig.name);
     if t.numel() != 0 && !quiet {
-        let py = target.py();
-        let text = format!(
+        checks::warn(&format!(
             "{}An output with one or more elements was resized since it had shape {}, which does not match the required output shape {}. This behavior is deprecated, and in a future release outputs will not be resized unless they have zero elements.",
             shown(sig, ": "),
             t.shape_dims(),
             r.shape_dims()
-        );
-        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), &CString::new(text)?, 1)?;
+        ))
+        .py()?;
     }
     let packed = PACKED.contains(&sig.name) && !matches!(overload.row.call, Call::Ew(_));
     let layout = if packed { Layout::contiguous(r.shape_dims().clone()) } else { preserved(r.layout()) };

@@ -228,13 +228,7 @@ impl PyTensor {
         let this = self.get();
         let (grad, kept) = this.meta().map_or((None, true), |m| (m.grad(), m.state().retains_grad));
         if grad.is_none() && !kept && !this.is_leaf() {
-            let category = py.get_type::<pyo3::exceptions::PyUserWarning>();
-            PyErr::warn(
-                py,
-                &category,
-                c"The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.",
-                1,
-            )?;
+            crate::checks::warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.").py()?;
         }
         grad.map(|g| PyTensor::wrap(py, g)).transpose()
     }

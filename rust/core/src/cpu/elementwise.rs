@@ -289,15 +289,15 @@ impl Space {
 /// A program that finishes the results of a structured kernel, part by part, while they are in cache: it reads them where that
 /// kernel puts them.
 pub struct Finisher<'a> {
-    pub kernel: &'a Kernel,
-    pub shape: &'a [usize],
+    kernel: &'a Kernel,
+    shape: &'a [usize],
     /// Of the results, which are dense.
-    pub strides: &'a [usize],
-    pub operands: &'a [Operand<'a>],
-    pub numbers: &'a [u64],
-    pub targets: &'a [Target],
+    strides: &'a [usize],
+    operands: &'a [Operand<'a>],
+    numbers: &'a [u64],
+    targets: &'a [Target],
     /// The address of the results' first element, and an element's bytes.
-    pub results: (*const u8, usize),
+    results: (*const u8, usize),
     space: Space,
     direct: SmallVec<[bool; 4]>,
 }

@@ -2,17 +2,19 @@
 //! finishing each part of the results while it is in cache.
 
 use super::plan::{After, Fused, Joined, Kernel};
-use super::run::{Slots, address, allocate, buffer_of, donate, fused, kernel, node_at, operands_of, view, window};
+use super::run::{
+    Slots, address, allocate, buffer_of, donate, fused, kernel, node_at, operands_of, tensors_and_numbers, view, window,
+};
 use super::{COUNTERS, count, plan, transfer};
 use crate::cpu;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::elementwise::Operand;
 use crate::gpu::inline::{Inline, MOST};
 use crate::gpu::memory::Allocation;
 use crate::gpu::view::View;
 use crate::gpu::{self, Gpu};
-use crate::graph::{Buffer, Edge, Input, Node};
+use crate::graph::{Buffer, Edge, Input, Node, OutSpec};
 use crate::shape::Layout;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -200,24 +202,21 @@ fn targets(
     own: &Arc<Buffer>,
 ) -> Result<(SmallVec<[Arc<Buffer>; 4]>, bool)> {
     let fused = &after.fused;
-    let size = |k: usize| Ok::<_, Error>(node_at(slots, fused.stores[k].0)?.outs[0].dtype.size());
+    let specs: SmallVec<[&OutSpec; 4]> =
+        fused.stores.iter().map(|s| Ok(&node_at(slots, s.0)?.outs[0])).collect::<Result<_>>()?;
     // A copy of the results themselves would be made too late elsewhere.
-    let mut at_own = if after.keeps { None } else { fused.stores.iter().position(|s| s.1 == Some(after.load)) };
-    for k in 0..fused.stores.len() {
-        if !after.keeps && at_own.is_none() && size(k)? == node.outs[0].dtype.size() {
-            at_own = Some(k);
-        }
-    }
+    let copy = fused.stores.iter().position(|s| s.1 == Some(after.load));
+    let fits = || specs.iter().position(|s| s.dtype.size() == node.outs[0].dtype.size());
+    let at_own = if after.keeps { None } else { copy.or_else(fits) };
     let mut taken: SmallVec<[*const Buffer; 4]> = SmallVec::new();
     let (mut buffers, mut donated) = (SmallVec::new(), false);
-    for (k, &(n, _)) in fused.stores.iter().enumerate() {
-        let spec = &node_at(slots, n)?.outs[0];
+    for (k, spec) in specs.into_iter().enumerate() {
         let given = if at_own == Some(k) { None } else { donate(fused, k, spec, edges, &taken) };
         donated |= given.is_some();
         let buffer = match given {
             Some(buffer) => buffer,
             None if at_own == Some(k) => own.clone(),
-            None => Arc::new(transfer::allocate(Device::Cpu, spec.layout.numel() * spec.dtype.size())?),
+            None => allocate(spec, Device::Cpu)?,
         };
         taken.push(Arc::as_ptr(&buffer));
         buffers.push(buffer);
@@ -252,13 +251,8 @@ fn on_cpu(slots: &mut Slots, j: &Joined, spoils: &mut bool) -> Result<bool> {
     let in_space = (&space.shape[..], &space.strides[..]);
     let then = cpu::elementwise::Finisher::new(kernel, in_space, &operands, &numbers, &stores, results);
     let inputs = node.inputs();
-    let (mut ins, mut scalars): (SmallVec<[_; 4]>, SmallVec<[u64; 4]>) = (SmallVec::new(), SmallVec::new());
-    for input in inputs.iter() {
-        match input {
-            Input::Scalar(bits, _) => scalars.push(*bits),
-            Input::Tensor(e) => ins.push(window(e)?),
-        }
-    }
+    let (tensors, scalars) = tensors_and_numbers(&inputs);
+    let ins: SmallVec<[_; 4]> = tensors.into_iter().map(window).collect::<Result<_>>()?;
     let Layout { shape, strides, .. } = &*out.layout;
     let mut outs = [cpu::view::Out { ptr: own.ptr(), dtype: out.dtype, shape, strides }];
     *spoils = donated;

@@ -451,16 +451,21 @@ pub(super) fn kernel(slots: &mut Slots, n: u32, spoils: &mut bool) -> Result<()>
     Ok(())
 }
 
-fn structured(node: &Node, spoils: &mut bool) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
-    let inputs = node.inputs();
-    let mut edges: SmallVec<[&Edge; 4]> = SmallVec::new();
-    let mut numbers: SmallVec<[u64; 4]> = SmallVec::new();
-    for input in inputs.iter() {
+/// What a structured operator reads, each kind in order.
+pub(super) fn tensors_and_numbers(inputs: &[Input]) -> (SmallVec<[&Edge; 4]>, SmallVec<[u64; 4]>) {
+    let (mut edges, mut numbers) = (SmallVec::new(), SmallVec::new());
+    for input in inputs {
         match input {
             Input::Scalar(bits, _) => numbers.push(*bits),
             Input::Tensor(e) => edges.push(e),
         }
     }
+    (edges, numbers)
+}
+
+fn structured(node: &Node, spoils: &mut bool) -> Result<SmallVec<[Arc<Buffer>; 1]>> {
+    let inputs = node.inputs();
+    let (edges, numbers) = tensors_and_numbers(&inputs);
     let taken = if node.op.overwrites_first() { take_over(&node.outs[0], inputs.first()) } else { None };
     let overwrites = taken.is_some();
     let buffers: SmallVec<[Arc<Buffer>; 1]> = match taken {
