@@ -404,29 +404,40 @@ def resize_nearest(k: Kernel, size: int, mode: str, dtype) -> None:
     each(k, x, want, (x.shape[2:], want.shape[2:]), own)
 
 
-WEIGHTED = ("window/resize", "window/resize_weighted", *EACH)
-
-
-def weighted(k: Kernel, x: np.ndarray, mode: str, corners: bool) -> None:
-    axes, own = resizing(mode, x.shape[2:], corners)
+@kernel("window/resize", "window/resize_weighted", *EACH, name="window/resize_weighted", mode=SMOOTH)
+def resize_weighted(k: Kernel, size: int, mode: str) -> None:
+    x = planes(k, size, np.float32)
+    axes, own = resizing(mode, x.shape[2:])
     want = np.einsum("ncdhw,Dd,Hh,Ww->ncDHW", x.astype(np.float64), *(a.weights() for a in axes))
-    byte = x.dtype == np.uint8
-    want = k.room_for((np.clip(np.floor(want + 0.5), 0, 255) if byte else want).astype(x.dtype))
-    k.input("x", x, float32)
-    k.output("y", want, float32, tolerance=0 if byte else 1e-4)
-    k.function("finished(v: f32) -> f32", "clamp(floor(v + 0.5), 0.0, 255.0)" if byte else "v")
+    want = k.room_for(want.astype(np.float32))
+    k.input("x", x)
+    k.output("y", want, tolerance=1e-4)
     each(k, x, want, (x.shape[2:], want.shape[2:]), own)
 
 
-@kernel(*WEIGHTED, name="window/resize_weighted", mode=SMOOTH)
-def resize_weighted(k: Kernel, size: int, mode: str) -> None:
-    weighted(k, planes(k, size, np.float32), mode, False)
+# Axes of three taps each, the first one left as it is; the weights are multiples of 2^-bits.
+@kernel("window/resize_bytes", *EACH, name="window/resize_bytes", bits=[0, 9])
+def resize_bytes(k: Kernel, size: int, bits: int) -> None:
+    x = planes(k, size, np.uint8)
+    want, table, taps = x.astype(np.int64), [], 3
+    for axis, outputs in ((4, 2 * size - 3), (3, 5)):
+        inputs = want.shape[axis]
+        sources = k.values(np.uint8, outputs, taps).astype(np.int32) % inputs
+        weights = k.values(np.uint8, outputs, taps).astype(np.int32) * (2**bits // 64 + 1) - 2
+        sums = sum(np.take(want, sources[:, t], axis) * expand(weights[:, t], axis) for t in range(taps))
+        want = np.clip((sums + (1 << bits >> 1)) >> bits, 0, 255)
+        table.insert(0, np.stack([sources, weights], -1).ravel())
+    want = k.room_for(want.astype(np.uint8))
+    k.input("x", x, np.int32)
+    k.input("z", np.concatenate(table))
+    k.output("y", want, np.int32)
+    own = [0, [0, taps, taps], 0, [0, bits, bits], 0, [0, 0, table[0].size]]
+    each(k, x, want, (x.shape[2:], want.shape[2:]), own)
 
 
-# With aligned corners the weights have odd denominators, so that no sum lies between two bytes.
-@kernel(*WEIGHTED, name="window/resize_weighted of bytes")
-def resize_bytes(k: Kernel, size: int) -> None:
-    weighted(k, k.strided(k.values(np.uint8, 2, 3, 4, 7, size) * np.uint8(28)), "linear", True)
+def expand(weights: np.ndarray, axis: int) -> np.ndarray:
+    """The weights of outputs along an axis of five."""
+    return weights.reshape([-1 if a == axis else 1 for a in range(5)])
 
 
 @kernel("window/resize", "window/resize_grad", *EACH, name="window/resize_grad", mode=["nearest", *SMOOTH])

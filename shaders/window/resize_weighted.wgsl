@@ -1,4 +1,4 @@
-// The weighted sums of the three axes, width first. Needs: fn finished(v: f32) -> f32, which rounds for integers.
+// The weighted sums of the three axes, width first.
 fn element(p: Place) {
     let d = plan_of(0u, p.at.x);
     let h = plan_of(1u, p.at.y);
@@ -16,5 +16,5 @@ fn element(p: Place) {
         }
         sum += weight_of(0u, d, i) * plane;
     }
-    y_put(in_y(p), finished(sum));
+    y_put(in_y(p), sum);
 }

@@ -341,7 +341,7 @@ where
 fn resize_u8(p: &ResizeParams, x: In, out: &mut Out) {
     let (_, size) = volume(x.shape, p.spatial);
     let (_, osize) = volume(out.shape, p.spatial);
-    let axes = axes::<f64>(p, size, osize).map(Fixed::new);
+    let axes = Fixed::axes(p, size, osize);
     let (plane, len) = (size.iter().product::<usize>(), osize.iter().product::<usize>());
     let x = contiguous::<u8>(&x);
     for_parts(out.as_mut_slice::<u8>(), len, 2 * (plane + len), |n, part| {
@@ -359,15 +359,20 @@ fn resize_u8(p: &ResizeParams, x: In, out: &mut Out) {
 
 /// An axis whose weights are multiples of a power of two that fit 16 bits: what images of bytes are resized with, each axis
 /// rounding its results, as in PyTorch and in Pillow before it.
-struct Fixed {
-    taps: usize,
-    sources: Vec<u32>,
-    weights: Vec<i32>,
+pub struct Fixed {
+    pub taps: usize,
+    pub sources: Vec<u32>,
+    pub weights: Vec<i32>,
     /// How many bits of a weight lie behind the point.
-    bits: u32,
+    pub bits: u32,
 }
 
 impl Fixed {
+    /// The axes of a resizing of `size` to `osize`, without those whose outputs are their inputs.
+    pub fn axes(p: &ResizeParams, size: [usize; 3], osize: [usize; 3]) -> [Option<Fixed>; 3] {
+        axes::<f64>(p, size, osize).map(Fixed::new)
+    }
+
     /// The axis, unless its outputs are its inputs.
     fn new(axis: Axis<f64>) -> Option<Fixed> {
         if axis.identity {

@@ -1,17 +1,21 @@
 //! Resizing of the last dims and its gradient.
 
 use super::device::Gpu;
+use super::memory;
 use super::text::Text;
 use super::view::View;
 use super::window::{Planes, moved};
 use crate::bail;
+use crate::cpu::interpolate::Fixed;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::params::{ResizeMode, ResizeParams};
+use std::sync::Arc;
 
 const AXES: &str = include_str!("../../../../shaders/window/resize.wgsl");
 const NEAREST: &str = include_str!("../../../../shaders/window/resize_nearest.wgsl");
 const WEIGHTED: &str = include_str!("../../../../shaders/window/resize_weighted.wgsl");
+const BYTES: &str = include_str!("../../../../shaders/window/resize_bytes.wgsl");
 const GRAD: &str = include_str!("../../../../shaders/window/resize_grad.wgsl");
 
 /// What one axis does, as `shaders/window/resize.wgsl` numbers it.
@@ -70,7 +74,7 @@ fn describe(planes: &mut Planes, p: &ResizeParams) {
 }
 
 /// Resizes x into y: nearest modes take every dtype, the others floats and uint8 (rounded to nearest).
-pub fn resize(gpu: &Gpu, p: &ResizeParams, x: &View, y: &View) -> Result<()> {
+pub fn resize(gpu: &Arc<Gpu>, p: &ResizeParams, x: &View, y: &View) -> Result<()> {
     let mut planes = Planes::onward(p.spatial, x, y);
     describe(&mut planes, p);
     if matches!(p.mode, ResizeMode::Nearest | ResizeMode::NearestExact) {
@@ -78,16 +82,44 @@ pub fn resize(gpu: &Gpu, p: &ResizeParams, x: &View, y: &View) -> Result<()> {
         let text = |t: Text| t.input("x", x.dtype, same).output("y", y.dtype, same);
         return planes.launch(gpu, "interpolate_nearest", vec![], text, &format!("{AXES}{NEAREST}"));
     }
-    if !x.dtype.is_float() && x.dtype != DType::U8 {
+    if x.dtype == DType::U8 {
+        return resize_bytes(gpu, p, x, y);
+    }
+    if !x.dtype.is_float() {
         bail!(Runtime, "interpolate: mode {:?} is not implemented for {}", p.mode, x.dtype.scalar_name());
     }
-    let finished = if x.dtype == DType::U8 { "clamp(floor(v + 0.5), 0.0, 255.0)" } else { "v" };
-    let text = |t: Text| {
-        t.input("x", x.dtype, DType::F32)
-            .output("y", y.dtype, DType::F32)
-            .line(&format!("fn finished(v: f32) -> f32 {{ return {finished}; }}"))
-    };
+    let text = |t: Text| t.input("x", x.dtype, DType::F32).output("y", y.dtype, DType::F32);
     planes.launch(gpu, "interpolate", vec![], text, &format!("{AXES}{WEIGHTED}"))
+}
+
+/// Images of bytes, with the whole weights of the CPU: which integer a sum is rounded to depends on the last bit of each.
+fn resize_bytes(gpu: &Arc<Gpu>, p: &ResizeParams, x: &View, y: &View) -> Result<()> {
+    let mut planes = Planes::onward(p.spatial, x, y);
+    let axes = Fixed::axes(p, planes.input, planes.output);
+    let mut table: Vec<i32> = Vec::new();
+    let mut starts = [0; 3];
+    for (start, axis) in starts.iter_mut().zip(&axes) {
+        *start = table.len();
+        if let Some(axis) = axis {
+            table.extend(axis.sources.iter().zip(&axis.weights).flat_map(|(&s, &w)| [s as i32, w]));
+        }
+    }
+    let of = |f: fn(&Fixed) -> usize| [0, 1, 2].map(|a| axes[a].as_ref().map_or(0, f));
+    planes.axes(0, of(|a| a.taps));
+    planes.axes(0, of(|a| a.bits as usize));
+    planes.axes(0, starts);
+    // A buffer holds at least a word.
+    table.resize(table.len().max(1), 0);
+    let bytes: Vec<u8> = table.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let memory = memory::allocate(gpu, bytes.len())?;
+    gpu.upload(&memory, &bytes)?;
+    let (shape, strides) = (vec![1; x.shape.len()], vec![0; x.shape.len()]);
+    let z = View { memory: &memory, offset: 0, dtype: DType::I32, shape: &shape, strides: &strides, inline: None };
+    planes.z = Some(&z);
+    let text = |t: Text| {
+        t.input("x", DType::U8, DType::I32).input("z", DType::I32, DType::I32).output("y", DType::U8, DType::I32)
+    };
+    planes.launch(gpu, "interpolate_bytes", vec![], text, BYTES)
 }
 
 /// The gradient of [`resize`] for floats.

@@ -12,6 +12,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::Window;
 use crate::params::{AvgPoolParams, BlockParams, PadMode, PadParams, PoolParams};
+use std::sync::Arc;
 
 const PLANES: &str = include_str!("../../../../shaders/window.wgsl");
 const SLIDING: &str = include_str!("../../../../shaders/window/sliding.wgsl");
@@ -36,7 +37,7 @@ const LARGE: usize = 512;
 const OWN: usize = 6;
 const HEADER: usize = 64;
 
-pub fn window(gpu: &Gpu, w: &Window, ins: &[View], outs: &[View]) -> Result<()> {
+pub fn window(gpu: &Arc<Gpu>, w: &Window, ins: &[View], outs: &[View]) -> Result<()> {
     let (x, y) = (&ins[0], &outs[0]);
     match w {
         Window::MaxPool(p) => max(gpu, p.spatial, Some(p), x, outs),
