@@ -39,7 +39,7 @@ pub fn operand_fits(value: Operand, dtype: DType) -> Result<()> {
 pub fn degrees_of_freedom(op: &str, t: &Tensor, dims: Option<&[i64]>, correction: f64) -> Result<()> {
     let reduced = reduce::over(op, t.shape(), dims)?;
     let results: usize = reduced.kept.iter().product();
-    let each = if results == 0 { 0 } else { t.numel() / results };
+    let each = t.numel().checked_div(results).unwrap_or(0);
     if each as f64 - correction > 0.0 {
         return Ok(());
     }
