@@ -74,6 +74,7 @@ def test_the_variance_of_nothing_is_nan_whatever_the_correction():
         corten.std(corten.zeros(1, 2), 0)
 
 
+@pytest.mark.cpu
 def test_draws_follow_the_addresses_of_the_target_and_the_rows_of_a_parameter():
     corten.manual_seed(0)
     rows = corten.rand(3, 2)
@@ -100,6 +101,7 @@ def test_resized_outputs_have_the_strides_of_results_and_creations_say_nothing()
         corten.kron(corten.ones(2), corten.ones(2), out=corten.ones(3))
 
 
+@pytest.mark.cpu
 def test_outputs_that_must_have_the_dtype_of_the_result():
     with pytest.raises(RuntimeError, match="softmax: Expected out tensor to have dtype float32, but got float64"):
         corten.softmax(corten.ones(2), 0, out=corten.empty(0, dtype=corten.float64))
@@ -161,8 +163,9 @@ def test_the_gradient_of_a_convolution_alone_is_one_kernel():
         assert corten._core.counters()["kernels"] - before <= 2
 
 
+@pytest.mark.cpu
 def test_images_of_bytes_are_resized_in_fixed_point():
     image = corten.tensor([[[[0, 255, 10], [3, 77, 200]]]], dtype=corten.uint8)
-    # As PyTorch 2.13 and Pillow round: each axis to bytes, the width first.
+    # As PyTorch 2.13 and Pillow round on the CPU: each axis to bytes, the width first.
     want = [[0, 102, 255, 108, 10], [2, 68, 166, 130, 105], [3, 33, 77, 151, 200]]
     assert F.interpolate(image, (3, 5), mode="bilinear")[0, 0].tolist() == want
