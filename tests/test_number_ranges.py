@@ -166,6 +166,6 @@ def test_the_gradient_of_a_convolution_alone_is_one_kernel():
 @pytest.mark.cpu
 def test_images_of_bytes_are_resized_in_fixed_point():
     image = corten.tensor([[[[0, 255, 10], [3, 77, 200]]]], dtype=corten.uint8)
-    # As PyTorch 2.13 and Pillow round: each axis to bytes, the width first.
+    # As PyTorch 2.13 and Pillow round on the CPU: each axis to bytes, the width first.
     want = [[0, 102, 255, 108, 10], [2, 68, 166, 130, 105], [3, 33, 77, 151, 200]]
     assert F.interpolate(image, (3, 5), mode="bilinear")[0, 0].tolist() == want

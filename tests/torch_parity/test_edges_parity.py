@@ -368,7 +368,10 @@ CHANNELS_LAST = "x = f.arange(120.0).reshape(2, 3, 4, 5).to(memory_format=f.chan
         f"{CHANNELS_LAST}; f.stack([x, x.contiguous()])",
         "x = f.ones(3, 4, 5).permute(2, 0, 1); f.stack([x, x], 1)",
         "x = f.ones(2, 3, 4, 5, 6).to(memory_format=f.channels_last_3d); f.stack([x, x], 2).stride()",
-        *(f"{CHANNELS_LAST}; x.roll({a})" for a in ("1, 1", "(1, 2), (1, 2)", "1", "(1, -1), (0, 3)")),
+        *(
+            f"{CHANNELS_LAST}; x.roll({a})"
+            for a in ("1, 1", "(1, 2), (1, 2)", "1", "0, 0", "3, 1", "(1, 0), (0, 1)", "(1, -1), (0, 3)")
+        ),
         "x = f.ones(3, 5).t(); x.roll(1, 0)",
         "x = f.ones(3, 5, dtype=f.complex64).t(); f.conj_physical(x)",
     ],

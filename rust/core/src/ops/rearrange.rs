@@ -58,7 +58,12 @@ pub fn roll(t: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         let n = t.shape()[d].max(1) as i64;
         by_dim[d] = (by_dim[d] as i64 + shift.rem_euclid(n)).rem_euclid(n) as usize;
     }
-    let out = record_roll(t, &by_dim)?;
+    // A shift by nothing lays the elements out row by row, as in PyTorch.
+    let still = shifts
+        .iter()
+        .zip(dims)
+        .any(|(&s, &d)| wrap_dim("roll", d, t.rank()).is_ok_and(|d| s % t.shape()[d].max(1) as i64 == 0));
+    let out = record_roll(t, &by_dim, !still)?;
     let back: Vec<i64> = by_dim.iter().map(|&s| -(s as i64)).collect();
     attach("RollBackward0", &[t], std::slice::from_ref(&out), Keep::default(), || {
         let dims: Vec<i64> = (0..back.len() as i64).collect();
@@ -67,10 +72,10 @@ pub fn roll(t: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
     Ok(out)
 }
 
-/// The rolled memory: channels-last where the tensor is, else row by row.
-fn record_roll(t: &Tensor, by_dim: &Dims) -> Result<Tensor> {
+/// The rolled memory: channels-last where the tensor is and that is to be kept, else row by row.
+fn record_roll(t: &Tensor, by_dim: &Dims, keeps: bool) -> Result<Tensor> {
     let rank = t.rank();
-    let last = matches!(rank, 4 | 5) && t.layout().suggests_channels_last();
+    let last = keeps && matches!(rank, 4 | 5) && t.layout().suggests_channels_last();
     let order: Vec<usize> =
         if last { [0].into_iter().chain(2..rank).chain([1]).collect() } else { (0..rank).collect() };
     let source = if last { view::permute(&t.detach(), &order) } else { t.clone() };
