@@ -15,16 +15,20 @@ from .augment import (
     mixup,
     swap_tokens,
 )
+from .check import check
+from .report import Report
 from .samplers import BalancedBatchSampler, StratifiedSampler, class_weights
 from .splits import group_kfold, group_split, stratified_kfold, stratified_order, stratified_split, time_split
 
 __all__ = [
     "BalancedBatchSampler",
     "FrequencyMasking",
+    "Report",
     "SpecAugment",
     "StratifiedSampler",
     "TimeMasking",
     "TimeWarp",
+    "check",
     "class_weights",
     "corrupt_spans",
     "delete_tokens",
