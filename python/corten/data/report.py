@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from ._check.embed import Embedding
     from ._check.gather import Samples
 
 __all__ = ["Problem", "Report"]
@@ -44,8 +45,8 @@ class Problem(NamedTuple):
 class Report:
     """What `check` found.
 
-    ``str(report)`` is readable, ``report["duplicates"]`` a section as a dictionary, ``report.to_dict()`` all of them with
-    plain numbers and lists, ready for ``json.dump``, and ``report.plot(folder)`` draws them.
+    ``str(report)`` is readable, ``report["duplicates"]`` a section as a dictionary, ``report.to_dict()`` all of them
+    with plain numbers and lists, ready for ``json.dump``, and ``report.plot(folder)`` draws them.
 
     Sections are ``samples``, ``classes``, ``missing``, ``constant``, ``duplicates``, ``outliers``, ``labels``, and with
     two sets ``leakage`` and ``drift``; those that do not apply are absent. Samples are named by their index.
@@ -54,10 +55,11 @@ class Report:
         problems: a list of `Problem`, the order that of the sections.
     """
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: Samples, embedding: Embedding) -> None:
         self.problems: list[Problem] = []
-        self.other: Samples | None = None
+        self.other: tuple[Samples, Embedding] | None = None
         self._samples = samples
+        self._embedding = embedding
         self._sections: dict[str, dict[str, Any]] = {}
 
     def add(self, section: str, found: dict[str, Any]) -> None:
@@ -121,7 +123,7 @@ class Report:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return draw(folder, self._sections, self._samples, self.other)
+        return draw(folder, self._sections, (self._samples, self._embedding), self.other)
 
 
 class _Plain(dict):

@@ -15,6 +15,7 @@ ROWS = 8192
 # 1.4826 median absolute deviations are a standard deviation of normally distributed values.
 MAD = 1.4826
 FAR = 6.0  # standard deviations
+FAR_SHARE = 0.05
 TELLING = 0.98  # share of a label's variance that one feature may explain before it looks like the label itself
 
 
@@ -102,10 +103,11 @@ def far_values(samples: Samples) -> dict[str, int]:
     """By numeric feature, how many values lie more than six robust standard deviations from the median.
 
     The standard deviation is that of the median absolute deviation, or of the values where more than half are equal.
+    Features of which more than one value in twenty lies so far are of another shape, and left out.
     """
     import numpy as np
 
-    found = {}
+    found: dict[str, int] = {}
     if samples.kind != "table":
         return found
     for start in range(0, samples.values.shape[1], 64):
@@ -116,7 +118,7 @@ def far_values(samples: Samples) -> dict[str, int]:
             middle, unit = _middle_and_unit(chosen)
             far = (np.abs(block - middle) > FAR * unit).sum(0)
         for name, count in zip(samples.names[start : start + 64], far):
-            if count and not samples.categories.get(name):
+            if 0 < count <= FAR_SHARE * len(block) and not samples.categories.get(name):
                 found[name] = int(count)
     return found
 
@@ -154,7 +156,9 @@ def telling(samples: Samples, labels: np.ndarray, classes: int | None) -> list[s
 
     if samples.kind != "table" or len(samples) < 20:
         return []
-    values = np.nan_to_num(samples.values.astype(np.float64), posinf=0.0, neginf=0.0)
+    step = -(-len(samples) // 20_000)
+    labels = labels[::step]
+    values = np.nan_to_num(samples.values[::step].astype(np.float64), posinf=0.0, neginf=0.0)
     values -= values.mean(0)
     total = (values * values).sum(0)
     if classes is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .embed import in_chunks
-from .neighbours import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,11 +83,16 @@ def near(
     """
     import numpy as np
 
-    # Principal components shorten distances, so what is too far apart in them is too far apart.
-    rows, columns = np.nonzero((squared <= (share * embedding.spread) ** 2 + 1e-9) & (index >= 0))
+    # Principal components shorten distances: what is too far apart in them is so in all.
+    rows, columns = np.nonzero((squared <= _reach(embedding, share)) & (index >= 0))
     pairs = np.stack([twin[rows], twin[index[rows, columns]]], 1)
     pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
     return _within(embedding.full, embedding.full, pairs, share * embedding.spread, embedding.spread)
+
+
+def _reach(embedding: Embedding, share: float) -> float:
+    """The squared distance in short vectors up to which a pair is measured; rounding has moved it a little."""
+    return (share**2 + 1e-5) * embedding.spread**2
 
 
 def _within(
@@ -117,8 +121,8 @@ def leaks(
     rows = np.flatnonzero(own[candidate] == theirs)
     rows = rows[same(one, candidate[rows], other, rows)]
     exact_pairs = np.stack([candidate[rows], rows], 1)
-    index, squared = nearest(embedding.short, other_embedding.short, 3)
-    close = (squared <= (share * embedding.spread) ** 2 + 1e-9) & (index >= 0)
+    index, squared = embedding.neighbours.nearest(other_embedding.short, 3)
+    close = (squared <= _reach(embedding, share)) & (index >= 0)
     close[rows] = False
     found, columns = np.nonzero(close)
     pairs = np.stack([index[found, columns], found], 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from .neighbours import Neighbours
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,10 +15,11 @@ if TYPE_CHECKING:
 ROWS = 4096
 EDGE = 16  # of grey thumbnails, in pixels
 COLOUR_EDGE = 10
-TEXT_WIDTH = 2048
+TEXT_WIDTH = 1024
 TEXT_CHARACTERS = 2000  # of a text's beginning that are looked at
 COMPONENTS = 32
 FIT_ROWS = 20_000
+WIDTH_SOLVED = 512  # up to which all axes are computed at once
 # Columns beyond this many are folded by a random projection.
 COLUMNS_MAX = 1024
 
@@ -45,6 +49,11 @@ class Embedding:
         self.spread: float = state["spread"]
         self.short = in_chunks(full, lambda rows: (rows - state["middle"]) @ state["axes"])
 
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The index of the short vectors."""
+        return Neighbours(self.short)
+
 
 def in_chunks(values: Any, function: Any, rows: int = ROWS) -> np.ndarray:
     """The function's results for stretches of rows, one below the other."""
@@ -62,7 +71,16 @@ def principal(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     if len(middle) <= count:
         return middle, np.eye(len(middle), dtype=np.float32)
     centred = chosen - middle
-    _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    if len(middle) <= WIDTH_SOLVED:
+        _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    else:
+        # Subspace iteration (Halko, Martinsson, Tropp 2011): a few products with tall matrices in place of all axes.
+        basis = np.random.default_rng(0).standard_normal((len(middle), count + 8)).astype(np.float32)
+        for _ in range(4):
+            basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
+        inner = centred @ basis
+        _, turned = np.linalg.eigh(inner.T @ inner)
+        axes = basis @ turned
     return middle, np.ascontiguousarray(axes[:, ::-1][:, :count], dtype=np.float32)
 
 
@@ -125,8 +143,7 @@ def _standardised(samples: Samples, state: dict[str, Any]) -> np.ndarray:
 
     table = samples.values
     if "mean" not in state:
-        finite = np.where(np.isfinite(table), table, np.nan)
-        state["mean"], state["scale"] = _moments(finite)
+        state["mean"], state["scale"] = _moments(table)
         state["one_hot"] = {
             place: min(len(samples.categories[name]), 20)
             for place, name in enumerate(samples.names)
@@ -140,27 +157,43 @@ def _standardised(samples: Samples, state: dict[str, Any]) -> np.ndarray:
     numeric = [place for place in range(table.shape[1]) if place not in one_hot]
 
     def standardised(rows: np.ndarray) -> np.ndarray:
-        values = (rows[:, numeric] - state["mean"][numeric]) * state["scale"][numeric]
-        values = np.nan_to_num(values, nan=0.0, posinf=10.0, neginf=-10.0).clip(-10, 10).astype(np.float32)
-        coded = [rows[:, [place]] == np.arange(count) for place, count in one_hot.items()]
-        values = np.concatenate([values, *coded], axis=1, dtype=np.float32)
+        chosen = rows[:, numeric] if one_hot else rows
+        values = ((chosen - state["mean"][numeric]) * state["scale"][numeric]).astype(np.float32, copy=False)
+        values = np.clip(values, -10, 10, out=values)
+        if np.isnan(values.sum()):
+            values = np.nan_to_num(values, copy=False, nan=0.0)
+        if one_hot:
+            coded = [rows[:, [place]] == np.arange(count) for place, count in one_hot.items()]
+            values = np.concatenate([values, *coded], axis=1, dtype=np.float32)
         return values if state["fold"] is None else values @ state["fold"]
 
     return in_chunks(table, standardised)
 
 
 def _moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and reciprocals of standard deviations of columns, NaN left out; 0 where a column is constant or empty."""
+    """Means and reciprocals of standard deviations of columns, without NaN and infinities.
+
+    The reciprocal is 0 where a column is constant or empty.
+    """
     import numpy as np
 
-    present = ~np.isnan(table)
-    count = np.maximum(present.sum(0), 1)
-    zeros = np.where(present, table, 0)
-    mean = zeros.sum(0, dtype=np.float64) / count
-    variance = np.where(present, (zeros - mean.astype(table.dtype)) ** 2, 0).sum(0, dtype=np.float64) / count
-    deviation = np.sqrt(variance)
+    def sums(function: Any) -> np.ndarray:
+        total = np.zeros(table.shape[1])
+        for start in range(0, len(table), ROWS):
+            part = function(table[start : start + ROWS])
+            partial = part.sum(0, dtype=np.float64)
+            if not np.isfinite(partial.sum()):
+                partial = np.where(np.isfinite(part), part, 0).sum(0, dtype=np.float64)
+            total += partial
+        return total
+
+    with np.errstate(invalid="ignore"):  # infinities in sums that are done again without them
+        count = np.maximum(len(table) - sums(lambda part: ~np.isfinite(part)), 1)
+        mean = sums(lambda part: part) / count
+        middle = mean.astype(table.dtype)
+        deviation = np.sqrt(sums(lambda part: (part - middle) ** 2) / count)
     usable = deviation > 1e-7 * np.maximum(np.abs(mean), 1e-30)
-    return mean.astype(table.dtype), np.where(usable, 1 / np.where(usable, deviation, 1), 0).astype(table.dtype)
+    return middle, np.where(usable, 1 / np.where(usable, deviation, 1), 0).astype(table.dtype)
 
 
 def _ngrams(samples: Samples, state: dict[str, Any]) -> np.ndarray:

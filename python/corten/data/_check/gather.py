@@ -102,7 +102,7 @@ def _of_tensors(tensors: Any) -> tuple[Any, Any]:
 def _of_samples(dataset: Any) -> tuple[Any, Any]:
     """Reads samples in chunks; each is a value, or a pair of a value and a label."""
     if _has_raw_images(dataset):
-        return _array(dataset.data), dataset.targets
+        return _array(dataset.data), _named(dataset.targets, getattr(dataset, "classes", None))
     values: list[Any] = []
     labels: list[Any] = []
     for chunk in _chunks(dataset):
@@ -112,7 +112,20 @@ def _of_samples(dataset: Any) -> tuple[Any, Any]:
         values.extend(_array(sample[0] if paired else sample) for sample in chunk)
     if labels and len(labels) != len(values):
         raise TypeError("check: some samples of the data set have labels and some have none")
-    return values, labels or None
+    return values, _named(labels, getattr(dataset, "classes", None)) if labels else None
+
+
+def _named(labels: Any, names: Any) -> Any:
+    """The names of class numbers, where the data set knows them."""
+    import numpy as np
+
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return labels
+    numbers = _label_array(labels)
+    if numbers is None or numbers.dtype.kind not in "iu" or not len(numbers):
+        return labels
+    inside = 0 <= numbers.min() and numbers.max() < len(names)
+    return np.asarray(names)[numbers] if inside else labels
 
 
 def _has_raw_images(dataset: Any) -> bool:
@@ -178,7 +191,9 @@ def _samples(values: Any, kind: str | None, names: Any) -> Samples:
         if array.ndim not in (3, 4):
             raise ValueError(f"check: images should be of 3 or 4 dimensions, but got shape {array.shape}")
         return Samples("images", _channels_first(array), None)
-    table = array.reshape(len(array), -1) if array.ndim else array.reshape(0, 0)
+    if not array.size:
+        raise ValueError(f"check: the data set has no samples, or no features: shape {array.shape}")
+    table = array.reshape(len(array), -1)
     return Samples("table", _floating(table), None, _column_names(table.shape[1], names))
 
 

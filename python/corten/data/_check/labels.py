@@ -16,6 +16,7 @@ CLASSES_MAX = 1000
 FRACTIONAL_CLASSES_MAX = 20
 FEW = 10  # samples of a class
 SHRINKAGE = 1e-3
+SURE = 0.75
 
 
 def classes_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -103,15 +104,16 @@ def _stratified_folds(numbers: np.ndarray, folds: int) -> np.ndarray:
 def doubtful(probabilities: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples whose label is probably another one: places, suggested classes, and margins, the worst first.
 
-    Confident learning (Northcutt, Jiang, Chuang 2021): a class is believed of a sample where its probability reaches the
-    mean that it has among the samples with that label. The margin is that of the suggestion over the label.
+    Confident learning (Northcutt, Jiang, Chuang 2021): a class is believed of a sample where its probability reaches
+    the mean that it has among the samples with that label, or `SURE`. The margin is that of the suggestion over the
+    label.
     """
     import numpy as np
 
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(numbers)), numbers]
     sums = np.bincount(numbers, own, minlength=classes)
-    threshold = sums / np.maximum(np.bincount(numbers, minlength=classes), 1)
+    threshold = np.minimum(sums / np.maximum(np.bincount(numbers, minlength=classes), 1), SURE)
     believed = np.where(probabilities >= threshold, probabilities, -1.0)
     suggestion = believed.argmax(1)
     margin = probabilities[np.arange(len(numbers)), suggestion] - own
@@ -120,9 +122,7 @@ def doubtful(probabilities: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray
     return found, suggestion[found], margin[found]
 
 
-def noise(
-    embedding: Embedding, numbers: np.ndarray, classes: int, index: np.ndarray, folds: int
-) -> dict[str, Any]:
+def noise(embedding: Embedding, numbers: np.ndarray, classes: int, index: np.ndarray, folds: int) -> dict[str, Any]:
     """Candidates for wrong labels, by the mean of what neighbours and an out-of-fold classifier say."""
     import numpy as np
 

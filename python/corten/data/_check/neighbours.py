@@ -5,68 +5,99 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 EXACT_ROWS = 4000
-PROBES = 6  # clusters that are searched for each query
+PROBES = 12  # clusters that are searched for each query
 ROUNDS = 6  # of Lloyd's algorithm
 CLUSTER_ROWS = 200
 FIT_ROWS = 20_000
-BLOCK = 2048
+BLOCK = 512
 
 
-def nearest(points: np.ndarray, queries: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``count`` nearest points of each query: indices and squared distances ``(Q, count)``, nearest first.
+class Neighbours:
+    """An index of points ``(N, D)``, float32.
 
-    Without queries the points look for others than themselves. Where a query sees fewer points than ``count``, the
-    index is -1 and the distance infinite. Above 4000 points, only the points of the `PROBES` clusters nearest to the
-    query's cluster are looked at: the answer may miss a neighbour across a border.
+    Above 4000 points, only the points of the `PROBES` clusters nearest to the query's cluster are looked at: the answer
+    may miss a neighbour across a border.
     """
-    count = min(count, len(points) - (queries is None))
-    if len(points) <= EXACT_ROWS:
-        return _exact(points, queries, count)
-    return _by_clusters(points, queries, count)
+
+    def __init__(self, points: np.ndarray) -> None:
+        import numpy as np
+
+        self.points = points
+        self.right = _extended(points, right=True)
+        if len(points) > EXACT_ROWS:
+            self.centres = clusters(points, -(-len(points) // CLUSTER_ROWS))
+            self.own = assign(points, self.centres)
+            ends = np.cumsum(np.bincount(self.own, minlength=len(self.centres)))
+            self.members = np.split(np.argsort(self.own, kind="stable"), ends[:-1])
+            between = _extended(self.centres) @ _extended(self.centres, right=True).T
+            self.near = np.argsort(between, axis=1, kind="stable")[:, :PROBES]
+
+    def nearest(self, queries: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``count`` nearest points of each query: indices and squared distances ``(Q, count)``, nearest first.
+
+        Without queries the points look for others than themselves. Where a query sees fewer points than ``count``, the
+        index is -1 and the distance infinite.
+        """
+        import numpy as np
+
+        count = min(count, len(self.points) - (queries is None))
+        asking = self.points if queries is None else queries
+        left = _extended(asking)
+        index = np.full((len(asking), count), -1, dtype=np.int64)
+        distance = np.full((len(asking), count), np.inf, dtype=np.float32)
+        for rows, seen in self._blocks(queries):
+            distances = left[rows] @ self.right[seen].T
+            if queries is None:
+                distances[rows[:, None] == seen] = np.inf
+            index[rows], distance[rows] = _least(distances, seen, count)
+        return index, distance
+
+    def _blocks(self, queries: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Places of queries, and of the points among which their neighbours are looked for."""
+        import numpy as np
+
+        if len(self.points) <= EXACT_ROWS:
+            everything = np.arange(len(self.points))
+            count = len(self.points if queries is None else queries)
+            yield from ((np.arange(start, min(start + BLOCK, count)), everything) for start in range(0, count, BLOCK))
+            return
+        own = self.own if queries is None else assign(queries, self.centres)
+        order = np.argsort(own, kind="stable")
+        ends = np.cumsum(np.bincount(own, minlength=len(self.centres)))
+        for cluster, rows in enumerate(np.split(order, ends[:-1])):
+            seen = np.concatenate([self.members[other] for other in self.near[cluster]])
+            yield from ((rows[start : start + BLOCK], seen) for start in range(0, len(rows), BLOCK))
 
 
-def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """All squared distances ``(N, M)``, not below 0."""
+def _extended(points: np.ndarray, right: bool = False) -> np.ndarray:
+    """Points with two more coordinates, under which the product of a left and a right one is their squared distance."""
     import numpy as np
 
-    product = one @ other.T
-    product *= -2
-    product += (one * one).sum(1)[:, None]
-    product += (other * other).sum(1)
-    return np.maximum(product, 0, out=product)
-
-
-def _exact(points: np.ndarray, queries: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    asking = points if queries is None else queries
-    found = []
-    for start in range(0, len(asking), BLOCK):
-        distances = squared_distances(asking[start : start + BLOCK], points)
-        if queries is None:
-            row = np.arange(len(distances))
-            distances[row, start + row] = np.inf
-        found.append(_least(distances, np.arange(len(points)), count))
-    return np.concatenate([index for index, _ in found]), np.concatenate([distance for _, distance in found])
+    square = (points * points).sum(1, keepdims=True)
+    one = np.ones_like(square)
+    return np.concatenate([points, square, one] if right else [-2 * points, one, square], axis=1)
 
 
 def _least(distances: np.ndarray, names: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``count`` least of each row, in order, with the names of their columns."""
+    """The ``count`` least of each row, in order and not below 0, with the names of their columns."""
     import numpy as np
 
     if distances.shape[1] < count:
-        distances = np.pad(distances, ((0, 0), (0, count - distances.shape[1])), constant_values=np.inf)
-        names = np.pad(names, (0, count - len(names)), constant_values=-1)
+        lacking = count - distances.shape[1]
+        distances = np.pad(distances, ((0, 0), (0, lacking)), constant_values=np.inf)
+        names = np.pad(names, (0, lacking), constant_values=-1)
     if not count:
         return np.zeros((len(distances), 0), np.int64), np.zeros((len(distances), 0), np.float32)
     least = np.argpartition(distances, count - 1, axis=1)[:, :count]
     value = np.take_along_axis(distances, least, 1)
     order = np.argsort(value, axis=1, kind="stable")
     least, value = np.take_along_axis(least, order, 1), np.take_along_axis(value, order, 1)
-    return np.where(np.isinf(value), -1, names[least]), value
+    return np.where(np.isinf(value), -1, names[least]), np.maximum(value, 0)
 
 
 def clusters(points: np.ndarray, count: int) -> np.ndarray:
@@ -90,25 +121,7 @@ def assign(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """The nearest centre of each point ``(N,)``."""
     import numpy as np
 
+    # The point's own square is the same for all centres.
+    half = 0.5 * (centres * centres).sum(1)
     starts = range(0, len(points), BLOCK)
-    return np.concatenate([squared_distances(points[start : start + BLOCK], centres).argmin(1) for start in starts])
-
-
-def _by_clusters(points: np.ndarray, queries: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    centres = clusters(points, -(-len(points) // CLUSTER_ROWS))
-    own = assign(points, centres)
-    members = np.split(np.argsort(own, kind="stable"), np.cumsum(np.bincount(own, minlength=len(centres)))[:-1])
-    asking, asking_own = (points, own) if queries is None else (queries, assign(queries, centres))
-    near = np.argsort(squared_distances(centres, centres), axis=1, kind="stable")[:, :PROBES]
-    index = np.full((len(asking), count), -1, dtype=np.int64)
-    distance = np.full((len(asking), count), np.inf, dtype=np.float32)
-    for cluster in np.unique(asking_own):
-        seen = np.concatenate([members[other] for other in near[cluster]])
-        for rows in np.array_split(np.flatnonzero(asking_own == cluster), max((asking_own == cluster).sum() // BLOCK, 1)):
-            distances = squared_distances(asking[rows], points[seen])
-            if queries is None:
-                distances[rows[:, None] == seen] = np.inf
-            index[rows], distance[rows] = _least(distances, seen, count)
-    return index, distance
+    return np.concatenate([(half - points[start : start + BLOCK] @ centres.T).argmin(1) for start in starts])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .embed import Embedding
     from .gather import Samples
 
 PAIRS = 8
@@ -15,7 +16,12 @@ BARS = 40
 HISTOGRAMS = 6
 
 
-def draw(folder: Path, sections: dict[str, dict[str, Any]], samples: Samples, other: Samples | None) -> list[Path]:
+def draw(
+    folder: Path,
+    sections: dict[str, dict[str, Any]],
+    one: tuple[Samples, Embedding],
+    other: tuple[Samples, Embedding] | None,
+) -> list[Path]:
     """Draws every section that has something to show, and returns the files' paths."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,13 +37,18 @@ def draw(folder: Path, sections: dict[str, dict[str, Any]], samples: Samples, ot
         ("leakage", _leaks),
         ("outliers", _outliers),
         ("labels", _labels),
-        ("drift", _drift),
     ):
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
-        if name in sections and paint(figure, sections[name], samples, other):
+        if name in sections and paint(figure, sections[name], one[0], other[0] if other else None):
             written.append(folder / f"{name}.png")
             figure.savefig(written[-1], dpi=100)
+    if other is not None and "drift" in sections:
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        _drift(figure, sections["drift"], one, other)
+        written.append(folder / "drift.png")
+        figure.savefig(written[-1], dpi=100)
     return written
 
 
@@ -157,27 +168,26 @@ def _labels(figure: Any, found: dict[str, Any], samples: Samples, other: Samples
     return True
 
 
-def _drift(figure: Any, found: dict[str, Any], samples: Samples, other: Samples | None) -> bool:
+def _drift(
+    figure: Any, found: dict[str, Any], one: tuple[Samples, Embedding], other: tuple[Samples, Embedding]
+) -> None:
+    """Histograms of the features that differ most."""
     import numpy as np
 
     from .drift import features
-    from .embed import embed
 
-    if other is None:
-        return False
-    names = [row["name"] for row in found["features"][:HISTOGRAMS]]
-    embedding = embed(samples)
-    own, theirs = features(samples, embedding), features(other, embed(other, like=embedding))
-    columns = min(3, len(names))
-    figure.set_size_inches(4 * columns, 3 * -(-len(names) // columns))
-    panels = figure.subplots(-(-len(names) // columns), columns, squeeze=False)
-    for panel, row in zip(panels.flat, found["features"]):
+    rows = found["features"][:HISTOGRAMS]
+    own, theirs = features(*one), features(*other)
+    columns = min(3, len(rows))
+    lines = -(-len(rows) // columns)
+    figure.set_size_inches(4 * columns, 3 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for panel, row in zip(panels.flat, rows):
         values = [part[np.isfinite(part)] for part in (own[row["name"]], theirs[row["name"]])]
         both = np.concatenate(values)
         if len(both):
-            bins = np.linspace(*np.quantile(both, [0.001, 0.999]), 41)
-            panel.hist(values, bins=np.unique(bins) if bins[0] < bins[-1] else 10, density=True, histtype="step",
-                       label=["this set", "other set"])  # fmt: skip
+            low, high = np.quantile(both, [0.001, 0.999])
+            bins = np.linspace(low, high, 41) if low < high else 10
+            panel.hist(values, bins=bins, density=True, histtype="step", label=["this set", "other set"])
         panel.set_title(f"{row['name'][:30]}: KS {row['ks']:.2f}", fontsize=9)
     panels.flat[0].legend(fontsize=7)
-    return True
