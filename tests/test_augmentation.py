@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import corten
 import numpy as np
 import pytest
 from corten import data
 from corten.vision.transforms import v2
+
+os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 PAD, MASK = 0, 1
 FIRST_SENTINEL = 900
@@ -283,6 +287,32 @@ def test_shares_outside_their_range_are_refused():
         data.mask_tokens(tokens, MASK, 1000, keep=0.6, replace=0.6)
     with pytest.raises(ValueError, match="mean_length"):
         data.corrupt_spans(tokens, FIRST_SENTINEL, mean_length=0.5)
+
+
+@pytest.mark.skipif(not corten.gpu.is_available(), reason="no GPU adapter; llvmpipe is one")
+@pytest.mark.parametrize("default", ["cpu", "gpu"])
+def test_augmentation_of_tensors_on_a_gpu_is_that_of_the_cpu(default):
+    tokens, specgram = sentences(20), corten.rand(3, 20, 60)
+    inputs, classes = corten.rand(6, 4), corten.arange(6) % 3
+    calls = [
+        (lambda x: data.mask_tokens(x, MASK, 1000), tokens),
+        (lambda x: data.delete_tokens(x, special=[101]), tokens),
+        (lambda x: data.swap_tokens(x, special=[101]), tokens),
+        (lambda x: data.infill_spans(x, MASK), tokens),
+        (lambda x: data.corrupt_spans(x, FIRST_SENTINEL), tokens),
+        (data.SpecAugment(2, 9, 2, 5, time_warp_param=8), specgram),
+        (lambda x: data.mixup(x, classes.to(x.device), num_classes=3), inputs),
+    ]
+    for call, given in calls:
+        corten.manual_seed(3)
+        expected = call(given)
+        corten.manual_seed(3)
+        with corten.device(default):
+            found = call(given.to("gpu"))
+        pairs = zip(expected, found) if isinstance(expected, tuple) else [(expected, found)]
+        for one, other in pairs:
+            assert other.device.type == corten.device("gpu").type
+            assert corten.allclose(one, other.cpu(), atol=1e-6)
 
 
 def test_a_rate_of_nothing_changes_nothing():

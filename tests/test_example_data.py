@@ -265,12 +265,12 @@ def test_what_is_missing_says_how_to_install_it(datasets, monkeypatch, tmp_path)
 
 
 def test_a_program_whose_data_are_missing_ends_with_the_command(tmp_path):
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import datasets; datasets.kinships()"
-    hidden = "import importlib.util; importlib.util.find_spec = lambda name: None; sys.prefix = sys.argv[2]; "
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace("datasets.kin", f"{hidden}datasets.kin"), str(ROOT / "examples"), tmp_path],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    program = (
+        "import importlib.util, sys; sys.path.insert(0, sys.argv[1]); import datasets; "
+        "importlib.util.find_spec = lambda name: None; sys.prefix = sys.argv[2]; datasets.kinships()"
+    )
+    command = [sys.executable, "-c", program, str(ROOT / "examples"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "pip install --no-deps pykeen" in done.stderr and "Traceback" not in done.stderr
 
@@ -295,6 +295,21 @@ def test_what_make_data_installs_is_what_the_list_says(datasets):
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["data"]
     assert [re.match(r"[\w-]+", name)[0] for name in extra] == sorted(packages.WITH_DEPENDENCIES)
     assert len(packages.DEBIAN) + len(packages.FILES_ONLY) + len(packages.WITH_DEPENDENCIES) == len(packages.PACKAGES)
+
+
+def test_make_data_says_what_it_cannot_do(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("corten_dev", ROOT / "dev.py")
+    dev = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dev)
+    assert dev.load_packages().BY_NAME["river"].command == "python -m pip install --no-deps river"
+    monkeypatch.setattr(dev.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="apt-get is not here: sword-text-kjv"):
+        dev.unpack_debian(["sword-text-kjv"], tmp_path)
+    monkeypatch.setattr(dev.shutil, "which", lambda name: name)
+    monkeypatch.setattr(dev.subprocess, "call", lambda *command, **options: 100)
+    monkeypatch.setattr(dev.os, "geteuid", lambda: 1000, raising=False)
+    with pytest.raises(SystemExit, match="sudo apt-get update"):
+        dev.unpack_debian(["sword-text-kjv"], tmp_path)
 
 
 def made_scenes(datasets, count: int = 300, **options):

@@ -35,8 +35,8 @@ class Package(NamedTuple):
         return f"apt-get install {self.name}"
 
 
-# The folder of a virtual environment into which `make data` unpacks Debian's packages, and below it, in `python`, those of
-# Python's index that are wanted for their files alone.
+# The folder of a virtual environment into which `make data` unpacks Debian's packages, and below it, in `python`,
+# those of Python's index that are wanted for their files alone.
 UNPACKED = "data"
 # Libraries that readers need; everything else is installed for its files alone, without what it depends on.
 WITH_DEPENDENCIES = ("pandas", "rdata", "scikit-learn")

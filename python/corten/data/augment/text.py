@@ -100,8 +100,8 @@ def swap_tokens(tokens, pad_id=0, special=(), distance=3, generator=None):
     fixed = _fixed(tokens, pad_id, special)
     # Only those that may move are numbered; they are put back into the places that such tokens had.
     places = fixed.int().argsort(dim=1, stable=True)
-    number = corten.arange(tokens.shape[1], dtype=corten.float64, device=tokens.device)
-    noise = corten.rand(tokens.shape, dtype=corten.float64, generator=generator, device="cpu").to(tokens.device)
+    number = corten.arange(tokens.shape[1], dtype=corten.float32, device=tokens.device)
+    noise = _draws(tokens.shape, generator).to(tokens.device)
     key = corten.where(fixed.gather(1, places), number + tokens.shape[1] + distance, number + noise * (distance + 1))
     order = key.argsort(dim=1, stable=True)
     moved = tokens.gather(1, places).gather(1, order)
