@@ -81,6 +81,7 @@ def test_equal_samples_with_other_labels_contradict():
     report = data.check((table, numbers))
     assert report["duplicates"]["contradicting"] == [[0, 10]]
     assert "as 0 and 10: 0 and 1" in str(report)
+    assert not data.check((table, numbers + 0.5 * table[:, 0]))["duplicates"]["contradicting"]  # no classes
 
 
 def test_images_that_are_brighter_or_noisy_are_near_duplicates():

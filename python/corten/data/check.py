@@ -111,7 +111,7 @@ def _check_one(
     if len(samples) < 2:
         return
     index, squared = embedding.neighbours.nearest(None, neighbours)
-    _report_duplicates(report, samples, embedding, index, squared, near)
+    _report_duplicates(report, samples, embedding, index, squared, near, classes is not None)
     _report_outliers(report, samples, squared)
     if samples.labels is not None:
         _report_labels(report, samples, embedding, classes, index, folds)
@@ -170,7 +170,13 @@ def _report_constant(report: Report, found: dict[str, Any]) -> None:
 
 
 def _report_duplicates(
-    report: Report, samples: Samples, embedding: Embedding, index: np.ndarray, squared: np.ndarray, near: float
+    report: Report,
+    samples: Samples,
+    embedding: Embedding,
+    index: np.ndarray,
+    squared: np.ndarray,
+    near: float,
+    labelled: bool,
 ) -> None:
     import numpy as np
 
@@ -189,8 +195,10 @@ def _report_duplicates(
         copies, firsts = len(later), len(np.unique(twin[later]))
         report.problem("duplicates", f"{copies} samples repeat one of {firsts} others exactly")
     if len(pairs):
-        report.problem("duplicates", f"{len(pairs)} pairs of samples are near duplicates, as {_pair(pairs[0])}")
-    if samples.labels is not None and len(later):
+        # Rows of few features lie close without being copies.
+        tell = report.note if samples.kind == "table" else report.problem
+        tell("duplicates", f"{len(pairs)} pairs of samples are near duplicates, as {_pair(pairs[0])}")
+    if labelled and samples.labels is not None and len(later):
         found["contradicting"] = found["exact"][samples.labels[later] != samples.labels[twin[later]]]
         if len(found["contradicting"]):
             first = found["contradicting"][0]
