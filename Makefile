@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check coverage parity packages bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick data test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check coverage parity packages bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ dev: ## build the package into .venv with every tool
 
 quick: ## build only what changed since the last time and put it into the package; after `make dev`
 	$(PYTHON) dev.py quick
+
+data: ## install the data sets that the examples read
+	$(PYTHON) dev.py data
 
 test-rust: ## run the engine's own tests
 	$(CARGO) test --package corten-core

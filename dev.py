@@ -5,6 +5,7 @@
     python3 dev.py test [options of pytest]
     python3 dev.py setup [--extras a,b] [--no-build]
     python3 dev.py quick
+    python3 dev.py data
 
 Needs Python 3.11 or newer and Rust; everything else is installed into `.venv`. On machines without make this file is
 enough; the Makefile calls it. Its syntax stays within Python 3.6's, so that an old Python says what it lacks instead of
@@ -137,7 +138,64 @@ def test(options):
     run(PYTHON, "-m", "pytest", *options)
 
 
-COMMANDS = {"quickstart": quickstart, "test": test, "setup": setup_command, "quick": quick}
+def data(options):
+    """Installs what the examples read: libraries into .venv, and packages for their files alone into .venv/data."""
+    make_environment()
+    listed = load_packages()
+    print("installing", ", ".join(package.name for package in listed.PACKAGES), flush=True)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, *read_toml("pyproject.toml")["project"]["optional-dependencies"]["data"])
+    unpacked = VENV / listed.UNPACKED
+    modules = unpacked / "python"
+    absent = [name for name in listed.FILES_ONLY if not (modules / listed.BY_NAME[name].module).exists()]
+    if absent:
+        # Beside what programs import: nobody misses what these packages depend on.
+        run(*pip, "--no-deps", "--upgrade", "--target", modules, *absent)
+    absent = [
+        name
+        for name in listed.DEBIAN
+        if not any((root / listed.BY_NAME[name].folder).exists() for root in (Path(os.sep), unpacked))
+    ]
+    if absent:
+        unpack_debian(absent, unpacked)
+    print("everything that the examples read is there; docs/data.md lists it")
+
+
+def load_packages():
+    """The list of packages, which the examples read as well."""
+    import importlib.util
+
+    path = ROOT / "examples" / "datasets" / "packages.py"
+    spec = importlib.util.spec_from_file_location("corten_data_packages", str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def unpack_debian(names, folder):
+    """Downloads packages of Debian and unpacks their files below the folder; their dependencies are of no use here."""
+    import tempfile
+
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        fail(
+            "these data come as packages of Debian and Ubuntu, and apt-get is not here: {}. Fetch them from "
+            "packages.debian.org, unpack each with `dpkg-deb -x` or `ar x`, and name the folder in "
+            "CORTEN_DATA_ROOTS".format(", ".join(names))
+        )
+    with tempfile.TemporaryDirectory() as downloads:
+        # The user to whom apt gives up root may not write into this folder.
+        download = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *names]
+        if subprocess.call(download, cwd=downloads):
+            if not hasattr(os, "geteuid") or os.geteuid() != 0:
+                fail("apt-get found no packages: run `sudo apt-get update`, then this command again")
+            run("apt-get", "update", "-qq")
+            if subprocess.call(download, cwd=downloads):
+                fail("apt-get could not download {}".format(", ".join(names)))
+        for path in sorted(Path(downloads).glob("*.deb")):
+            run("dpkg-deb", "-x", path, folder)
+
+
+COMMANDS = {"quickstart": quickstart, "test": test, "setup": setup_command, "quick": quick, "data": data}
 
 
 def main():

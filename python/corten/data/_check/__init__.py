@@ -1,0 +1,1 @@
+"""The parts of `corten.data.check`, one file for each question that it asks of a data set."""
