@@ -120,6 +120,7 @@ if TYPE_CHECKING:
         jit,
         library,
         linalg,
+        lora,
         mps,
         multiprocessing,
         nn,
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
         storage,
         testing,
         torch_version,
+        training,
         types,
         utils,
         version,
@@ -150,6 +152,7 @@ if TYPE_CHECKING:
     from ._streams import Event, Stream
     from .amp import GradScaler, autocast
     from .serialization import load, save
+    from .training import fit
 del TYPE_CHECKING
 
 from . import _ops, autograd  # noqa: E402
@@ -194,6 +197,7 @@ _LAZY = dict.fromkeys(
         "jit",
         "library",
         "linalg",
+        "lora",
         "mps",
         "multiprocessing",
         "nn",
@@ -209,6 +213,7 @@ _LAZY = dict.fromkeys(
         "storage",
         "testing",
         "torch_version",
+        "training",
         "types",
         "utils",
         "version",
@@ -219,7 +224,7 @@ _LAZY = dict.fromkeys(
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
-_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp", fit="training")
 _LAZY.update(dict.fromkeys(["DisableTorchFunction", "DisableTorchFunctionSubclass"], "overrides"))
 _LAZY.update(ops="_library.operators", Tag="_library.schema")
 for _home, _names in {
