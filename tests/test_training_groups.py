@@ -122,7 +122,5 @@ def test_a_new_head_has_the_old_ones_inputs():
     assert nested["end"][0] is head and head.weight.shape == (3, 8, 1, 1) and head.bias is None and not head.training
     two = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
     assert replace_head(two, 9, name="0").weight.shape == (9, 2)
-    with pytest.raises(
-        ValueError, match=r"'features' is no Linear and no convolution .*; there are \['end\.0'\]"
-    ):
+    with pytest.raises(ValueError, match=r"'features' is no Linear and no convolution .*; there are \['end\.0'\]"):
         replace_head(nested, 3, name="features")

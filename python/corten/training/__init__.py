@@ -2,7 +2,7 @@
 
 from .averages import Averages
 from .callbacks import Callback
-from .checkpoint import save_whole
+from .checkpoint import load_checkpoint, save_whole
 from .data import Batches
 from .finite import NonFiniteError
 from .groups import freeze, parameter_groups, replace_head, unfreeze
@@ -20,6 +20,7 @@ __all__ = [
     "Run",
     "freeze",
     "unfreeze",
+    "load_checkpoint",
     "parameter_groups",
     "replace_head",
     "random_state",
