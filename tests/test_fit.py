@@ -338,6 +338,7 @@ def test_batches_refuse_what_they_cannot_be():
         Batches(rows[:3]).load_state_dict({"order": rows, "position": 1})
 
 
+@pytest.mark.cpu
 def test_averages_weigh_and_never_write_into_what_they_get():
     averages, value = Averages(), corten.tensor(1.0, dtype=corten.float64)
     averages.add({"a": value, "b": 2}, 1)

@@ -94,6 +94,19 @@ def test_a_manual_step_that_breaks_is_told():
         fit(model, [corten.full((1, 1), 1e9)] * 3, step=step, manual=True)
 
 
+def test_frozen_layers_are_not_copied_and_the_bad_step_is_found_all_the_same():
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), Root(), nn.Linear(1, 1))
+    model[2].requires_grad_(False)
+    kept = []
+
+    class Kept(Callback):
+        def on_step_end(self, run):
+            kept.append(set(run.updates.changing_state()["model"]))
+
+    error = broken(model, [corten.ones(1, 1)] * 5 + [corten.zeros(1, 1)], callbacks=[Kept()])
+    assert kept[0] == {"0.weight"} and (error.layer, error.step) == ("1", 6)
+
+
 def test_a_broken_step_is_never_in_a_checkpoint(tmp_path):
     model = nn.Sequential(nn.Linear(1, 1, bias=False), Root())
     batches = [corten.ones(1, 1)] * 4 + [corten.zeros(1, 1)] * 3

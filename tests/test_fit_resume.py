@@ -63,7 +63,7 @@ SOURCES = {
     "loader": lambda: DataLoader(TensorDataset(*points()), 8, shuffle=True),
     "loader with a generator": lambda: DataLoader(TensorDataset(*points()), 8, shuffle=True, generator=own_generator()),
     "noisy samples": lambda: DataLoader(Noisy(), 8, shuffle=True),
-    "weighted sampler": lambda: DataLoader(Noisy(), 8, sampler=WeightedRandomSampler(corten.arange(1.0, 45), COUNT)),
+    "weighted sampler": lambda: DataLoader(Noisy(), 8, sampler=WeightedRandomSampler(list(range(1, 45)), COUNT)),
     "sampler with a generator": lambda: DataLoader(
         Noisy(), 8, sampler=RandomSampler(Noisy(), replacement=True, generator=own_generator())
     ),

@@ -58,14 +58,15 @@ class Batches:
             self._order = corten.randperm(self.count, generator=self.generator, device="cpu") if self.shuffle else None
             self._position = 0
         self._loaded = False
+        # The permutation goes to each device once a pass, not batch by batch.
+        orders = {} if self._order is None else {t.device: self._order.to(t.device) for t in self.tensors}
         while self._position < len(self):
             rows = slice(self._position * self.batch_size, (self._position + 1) * self.batch_size)
             self._position += 1
             if self._order is None:
                 batch = tuple(tensor[rows] for tensor in self.tensors)
             else:
-                chosen = self._order[rows]
-                batch = tuple(tensor[chosen.to(tensor.device)] for tensor in self.tensors)
+                batch = tuple(tensor[orders[tensor.device][rows]] for tensor in self.tensors)
             yield batch if self.transform is None else self.transform(*batch)
 
     def state_dict(self):

@@ -147,7 +147,7 @@ class Guard:
         if not self.every:
             return
         if not self._kept and not self.updates.manual:
-            self._start = copied(self.updates.state_dict()), random_state(self.updates.on_gpu)
+            self._start = self.updates.changing_state(), random_state(self.updates.on_gpu)
         self._kept.append(group)
 
     def look(self, averages, step, epoch, force=False):
@@ -157,7 +157,7 @@ class Guard:
         kept, self._kept = self._kept, []
         loss = averages.values().get("loss", 0.0)
         model = self.updates.model
-        if abs(loss) < float("inf") and _finite(list(model.parameters())):
+        if abs(loss) < float("inf") and _finite([p for p in model.parameters() if p.requires_grad]):
             return
         if self.updates.manual:
             _, sentence = found = first_bad_layer(model, lambda: self.updates.losses(kept[-1][0]))
@@ -172,7 +172,7 @@ class Guard:
     def _again(self, kept, step, epoch):
         """Finds the first bad update among those since the last look, and raises."""
         state, random = self._start
-        self.updates.load_state_dict(state)
+        self.updates.load_state_dict(state, strict=False)
         set_random_state(random)
         for number, group in enumerate(kept, step + 1):
             before = random_state(self.updates.on_gpu)

@@ -7,6 +7,7 @@ import corten
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim import LBFGS
 from ..optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from .checkpoint import copied
 from .data import batch_size_of, moved
 from .randomness import set_random_state
 
@@ -184,8 +185,15 @@ class Updates:
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
         }
 
-    def load_state_dict(self, state):
-        """Goes on from what `state_dict` told.
+    def changing_state(self):
+        """A copy of `state_dict` without frozen parameters, which no update changes."""
+        frozen = {name for name, p in self.model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        state = self.state_dict()
+        state["model"] = {name: value for name, value in state["model"].items() if name not in frozen}
+        return copied(state)
+
+    def load_state_dict(self, state, strict=True):
+        """Goes on from what `state_dict`, or with `strict=False` `changing_state`, told.
 
         Raises:
             ValueError: there are other optimizers or schedulers.
@@ -195,7 +203,7 @@ class Updates:
                 raise ValueError(f"fit: the checkpoint has {len(state[what])} {what}, this run has {len(own)}")
             for one, saved in zip(own, state[what]):
                 one.load_state_dict(saved)
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"], strict=strict)
         for what, one in (("averaged", self.averaged), ("scaler", self.scaler)):
             if (one is None) != (state[what] is None):
                 raise ValueError(f"fit: {what} is in one of the checkpoint and this run only")
