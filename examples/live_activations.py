@@ -19,7 +19,7 @@ from matplotlib import pyplot
 from rendercanvas.offscreen import OffscreenRenderCanvas
 from tqdm import tqdm
 
-from common import arguments, positive, print_result
+from common import arguments, parse, positive, print_result
 
 LAYERS = 3
 WIDTH = 8  # neurons of a layer, and the height of the picture in tiles
@@ -207,17 +207,15 @@ def open_window(size: tuple[int, int]):
 
 
 def parse_arguments():
-    parser = arguments(__doc__.splitlines()[0], epochs=1500, out="live_activations")
+    parser = arguments(__doc__, epochs=1500, out="live_activations", resumes=False)
     parser.add_argument("--epochs-per-frame", type=positive, default=10, help="steps of training between two frames")
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--offscreen", action="store_true", help="no window: keep the last frame as a picture")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def main() -> None:
     args = parse_arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
-    corten.manual_seed(args.seed)
     points, classes = spirals()
     network = Network().to(args.device)
     optimizer = corten.optim.AdamW(network.parameters(), lr=args.lr)
@@ -249,7 +247,7 @@ def main() -> None:
     progress.close()
     with corten.no_grad():
         right = (network(there[0]) * there[1] > 0).float().mean().item()
-    print_result("live_activations", right, TARGET)
+    print_result("live_activations", "accuracy", right, TARGET)
 
 
 if __name__ == "__main__":

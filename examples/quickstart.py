@@ -9,11 +9,12 @@ from __future__ import annotations
 import corten
 import corten.nn.functional as F
 from corten import nn
+from corten.training import save_whole
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
-from common import arguments, draw_curves, draw_samples, positive, print_result, save
+from common import accuracy, arguments, draw_curves, draw_samples, parse, positive, predict, print_result, sized
 
 FOLDS = 5
 SIZE = 8  # pixels a side
@@ -44,12 +45,6 @@ def shifted(images: corten.Tensor) -> corten.Tensor:
     return F.pad(images, (1, 1, 1, 1))[:, :, down : down + SIZE, right : right + SIZE]
 
 
-def accuracy(model: nn.Module, images: corten.Tensor, labels: corten.Tensor) -> float:
-    model.eval()
-    with corten.no_grad():
-        return (model(images).argmax(1) == labels).float().mean().item()
-
-
 def train(model, images, labels, test_images, test_labels, args, progress) -> dict[str, list[float]]:
     """Trains `model` in place; returns the loss and the accuracy on the test images after every epoch."""
     batches = -(-len(images) // args.batch_size)
@@ -67,7 +62,7 @@ def train(model, images, labels, test_images, test_labels, args, progress) -> di
             scheduler.step()
             total += loss.detach() * len(chosen)
         history["loss"].append(total.item() / len(images))
-        history["accuracy"].append(accuracy(model, test_images, test_labels))
+        history["accuracy"].append(accuracy(predict(model, test_images), test_labels.cpu()).item())
         progress.set_postfix(loss=f"{history['loss'][-1]:.3f}", accuracy=f"{history['accuracy'][-1]:.3f}")
         progress.update()
     return history
@@ -76,7 +71,7 @@ def train(model, images, labels, test_images, test_labels, args, progress) -> di
 def reload(model: nn.Module, images: corten.Tensor, args) -> nn.Module:
     """Saves the trained network, loads it into a new one, and checks that both say the same about `images`."""
     path = args.out / "digits.pt"
-    save(model.state_dict(), path)
+    save_whole(model.state_dict(), path)
     copy = network().to(args.device)
     copy.load_state_dict(corten.load(path))
     model.eval(), copy.eval()
@@ -88,24 +83,16 @@ def reload(model: nn.Module, images: corten.Tensor, args) -> nn.Module:
 
 
 def parse_arguments():
-    parser = arguments(__doc__.splitlines()[0], epochs=20, out="quickstart")
+    parser = arguments(__doc__, epochs=20, out="quickstart", resumes=False)
     parser.add_argument("--batch-size", type=positive, default=64)
     parser.add_argument("--lr", type=float, default=5e-3, help="peak learning rate")
-    parser.add_argument("--quick", action="store_true", help="half the epochs")
-    parser.add_argument("--smoke", action="store_true", help="one epoch on a sixth of the images, to see that all runs")
-    args = parser.parse_args()
-    if args.quick:
-        args.epochs = -(-args.epochs // 2)
-    if args.smoke:
-        args.epochs = 1
-    return args
+    return parse(parser)
 
 
 def main() -> None:
     args = parse_arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
     digits = load_digits()
-    count = 300 if args.smoke else len(digits.target)
+    count = sized(args, len(digits.target), len(digits.target), 300)
     pixels, targets = digits.images[:count], digits.target[:count]
     images = corten.from_numpy(pixels).to(args.device, corten.float32).unsqueeze(1) / 16  # pixels are 0 to 16
     labels = corten.from_numpy(targets).to(args.device, corten.int64)
@@ -138,7 +125,7 @@ def main() -> None:
             for quantity in ("loss", "accuracy")
         },
     )
-    print_result("quickstart", sum(scores) / FOLDS, TARGET)
+    print_result("quickstart", "accuracy", sum(scores) / FOLDS, TARGET)
 
 
 if __name__ == "__main__":

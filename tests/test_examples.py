@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
@@ -121,6 +122,39 @@ def test_fashion_mnist_learns_and_draws(clothes, tmp_path):
     done = run("fashion_mnist", "--data", clothes, "--epochs", 2, "--out", tmp_path)
     assert accuracy_of(done, "fashion_mnist", "0.925") > 0.95
     assert_pictures(tmp_path)
+
+
+def test_fashion_mnist_smoke_makes_two_steps(clothes, tmp_path):
+    done = run("fashion_mnist", "--data", clothes, "--smoke", "--out", tmp_path)
+    accuracy_of(done, "fashion_mnist", "0.925")
+    assert_pictures(tmp_path)
+    assert corten.load(tmp_path / "checkpoint.pt")["step"] == 2
+    # What is over is shown again, and nothing is trained.
+    again = run("fashion_mnist", "--data", clothes, "--smoke", "--resume", "--out", tmp_path)
+    assert "resumed after step 2 of 2" in again.stdout
+    assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+@needs_gpu
+def test_fashion_mnist_smoke_runs_on_a_gpu(clothes, tmp_path):
+    done = run("fashion_mnist", "--data", clothes, "--smoke", "--device", "gpu", "--out", tmp_path)
+    accuracy_of(done, "fashion_mnist", "0.925")
+
+
+def test_sizes_of_runs_are_arguments_of_every_example(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    common = importlib.import_module("common")
+    for options, epochs, size in (
+        ([], 8, "full"),
+        (["--quick"], 2, "quick"),
+        (["--smoke"], 1, "smoke"),
+        (["--quick", "--epochs", "5"], 5, "quick"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["program", "--out", str(tmp_path / "made"), *options])
+        args = common.parse(common.arguments("Words.", epochs=8, quick_epochs=2, out="program"))
+        assert args.epochs == epochs and common.sized(args, "full", "quick", "smoke") == size
+        assert common.total_steps(args, 10) == (2 if size == "smoke" else 10 * epochs)
+    assert (tmp_path / "made").is_dir()
 
 
 def kill_between_checkpoints(options: list[object], out: Path) -> int:

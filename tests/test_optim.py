@@ -671,6 +671,20 @@ def test_averaged_models_average(kind):
     assert averaged(corten.ones(1, 1)).item() == pytest.approx(expected)
 
 
+def test_a_count_of_averages_that_somebody_resets_starts_them_anew():
+    from corten.optim import swa_utils
+
+    model = corten.nn.Linear(1, 1, bias=False)
+    averaged = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.5))
+    for value in (1.0, 2.0):
+        model.weight.data.fill_(value)
+        averaged.update_parameters(model)
+    averaged.n_averaged.zero_()
+    model.weight.data.fill_(8.0)
+    averaged.update_parameters(model)
+    assert averaged.module.weight.item() == 8.0 and averaged.n_averaged.item() == 1
+
+
 def test_update_bn_takes_the_mean_over_all_batches():
     from corten.optim.swa_utils import update_bn
 

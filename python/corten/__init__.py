@@ -143,6 +143,7 @@ if TYPE_CHECKING:
         jit,
         library,
         linalg,
+        lora,
         mps,
         multiprocessing,
         nn,
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
         storage,
         testing,
         torch_version,
+        training,
         types,
         utils,
         version,
@@ -173,6 +175,7 @@ if TYPE_CHECKING:
     from ._streams import Event, Stream
     from .amp import GradScaler, autocast
     from .serialization import load, save
+    from .training import fit
 del TYPE_CHECKING
 
 from . import _ops, autograd  # noqa: E402
@@ -218,6 +221,7 @@ _LAZY = dict.fromkeys(
         "jit",
         "library",
         "linalg",
+        "lora",
         "mps",
         "multiprocessing",
         "nn",
@@ -233,6 +237,7 @@ _LAZY = dict.fromkeys(
         "storage",
         "testing",
         "torch_version",
+        "training",
         "types",
         "utils",
         "version",
@@ -243,7 +248,7 @@ _LAZY = dict.fromkeys(
     "",
 )
 _LAZY.update(compile="compiler", load="serialization", save="serialization", Event="_streams", Stream="_streams")
-_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp")
+_LAZY.update(install_as_torch="_as_torch", autocast="amp", GradScaler="amp", fit="training")
 _LAZY.update(dict.fromkeys(["DisableTorchFunction", "DisableTorchFunctionSubclass"], "overrides"))
 _LAZY.update(ops="_library.operators", Tag="_library.schema")
 for _home, _names in {

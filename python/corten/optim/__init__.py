@@ -21,6 +21,7 @@ _HOME = {
     "LBFGS": "lbfgs",
     "Adafactor": "adafactor",
     "Muon": "muon",
+    "SAM": "sam",
     "swap_in_optimizer_params_and_state": "swap",
 }
 _SUBMODULES = ("lr_scheduler", "swa_utils", "optimizer")

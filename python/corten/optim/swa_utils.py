@@ -114,7 +114,7 @@ class AveragedModel(Module):
         """Takes the current parameters of ``model`` into the averages; the first time they are copied."""
         averages = [tensor.detach() for tensor in self._tensors(self.module)]
         values = [tensor.detach().to(average.device) for average, tensor in zip(averages, self._tensors(model))]
-        if self.n_averaged == 0:
+        if not self._has_started():
             for average, value in zip(averages, values):
                 average.copy_(value)
         elif self.multi_avg_fn is not None:
@@ -128,6 +128,12 @@ class AveragedModel(Module):
             for own, other in zip(self.module.buffers(), model.buffers(), strict=True):
                 own.detach().copy_(other.detach().to(own.device))
         self.n_averaged += 1
+        self._started = (self.n_averaged, self.n_averaged._version)
+
+    def _has_started(self):
+        """Whether anything was averaged; the count is read only where somebody else may have written it."""
+        tensor, version = self.__dict__.get("_started", (None, None))
+        return (tensor is self.n_averaged and version == self.n_averaged._version) or bool(self.n_averaged != 0)
 
 
 def _by_kind(averages, values):
