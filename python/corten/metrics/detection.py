@@ -64,20 +64,23 @@ class MeanAveragePrecision(Metric):
         images = _checked(preds, target)
         limit, thresholds = self.options["max_detections"], self.options["iou_thresholds"]
         groups = [group for image in images for group in _groups(*image, limit)]
-        kept = {name: [] for name in ("labels", "scores", "right", "ignored", "truths")}
-        # Groups of about the same size are padded least.
-        groups.sort(key=lambda group: (len(group["truths"]), len(group["boxes"])))
+        if not groups:
+            return {name: [] for name in ("labels", "scores", "right", "ignored", "truths")}
+        # Groups of about the same size are padded least; the order of images decides between equal scores.
+        order = sorted(range(len(groups)), key=lambda i: (len(groups[i]["truths"]), len(groups[i]["boxes"])))
+        right, ignored = [None] * len(groups), [None] * len(groups)
         for start in range(0, len(groups), _GROUPS):
-            part = groups[start : start + _GROUPS]
-            right, ignored = _matched(part, thresholds)
-            kept["right"].append(right)
-            kept["ignored"].append(ignored)
-            kept["labels"].append(corten.cat([group["label"].expand(len(group["boxes"])) for group in part]))
-            kept["scores"].append(corten.cat([group["scores"] for group in part]))
-            kept["truths"].append(
-                corten.cat([group["label"].expand(len(group["crowd"]))[~group["crowd"]] for group in part])
-            )
-        return kept
+            part = order[start : start + _GROUPS]
+            for marks, matched in zip((right, ignored), _matched([groups[i] for i in part], thresholds)):
+                for i, own in zip(part, matched.split([len(groups[i]["boxes"]) for i in part])):
+                    marks[i] = own
+        return {
+            "labels": [corten.cat([group["label"].expand(len(group["boxes"])) for group in groups])],
+            "scores": [corten.cat([group["scores"] for group in groups])],
+            "right": [corten.cat(right)],
+            "ignored": [corten.cat(ignored)],
+            "truths": [corten.cat([group["label"].expand(len(group["crowd"]))[~group["crowd"]] for group in groups])],
+        }
 
     def value(self, statistics):
         thresholds = self.options["iou_thresholds"]
