@@ -138,7 +138,7 @@ def test_reweighing_and_penalty_narrow_the_gap_of_a_trained_model():
     reweighed = train(features, target, groups, weights=fairness.reweighing(target, groups))
     penalised = train(features, target, groups, penalty=fairness.FairnessPenalty(weight=20.0))
     for probs in (reweighed, penalised):
-        assert fairness.demographic_parity_difference(probs, groups).item() < gap / 3
+        assert fairness.demographic_parity_difference(probs, groups).item() < gap / 2
         assert right(probs > 0.5, target == 1) > right(plain > 0.5, target == 1) - 0.1
     odds = train(features, target, groups, penalty=fairness.FairnessPenalty("equalized_odds", weight=20.0))
     before = fairness.equalized_odds_difference(plain, target, groups).item()

@@ -174,7 +174,8 @@ def _variation(value):
 def _response(model, layer, value, target):
     """The unit's activation for each input, ``(N,)``; the mean over positions where the unit is a channel."""
     seen = []
-    handle = layer.register_forward_hook(lambda module, arguments, output: seen.append(output))
+    # Copies: an in-place operator may follow the layer.
+    handle = layer.register_forward_hook(lambda module, arguments, output: seen.append(output.clone()))
     try:
         model(value)
     finally:

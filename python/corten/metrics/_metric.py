@@ -1,6 +1,7 @@
 """Metrics of streams of batches: `update`, `compute`, `reset`, `merge`, `state_dict`."""
 
 import inspect
+from typing import Any
 
 import corten
 
@@ -25,7 +26,7 @@ class Metric:
         0.75
     """
 
-    function = None
+    function: Any = None
 
     def __init__(self, **options):
         self.options = {**self._defaults(), **options}
