@@ -156,6 +156,17 @@ def test_several_inputs_and_further_arguments_are_explained_together():
     np.testing.assert_allclose(occluded[0][:, 0].tolist(), model(a, b, scale).tolist(), rtol=1e-5)
 
 
+def test_networks_that_write_into_their_inputs_are_explained_and_inputs_stay():
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 1)).eval()
+    x = corten.randn(4, 3)
+    before, expected = x.clone(), (x > 0) * model[1].weight.detach()
+    found = explain.Saliency(model).attribute(x, abs=False)
+    np.testing.assert_allclose(found.tolist(), expected.tolist(), rtol=1e-5)
+    lost = explain.Occlusion(model).attribute(x, (1,))
+    np.testing.assert_allclose(lost.tolist(), (expected * x).tolist(), rtol=1e-4, atol=1e-6)
+    assert corten.equal(x, before)
+
+
 def test_gradient_shap_sums_to_the_difference_from_the_baselines():
     x, baselines = corten.randn(2, 3), corten.randn(4, 3)
     found, delta = explain.GradientShap(smooth).attribute(x, baselines, n_samples=20000, return_convergence_delta=True)
@@ -348,6 +359,8 @@ def test_units_of_networks_respond_more_to_inputs_made_for_them_than_to_noise():
     rough, _ = explain.activation_maximization(model, start, 0, total_variation=0.0, **options)
     fine, _ = explain.activation_maximization(model, start, 0, total_variation=1.0, **options)
     assert fine.diff(dim=3).abs().mean().item() < rough.diff(dim=3).abs().mean().item()
+    _, layer = explain.activation_maximization(model, start, None, **options)
+    assert (layer > explain.layer_activations(model, start, ["3"])["3"].square().mean((1, 2, 3))).all()
     _, neuron = explain.activation_maximization(model, start, (2, 3, 3), jitter=0, **options)
     assert (neuron > explain.layer_activations(model, start, ["3"])["3"][:, 2, 3, 3]).all()
 

@@ -156,6 +156,16 @@ def test_variance_of_a_stream_far_from_zero_is_not_lost():
     assert variance == pytest.approx(target.astype(np.float64).var(), rel=2e-2)
 
 
+@pytest.mark.parametrize("dtype", [corten.float16, corten.bfloat16])
+def test_scores_of_half_precision_and_labels_of_bytes_and_bools_count_alike(dtype):
+    scores, target = t([0.125, 0.5, 0.375, 0.75], dtype=dtype), t([0, 0, 1, 1])
+    for labels in (target, target.bool(), target.to(corten.uint8)):
+        assert m.roc_auc(scores, labels).item() == pytest.approx(0.75)
+        assert m.f1(scores, labels, threshold=0.25).item() == pytest.approx(0.8)
+        assert m.mean_iou(labels, labels).item() == 1
+        assert m.brier_score(scores, labels).item() == pytest.approx((0.125**2 + 0.25 + 0.625**2 + 0.0625) / 4)
+
+
 def test_calibration_errors_are_the_gaps_of_the_bins():
     # Two bins: 0.2 twice with one hit, and 0.9 twice with two.
     preds, target = t([0.2, 0.2, 0.9, 0.9]), t([0, 1, 1, 1])
@@ -238,6 +248,9 @@ WRONG = {
     "shapes": (lambda: m.accuracy(t([0, 1]), t([0, 1, 1])), ValueError, r"\(2,\).*\(3,\)"),
     "floating_target": (lambda: m.accuracy(t([0, 1]), t([0.0, 1.0])), TypeError, "integer"),
     "no_tensor": (lambda: m.accuracy([0, 1], t([0, 1])), TypeError, "preds must be a Tensor, got list"),
+    "one_column": (lambda: m.accuracy(corten.rand(3, 1), t([0, 1, 1])), ValueError, "two or more in dim 1"),
+    "one_column_of_curve": (lambda: m.roc_auc(corten.rand(3, 1), t([0, 1, 1])), ValueError, "C of 2 or more"),
+    "empty_corpus": (lambda: m.bleu([], []), ValueError, "corpus is empty"),
     "empty": (lambda: m.accuracy(t([], dtype=corten.int64), t([], dtype=corten.int64)), ValueError, "one sample"),
     "empty_matrix": (lambda: m.f1(t([], dtype=corten.int64), t([], dtype=corten.int64)), ValueError, "one sample"),
     "nan_scores": (lambda: m.f1(t([math.nan, 1.0]), t([0, 1])), ValueError, "NaN"),

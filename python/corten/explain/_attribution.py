@@ -58,7 +58,8 @@ class Attribution:
         """The output that is explained, of each example ``(N,)``."""
         more = additional_forward_args
         more = () if more is None else more if isinstance(more, tuple) else (more,)
-        output = self.forward_func(*inputs, *more)
+        # Copies: networks may begin with an in-place operator.
+        output = self.forward_func(*(value.clone() for value in inputs), *more)
         return select(self.name, output, target, len(inputs[0]))
 
     def gradients(self, inputs, target, additional_forward_args=None):

@@ -96,7 +96,7 @@ def activation_maximization(
     value_range=None,
     generator=None,
 ):
-    """An input that makes a unit respond as much as gradient ascent finds (Erhan et al. 2009).
+    """An input that makes a unit, or a layer, respond as much as gradient ascent finds (Erhan et al. 2009).
 
     Adam climbs the mean of the unit's activation less the regularisers. Without them networks of images answer with
     noise that looks like nothing (Olah et al. 2017).
@@ -105,7 +105,8 @@ def activation_maximization(
         model: a module; call ``eval()`` first.
         start: where to begin, ``(N, ...)``, N inputs that are climbed side by side; or a shape, for small noise.
         target: the unit: an index of dim 1 of the output, whose mean over further dims counts, a tuple of indices for
-            one position of it, or a list with a unit for each of the N inputs.
+            one position of it, or a list with a unit for each of the N inputs; None for the whole layer, the mean
+            square of its output (DeepDream, Mordvintsev et al. 2015).
         layer: the module whose output is looked at; by default the model itself.
         steps: how many steps Adam takes.
         lr: the size of its steps.
@@ -118,7 +119,7 @@ def activation_maximization(
         generator: draws the noise and the jitter.
 
     Returns:
-        ``(inputs, activations)``: the inputs ``(N, ...)`` and what the unit says of each ``(N,)``.
+        ``(inputs, activations)``: the inputs ``(N, ...)`` and what the unit or the layer says of each ``(N,)``.
 
     Raises:
         ValueError: a target that does not fit the layer's output, or a layer that is no module of the model.
@@ -172,7 +173,7 @@ def _variation(value):
 
 
 def _response(model, layer, value, target):
-    """The unit's activation for each input, ``(N,)``; the mean over positions where the unit is a channel."""
+    """What is climbed, ``(N,)``: a unit, the mean over positions of a channel, or the mean square of a layer."""
     seen = []
     # Copies: an in-place operator may follow the layer.
     handle = layer.register_forward_hook(lambda module, arguments, output: seen.append(output.clone()))
@@ -183,6 +184,8 @@ def _response(model, layer, value, target):
     if not seen:
         raise RuntimeError("activation_maximization: the layer does not run in a forward pass")
     output = seen[-1]
+    if target is None:
+        return _rows(output.square()).mean(1)
     if not isinstance(target, tuple) and output.dim() > 2:
         output = output.flatten(2).mean(2)
     return select("activation_maximization", output, target, len(value))

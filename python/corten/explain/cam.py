@@ -55,6 +55,8 @@ class LayerGradCam(Attribution):
         seen = []
 
         def hook(module, arguments, output):
+            if not isinstance(output, corten.Tensor):
+                raise TypeError(f"{self.name}: the layer returns a Tensor, got {type(output).__name__}")
             # A leaf in the layer's place: the network behind it is differentiated, and no more.
             leaf = output.detach().requires_grad_()
             seen.append(leaf)
@@ -64,7 +66,7 @@ class LayerGradCam(Attribution):
         handle = self.layer.register_forward_hook(hook)
         try:
             with corten.enable_grad():
-                output = self.forward_func(*(value.detach() for value in inputs), *more)
+                output = self.forward_func(*(value.detach().clone() for value in inputs), *more)
                 if len(seen) != 1:
                     raise RuntimeError(f"{self.name}: the layer runs once in a forward pass, here {len(seen)} times")
                 explained = select(self.name, output, target, len(inputs[0]))

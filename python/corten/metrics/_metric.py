@@ -245,3 +245,6 @@ class MetricCollection:
 
     def __getitem__(self, name):
         return self.metrics[name]
+
+    def __repr__(self):
+        return f"MetricCollection({self.metrics!r})"

@@ -197,7 +197,7 @@ class BrierScore(_MeanLoss):
         _check_target(name, preds, target)
         preds = _checks.wide(preds)
         if preds.dim() == 1:
-            return (preds - target).square()
+            return (preds - _checks.wide(target)).square()
         truth = target[:, None] == corten.arange(preds.shape[1], device=target.device)
         return (preds - truth.to(preds.dtype)).square().sum(1)
 

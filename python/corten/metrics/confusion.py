@@ -52,8 +52,11 @@ def as_labels(name, preds, target, threshold=0.5):
             f"{name}: preds has the shape of target, or scores of classes in dim 1: "
             f"got {tuple(preds.shape)} for a target of shape {tuple(target.shape)}"
         )
-    if preds.shape[1] == 0:
-        raise ValueError(f"{name}: preds has no classes: shape {tuple(preds.shape)}")
+    if preds.shape[1] < 2:
+        raise ValueError(
+            f"{name}: scores of classes have two or more in dim 1, got {tuple(preds.shape)}; "
+            "of one score a sample preds has the target's shape"
+        )
     return preds.argmax(1), preds.shape[1]
 
 

@@ -178,9 +178,9 @@ def _columns(name, preds, target):
     if preds.shape == target.shape and preds.dim() in (1, 2):
         _checks.check_binary(name, target)
         return preds.reshape(len(preds), -1), (target == 1).reshape(len(preds), -1)
-    if preds.dim() != 2 or target.dim() != 1 or len(preds) != len(target):
+    if preds.dim() != 2 or preds.shape[1] < 2 or target.dim() != 1 or len(preds) != len(target):
         raise ValueError(
-            f"{name}: preds and target are (N,) and (N,), (N, C) and (N,), or (N, L) and (N, L), "
+            f"{name}: preds and target are (N,) and (N,), (N, C) and (N,) with C of 2 or more, or (N, L) and (N, L), "
             f"got {tuple(preds.shape)} and {tuple(target.shape)}"
         )
     if bool(((target < 0) | (target >= preds.shape[1])).any()):

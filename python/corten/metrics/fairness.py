@@ -469,8 +469,8 @@ class _Hull:
 
         Where several points have the rate, that with most true and least false positives.
         """
-        constant_fpr = rates is self.tpr
-        behind = corten.searchsorted(rates, rate, right=not constant_fpr)
+        first = rates is self.tpr
+        behind = corten.searchsorted(rates, rate, right=not first)
         after = behind.clamp(1, len(rates) - 1)
         before = after - 1
         share = _checks.ratio(rate - rates[before], rates[after] - rates[before], 1.0).clamp(0, 1)

@@ -38,6 +38,8 @@ def _references(name, preds, references):
         preds, references = [preds], [references]
     if isinstance(references, str) or not all(isinstance(text, str) for text in preds):
         raise TypeError(f"{name}: preds is a list of texts, and references has one text or a list of them for each")
+    if not len(preds):
+        raise ValueError(f"{name}: the corpus is empty")
     if len(preds) != len(references):
         raise ValueError(f"{name}: references for each prediction, got {len(preds)} and {len(references)}")
     references = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
