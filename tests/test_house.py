@@ -230,7 +230,7 @@ def test_public_names_have_docstrings():
     parts += " cpu profiler autograd.profiler interop.wgpu func testing utils._pytree nn.attention nn.parallel nn.grad"
     parts += " vision vision.datasets vision.io vision.ops vision.transforms vision.transforms.functional vision.utils"
     parts += " vision.tv_tensors vision.transforms.v2.functional.color vision.transforms.v2.functional.geometry"
-    parts += " training lora"
+    parts += " training lora metrics metrics.fairness explain"
     parts += " data amp fft utils.checkpoint backends.cuda backends.cudnn backends.mps jit distributed"
     parts += (
         " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"
