@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LATER = [
-    "distributions", "func", "interop", "linalg", "nn", "optim", "profiler", "random", "serialization", "storage",
+    "distributions", "func", "interop", "linalg", "models", "nn", "optim", "profiler", "random", "serialization", "storage",
     "testing", "utils", "vision",
 ]  # fmt: skip
 # Each costs more than the engine itself does; the first use of a part that needs it loads it.
