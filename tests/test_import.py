@@ -8,8 +8,8 @@ import sys
 import pytest
 
 LATER = [
-    "distributions", "func", "interop", "linalg", "models", "nn", "optim", "profiler", "random", "serialization", "storage",
-    "testing", "utils", "vision",
+    "distributions", "func", "interop", "linalg", "models", "nn", "optim", "profiler", "random", "serialization",
+    "storage", "testing", "utils", "vision",
 ]  # fmt: skip
 # Each costs more than the engine itself does; the first use of a part that needs it loads it.
 HEAVY = ["numpy", "typing", "re", "enum", "dataclasses", "inspect", "multiprocessing", "tempfile", "zipfile", "pickle"]

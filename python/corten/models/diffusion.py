@@ -1,12 +1,12 @@
 """Diffusion: how images become noise and noise becomes images. DDPM (Ho et al., arXiv:2006.11239), the cosine
-schedule (Nichol and Dhariwal, 2102.09672), DDIM (Song et al., 2010.02502) and classifier-free guidance (Ho and Salimans,
-2207.12598).
+schedule (Nichol and Dhariwal, 2102.09672), DDIM (Song et al., 2010.02502) and classifier-free guidance
+(Ho and Salimans, 2207.12598).
 
 The network that tells the noise is a function of images, steps and a condition: `corten.models.DiffusionUNet`.
 """
 
-import itertools
 import math
+from itertools import pairwise
 
 from .. import bernoulli, cat, full, linspace, nn, no_grad, randint, randn, randn_like, zeros_like
 from ..nn import functional as F
@@ -23,7 +23,7 @@ def linear_betas(steps):
 def cosine_betas(steps, offset=0.008):
     """Variances with which the share of the image falls as a squared cosine, at most 0.999."""
     kept = [math.cos((step / steps + offset) / (1 + offset) * math.pi / 2) ** 2 for step in range(steps + 1)]
-    ratios = [min(1 - after / before, 0.999) for before, after in itertools.pairwise(kept)]
+    ratios = [min(1 - after / before, 0.999) for before, after in pairwise(kept)]
     return full((steps,), 0.0).new_tensor(ratios)
 
 
@@ -120,9 +120,7 @@ class Diffusion(nn.Module):
             raise ValueError(f"steps must be from 1 to {self.steps}, got {steps}")
         x = randn(shape, device=self.betas.device) if start is None else start
         kept = self.kept.tolist()
-        times = (
-            [round(number) for number in linspace(0, self.steps - 1, steps).tolist()] if steps > 1 else [self.steps - 1]
-        )
+        times = [round(number * (self.steps - 1) / max(1, steps - 1)) for number in range(steps)]
         for step, previous in zip(reversed(times), [*reversed(times[:-1]), None]):
             now, before = kept[step], 1.0 if previous is None else kept[previous]
             noise = self._noise(network, x, step, tokens, guidance)

@@ -34,7 +34,8 @@ class SileroVAD(nn.Module):
         """Features ``(N, 128)`` of chunks ``(N, 576)``, which begin with the last 64 samples of those before them."""
         x = self.stft_conv(F.pad(chunks[:, None], (0, 64), mode="reflect"))
         real, imaginary = x.chunk(2, 1)
-        x = (real.square() + imaginary.square()).sqrt()
+        # The root's gradient at 0 is infinite, and silence is 0.
+        x = (real.square() + imaginary.square()).clamp(min=1e-12).sqrt()
         for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.relu(convolution(x))
         return x.squeeze(2)

@@ -1,6 +1,6 @@
 """U-Net (Ronneberger, Fischer and Brox, arXiv:1505.04597): a class for every pixel of an image."""
 
-import itertools
+from itertools import pairwise
 
 from .. import cat, nn
 
@@ -44,7 +44,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(DoubleConv(a, b, **conv) for a, b in zip([in_channels, *widths], widths))
         self.pool = nn.MaxPool2d(2)
         wide_first = widths[::-1]
-        pairs = list(itertools.pairwise(wide_first))
+        pairs = list(pairwise(wide_first))
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(DoubleConv(a, b, **conv) for a, b in pairs)
         self.head = nn.Conv2d(width, num_classes, 1)
