@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import math
+import pkgutil
 from pathlib import Path
 
 import corten as torch
@@ -71,6 +73,20 @@ PARAMETERS = {
     "wide_resnet101_2": 126_886_696,
     "wide_resnet50_2": 68_883_240,
 }
+
+
+def test_every_name_of_a_family_is_found_in_the_package():
+    for name in models.__all__:
+        value = getattr(models, name)
+        assert inspect.ismodule(value) or value.__module__.startswith("corten.models.")
+    for family in pkgutil.iter_modules(models.__path__):
+        module = importlib.import_module(f"corten.models.{family.name}")
+        missing = [
+            name for name in getattr(module, "__all__", ()) if getattr(models, name) is not getattr(module, name)
+        ]
+        assert not missing, "a function is there where its file has the same name"
+    with pytest.raises(AttributeError, match=r"'corten\.models' has no attribute 'lenet'"):
+        models.lenet  # noqa: B018
 
 
 @pytest.fixture
