@@ -154,7 +154,7 @@ class VectorQuantizer(nn.Module):
         restart: a code is drawn anew when its moving count falls below this; 0 never.
     """
 
-    def __init__(self, codes=128, dim=32, decay=0.99, restart=0.05):
+    def __init__(self, codes=128, dim=32, decay=0.99, restart=0.3):
         super().__init__()
         self.decay, self.restart = decay, restart
         self.register_buffer("codebook", randn(codes, dim))
