@@ -235,6 +235,7 @@ def test_public_names_have_docstrings():
     parts += (
         " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"
     )
+    parts += " models"
     modules = [corten] + [importlib.import_module(f"corten.{name}") for name in parts.split()]
     owners = [(module.__name__, module, module.__all__) for module in modules if hasattr(module, "__all__")]
     owners.append(("corten.Tensor", corten.Tensor, dir(corten.Tensor)))
@@ -248,6 +249,21 @@ def test_public_names_have_docstrings():
             if not name.startswith("_") and described and not words:
                 silent.append(f"{owner_name}.{name}")
     assert not silent
+
+
+def test_the_page_of_networks_lists_every_one_with_its_file():
+    from corten import models
+
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    named = {name: getattr(models, name) for name in models.__all__}
+    functions = {name: value for name, value in named.items() if inspect.isfunction(value)}
+    unlisted = []
+    for name, function in functions.items():
+        file = f"`{function.__module__.rpartition('.')[2]}.py`"
+        if not any(re.search(rf"`{name}`", row) and file in row for row in rows):
+            unlisted.append(name)
+    assert not unlisted
 
 
 def test_first_lines_say_what_lives_in_a_file():

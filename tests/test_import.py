@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LATER = [
-    "distributions", "explain", "func", "interop", "linalg", "metrics", "nn", "optim", "profiler", "random",
+    "distributions", "explain", "func", "interop", "linalg", "metrics", "models", "nn", "optim", "profiler", "random",
     "serialization", "storage", "testing", "utils", "vision",
 ]  # fmt: skip
 # Each costs more than the engine itself does; the first use of a part that needs it loads it.

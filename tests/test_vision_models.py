@@ -91,5 +91,5 @@ def test_networks_are_found_by_name():
     assert models.get_model_builder("ResNet18") is models.resnet18
     with pytest.raises(ValueError, match="Unknown model resnet7; there are alexnet"):
         models.get_model("resnet7")
-    with pytest.raises(AttributeError, match=r"swin_t.*there are AlexNet"):
+    with pytest.raises(AttributeError, match=r"swin_t.*there are AlexNet, ConvNeXt"):
         models.swin_t  # noqa: B018

@@ -1,7 +1,10 @@
-"""Networks for images with torchvision's names and keys: AlexNet, VGG, ResNet and its kin, SqueezeNet."""
+"""Networks of `corten.models` with the arguments and the weights that torchvision gives them."""
 
 from ._api import Weights, WeightsEnum, get_model, get_model_builder, get_model_weights, get_weight, list_models
 from .alexnet import *  # noqa: F403
+from .convnext import *  # noqa: F403
+from .densenet import *  # noqa: F403
+from .mobilenet import *  # noqa: F403
 from .resnet import *  # noqa: F403
 from .squeezenet import *  # noqa: F403
 from .vgg import *  # noqa: F403
@@ -10,4 +13,6 @@ from .vgg import *  # noqa: F403
 def __getattr__(name):
     from ..._missing import missing
 
-    raise missing(__name__, name, "there are AlexNet, VGG, ResNet, ResNeXt and SqueezeNet")
+    raise missing(
+        __name__, name, "there are AlexNet, ConvNeXt, DenseNet, MobileNet, ResNet, ResNeXt, SqueezeNet and VGG"
+    )

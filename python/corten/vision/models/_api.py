@@ -16,7 +16,7 @@ __all__ = [
     "get_weight",
     "imagenet",
     "list_models",
-    "register_model",
+    "publish",
 ]
 
 _BUILDERS: dict = {}
@@ -106,18 +106,46 @@ def imagenet(name, files, crop_size=224):
     return WeightsEnum(name, members, module="corten.vision.models")
 
 
-def register_model(weights):
-    """Enters a function that makes a network by its name, with the enumeration of its weights."""
+def publish(namespace, names):
+    """Puts functions into a module that make the networks of `corten.models` with torchvision's arguments.
 
-    def entered(builder):
-        _BUILDERS[builder.__name__], _WEIGHTS[builder.__name__] = builder, weights
-        return builder
+    Each is entered into the register with the enumeration of its weights, which joins the module as well.
 
+    Args:
+        namespace: the module's globals.
+        names: by function, the enumeration's name without ``_Weights``, and the files of weights without ``.pth``,
+            divided by blanks.
+
+    Returns:
+        The names of the functions and enumerations.
+    """
+    from ... import models
+
+    entered = []
+    for name, (spelled, files) in names.items():
+        enumeration = imagenet(f"{spelled}_Weights", [f"{name}-{file}" for file in files.split()])
+        builder = _builder(getattr(models, name), enumeration)
+        builder.__module__ = namespace["__name__"]
+        namespace[name], namespace[enumeration.__name__] = builder, enumeration
+        _BUILDERS[name], _WEIGHTS[name] = builder, enumeration
+        entered += [name, enumeration.__name__]
     return entered
 
 
-def build(kind, weights, enumeration, progress, *args, **kwargs):
-    """A network ``kind(*args, **kwargs)`` with trained weights, or with fresh ones where ``weights`` is None.
+def _builder(network, enumeration):
+    def builder(*, weights=None, progress=True, **kwargs):
+        return build(network, weights, enumeration, progress, **kwargs)
+
+    builder.__name__ = builder.__qualname__ = network.__name__
+    builder.__doc__ = (
+        f"{network.__doc__}\n\nTrained where ``weights`` are given: a member of `{enumeration.__name__}`, or its name; "
+        f"``progress`` is shown while they are fetched. Other arguments go to `corten.models.{network.__name__}`."
+    )
+    return builder
+
+
+def build(kind, weights, enumeration, progress, **kwargs):
+    """A network ``kind(**kwargs)`` with trained weights, or with fresh ones where ``weights`` is None.
 
     The older argument ``pretrained`` stands for the first weights, with a warning.
 
@@ -129,13 +157,13 @@ def build(kind, weights, enumeration, progress, *args, **kwargs):
         weights = enumeration.IMAGENET1K_V1 if kwargs.pop("pretrained") else weights
     weights = enumeration.verify(weights)
     if weights is None:
-        return kind(*args, **kwargs)
+        return kind(**kwargs)
     classes = weights.meta["num_classes"]
     if kwargs.setdefault("num_classes", classes) != classes:
         raise ValueError(
             f"The parameter 'num_classes' expected value {classes} but got {kwargs['num_classes']} instead."
         )
-    model = kind(*args, **kwargs)
+    model = kind(**kwargs)
     model.load_state_dict(weights.get_state_dict(progress=progress, check_hash=True))
     return model
 
