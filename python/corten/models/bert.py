@@ -147,7 +147,7 @@ class Bert(nn.Module):
         names = [*sizes.split(), "max_position_embeddings", "type_vocab_size", "layer_norm_eps"]
         with undrawn():
             model = cls(dropout=config["hidden_dropout_prob"], **{name: config[name] for name in names})
-        weights = corten.load(folder / "model.safetensors", map_location=model.pooler["dense"].weight.device)
+        weights = corten.load(folder / "model.safetensors")
         weights = {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         return model.eval()

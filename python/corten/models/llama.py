@@ -161,8 +161,7 @@ class Llama(nn.Module):
                 raise ValueError(f"Llama.from_gguf: the file holds {architecture!r}, not 'llama'")
             with undrawn():
                 model = cls(**_sizes(file))
-            device = model.norm.weight.device
-            model.load_state_dict({_name_here(name): file.tensor(name).to(device) for name in file.tensors})
+            model.load_state_dict({_name_here(name): file.tensor(name) for name in file.tensors})
         return model.eval()
 
 
