@@ -330,6 +330,10 @@ def test_recurrent_decoders_write_and_look_at_words_alone():
     assert greedy.shape[0] == 2 and model.decode(source, 1, 2, 6, beams=3).shape[0] == 2
     ids = models.CharLSTM(9, 4, 8).eval().generate(torch.zeros(2, 1).long(), 4)
     assert ids.shape == (2, 5)
+    with pytest.raises(ValueError, match="at least one token"):
+        models.CharLSTM(9, 4, 8).generate(ids[:, :0], 4)
+    # A source of nothing but padding is looked at evenly, and harms nobody.
+    assert model(torch.zeros(1, 4).long(), torch.ones(1, 3).long()).isfinite().all()
 
 
 def test_a_tagger_reads_both_ways_and_not_beyond_the_end():

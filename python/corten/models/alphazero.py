@@ -125,7 +125,7 @@ class _Forest:
 class MCTS:
     """Tree search in many games at once: each step takes a leaf of every game, and all are evaluated in one batch.
 
-    Going down, the action with the largest ``Q + c P sqrt(sum N) / (1 + N)`` is taken.
+    Going down, the action with the largest ``Q + c P sqrt(1 + sum N) / (1 + N)`` is taken.
 
     Args:
         game: a `board_games.LineGame`.

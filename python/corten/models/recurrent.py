@@ -36,7 +36,13 @@ class CharLSTM(nn.Module):
 
     @corten.no_grad()
     def generate(self, ids, max_new_tokens, temperature=1.0, top_k=None, top_p=None, generator=None):
-        """Continues ``ids`` ``(N, L)``, ``L > 0``; returns ``(N, L + max_new_tokens)``. See `generation.sample`."""
+        """Continues ``ids`` ``(N, L)``; returns ``(N, L + max_new_tokens)``. See `generation.sample`.
+
+        Raises:
+            ValueError: ``ids`` is not ``(N, L)`` with ``L > 0``, or what `sample` does not take.
+        """
+        if ids.ndim != 2 or ids.shape[1] == 0:
+            raise ValueError(f"CharLSTM: ids must be (N, L) with at least one token, got {tuple(ids.shape)}")
         given, state = ids, None
         for _ in range(max_new_tokens):
             logits, state = self(given, state)
@@ -77,7 +83,7 @@ class BahdanauAttention(nn.Module):
             What it gathers ``(N, M)``, and the weights ``(N, S)``, zero where ``mask`` is false.
         """
         scores = self.score((self.query(query)[:, None] + keys).tanh()).squeeze(2)
-        weights = scores.masked_fill(~mask, float("-inf")).softmax(1)
+        weights = scores.masked_fill(~mask, corten.finfo(scores.dtype).min).softmax(1)
         return (weights[:, None] @ memory).squeeze(1), weights
 
 
