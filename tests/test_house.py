@@ -235,7 +235,9 @@ def test_public_names_have_docstrings():
     parts += (
         " nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.utils.stateless autograd.graph utils.hooks"
     )
-    parts += " models"
+    import corten.models
+
+    parts += " models" + "".join(f" models.{file}" for file in corten.models._FILES) + " utils.serialization.gguf"
     modules = [corten] + [importlib.import_module(f"corten.{name}") for name in parts.split()]
     owners = [(module.__name__, module, module.__all__) for module in modules if hasattr(module, "__all__")]
     owners.append(("corten.Tensor", corten.Tensor, dir(corten.Tensor)))

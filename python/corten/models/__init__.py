@@ -16,28 +16,48 @@ from .unet import *  # noqa: F403
 # By file: the names that it holds.
 _FILES = {
     "alexnet": "AlexNet AlexNet2012 AlexNet28 alexnet alexnet2012 alexnet28",
+    "alphazero": "MCTS PolicyValueNet alphazero_loss evaluator mcts_player self_play",
     "autoencoder": "DenoisingAutoencoder VAE VQVAE VectorQuantizer beta_vae denoising_autoencoder vae vqvae",
+    "bert": "Bert BertForMaskedLM BertForSequenceClassification bert_base mask_tokens mean_pool",
+    "board_games": "LineGame MinimaxPlayer PerfectPlayer connect_four play_match random_player tic_tac_toe",
+    "captioning": "Captioner VisualQuestionAnswering",
+    "clip": "CLIP ImageTower TextTower clip_vit_b_32 info_nce",
     "convnext": "ConvNeXt convnext_base convnext_large convnext_small convnext_tiny",
     "crepe": "CREPE crepe crepe_full crepe_large crepe_medium crepe_small crepe_tiny",
     "densenet": "DenseNet densenet121 densenet161 densenet169 densenet201",
     "diffusion": "Diffusion",
     "diffusion_unet": "DiffusionUNet TextEncoder ddpm_unet text_to_image_unet",
+    "dqn": "AtariQNetwork QNetwork ReplayBuffer dqn_loss epsilon_greedy",
     "efficientnet": "EfficientNet efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 "
     "efficientnet_b5 efficientnet_b6 efficientnet_b7 efficientnet_lite0 efficientnet_lite1 "
     "efficientnet_lite2 efficientnet_lite3 efficientnet_lite4",
     "fcos": "FCOS fcos_resnet50 fcos_small",
+    "forecasting": "LSTMForecaster NBeats PatchTST RevIN TCNForecaster pinball_loss",
     "gan": "Discriminator Generator conditional_gan critic_loss dcgan discriminator_loss generator_loss "
     "gradient_penalty wgan_gp",
+    "generation": "KVCache beam_search generate sample",
+    "gpt": "GPT gpt2 gpt2_large gpt2_medium gpt2_xl",
+    "llama": "Llama llama2_7b llama3_8b smollm2_135m",
     "log_mel": "LogMel log_mel mel_filters",
     "mobilenet": "MobileNetV2 MobileNetV3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small",
+    "positions": "RelativePositionBias alibi_bias alibi_slopes apply_rotary rotary_table sinusoids",
+    "ppo": "ActorCritic gae ppo_loss",
+    "recommendation": "DLRM MatrixFactorization NeuMF TwoTower in_batch_softmax",
+    "recurrent": "AttentionSeq2Seq BahdanauAttention BiLSTMTagger CharLSTM",
     "resnet": "CifarResNet ResNet resnet101 resnet110 resnet152 resnet18 resnet20 resnet32 resnet34 resnet44 "
     "resnet50 resnet56 resnext101_32x8d resnext101_64x4d resnext50_32x4d wide_resnet101_2 wide_resnet50_2",
+    "sac": "SAC SquashedGaussianActor TwinCritic soft_update",
     "shallow_deep": "cnn count_parameters mlp",
     "siamese": "EmbeddingNet SiameseNetwork batch_hard_triplet_loss contrastive_loss embedding_net siamese_network",
     "silero_vad": "SileroVAD silero_vad silero_vad_weights",
     "squeezenet": "SqueezeNet squeezenet1_0 squeezenet1_1",
+    "t5": "T5 t5_base t5_small",
+    "tabular": "AnomalyAutoencoder FTTransformer TabularMLP focal_loss positive_weight",
+    "tcn": "CharTCN TCN TemporalBlock",
+    "tokenizers": "ByteLevelBPE WordPiece",
     "unet": "UNet unet unet_padded",
     "vgg": "VGG vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+    "vit": "ViT vit_b_16 vit_b_32 vit_l_16 vit_tiny_16",
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 
