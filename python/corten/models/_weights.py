@@ -2,9 +2,6 @@
 
 from ..overrides import TorchFunctionMode
 
-__all__ = ["undrawn"]
-
-
 class undrawn(TorchFunctionMode):
     """Within it, what initialisations would draw is left out, so weights hold whatever their memory held.
 
