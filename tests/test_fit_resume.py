@@ -126,6 +126,7 @@ def test_scaler_accumulation_and_epochs_of_steps_resume_to_the_bit(options, step
     assert_same_bits(whole, resumed)
 
 
+@pytest.mark.cpu  # forked workers may not touch a GPU
 def test_workers_resume_to_the_bit(tmp_path):
     def loader():
         return DataLoader(Noisy(), 8, shuffle=True, num_workers=1)

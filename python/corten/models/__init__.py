@@ -35,7 +35,7 @@ _FILES = {
     "forecasting": "LSTMForecaster NBeats PatchTST RevIN TCNForecaster pinball_loss",
     "gan": "Discriminator Generator conditional_gan critic_loss dcgan discriminator_loss generator_loss "
     "gradient_penalty wgan_gp",
-    "generation": "KVCache beam_search generate sample",
+    "generation": "KVCache attention_mask beam_search filter_logits generate sample",
     "gpt": "GPT gpt2 gpt2_large gpt2_medium gpt2_xl",
     "llama": "Llama llama2_7b llama3_8b smollm2_135m",
     "log_mel": "LogMel log_mel mel_filters",
