@@ -8,7 +8,7 @@ import corten
 import numpy as np
 import pytest
 from corten.nn import functional as F
-from scipy import special
+from scipy import special, stats
 
 INT = corten.int64
 
@@ -230,6 +230,16 @@ def test_incomplete_gamma_functions_are_scipys_from_tiny_to_huge(name):
     a, x = (v.astype(np.float32).astype(np.float64) for v in (a, x))
     want = getattr(special, "gammainc" if name == "igamma" else "gammaincc")(a, x)
     np.testing.assert_allclose(found.cpu().numpy(), want, rtol=2e-5, atol=2e-6)
+
+
+def test_gradients_of_incomplete_gamma_functions_keep_their_digits_for_large_shapes():
+    a = np.repeat([0.5, 3.0, 15.9, 16.0, 40.0, 351.0, 20000.0], 9)
+    x = a + np.tile(np.linspace(-3, 3, 9), 7) * np.sqrt(a)
+    a, x = a[x > 0].astype(np.float32), x[x > 0].astype(np.float32)
+    point = corten.tensor(x, requires_grad=True)
+    corten.special.gammainc(corten.tensor(a), point).sum().backward()
+    want = stats.gamma(a.astype(np.float64)).pdf(x.astype(np.float64))
+    np.testing.assert_allclose(point.grad.cpu().numpy(), want, rtol=2e-5)
 
 
 def test_the_only_exponent_of_logspace_is_not_rounded():

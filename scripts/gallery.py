@@ -1,0 +1,151 @@
+"""Runs the programs of examples/ in full and writes docs/gallery.md with their figures and pictures.
+
+    scripts/gallery.py [--programs a,b] [--again] [--device gpu] [--page]
+
+A program that has ended is not run again, one that was cut off goes on from its checkpoint; the page has what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+WORK = ROOT / "out" / "gallery"
+PAGE = ROOT / "docs" / "gallery.md"
+PICTURES = ROOT / "docs" / "gallery"
+WIDEST = 1000  # pixels of a picture on the page
+COLORS = 128  # of a picture on the page, which keeps the repository small
+RESULT = re.compile(r"RESULT (\S+) (\S+)=(\S+) target=(\S+)")
+# What is better the smaller it is, by the last word of its name; all else is better the larger it is.
+LOWER = {"bits", "distance", "difference", "error", "gap", "mape", "nats", "per", "ratio", "rmse"}
+
+
+@dataclass
+class Run:
+    """A program that has ended: its lines `RESULT name metric=value target=value`, and what it wrote."""
+
+    results: list[tuple[str, str, float, float]]
+    pictures: list[str]
+    minutes: float
+
+
+def programs() -> list[str]:
+    """Names of the examples that end with a result."""
+    return sorted(path.stem for path in EXAMPLES.glob("*.py") if "print_result(" in path.read_text(encoding="utf-8"))
+
+
+def reached(metric: str, value: float, target: float) -> bool:
+    return value <= target if metric.rpartition("_")[2] in LOWER else value >= target
+
+
+def run(name: str, device: str) -> None:
+    """Runs a program to its end; its output is shown and kept."""
+    folder, log = WORK / name, WORK / f"{name}.log"
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(folder), "--device", device]
+    goes_on = (folder / "checkpoint.pt").exists()
+    print(f"{name}: {'goes on' if goes_on else 'starts'}, {log} tells how far it is", flush=True)
+    started = time.monotonic()
+    with open(log, "a" if goes_on else "w", encoding="utf-8") as file:
+        before = float((re.findall(r"^cut off after (\S+) s$", log.read_text("utf-8"), re.MULTILINE) or [0])[-1])
+        try:
+            code = subprocess.call(command + ["--resume"] * goes_on, stdout=file, stderr=file, cwd=ROOT)
+        finally:
+            seconds = before + time.monotonic() - started
+            file.write(f"cut off after {seconds:.0f} s\n")
+    if code:
+        raise SystemExit(f"{name} failed with status {code}: {log}")
+    found = RESULT.findall(log.read_text("utf-8"))
+    if not found:
+        raise SystemExit(f"{name} ended without a line RESULT: {log}")
+    results = [(title, metric, float(value), float(target)) for title, metric, value, target in found]
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    (WORK / f"{name}.json").write_text(json.dumps(asdict(Run(results, pictures, seconds / 60)), indent=1), "utf-8")
+
+
+def finished(name: str) -> Run | None:
+    path = WORK / f"{name}.json"
+    return Run(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
+def shrink(source: Path, target: Path) -> None:
+    """A picture in a size and with as many colours as a page needs."""
+    with Image.open(source) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((WIDEST, 4 * WIDEST))
+    image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def section(name: str, ended: Run) -> list[str]:
+    """A program on the page; its pictures are copied beside it."""
+    title = (ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))) or name).splitlines()[0]
+    lines = [f"## {name}", "", title, "", f"[`examples/{name}.py`](../examples/{name}.py), {ended.minutes:.0f} minutes"]
+    for title, metric, value, target in ended.results:
+        verdict = "" if reached(metric, value, target) else ", **missed**"
+        lines += ["", f"- {title}: {metric} {value:g}, target {target:g}{verdict}"]
+    for picture in ended.pictures:
+        shrink(WORK / name / picture, PICTURES / f"{name}-{picture}")
+        lines += ["", f"![{name}: {Path(picture).stem}](gallery/{name}-{picture})"]
+    return [*lines, ""]
+
+
+def write_page(names: list[str]) -> None:
+    ended = {name: found for name in names if (found := finished(name))}
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for old in PICTURES.glob("*.png"):
+        old.unlink()
+    rows = [(name, *result) for name, one in ended.items() for result in one.results]
+    lines = ["# Gallery", ""]
+    lines += [
+        "What the programs of `examples/` reach and draw, by `make gallery`, which runs them one after the other and"
+    ]
+    lines += ["goes on where it was cut off.", ""]
+    lines += ["| program | result | metric | value | target | reached |", "| --- | --- | --- | ---: | ---: | --- |"]
+    for name, title, metric, value, target in rows:
+        met = "yes" if reached(metric, value, target) else "**missed**"
+        lines.append(f"| [{name}](#{name}) | {title} | {metric} | {value:g} | {target:g} | {met} |")
+    absent = [name for name in names if name not in ended]
+    if absent:
+        lines += ["", "Not run to the end yet: " + ", ".join(f"`{name}`" for name in absent) + "."]
+    lines.append("")
+    for name, one in ended.items():
+        lines += section(name, one)
+    PAGE.write_text("\n".join(lines), "utf-8")
+    print("wrote", PAGE.relative_to(ROOT))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--programs", help="only these, separated by commas")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--again", action="store_true", help="run those that have ended as well")
+    parser.add_argument("--page", action="store_true", help="write the page of what is there, run nothing")
+    args = parser.parse_args()
+    names = programs()
+    chosen = args.programs.split(",") if args.programs else names
+    unknown = sorted(set(chosen) - set(names))
+    if unknown:
+        parser.error(f"no program is called {', '.join(unknown)}; there are {', '.join(names)}")
+    WORK.mkdir(parents=True, exist_ok=True)
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    if not args.page:
+        for name in chosen:
+            if args.again or finished(name) is None:
+                run(name, args.device)
+                write_page(names)
+    write_page(names)
+
+
+if __name__ == "__main__":
+    main()
