@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import corten
+import numpy as np
 import pytest
 from corten import optim, profiler
 
@@ -57,13 +58,19 @@ def train(device: str, optimizer, options, sizes, steps: int = 3) -> tuple[list,
     return [p.tolist() for p in params], counts
 
 
+def assert_agree(got: list[list[float]], want: list[list[float]]) -> None:
+    """To a few last bits: WGSL lets a driver contract products and sums, and divide with an error of 2.5 units."""
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_takes_as_few_launches_as_bindings_allow(name: str) -> None:
     optimizer, options, buffers = OPTIMIZERS[name]
     sizes = [1 + 37 * i for i in range(21)]
     want, _ = train("cpu", optimizer, options, sizes)
     got, counts = train("gpu", optimizer, options, sizes)
-    assert got == want
+    assert_agree(got, want)
     assert set(counts[1:]) == {-(-len(sizes) // (bindings() // buffers))}
 
 
@@ -87,7 +94,7 @@ def test_with_the_bindings_that_webgpu_promises() -> None:
         optimizer, options, _ = t.OPTIMIZERS[name]
         sizes = [3, 70, 1, 1024, 9]
         got, counts = t.train("gpu", optimizer, options, sizes)
-        assert got == t.train("cpu", optimizer, options, sizes)[0]
+        t.assert_agree(got, t.train("cpu", optimizer, options, sizes)[0])
         print(name, *counts)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), os.path.dirname(__file__)]
