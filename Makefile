@@ -5,7 +5,7 @@ BIN := .venv/bin
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test dev quick data test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check coverage parity packages bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
+.PHONY: help quickstart test dev quick data test-rust test-simd test-neon test-gpu test-full tools lint fmt fmt-check stubs stubs-check test-examples gallery coverage parity packages bench bench-cpu bench-gpu bench-burn bench-rust wheel test-wheel sdist clean all
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ stubs: dev ## write python/corten/_core.pyi anew from the built module
 
 stubs-check: dev ## fail where stubs would change something
 	$(BIN)/python scripts/stubs.py --check
+
+test-examples: dev ## run every example for a minute, on all data; `make data` installs them
+	$(BIN)/pytest -q --slow tests/test_example_programs.py -k test_quick
+
+gallery: dev ## run every example in full and write docs/gallery.md; goes on where it was cut off, many hours in all
+	$(BIN)/python scripts/gallery.py
 
 coverage: dev ## write docs/coverage.md anew: which of PyTorch's names are there
 	$(BIN)/python scripts/coverage.py

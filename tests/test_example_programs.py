@@ -14,7 +14,7 @@ import pytest
 os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if "print_result(" in path.read_text(encoding="utf-8"))
+PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 RESULT = re.compile(r"RESULT (\w+) \w+=(-?\d+\.\d{4}|nan|-?inf) target=-?\d+(\.\d+)?")
 
 
@@ -22,6 +22,8 @@ def run(name: str, folder: Path, *options: str) -> list[str]:
     """What a program prints; its last lines are results, and it draws something."""
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 1 and "make data" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert RESULT.fullmatch(lines[-1]), lines[-1]
