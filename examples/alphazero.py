@@ -210,7 +210,8 @@ def draw_game(arena: Arena, path) -> None:
         other, own = plan.game.planes(position)[0] if mine else plan.game.planes(position)[0][::-1]
         boards.append(np.stack([own, other])[:, ::-1])  # the lowest row is drawn last
         titles.append(title)
-    draw_images(path, stones(np.stack(boards)), titles, columns=7)
+    last = sized(arena.args, 42, 42, 7)
+    draw_images(path, stones(np.stack(boards[-last:])), titles[-last:], columns=7)
 
 
 def stones(boards: np.ndarray, cell: int = 16) -> corten.Tensor:
