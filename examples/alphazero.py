@@ -1,8 +1,9 @@
 """AlphaZero learns tic-tac-toe and Connect Four from games against itself alone.
 
 There are no data but the rules. A round is a number of games in which a tree search with the network's help chooses the
-moves, then steps that teach the network what the searches preferred and how the games ended. After each round the new
-network meets the best one so far in the arena and takes its place unless it scores less than half of the points.
+moves, then steps that teach the network what the searches preferred and how the games ended. After every fourth round
+the new network meets the best one so far in the arena and takes its place unless it scores less than half of the
+points.
 
 What is measured is the best network with its search: in tic-tac-toe the share of 200 games against the perfect player
 that are not lost; in Connect Four the share of points (a draw is half of one) against players that look one move and
@@ -37,6 +38,7 @@ from corten.models.board_games import LineGame
 from common import arguments, draw_history, draw_images, parse, print_result, sized, total_steps, train
 
 WINDOW = 12  # rounds whose moves are learned from
+ARENA_EVERY = 4  # rounds
 ARENA_GAMES = 40
 MATCH_GAMES = 200
 TARGETS = {"tic_tac_toe_not_lost": 1.0, "connect_four_against_1_ply": 0.95, "connect_four_against_depth_4": 0.7}
@@ -252,6 +254,7 @@ def learn(plan: Plan, args: argparse.Namespace) -> dict[str, float]:
         step=step,
         step_scheduler=corten.optim.lr_scheduler.CosineAnnealingLR(optimizer, total_steps(args, plan.steps), 1e-4),
         validation=arena,
+        validate_every=sized(args, ARENA_EVERY, 1, 1),
         state={"arena": arena},
         clip_norm=5.0,
     )
