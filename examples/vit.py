@@ -80,7 +80,7 @@ def draw_attention(path, model: ViT, images: corten.Tensor) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=8, quick_epochs=1, out="vit")
+    parser = arguments(__doc__, epochs=12, quick_epochs=1, out="vit")
     parser.add_argument("--batch-size", type=positive, default=128)
     parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     args = parse(parser)
