@@ -218,6 +218,13 @@ def test_deeper_players_are_better():
     assert MinimaxPlayer(game, 2)(after(game, [0, 6, 0, 6, 0])).tolist() == [0]
 
 
+def test_a_player_that_looks_ahead_plays_the_last_stone_too():
+    game = tic_tac_toe()
+    # Whatever is played ends the game, so there is nothing left to estimate.
+    assert MinimaxPlayer(game, 1)(after(game, [0, 1, 2, 4, 3, 5, 7, 6])).tolist() == [8]
+    assert game.planes(game.initial(0)).shape == (0, 2, 3, 3)
+
+
 def test_a_match_counts_for_the_first_player_and_both_begin():
     game = tic_tac_toe()
     begun = []

@@ -345,6 +345,18 @@ def test_inputs_that_maximise_a_unit_are_those_it_is_made_for():
     assert said.tolist() == pytest.approx([4, 4])
 
 
+def test_noise_and_jitter_come_from_a_generator_of_any_device(device):
+    model = nn.Conv2d(1, 2, 3).to(device)
+    options = {"target": 0, "steps": 3, "jitter": 2}
+    first, again = (
+        explain.activation_maximization(
+            model, (1, 1, 8, 8), generator=corten.Generator(device).manual_seed(1), **options
+        )[0]
+        for _ in range(2)
+    )
+    assert first.device.type == corten.device(device).type and corten.equal(first, again)
+
+
 def test_units_of_networks_respond_more_to_inputs_made_for_them_than_to_noise():
     model = network()
     start = 0.1 * corten.randn(4, 1, 8, 8)

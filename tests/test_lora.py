@@ -9,6 +9,7 @@ import corten
 import numpy as np
 import pytest
 from corten import lora, nn
+from corten.models.efficientnet import EfficientNet
 from corten.nn import functional as F
 
 
@@ -162,6 +163,17 @@ def test_a_head_goes_on_learning():
     model = lora.apply(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)), rank=1, targets="0", trainable="1")
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {"0.lora_A", "0.lora_B", "1.weight", "1.bias"}
+
+
+def test_pointwise_convolutions_of_an_efficientnet_take_adapters():
+    model = EfficientNet(0.25, 0.1, num_classes=3, lite=True)
+    lora.apply(model, rank=2, targets=["*._expand_conv", "*._project_conv", "_conv_head"], trainable="_fc")
+    learning = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    # The first block has no expansion.
+    blocks = len(model._blocks)
+    expected = {f"_blocks.{i}._expand_conv" for i in range(1, blocks)}
+    expected |= {f"_blocks.{i}._project_conv" for i in range(blocks)}
+    assert learning == expected | {"_conv_head", "_fc"}
 
 
 def test_adapters_are_saved_alone_and_loaded_into_the_same_network(tmp_path):

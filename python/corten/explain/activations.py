@@ -163,7 +163,8 @@ def _rows(value):
 
 
 def _rolled(value, jitter, generator):
-    shifts = corten.randint(-jitter, jitter + 1, (2,), generator=generator, device="cpu").tolist()
+    device = "cpu" if generator is None else generator.device
+    shifts = corten.randint(-jitter, jitter + 1, (2,), generator=generator, device=device).tolist()
     return value.roll(shifts, (2, 3))
 
 

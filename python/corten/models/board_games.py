@@ -89,7 +89,7 @@ class LineGame:
     def planes(self, positions):
         """Own and the opponent's stones as zeros and ones, float32 ``(N, 2, rows, columns)``; row 0 is the lowest."""
         bits = (positions[:, :, None] >> self._cell_shifts) & numpy.uint64(1)
-        return bits.astype(numpy.float32).reshape(-1, 2, self.rows, self.columns)
+        return bits.astype(numpy.float32).reshape(len(positions), 2, self.rows, self.columns)
 
     def symmetries(self, planes, policies):
         """Positions and policies ``(N, actions)`` as turned and mirrored boards show them, all the ways there are."""
@@ -180,7 +180,7 @@ class MinimaxPlayer:
 
     def _estimate(self, positions):
         """Between -1/2 and 1/2 for who is to move."""
-        cells = self.game.planes(positions).reshape(len(positions), 2, -1)
+        cells = self.game.planes(positions).reshape(len(positions), 2, len(self._lines))
         own, other = (cells @ self._lines).astype(numpy.int64).transpose(1, 0, 2)
         score = numpy.where(other == 0, self._worth[own], 0) - numpy.where(own == 0, self._worth[other], 0)
         return 0.5 * numpy.tanh(score.sum(1) / self._worth[-1] / 4)

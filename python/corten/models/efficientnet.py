@@ -75,15 +75,15 @@ class MBConvBlock(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         if expansion != 1:
-            self._expand_conv = SamePaddingConv2d(inputs, hidden, 1, bias=False)
+            self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = _norm(hidden)
         self._depthwise_conv = SamePaddingConv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False)
         self._bn1 = _norm(hidden)
         if not lite:
             squeezed = max(1, inputs // 4)
-            self._se_reduce = SamePaddingConv2d(hidden, squeezed, 1)
-            self._se_expand = SamePaddingConv2d(squeezed, hidden, 1)
-        self._project_conv = SamePaddingConv2d(hidden, outputs, 1, bias=False)
+            self._se_reduce = nn.Conv2d(hidden, squeezed, 1)
+            self._se_expand = nn.Conv2d(squeezed, hidden, 1)
+        self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
         self._bn2 = _norm(outputs)
         self._act = nn.ReLU6() if lite else nn.SiLU()
         self.expansion, self.lite, self.drop_connect = expansion, lite, drop_connect
@@ -128,7 +128,7 @@ class EfficientNet(nn.Module):
         chances = [drop_connect * number / len(rows) for number in range(len(rows))]
         self._blocks = nn.ModuleList(MBConvBlock(*row, lite, chance) for row, chance in zip(rows, chances))
         head = 1280 if lite else round_channels(1280, width)
-        self._conv_head = SamePaddingConv2d(channels, head, 1, bias=False)
+        self._conv_head = nn.Conv2d(channels, head, 1, bias=False)
         self._bn1 = _norm(head)
         self._dropout = nn.Dropout(dropout)
         self._fc = nn.Linear(head, num_classes)
