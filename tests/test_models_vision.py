@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import math
 import pkgutil
+import sys
 from pathlib import Path
 
 import corten as torch
@@ -380,12 +381,16 @@ def test_a_siamese_network_gives_the_same_verdict_in_both_orders():
 
 
 def installed(package, *path):
-    """A file of an installed package, which is not imported; the test is skipped where there is none."""
+    """A file of a package that is installed, or that `make data` unpacked; without it the test is skipped.
+
+    The package is not imported.
+    """
     spec = importlib.util.find_spec(package)
-    file = spec and Path(spec.origin).parent.joinpath(*path)
-    if not file or not file.exists():
-        pytest.skip(f"{package} is not installed")
-    return file
+    folders = [Path(spec.origin).parent] if spec else []
+    for folder in [*folders, Path(sys.prefix, "data", "python", package)]:
+        if folder.joinpath(*path).exists():
+            return folder.joinpath(*path)
+    pytest.skip(f"{package} is not installed")
 
 
 @pytest.mark.cpu

@@ -1,4 +1,4 @@
-"""The data sets of the examples: one small function each, which reads the files of an installed package.
+"""The data sets and weights of the examples: one small function each, which reads files of an installed package.
 
 `make data` installs all packages, docs/data.md lists them. A function whose package is missing raises
 :class:`find.Missing` with the command that installs it; nothing is ever downloaded.
@@ -22,6 +22,7 @@ from .tables import (
     wine,
 )
 from .text import austen, bible, pronunciations, sms_spam, verses
+from .weights import crepe_weights, efficientnet_lite0_weights, silero_vad_weights
 
 __all__ = [
     "DISTINCT",
@@ -37,9 +38,11 @@ __all__ = [
     "breast_cancer",
     "compose",
     "credit",
+    "crepe_weights",
     "diabetes",
     "diamonds",
     "digits",
+    "efficientnet_lite0_weights",
     "encode",
     "fashion_mnist",
     "flights",
@@ -54,6 +57,7 @@ __all__ = [
     "pronunciations",
     "scenes",
     "shuttle",
+    "silero_vad_weights",
     "sms_spam",
     "taylor",
     "temperatures",
