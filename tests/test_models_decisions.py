@@ -98,6 +98,23 @@ def test_the_replay_buffer_keeps_the_latest_steps(device):
         buffer.add(*[np.zeros((5, 2))] * 5)
 
 
+def test_a_replay_buffer_goes_on_from_its_state(tmp_path):
+    first, again = (models.ReplayBuffer(4, (2,), seed=seed) for seed in (1, 2))
+    for buffer, starts in ((first, (0, 3)), (again, (7,))):
+        for start in starts:
+            buffer.add(np.full((3, 2), start), *[np.arange(start, start + 3)] * 2, np.zeros((3, 2)), np.zeros(3))
+    first.sample(5)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    again.load_state_dict(torch.load(tmp_path / "state.pt"))
+    for buffer in (first, again):
+        buffer.add(np.full((1, 2), 9), [9], [9], np.zeros((1, 2)), [1])
+    one, other = first.sample(50), again.sample(50)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert set(one["action"].tolist()) == {3, 4, 5, 9}
+    with pytest.raises(ValueError, match=r"observation \(4, 2\) does not fit into \(3, 2\)"):
+        models.ReplayBuffer(3, (2,)).load_state_dict(first.state_dict())
+
+
 @pytest.mark.parametrize("double", [False, True])
 def test_the_loss_of_dqn_is_that_of_its_equation(double):
     online, target = models.QNetwork(2, 3), models.QNetwork(2, 3)

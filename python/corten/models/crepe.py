@@ -1,6 +1,6 @@
 """CREPE (Kim et al., ICASSP 2018, arXiv:1802.06182): the pitch of a voice or an instrument, from samples alone."""
 
-from .. import arange, nn, no_grad
+from .. import arange, cat, nn, no_grad
 from ..nn import functional as F
 
 __all__ = ["CREPE", "crepe", "crepe_full", "crepe_large", "crepe_medium", "crepe_small", "crepe_tiny"]
@@ -44,13 +44,14 @@ class CREPE(nn.Module):
         return self.classifier(x.permute(0, 2, 1, 3).flatten(1)).sigmoid()
 
     @no_grad()
-    def pitch(self, audio, hop=160):
+    def pitch(self, audio, hop=160, batch=64):
         """The pitch in hertz and its confidence from 0 to 1, ``(frames,)`` each, of samples ``(length,)`` at 16 kHz.
 
         Args:
             hop: samples from one frame to the next; frames are centred at multiples of it.
+            batch: frames that are heard at once; the full network needs 5 MB for each.
         """
-        likely = self(frames(audio, hop))
+        likely = cat([self(part) for part in frames(audio, hop).split(batch)])
         return frequency(likely), likely.amax(1)
 
 

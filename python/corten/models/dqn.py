@@ -125,6 +125,29 @@ class ReplayBuffer:
         places = self._rng.integers(self.size, size=batch_size)
         return {name: corten.from_numpy(kept[places]).to(device or "cpu") for name, kept in self._steps.items()}
 
+    def state_dict(self):
+        """The steps that are there, and the state of the draws: a buffer that loads it draws the same batches."""
+        return {
+            "steps": {name: corten.from_numpy(kept[: self.size].copy()) for name, kept in self._steps.items()},
+            "next": self._next,
+            "random": self._rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state):
+        """Goes on from what `state_dict` told.
+
+        Raises:
+            ValueError: the steps have other shapes, or are more than there is room for.
+        """
+        for name, kept in self._steps.items():
+            steps = state["steps"][name].numpy()
+            if len(steps) > self.capacity or steps.shape[1:] != kept.shape[1:]:
+                raise ValueError(f"ReplayBuffer: {name} {steps.shape} does not fit into {kept.shape}")
+            kept[: len(steps)] = steps
+            self.size = len(steps)
+        self._next = state["next"]
+        self._rng.bit_generator.state = state["random"]
+
 
 def epsilon_greedy(values, epsilon, generator=None):
     """The best action of each row of ``values`` ``(N, actions)``, or with probability ``epsilon`` any: ``(N,)``."""
