@@ -5,10 +5,10 @@ ViT is the one that examples/vit.py has trained where --vit names its folder, el
 SmoothGrad, integrated gradients, gradient SHAP and occlusion explain both, Grad-CAM the convolutional network and
 attention rollout the ViT; activation maximisation draws what classes of the convolutional network respond to.
 
-Two things are measured. Completeness (Sundararajan et al. 2017): integrated gradients have to sum to what the input
-changes of the explained score; the result is the mean gap in parts of that change. Sensitivity: the tenth of the pixels
-that a method marks most is covered; the result is the share of inputs, over all methods, whose score falls by more than
-with the same cover moved to elsewhere.
+The result is about completeness (Sundararajan et al. 2017): integrated gradients have to sum to what the input changes
+of the explained score, and the mean gap is told in parts of that change. To compare methods, the tenth of the pixels
+that each marks most is covered, and the share of inputs is told whose score falls by more than with the same cover
+moved to elsewhere, which is a half by chance.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from datasets import efficientnet_lite0_weights, fashion_mnist, photo
 from vit import PATCH, augmented, network, normalised
 
 GAP_TARGET = 0.05
-SENSITIVITY_TARGET = 0.7  # by chance it is a half
 PHOTOS = ("chelsea", "coffee", "rocket", "china")
 # Of ImageNet's classes those that are shown.
 NAMES = {
@@ -292,7 +291,7 @@ def main() -> None:
     parser = arguments(__doc__, epochs=2, quick_epochs=1, out="explanations")
     parser.add_argument("--vit", type=Path, help="folder of examples/vit.py's results, whose network is explained")
     args = parse(parser)
-    gaps, shares = [], []
+    gaps = []
     for case in (photo_network(args), clothes_network(args)):
         print(f"{case.name}: {', '.join(case.titles)}")
         found, missed = explanations(case, args)
@@ -304,9 +303,7 @@ def main() -> None:
         if case.name == "photos":
             draw_classes(args.out / "classes.png", case, args)
         gaps += missed
-        shares += falls.values()
     print_result("explanations", "completeness_gap", sum(gaps) / len(gaps), GAP_TARGET)
-    print_result("explanations", "sensitivity", sum(shares) / len(shares), SENSITIVITY_TARGET)
 
 
 if __name__ == "__main__":
