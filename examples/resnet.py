@@ -1,8 +1,8 @@
-"""A residual network of 20 layers on Fashion-MNIST, with augmentation and averaged weights.
+"""A residual network of 20 layers on Fashion-MNIST, with augmentation.
 
 The network is the ResNet-20 that He et al. trained on images of 32 × 32, for one channel. Each training image is
-mirrored at random, moved by up to two pixels each way, and loses a square of it, always in another way. The rate of
-learning rises, then falls to zero, and the weights that are tested are a moving average of the last ones.
+mirrored at random, moved by up to two pixels each way, and may lose a square of it, anew in every pass. The rate of
+learning rises, then falls to zero. A picture shows where the network looks for the class that it names.
 
 The accuracy is that of the network after the last epoch on the 10,000 test images, which training never sees.
 """
