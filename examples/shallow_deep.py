@@ -8,8 +8,8 @@ Of the 60,000 training images 5,000 are the validation part, which says which de
 the convolutional network of that depth less the accuracy of the one with one layer, in points, on the 10,000 test
 images, which are looked at once, at the end.
 
-The last pictures show what each layer of the deepest networks responds to: images that make one of its channels or
-units respond most, climbed from noise (activation maximisation), and how strongly.
+The last pictures show what each layer of the deepest networks responds to: images that make one of its units respond
+most, climbed from grey noise (activation maximisation), and how strongly.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def accuracies(model: nn.ModuleDict, images: corten.Tensor, labels: corten.Tenso
 def draw_gap(path, model: nn.ModuleDict, tested: dict[str, float]) -> None:
     """Draws the accuracy by depth, a line for each kind of network, with its number of parameters."""
     figure, panel = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for kind, title in (("cnn", "convolutions"), ("mlp", "linear layers")):
+    for kind, title, beside in (("cnn", "convolutions", 7), ("mlp", "linear layers", -14)):
         values = [100 * tested[f"{kind}_{depth}"] for depth in DEPTHS]
         sizes = [models.count_parameters(model[f"{kind}_{depth}"]) for depth in DEPTHS]
         panel.plot(DEPTHS, values, marker="o", label=f"{title}, {min(sizes):,} to {max(sizes):,} parameters")
         for depth, value in zip(DEPTHS, values, strict=True):
-            panel.annotate(f"{value - values[0]:+.1f}", (depth, value), xytext=(0, 7), textcoords="offset points")
+            panel.annotate(f"{value - values[0]:+.1f}", (depth, value), xytext=(0, beside), textcoords="offset points")
     panel.set(xlabel="layers", ylabel="test accuracy, %", xscale="log", xticks=DEPTHS, xticklabels=DEPTHS)
     panel.minorticks_off()
     panel.margins(y=0.15)
@@ -82,24 +82,34 @@ def draw_gap(path, model: nn.ModuleDict, tested: dict[str, float]) -> None:
     print("wrote", path)
 
 
-def draw_responses(path, network: nn.Module, kind: type, layers: int, channels: int, steps: int) -> None:
-    """Draws what the channels of the first layers respond to: a row for each layer, and how strongly."""
+def units(network: nn.Module, layer: nn.Module, count: int, image: corten.Tensor) -> list:
+    """The first channels of a layer, each at the middle of its map; a linear layer has no map."""
+    shape = explain.LayerActivation(network, layer).attribute(image).shape[2:]
+    return [(channel, *(size // 2 for size in shape)) for channel in range(count)]
+
+
+def draw_responses(path, network: nn.Module, kind: type, layers: int, count: int, steps: int) -> None:
+    """Draws what units of the first layers respond to: a row for each layer, and how strongly.
+
+    What a unit does not see stays grey, so the rows show how much of the image each layer looks at.
+    """
     network.eval()
-    found = [module for module in network if isinstance(module, kind)][:layers]
     device = next(network.parameters()).device
     rows, titles = [], []
-    for number, layer in enumerate(found, 1):
+    for number, layer in enumerate([module for module in network if isinstance(module, kind)][:layers], 1):
+        start = 0.02 * corten.randn(count, 1, 28, 28, device=device) + (BLACK + WHITE) / 2
         images, responses = explain.activation_maximization(
             network,
-            0.1 * corten.randn(channels, 1, 28, 28, device=device) + (BLACK + WHITE) / 2,
-            list(range(channels)),
+            start,
+            units(network, layer, count, start[:1]),
             layer=layer,
             steps=steps,
+            jitter=0,
             value_range=(BLACK, WHITE),
         )
         rows.append(images)
         titles += [f"layer {number}: {response:.1f}" for response in responses.tolist()]
-    draw_images(path, corten.cat(rows), titles, columns=channels)
+    draw_images(path, corten.cat(rows), titles, columns=count)
 
 
 def draw_training(path, history) -> None:
@@ -150,7 +160,7 @@ def main() -> None:
     draw_training(args.out / "curves.png", history)
     draw_gap(args.out / "gap.png", model, tested)
     # In a small run the picture has the first layers only.
-    size = {"layers": sized(args, 8, 8, 2), "channels": sized(args, 8, 8, 2), "steps": sized(args, 256, 64, 2)}
+    size = {"layers": sized(args, 8, 8, 2), "count": sized(args, 8, 8, 2), "steps": sized(args, 256, 64, 2)}
     draw_responses(args.out / "responses_cnn.png", model["cnn_8"], nn.Conv2d, **size)
     draw_responses(args.out / "responses_mlp.png", model["mlp_8"], nn.Linear, **size)
     print(f"the validation part chose {best} convolutions")
