@@ -375,6 +375,12 @@ def test_units_of_networks_respond_more_to_inputs_made_for_them_than_to_noise():
     assert (layer > explain.layer_activations(model, start, ["3"])["3"].square().mean((1, 2, 3))).all()
     _, neuron = explain.activation_maximization(model, start, (2, 3, 3), jitter=0, **options)
     assert (neuron > explain.layer_activations(model, start, ["3"])["3"][:, 2, 3, 3]).all()
+    # A position for each of the inputs.
+    places = [(0, 1, 1), (1, 2, 3), (2, 3, 3), (3, 0, 2)]
+    found, each = explain.activation_maximization(model, start, places, jitter=0, **options)
+    maps = explain.layer_activations(model, found, ["3"])["3"]
+    np.testing.assert_allclose(each.tolist(), [maps[n, *place].item() for n, place in enumerate(places)], rtol=1e-4)
+    np.testing.assert_allclose(each[2].item(), neuron[2].item(), rtol=1e-4)
 
 
 def test_attributions_are_drawn_in_colours_over_the_image(tmp_path):

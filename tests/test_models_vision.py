@@ -370,6 +370,24 @@ def test_triplet_loss_takes_the_hardest_of_a_batch():
 
 
 @pytest.mark.cpu
+def test_supervised_contrastive_loss_is_the_mean_over_what_belongs_together():
+    vectors = nn.functional.normalize(torch.randn(5, 3), dim=1).requires_grad_()
+    labels = [0, 0, 1, 0, 2]
+    scores = (vectors @ vectors.T / 0.5).tolist()
+
+    def likely(row, other):
+        return scores[row][other] - math.log(sum(math.exp(scores[row][n]) for n in range(5) if n != row))
+
+    # The third and the last have nobody of their class.
+    expected = -sum(likely(i, j) / 2 for i in (0, 1, 3) for j in (0, 1, 3) if i != j) / 3
+    loss = models.supervised_contrastive_loss(vectors, torch.tensor(labels), temperature=0.5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert vectors.grad.isfinite().all()
+    assert models.supervised_contrastive_loss(vectors, torch.arange(5)) == 0
+
+
+@pytest.mark.cpu
 def test_a_siamese_network_gives_the_same_verdict_in_both_orders():
     model = models.siamese_network(width=8, features=16)
     first, second = torch.rand(4, 1, 28, 28), torch.rand(4, 1, 28, 28)
@@ -378,6 +396,9 @@ def test_a_siamese_network_gives_the_same_verdict_in_both_orders():
     model.eval()
     torch.testing.assert_close(model(first, second), model(second, first))
     torch.testing.assert_close(model.encoder(first).norm(dim=1), torch.ones(4))
+    pairs = model.compare(model.encoder(first)[:, None], model.encoder(second))
+    torch.testing.assert_close(pairs.diagonal(), model(first, second))
+    torch.testing.assert_close(pairs[1, 2], model(first[1:2], second[2:3])[0])
 
 
 def installed(package, *path):

@@ -105,8 +105,8 @@ def activation_maximization(
         model: a module; call ``eval()`` first.
         start: where to begin, ``(N, ...)``, N inputs that are climbed side by side; or a shape, for small noise.
         target: the unit: an index of dim 1 of the output, whose mean over further dims counts, a tuple of indices for
-            one position of it, or a list with a unit for each of the N inputs; None for the whole layer, the mean
-            square of its output (DeepDream, Mordvintsev et al. 2015).
+            one position of it, or a list with an index or a tuple for each of the N inputs; None for the whole layer,
+            the mean square of its output (DeepDream, Mordvintsev et al. 2015).
         layer: the module whose output is looked at; by default the model itself.
         steps: how many steps Adam takes.
         lr: the size of its steps.
@@ -187,6 +187,7 @@ def _response(model, layer, value, target):
     output = seen[-1]
     if target is None:
         return _rows(output.square()).mean(1)
-    if not isinstance(target, tuple) and output.dim() > 2:
+    first = target[0] if isinstance(target, list) and target else target
+    if not isinstance(first, tuple) and output.dim() > 2:
         output = output.flatten(2).mean(2)
     return select("activation_maximization", output, target, len(value))

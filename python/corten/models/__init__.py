@@ -48,7 +48,8 @@ _FILES = {
     "resnet50 resnet56 resnext101_32x8d resnext101_64x4d resnext50_32x4d wide_resnet101_2 wide_resnet50_2",
     "sac": "SAC SquashedGaussianActor TwinCritic soft_update",
     "shallow_deep": "cnn count_parameters mlp",
-    "siamese": "EmbeddingNet SiameseNetwork batch_hard_triplet_loss contrastive_loss embedding_net siamese_network",
+    "siamese": "EmbeddingNet SiameseNetwork batch_hard_triplet_loss contrastive_loss embedding_net siamese_network "
+    "supervised_contrastive_loss",
     "silero_vad": "SileroVAD silero_vad silero_vad_weights",
     "squeezenet": "SqueezeNet squeezenet1_0 squeezenet1_1",
     "t5": "T5 t5_base t5_small",

@@ -1,9 +1,11 @@
 """Siamese networks and metric learning: are two images of one class, even one that was never seen?
 
-Koch et al. (ICML 2015 workshop), Hadsell et al. (CVPR 2006), FaceNet (arXiv:1503.03832), Hermans et al. (1703.07737).
+Koch et al. (ICML 2015 workshop), Hadsell et al. (CVPR 2006), FaceNet (arXiv:1503.03832), Hermans et al. (1703.07737),
+Khosla et al. (2004.11362).
 """
 
-from .. import arange, cdist, finfo, nn, where
+from .. import arange, cdist, eye, finfo, nn, where
+from .. import bool as bool_
 from ..nn import functional as F
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "contrastive_loss",
     "embedding_net",
     "siamese_network",
+    "supervised_contrastive_loss",
 ]
 
 
@@ -57,8 +60,15 @@ class SiameseNetwork(nn.Module):
         self.encoder = encoder
         self.head = nn.Linear(features, 1)
 
+    def compare(self, first, second):
+        """The logits ``(...)`` of vectors ``(..., features)`` that are there already; shapes are broadcast.
+
+        With ``vectors[:, None]`` and ``vectors`` of a batch these are all of its pairs, ``(N, N)``.
+        """
+        return self.head((first - second).abs()).squeeze(-1)
+
     def forward(self, first, second):
-        return self.head((self.encoder(first) - self.encoder(second)).abs()).squeeze(1)
+        return self.compare(self.encoder(first), self.encoder(second))
 
 
 def contrastive_loss(first, second, same, margin=1.0):
@@ -92,6 +102,26 @@ def batch_hard_triplet_loss(vectors, labels, margin=0.2):
     counts = positive.any(1) & ~same.all(1)
     losses = where(counts, F.relu(farthest - where(counts, nearest, 0.0) + margin), 0.0)
     return losses.sum() / counts.sum().clamp(min=1)
+
+
+def supervised_contrastive_loss(vectors, labels, temperature=0.1):
+    """Of all others of a batch, those of a vector's class shall be the likely ones (Khosla et al., equation 2).
+
+    Likely is what a softmax over the products with all others says. Vectors that have no other of their class in the
+    batch do not count.
+
+    Args:
+        vectors: ``(N, D)`` of length 1.
+        labels: ``(N,)``.
+        temperature: divides the products.
+    """
+    itself = eye(len(labels), dtype=bool_, device=labels.device)
+    scores = (vectors @ vectors.T / temperature).masked_fill(itself, -float("inf"))
+    same = (labels[:, None] == labels) & ~itself
+    # Where a vector meets itself the logarithm is -inf, and 0 times it would be NaN.
+    likely = where(same, F.log_softmax(scores, 1), 0.0).sum(1)
+    counts = same.sum(1)
+    return -(likely / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
 
 
 def embedding_net(in_channels=1, features=64, width=32):
