@@ -164,7 +164,7 @@ def main() -> None:
     draw_responses(args.out / "responses_cnn.png", model["cnn_8"], nn.Conv2d, **size)
     draw_responses(args.out / "responses_mlp.png", model["mlp_8"], nn.Linear, **size)
     print(f"the validation part chose {best} convolutions")
-    print_result("shallow_deep", "gap_points", 100 * (tested[f"cnn_{best}"] - tested["cnn_1"]), TARGET)
+    print_result("shallow_deep", "lead_points", 100 * (tested[f"cnn_{best}"] - tested["cnn_1"]), TARGET)
 
 
 if __name__ == "__main__":
