@@ -54,7 +54,8 @@ def run(name: str, device: str) -> None:
     """Runs a program to its end; its output is shown and kept."""
     folder, log = WORK / name, WORK / f"{name}.log"
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(folder), "--device", device]
-    goes_on = (folder / "checkpoint.pt").exists()
+    # Programs with several trainings keep a folder for each.
+    goes_on = any(folder.glob("**/checkpoint.pt"))
     print(f"{name}: {'goes on' if goes_on else 'starts'}, {log} tells how far it is", flush=True)
     started = time.monotonic()
     with open(log, "a" if goes_on else "w", encoding="utf-8") as file:
