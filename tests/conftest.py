@@ -24,11 +24,11 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["torch_parity"]
 # Suites that name their devices themselves, or have no tensor on a device: left out with --device gpu.
 OWN_DEVICES = [
     "accelerator", "amp", "as_torch", "augmentation", "benchmarks", "completeness", "cpu", "data", "data_check",
-    "distributed", "example_control", "example_data", "examples", "gpu", "gpu_amp", "gpu_jobs", "gpu_kernel",
-    "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random", "gpu_turned", "house", "import",
-    "interchange", "interop", "meta", "multiprocessing", "packages", "profiler", "programs", "random_programs",
-    "shader_kernels", "shader_library", "simd", "splits", "threads", "vision", "vision_files", "vision_programs",
-    "vision_transforms", "vision_v2",
+    "distributed", "example_control", "example_data", "example_programs", "example_tables", "examples", "gpu",
+    "gpu_amp", "gpu_jobs", "gpu_kernel", "gpu_limits", "gpu_linalg", "gpu_memory", "gpu_products", "gpu_random",
+    "gpu_turned", "house", "import", "interchange", "interop", "meta", "multiprocessing", "packages", "profiler",
+    "programs", "random_programs", "shader_kernels", "shader_library", "simd", "splits", "threads", "vision",
+    "vision_files", "vision_programs", "vision_transforms", "vision_v2",
 ]  # fmt: skip
 
 
