@@ -18,23 +18,24 @@ from common import arguments, parse, print_result, sized, train
 from environments import EPISODES, Environments, Replay, draw_learning, draw_planes, evaluate, seeds
 
 NAME, TARGET = "CartPole-v1", 475
-ENVIRONMENTS, UPDATES, BATCH = 8, 4, 128
+ENVIRONMENTS, UPDATES, BATCH = 8, 4, 64
 STEPS_PER_EPOCH = 1000  # in the environments
-RATE = 5e-4
+RATE = 2.3e-3
 GAMMA, LEAST_EPSILON = 0.99, 0.04
-TAU = 0.005  # by which the older copy follows, in each update
+FOLLOW_EVERY = 128  # updates
 
 
 class Follow(Callback):
-    """Lets the second copy follow the first one, slowly."""
+    """Lets the older copy become the present network every so many updates."""
 
     def on_step_end(self, run) -> None:
-        models.soft_update(run.model["target"], run.model["online"], TAU)
+        if run.step % FOLLOW_EVERY == 0:
+            run.model["target"].load_state_dict(run.model["online"].state_dict())
 
 
 def networks(args) -> corten.nn.ModuleDict:
     """The network that learns, and its older copy."""
-    online, target = (models.QNetwork(4, 2, hidden=(128, 128), dueling=True) for _ in range(2))
+    online, target = (models.QNetwork(4, 2, hidden=(256, 256), dueling=True) for _ in range(2))
     target.load_state_dict(online.state_dict())
     return corten.nn.ModuleDict({"online": online, "target": target.requires_grad_(False)}).to(args.device)
 
@@ -107,7 +108,7 @@ def draw_values(path, model) -> None:
 
 
 def main() -> None:
-    args = parse(arguments(__doc__, epochs=60, quick_epochs=16, out="dqn"))
+    args = parse(arguments(__doc__, epochs=50, quick_epochs=16, out="dqn"))
     histories, returns = [], []
     for own in seeds(args, sized(args, 3, 1, 1)):
         model, history = train_one(own)

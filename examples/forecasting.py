@@ -206,7 +206,7 @@ def draw_training(path, histories) -> None:
         for color, (name, history) in enumerate(runs.items()):
             panel.plot(history["epoch"], history["loss"], color=f"C{color}", alpha=0.4)
             panel.plot(history["epoch"], history["val_loss"], color=f"C{color}", label=name)
-        panel.set(xlabel="epoch", ylabel="pinball loss (pale: training)", title=task)
+        panel.set(xlabel="epoch", ylabel="pinball loss (pale: training)", yscale="log", title=task)
         panel.legend()
     save(figure, path)
 
