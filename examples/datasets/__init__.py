@@ -21,7 +21,7 @@ from .tables import (
     shuttle,
     wine,
 )
-from .text import austen, bible, pronunciations, sms_spam, verses
+from .text import austen, bible, minilm, pronunciations, sms_spam, verses
 
 __all__ = [
     "DISTINCT",
@@ -47,6 +47,7 @@ __all__ = [
     "iris",
     "kinships",
     "librivox",
+    "minilm",
     "mnist_5k",
     "movielens",
     "photo",
