@@ -117,7 +117,7 @@ def costs(model, scores, ids: corten.Tensor, alphabet: str) -> list[tuple[str, f
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=2, quick_epochs=1, out="austen_characters")
+    parser = arguments(__doc__, epochs=3, quick_epochs=1, out="austen_characters")
     parser.add_argument("--batch-size", type=positive, default=32)
     args = parse(parser)
     novels = austen()

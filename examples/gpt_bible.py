@@ -73,7 +73,7 @@ def costs(model: GPT, words: ByteLevelBPE, windows: corten.Tensor, following: co
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=5, quick_epochs=1, out="gpt_bible")
+    parser = arguments(__doc__, epochs=4, quick_epochs=1, out="gpt_bible")
     parser.add_argument("--batch-size", type=positive, default=16)
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
     args = parse(parser)

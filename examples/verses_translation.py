@@ -65,7 +65,7 @@ def translated(model: T5, words: ByteLevelBPE, source: corten.Tensor, longest: i
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=4, quick_epochs=2, out="verses_translation")
+    parser = arguments(__doc__, epochs=3, quick_epochs=2, out="verses_translation")
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     args = parse(parser)
