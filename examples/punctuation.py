@@ -1,9 +1,10 @@
 """Punctuation for words that have none, as speech recognition writes them, by an LSTM that reads both ways.
 
-The data are the words of Jane Austen's six novels, 723,000 of them, without capitals and marks. The tag of a word is the
-mark behind it, if any. The last 5 % of every novel are held out; of the rest, 5 % choose the best epoch. F1 is the micro
-average over the marks: a comma where a full stop stands is wrong for both, and words that rightly have no mark do not
-count. The pictures show which marks are taken for which, and held-out sentences with the marks that were told.
+The data are the words of Jane Austen's six novels, 723,000 of them, without capitals and marks. The tag of a word is
+the mark behind it, if any. The last 5 % of every novel are held out; of the rest, 5 % choose the best epoch. F1 is
+the micro average over the marks: a comma where a full stop stands is wrong for both, and words that rightly have no
+mark do not count. The pictures show which marks are taken for which, and held-out sentences with the marks that were
+told.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def draw_confusion(path, confusion: corten.Tensor) -> None:
 
 
 def sentences(model: BiLSTMTagger, words: list[tuple[str, int]], ids: corten.Tensor) -> list[tuple[str, float]]:
-    """Words with the marks that were told: blue where they are right; red where wrong, with the right one in brackets."""
+    """Words with the marks that were told: blue where right; red where wrong, with the right one in brackets."""
     told = predict(model, ids).argmax(-1).flatten().tolist()
     pieces = []
     for (word, truth), guess in zip(words, told):
