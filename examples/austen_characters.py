@@ -117,8 +117,8 @@ def costs(model, scores, ids: corten.Tensor, alphabet: str) -> list[tuple[str, f
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=3, quick_epochs=1, out="austen_characters")
-    parser.add_argument("--batch-size", type=positive, default=32)
+    parser = arguments(__doc__, epochs=2, quick_epochs=1, out="austen_characters")
+    parser.add_argument("--batch-size", type=positive, default=16)
     args = parse(parser)
     novels = austen()
     kept = sized(args, None, 200_000, 4000)
@@ -138,13 +138,12 @@ def main() -> None:
             CharTCN(size, 64, (sized(args, 256, 128, 16),) * sized(args, 6, 5, 2), 3, dropout=0.0),
             scores_tcn,
             256,
-            2e-3,
+            4e-3,
         ),
     }
     curves, results, samples = {}, {}, {}
     for name, (model, scores, length, lr) in networks.items():
-        batch_size = max(1, args.batch_size * 128 // length)
-        windows = Windows(training, sized(args, length, length, 32), sized(args, batch_size, batch_size, 4))
+        windows = Windows(training, sized(args, length, length, 32), sized(args, args.batch_size, args.batch_size, 4))
         history = trained(
             part(args, name), model, windows, lr, lambda model, scores=scores: bits_per_character(model, scores, tests)
         )
