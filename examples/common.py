@@ -124,6 +124,19 @@ def train(args: argparse.Namespace, model: corten.nn.Module, data, loss=None, op
     return history
 
 
+def part(args: argparse.Namespace, name: str) -> argparse.Namespace:
+    """The arguments of one of several trainings of a program, with a folder of its own in `--out`.
+
+    With `--resume` those that ended are read from their checkpoints, and the first that has none begins anew.
+    """
+    out = args.out / name
+    out.mkdir(exist_ok=True)
+    if args.resume and not any(args.out.glob("*/checkpoint.pt")):
+        raise SystemExit(f"no checkpoint in the folders of {args.out}")
+    resume = args.resume and (out / "checkpoint.pt").exists()
+    return argparse.Namespace(**vars(args) | {"out": out, "resume": resume})
+
+
 def accuracy(output: corten.Tensor, target: corten.Tensor) -> corten.Tensor:
     """The share of rows of scores `(N, C)` whose largest is that of the class in `target` `(N,)`."""
     return (output.argmax(1) == target).float().mean()
@@ -180,6 +193,34 @@ def draw_images(
     _write(figure, path)
 
 
+def draw_texts(path: Path, texts: dict[str, Sequence[tuple[str, float]]], columns: int = 100) -> None:
+    """Draws texts below their titles, each as pieces with weights: above 0 on red, below on blue, up to 1 and -1."""
+    placed, row = [], 0
+    for title, pieces in texts.items():
+        placed.append((row, 0, title, None))
+        row, column = row + 1, 0
+        for piece, weight in pieces:
+            if piece == "\n" or column + len(piece) > columns:
+                row, column = row + 1, 0
+            if piece != "\n":
+                placed.append((row, column, piece.replace("$", r"\$"), weight))
+                column += len(piece)
+        row += 2
+    width, height = 0.078, 0.19  # inches of a character
+    figure = pyplot.figure(figsize=(width * columns, height * row))
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(-1, columns + 1), ylim=(row - 0.5, -1))
+    panel.axis("off")
+    shades = pyplot.get_cmap("bwr")
+    for row, column, piece, weight in placed:
+        bold = {"weight": "bold"} if weight is None else {}
+        if weight:
+            panel.add_patch(
+                pyplot.Rectangle((column, row - 0.5), len(piece), 1, color=shades(0.5 + weight / 2.5), linewidth=0)
+            )
+        panel.text(column, row, piece, family="monospace", fontsize=9, verticalalignment="center", **bold)
+    _write(figure, path, tight=False)
+
+
 def draw_samples(path: Path, images: corten.Tensor, predicted: list[str], actual: list[str], columns: int = 8) -> None:
     """Draws images `(N, C, H, W)` with the class that was predicted, red and with the right one where it was wrong."""
     pairs = list(zip(predicted, actual, strict=True))
@@ -187,8 +228,9 @@ def draw_samples(path: Path, images: corten.Tensor, predicted: list[str], actual
     draw_images(path, images, titles, ["black" if guess == truth else "red" for guess, truth in pairs], columns)
 
 
-def _write(figure: pyplot.Figure, path: Path) -> None:
-    figure.tight_layout()
+def _write(figure: pyplot.Figure, path: Path, tight: bool = True) -> None:
+    if tight:
+        figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     print("wrote", path)

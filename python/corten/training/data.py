@@ -9,6 +9,9 @@ from .randomness import random_state, set_random_state
 
 __all__ = ["Batches", "Stream", "as_batches", "batch_size_of", "moved"]
 
+# Batches whose rows are sorted by length together.
+_POOL = 50
+
 
 class Batches:
     """Batches of rows of tensors, shuffled in every pass, made by whole-tensor operators where the tensors are.
@@ -23,10 +26,12 @@ class Batches:
         drop_last: leaves out a last batch that is not full.
         transform: called with the tensors of a batch; its result is the batch. For augmentation.
         generator: source of the permutations.
+        lengths: `(N,)`, by which rows of about the same length share a batch, so that little of it is padding:
+            every 50 batches of a permutation are sorted by it, and the batches shuffled.
 
     Raises:
-        ValueError: for no tensors, unequal first dims, a `batch_size` that is not positive, and `drop_last` where
-            there are fewer rows than `batch_size`.
+        ValueError: for no tensors, `lengths` without `shuffle`, unequal first dims, a `batch_size` that is not
+            positive, and `drop_last` where there are fewer rows than `batch_size`.
 
     Example:
         >>> import corten
@@ -35,10 +40,14 @@ class Batches:
         [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, *tensors, batch_size=32, shuffle=True, drop_last=False, transform=None, generator=None):
+    def __init__(
+        self, *tensors, batch_size=32, shuffle=True, drop_last=False, transform=None, generator=None, lengths=None
+    ):
         if not tensors:
             raise ValueError("Batches needs at least one tensor")
-        counts = [len(tensor) for tensor in tensors]
+        if lengths is not None and not shuffle:
+            raise ValueError("Batches: lengths decide on the order of rows, so they need shuffle=True")
+        counts = [len(tensor) for tensor in (*tensors, *([] if lengths is None else [lengths]))]
         if len(set(counts)) != 1:
             raise ValueError(f"Batches needs tensors with equal first dims, but got {counts}")
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -47,6 +56,7 @@ class Batches:
             raise ValueError(f"Batches: batch_size {batch_size} is more than the {counts[0]} rows there are")
         self.tensors, self.count, self.batch_size = tensors, counts[0], batch_size
         self.shuffle, self.drop_last, self.transform, self.generator = shuffle, drop_last, transform, generator
+        self.lengths = None if lengths is None else lengths.cpu().long()
         self._order, self._position, self._loaded = None, 0, False
 
     def __len__(self):
@@ -55,7 +65,7 @@ class Batches:
 
     def __iter__(self):
         if not self._loaded:
-            self._order = corten.randperm(self.count, generator=self.generator, device="cpu") if self.shuffle else None
+            self._order = self._permutation() if self.shuffle else None
             self._position = 0
         self._loaded = False
         # The permutation goes to each device once a pass, not batch by batch.
@@ -68,6 +78,17 @@ class Batches:
             else:
                 batch = tuple(tensor[orders[tensor.device][rows]] for tensor in self.tensors)
             yield batch if self.transform is None else self.transform(*batch)
+
+    def _permutation(self):
+        order = corten.randperm(self.count, generator=self.generator, device="cpu")
+        if self.lengths is None:
+            return order
+        full = self.count // self.batch_size
+        rows = order[: full * self.batch_size]
+        pool = corten.arange(len(rows)) // (_POOL * self.batch_size)
+        rows = rows[(pool * (int(self.lengths.max()) + 1) + self.lengths[rows]).argsort(stable=True)]
+        batches = corten.randperm(full, generator=self.generator, device="cpu")
+        return corten.cat([rows.view(full, self.batch_size)[batches].flatten(), order[len(rows) :]])
 
     def state_dict(self):
         """The permutation of this pass and the position in it; the generator's state, where there is one."""
