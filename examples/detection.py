@@ -98,7 +98,9 @@ def main() -> None:
     batches = Batches(*(part[:count] for part in data), batch_size=batch_size, drop_last=True, transform=augmented)
     held_out = tuple(part[count:] for part in data)
 
-    model = fcos_small(len(ITEMS), *sized(args, (24, 64), (24, 64), (8, 32)), score_threshold=0.05).to(args.device)
+    model = fcos_small(len(ITEMS), *sized(args, (24, 64), (24, 64), (8, 32)), score_threshold=0.1, candidates=100).to(
+        args.device
+    )
     optimizer = corten.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
     schedule = corten.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=args.lr, total_steps=total_steps(args, len(batches)), pct_start=0.25
