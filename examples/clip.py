@@ -96,7 +96,7 @@ def network(args) -> CLIP:
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=15, quick_epochs=4, out="clip")
+    parser = arguments(__doc__, epochs=8, quick_epochs=4, out="clip")
     parser.add_argument("--batch-size", type=positive, default=128)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     args = parse(parser)

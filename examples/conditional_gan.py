@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=4e-4, help="learning rate at the start")
     args = parse(parser)
     data, test = read(args)
-    count = sized(args, 60_000, 6000, 40)
+    count = sized(args, 60_000, 20_000, 40)
     images, labels = scaled(data.data[:count]).to(args.device), data.targets[:count].to(args.device)
     batches = Batches(images, labels, batch_size=sized(args, args.batch_size, args.batch_size, 20), drop_last=True)
 
@@ -137,7 +137,7 @@ def main() -> None:
         manual=True,
         optimizer=adversaries.optimizers,
         step_scheduler=schedules,
-        ema=0.999,
+        ema=max(0.9, 1 - 10 / steps),  # over the last tenth of the training, more or less
     )
     averaged = history.averaged.module["generator"]
 

@@ -30,7 +30,7 @@ def read(args) -> tuple[corten.Tensor, corten.Tensor, corten.Tensor]:
         data, test = fashion_mnist(True), fashion_mnist(False)
     except Missing as missing:
         raise SystemExit(str(missing)) from None
-    count, tested = sized(args, (60_000, 10_000), (6000, 2000), (40, 100))
+    count, tested = sized(args, (60_000, 10_000), (20_000, 5000), (40, 100))
     images, others = (
         pixels.unsqueeze(1).to(args.device).float() / 127.5 - 1 for pixels in (data.data[:count], test.data[:tested])
     )
@@ -120,7 +120,7 @@ def compete(args, adversaries: Adversaries, images: corten.Tensor, batch_size: i
         manual=True,
         optimizer=adversaries.optimizers,
         step_scheduler=schedules,
-        ema=0.999,
+        ema=max(0.9, 1 - 10 / steps),  # over the last tenth of the training, more or less
         validation=lambda pair: {"frechet": distance(pair["generator"])},
     )
 

@@ -168,7 +168,7 @@ def draw(args, painter: nn.Module, diffusion: Diffusion, captions: list[str], se
 
 
 def parse_arguments():
-    parser = arguments(__doc__, epochs=20, quick_epochs=2, out="text_to_image")
+    parser = arguments(__doc__, epochs=10, quick_epochs=1, out="text_to_image")
     parser.add_argument("--batch-size", type=positive, default=64)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--guidance", type=float, default=3.0, help="how often what the caption changes is taken")

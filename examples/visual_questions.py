@@ -24,7 +24,8 @@ from datasets.scenes import COLOURS, NUMBERS, QUARTERS
 TARGET = 0.90
 SIZE, PATCH = 64, 8
 QUESTIONS = 4  # about each scene
-WORDS = 16  # of the longest sentence, with its start or end
+WORDS = 16  # of the longest caption, with its start or end
+ASKED = 8  # words of the longest question
 START, END = len(vocabulary()), len(vocabulary()) + 1
 ANSWERS = (*NUMBERS, "yes", *COLOURS, *(ITEMS[label] for label in DISTINCT), "nothing", *QUARTERS)
 KINDS = {"how": "number", "what colour": "colour", "where": "place", "what is": "item", "is": "presence"}
@@ -43,11 +44,11 @@ def made(args, count: int, seed: int, training: bool = True) -> Scenes:
 
 
 def tensors(args, data: Scenes) -> tuple[corten.Tensor, ...]:
-    """Images, captions `(N, 16)`, questions `(N, 4, 16)` and the numbers of their answers `(N, 4)`, on the device."""
+    """Images, captions `(N, 16)`, questions `(N, 4, 8)` and the numbers of their answers `(N, 4)`, on the device."""
     number = {answer: place for place, answer in enumerate(ANSWERS)}
-    questions = encode([question for asked in data.questions for question in asked], WORDS)
+    questions = encode([question for asked in data.questions for question in asked], ASKED)
     answers = corten.tensor([[number[answer] for answer in given] for given in data.answers])
-    found = (data.images, encode(data.captions, WORDS), questions.reshape(-1, QUESTIONS, WORDS), answers)
+    found = (data.images, encode(data.captions, WORDS), questions.reshape(-1, QUESTIONS, ASKED), answers)
     return tuple(part.to(args.device) for part in found)
 
 
@@ -75,7 +76,7 @@ class Speaker(nn.Module):
         return {"loss": caption + answer, "caption": caption, "answer": answer, "accuracy": right}
 
     def answers(self, memory: corten.Tensor, questions: corten.Tensor) -> corten.Tensor:
-        """Scores `(N, 4, answers)` of the answers to the questions `(N, 4, 16)` about each image."""
+        """Scores `(N, 4, answers)` of the answers to the questions `(N, 4, 8)` about each image."""
         each = memory.repeat_interleave(QUESTIONS, 0)
         return self.answerer.answers(each, questions.flatten(0, 1)).unflatten(0, (-1, QUESTIONS))
 
@@ -124,11 +125,11 @@ def draw_answers(path, data: Scenes, told: list[str], found: corten.Tensor, righ
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=15, quick_epochs=4, out="visual_questions")
-    parser.add_argument("--batch-size", type=positive, default=64)
+    parser = arguments(__doc__, epochs=8, quick_epochs=2, out="visual_questions")
+    parser.add_argument("--batch-size", type=positive, default=48)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     args = parse(parser)
-    count, watched = sized(args, (16_000, 500), (3000, 200), (32, 8))
+    count, watched = sized(args, (30_000, 500), (4000, 200), (32, 8))
     data = tensors(args, made(args, count + watched, seed=args.seed))
     batch_size = sized(args, args.batch_size, args.batch_size, 8)
     batches = Batches(*(part[:count] for part in data), batch_size=batch_size, drop_last=True)
