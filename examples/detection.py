@@ -88,11 +88,11 @@ def draw_detections(path, images: corten.Tensor, found: Boxes, sure: float = 0.4
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=14, quick_epochs=2, out="detection")
+    parser = arguments(__doc__, epochs=7, quick_epochs=2, out="detection")
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     args = parse(parser)
-    count, watched = sized(args, (8000, 500), (2000, 200), (8, 4))
+    count, watched = sized(args, (20_000, 500), (2000, 200), (8, 4))
     data = made(args, count + watched, seed=args.seed)
     batch_size = sized(args, args.batch_size, args.batch_size, 4)
     batches = Batches(*(part[:count] for part in data), batch_size=batch_size, drop_last=True, transform=augmented)

@@ -72,11 +72,11 @@ def draw_predictions(path, images: corten.Tensor, predicted: corten.Tensor, actu
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=12, quick_epochs=1, out="segmentation")
+    parser = arguments(__doc__, epochs=10, quick_epochs=1, out="segmentation")
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     args = parse(parser)
-    count, watched = sized(args, (8000, 500), (2400, 200), (16, 8))
+    count, watched = sized(args, (20_000, 500), (2400, 200), (16, 8))
     images, classes = made(args, count + watched, seed=args.seed)
     batches = Batches(
         images[:count],
