@@ -440,7 +440,12 @@ def test_captions_depend_on_the_image_and_questions_on_no_padding():
     for beams in (1, 3):
         assert model.caption(images, 1, 2, beams=beams).shape[0] == 2
     answers = models.VisualQuestionAnswering(small_vit(), 12, answers=4, **sizes).eval()
-    close(answers(images, torch.tensor([[5, 6, 0], [7, 8, 9]]))[:1], answers(images[:1], torch.tensor([[5, 6]])))
+    questions = torch.tensor([[5, 6, 0], [7, 8, 9]])
+    close(answers(images, questions)[:1], answers(images[:1], torch.tensor([[5, 6]])))
+    close(
+        answers.answers(answers.encoder.features(images[:1]).repeat(2, 1, 1), questions)[0],
+        answers(images, questions)[0],
+    )
 
 
 # -- trained weights -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import corten
 import numpy as np
 
-from .images import fashion_mnist, photos
+from .images import SKIMAGE_PHOTOS, SKLEARN_PHOTOS, fashion_mnist, photo
 
 ITEMS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 PLURALS = tuple(f"{item}s" if item != "dress" else "dresses" for item in ITEMS)
@@ -31,6 +31,8 @@ SLOTS = 4
 CHUNK = 1000
 DIM = 0.6  # of the background, so that items stand out
 VISIBLE = 0.1  # of an item's brightness, from which a pixel belongs to it
+# Photos behind scenes for testing; the others are behind those for training.
+HELD_OUT = ("astronaut", "coins", "rocket")
 
 
 class Scenes(NamedTuple):
@@ -78,7 +80,7 @@ def scenes(
         count: how many.
         seed: of everything that is drawn; other seeds give other scenes.
         size: of the square images, at least 32 pixels.
-        train: items of the training images, otherwise of the test images.
+        train: items of the training images on eight photos; otherwise of the test images, on the three of `HELD_OUT`.
         classes: of the items; `DISTINCT` are those that captions can be asked to tell apart, `range(10)` are all.
         same: the share of scenes whose items are all alike.
         questions: asked about each scene.
@@ -87,8 +89,9 @@ def scenes(
         find.Missing: a package is not installed.
     """
     data = fashion_mnist(train)
+    behind = [photo(name) for name in SKLEARN_PHOTOS + SKIMAGE_PHOTOS if (name in HELD_OUT) != train]
     return compose(
-        count, data.data.numpy(), data.targets.numpy(), photos(), seed, size, classes, same=same, questions=questions
+        count, data.data.numpy(), data.targets.numpy(), behind, seed, size, classes, same=same, questions=questions
     )
 
 
@@ -170,9 +173,9 @@ def _backgrounds(generator: np.random.Generator, count: int, photos: list[corten
     """Random squares of random photos, at random scales and mirrored: float32 `(N, S, S, 3)`."""
     canvas = np.empty((count, size, size, 3), np.float32)
     which = generator.integers(0, len(photos), count)
-    for number, photo in enumerate(photos):
+    for number, behind in enumerate(photos):
         rows = np.flatnonzero(which == number)
-        pixels = photo.numpy().transpose(1, 2, 0)
+        pixels = behind.numpy().transpose(1, 2, 0)
         height, width = pixels.shape[:2]
         step = 1 + generator.random((len(rows), 1)) * min(min(height, width) / size - 1, 3)
         across = np.arange(size) * step

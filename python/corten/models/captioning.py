@@ -103,6 +103,13 @@ class VisualQuestionAnswering(nn.Module):
         self.answer = nn.Linear(n_embd, answers)
 
     def forward(self, images, questions):
-        hidden = self.reader.hidden(questions, memory=self.encoder.features(images))
+        return self.answers(self.encoder.features(images), questions)
+
+    def answers(self, memory, questions):
+        """Scores of the answers to questions ``(N, L)`` about images of which the encoder gave ``memory``.
+
+        Several questions about an image need its features once.
+        """
+        hidden = self.reader.hidden(questions, memory=memory)
         last = ((questions != self.pad).sum(1) - 1).clamp(min=0)
         return self.answer(hidden.take_along_dim(last[:, None, None], dim=1).squeeze(1))
