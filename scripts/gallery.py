@@ -88,13 +88,17 @@ def shrink(source: Path, target: Path) -> None:
     image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
+def spent(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
+
+
 def section(name: str, ended: Run) -> list[str]:
     """A program on the page; its pictures are copied beside it."""
     title = (ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))) or name).splitlines()[0]
-    lines = [f"## {name}", "", title, "", f"[`examples/{name}.py`](../examples/{name}.py), {ended.minutes:.0f} minutes"]
+    lines = [f"## {name}", "", title, "", f"[`examples/{name}.py`](../examples/{name}.py), {spent(ended.minutes)}"]
     for title, metric, value, target in ended.results:
         verdict = "" if reached(metric, value, target) else ", **missed**"
-        lines += ["", f"- {title}: {metric} {value:g}, target {target:g}{verdict}"]
+        lines += ["", f"{title}: {metric} {value:g}, target {target:g}{verdict}"]
     for picture in ended.pictures:
         shrink(WORK / name / picture, PICTURES / f"{name}-{picture}")
         lines += ["", f"![{name}: {Path(picture).stem}](gallery/{name}-{picture})"]
