@@ -35,7 +35,7 @@ from corten.models import (
 )
 from corten.models.board_games import LineGame
 
-from common import arguments, draw_history, draw_images, parse, print_result, sized, total_steps, train
+from common import arguments, draw_history, draw_images, parse, part, print_result, sized, total_steps, train
 
 WINDOW = 12  # rounds whose moves are learned from
 ARENA_EVERY = 4  # rounds
@@ -243,9 +243,7 @@ def learn(plan: Plan, args: argparse.Namespace) -> dict[str, float]:
         return {"loss": alphazero_loss(logits, value, policy, result), "value_loss": of_value}
 
     # Each game has a folder for its checkpoint and weights.
-    own = argparse.Namespace(**{**vars(args), "out": args.out / plan.name})
-    own.out.mkdir(exist_ok=True)
-    own.resume = args.resume and (own.out / "checkpoint.pt").exists()
+    own = part(args, plan.name)
     history = train(
         own,
         net,

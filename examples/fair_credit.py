@@ -27,7 +27,7 @@ from corten.metrics import fairness
 from corten.training import Batches, seed_everything
 from matplotlib.figure import Figure
 
-from common import arguments, draw_history, parse, print_result, sized, train
+from common import arguments, draw_history, parse, part, print_result, sized, train
 from datasets import credit
 
 TARGET_GAP = 0.02
@@ -89,11 +89,8 @@ def completed(people: People, like: corten.Tensor) -> People:
 
 def train_network(args: argparse.Namespace, name: str, learned: People, sizes: list[int], method: str):
     """A network that makes logits `(N, 1)` of numbers and categories, and its history; its folder is `--out`/`name`."""
-    folder = args.out / name
-    folder.mkdir(parents=True, exist_ok=True)
     seed_everything(args.seed)
-    begun = (folder / "checkpoint.pt").exists()
-    own = argparse.Namespace(**vars(args) | {"out": folder, "resume": args.resume and begun})
+    own = part(args, name)
     model = models.TabularMLP(learned.numbers.shape[1], sizes, hidden=(64, 32), dropout=0.3).to(args.device)
     optimizer = corten.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     penalty = fairness.FairnessPenalty("equal_opportunity", weight=PENALTY)

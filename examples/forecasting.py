@@ -14,7 +14,6 @@ by then (conformalised quantile regression, Romano et al. 2019, on the move).
 
 from __future__ import annotations
 
-import argparse
 from typing import NamedTuple
 
 import corten
@@ -24,7 +23,7 @@ from corten.models import pinball_loss
 from corten.training import Batches, seed_everything
 from matplotlib import pyplot
 
-from common import arguments, parse, predict, print_result, sized, total_steps, train
+from common import arguments, parse, part, predict, print_result, sized, total_steps, train
 from datasets import taylor, temperatures
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -135,9 +134,7 @@ def networks(task: Task, args) -> dict[str, corten.nn.Module]:
 
 def train_one(args, task: Task, name: str, learned: Windows, validation: Windows):
     """Trains a network in a folder of its own, so that a run that is resumed finds the networks that are done."""
-    folder = args.out / f"{task.name}-{name.lower()}"
-    own = argparse.Namespace(**vars(args) | {"out": folder})
-    own.resume = args.resume and (folder / "checkpoint.pt").exists()
+    own = part(args, f"{task.name}-{name.lower()}")
     seed_everything(args.seed)
     model = networks(task, args)[name].to(args.device)
     batches = Batches(learned.past.to(args.device), learned.future.to(args.device), batch_size=64)

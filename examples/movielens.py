@@ -22,7 +22,7 @@ from corten import metrics, models, nn
 from corten.training import Batches, History, seed_everything
 from matplotlib.figure import Figure
 
-from common import arguments, draw_curves, parse, print_result, sized, total_steps, train
+from common import arguments, draw_curves, parse, part, print_result, sized, total_steps, train
 from datasets import movielens
 
 TARGET_RMSE, TARGET_LIFT = 0.88, 1.3
@@ -109,10 +109,7 @@ def learn(args, data: Data, model: nn.Module, loss: Callable, measure: Callable,
 
     Where a run is resumed, networks that it had not begun begin anew.
     """
-    folder = args.out / type(model).__name__
-    folder.mkdir(exist_ok=True)
-    begun = (folder / "checkpoint.pt").exists()
-    own = argparse.Namespace(**vars(args) | {"out": folder, "resume": args.resume and begun})
+    own = part(args, type(model).__name__)
     batches = Batches(data.learned, batch_size=min(512, len(data.learned)), drop_last=True)
     optimizer = corten.optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
     schedule = corten.optim.lr_scheduler.OneCycleLR(

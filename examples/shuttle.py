@@ -21,7 +21,7 @@ from corten.data import stratified_split
 from corten.training import Batches, History, seed_everything
 from matplotlib.figure import Figure
 
-from common import arguments, draw_history, parse, predict, print_result, sized, total_steps, train
+from common import arguments, draw_history, parse, part, predict, print_result, sized, total_steps, train
 from datasets import shuttle
 
 TARGET_PRECISION, TARGET_AREA = 0.99, 0.95
@@ -63,11 +63,8 @@ def squeezed(readings: corten.Tensor, like: corten.Tensor) -> corten.Tensor:
 
 def stage(args: argparse.Namespace, name: str) -> argparse.Namespace:
     """The arguments of one of the trainings, in a folder of its own; resuming begins those that have no checkpoint."""
-    folder = args.out / name
-    folder.mkdir(exist_ok=True)
     seed_everything(args.seed)
-    begun = (folder / "checkpoint.pt").exists()
-    return argparse.Namespace(**vars(args) | {"out": folder, "resume": args.resume and begun})
+    return part(args, name)
 
 
 def learn(

@@ -32,6 +32,7 @@ from common import (
     draw_curves,
     draw_samples,
     parse,
+    part,
     predict,
     print_result,
     sized,
@@ -74,9 +75,9 @@ def read(args: argparse.Namespace) -> list[Tiles]:
     each, tested = sized(args, 8, 8, 2), sized(args, 40, 40, 2)
     parts = zip(*(tiles_of(name, each, tested) for name in CLASSES), strict=True)
     found = []
-    for part in parts:
-        labels = corten.arange(len(CLASSES)).repeat_interleave(corten.tensor([len(tiles) for tiles in part]))
-        found.append(Tiles(corten.cat(part).to(args.device), labels.to(args.device)))
+    for half in parts:
+        labels = corten.arange(len(CLASSES)).repeat_interleave(corten.tensor([len(tiles) for tiles in half]))
+        found.append(Tiles(corten.cat(half).to(args.device), labels.to(args.device)))
     return found
 
 
@@ -206,9 +207,7 @@ def learn(name: str, args: argparse.Namespace, data: list[Tiles]) -> tuple[Histo
         batches, held_out = Batches(*known[0], batch_size=BATCH), Batches(*known[1], batch_size=88, shuffle=False)
 
     # Each way has a folder for its checkpoint and weights.
-    own = argparse.Namespace(**{**vars(args), "out": args.out / name.replace(" ", "_")})
-    own.out.mkdir(exist_ok=True)
-    own.resume = args.resume and (own.out / "checkpoint.pt").exists()
+    own = part(args, name.replace(" ", "_"))
     optimizer = corten.optim.AdamW(groups)
     history = train(
         own,
