@@ -75,9 +75,9 @@ def read(args: argparse.Namespace) -> list[Tiles]:
     each, tested = sized(args, 8, 8, 2), sized(args, 40, 40, 2)
     parts = zip(*(tiles_of(name, each, tested) for name in CLASSES), strict=True)
     found = []
-    for half in parts:
-        labels = corten.arange(len(CLASSES)).repeat_interleave(corten.tensor([len(tiles) for tiles in half]))
-        found.append(Tiles(corten.cat(half).to(args.device), labels.to(args.device)))
+    for split in parts:
+        labels = corten.arange(len(CLASSES)).repeat_interleave(corten.tensor([len(tiles) for tiles in split]))
+        found.append(Tiles(corten.cat(split).to(args.device), labels.to(args.device)))
     return found
 
 
