@@ -1,9 +1,9 @@
 """Text to image: a diffusion U-Net draws what a caption tells, guided by a text encoder that learns with it.
 
-A scene is 32 × 32 pixels: one to four coloured items of Fashion-MNIST, of six kinds, on a piece of a photo; its
+A scene is 32 × 32 pixels: one to four coloured items of Fashion-MNIST, of six kinds, on a photo out of focus; its
 caption tells class, number, colour and, where items differ or there is one, the places. The network learns to find the
 noise in noised scenes, one time in ten without the caption, so that sampling can exaggerate what a caption changes:
-classifier-free guidance. Samples are drawn by DDIM, a few also by DDPM's thousand steps with --ddpm.
+classifier-free guidance. Samples are drawn by DDIM in few steps, some of them for comparison by DDPM's thousand.
 
 A judge, a small convolutional network, reads kind and colour in each quarter of a scene. It learns from training
 scenes, not from samples, and its own errors are told on test scenes. Captions of test scenes are drawn, and what is
@@ -37,7 +37,7 @@ TINTS = 1 + len(COLOURS)
 
 def made(count: int, seed: int, training: bool = True) -> Scenes:
     try:
-        return scenes(count, seed, SIZE, training, questions=0)
+        return scenes(count, seed, SIZE, training, questions=0, blur=8)
     except Missing as missing:
         raise SystemExit(str(missing)) from None
 
@@ -123,7 +123,7 @@ def trained_judge(args, data: Scenes) -> Judge:
         transform=lambda images, kinds, tints: (scaled(images), kinds, tints),
     )
     optimizer = corten.optim.AdamW(judge.parameters(), lr=3e-3, weight_decay=0.05)
-    epochs = sized(args, 5, 3, 1)
+    epochs = sized(args, 8, 4, 1)
     steps = sized(args, epochs * len(batches), epochs * len(batches), 2)
     schedule = corten.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
 
@@ -169,7 +169,7 @@ def draw(args, painter: nn.Module, diffusion: Diffusion, captions: list[str], se
 
 def parse_arguments():
     parser = arguments(__doc__, epochs=10, quick_epochs=1, out="text_to_image")
-    parser.add_argument("--batch-size", type=positive, default=64)
+    parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--guidance", type=float, default=3.0, help="how often what the caption changes is taken")
     parser.add_argument("--steps", type=positive, default=30, help="of DDIM for a sample")
@@ -192,7 +192,7 @@ def main() -> None:
         transform=lambda images, tokens: (scaled(images), tokens),
     )
     painter = Painter(*sized(args, (64, 128), (64, 128), (16, 32))).to(args.device)
-    diffusion = Diffusion(1000, "cosine").to(args.device)
+    diffusion = Diffusion(sized(args, 1000, 1000, 4), "cosine").to(args.device)
     optimizer = corten.optim.AdamW(painter.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = corten.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=args.lr, total_steps=total_steps(args, len(batches)), pct_start=0.1
@@ -205,7 +205,7 @@ def main() -> None:
         optimizer=optimizer,
         step_scheduler=schedule,
         clip_norm=1.0,
-        ema=0.998,
+        ema=max(0.9, 1 - 20 / total_steps(args, len(batches))),  # over the last twentieth, more or less
     )
 
     count = sized(args, 500, 100, 8)
@@ -217,6 +217,10 @@ def main() -> None:
     titles = [textwrap.fill(caption, 22) for caption in asked.captions[:16]]
     colours = ["black" if right else "red" for right in found["all"][:16].tolist()]
     draw_images(args.out / "samples.png", samples[:16] / 2 + 0.5, titles, colours, columns=4)
+    if not args.quick:
+        tokens = encode(asked.captions[:8], WORDS).to(args.device)
+        slow = diffusion.ddpm(history.averaged.module, (len(tokens), 3, SIZE, SIZE), tokens, args.guidance)
+        draw_images(args.out / "samples_ddpm.png", slow / 2 + 0.5, titles[:8], columns=4)
     draw_history(args.out / "curves.png", history)
     print_result("text_to_image", "judged_right", float(found["all"].float().mean()), TARGET)
 

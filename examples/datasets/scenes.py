@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import corten
+import corten.nn.functional as F
 import numpy as np
 
 from .images import SKIMAGE_PHOTOS, SKLEARN_PHOTOS, fashion_mnist, photo
@@ -73,6 +74,7 @@ def scenes(
     classes: Sequence[int] = DISTINCT,
     same: float = 0.5,
     questions: int = 2,
+    blur: int = 1,
 ) -> Scenes:
     """Scenes of the items of Fashion-MNIST on scikit-learn's and scikit-image's photos.
 
@@ -84,15 +86,24 @@ def scenes(
         classes: of the items; `DISTINCT` are those that captions can be asked to tell apart, `range(10)` are all.
         same: the share of scenes whose items are all alike.
         questions: asked about each scene.
+        blur: the photos are out of focus: averaged over about so many pixels.
 
     Raises:
         find.Missing: a package is not installed.
     """
     data = fashion_mnist(train)
-    behind = [photo(name) for name in SKLEARN_PHOTOS + SKIMAGE_PHOTOS if (name in HELD_OUT) != train]
+    behind = [_blurred(photo(name), blur) for name in SKLEARN_PHOTOS + SKIMAGE_PHOTOS if (name in HELD_OUT) != train]
     return compose(
         count, data.data.numpy(), data.targets.numpy(), behind, seed, size, classes, same=same, questions=questions
     )
+
+
+def _blurred(photo: corten.Tensor, side: int) -> corten.Tensor:
+    """Bytes `(3, H, W)` averaged over squares of `side` pixels, and drawn at the old size without steps."""
+    if side == 1:
+        return photo
+    small = F.avg_pool2d(photo[None].float(), side, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(small, photo.shape[1:], mode="bilinear")[0].round().to(corten.uint8)
 
 
 def compose(
