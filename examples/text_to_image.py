@@ -192,7 +192,7 @@ def main() -> None:
         transform=lambda images, tokens: (scaled(images), tokens),
     )
     painter = Painter(*sized(args, (64, 128), (64, 128), (16, 32))).to(args.device)
-    diffusion = Diffusion(sized(args, 1000, 1000, 4), "cosine").to(args.device)
+    diffusion = Diffusion(sized(args, 1000, 1000, 4), "cosine", "velocity").to(args.device)
     optimizer = corten.optim.AdamW(painter.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = corten.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=args.lr, total_steps=total_steps(args, len(batches)), pct_start=0.1

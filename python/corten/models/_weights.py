@@ -2,6 +2,7 @@
 
 from ..overrides import TorchFunctionMode
 
+
 class undrawn(TorchFunctionMode):
     """Within it, what initialisations would draw is left out, so weights hold whatever their memory held.
 
