@@ -115,15 +115,15 @@ class Judge(nn.Module):
 
 def trained_judge(args, data: Scenes) -> Judge:
     """A judge that learned from scenes."""
-    judge = Judge(sized(args, 24, 24, 4)).to(args.device)
+    judge = Judge(sized(args, 32, 24, 4)).to(args.device)
     batches = Batches(
         *(part.to(args.device) for part in (data.images, *quarters(data))),
-        batch_size=sized(args, 100, 100, 8),
+        batch_size=sized(args, 64, 64, 8),
         drop_last=True,
         transform=lambda images, kinds, tints: (scaled(images), kinds, tints),
     )
     optimizer = corten.optim.AdamW(judge.parameters(), lr=3e-3, weight_decay=0.05)
-    epochs = sized(args, 8, 4, 1)
+    epochs = sized(args, 10, 4, 1)
     steps = sized(args, epochs * len(batches), epochs * len(batches), 2)
     schedule = corten.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
 
@@ -192,7 +192,7 @@ def main() -> None:
         transform=lambda images, tokens: (scaled(images), tokens),
     )
     painter = Painter(*sized(args, (64, 128), (64, 128), (16, 32))).to(args.device)
-    diffusion = Diffusion(sized(args, 1000, 1000, 4), "cosine").to(args.device)
+    diffusion = Diffusion(sized(args, 1000, 1000, 4), "cosine", "velocity").to(args.device)
     optimizer = corten.optim.AdamW(painter.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = corten.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=args.lr, total_steps=total_steps(args, len(batches)), pct_start=0.1

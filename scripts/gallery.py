@@ -59,12 +59,12 @@ def run(name: str, device: str) -> None:
     print(f"{name}: {'goes on' if goes_on else 'starts'}, {log} tells how far it is", flush=True)
     started = time.monotonic()
     with open(log, "a" if goes_on else "w", encoding="utf-8") as file:
-        before = float((re.findall(r"^cut off after (\S+) s$", log.read_text("utf-8"), re.MULTILINE) or [0])[-1])
+        before = float((re.findall(r"^stopped after (\S+) s$", log.read_text("utf-8"), re.MULTILINE) or [0])[-1])
         try:
             code = subprocess.call(command + ["--resume"] * goes_on, stdout=file, stderr=file, cwd=ROOT)
         finally:
             seconds = before + time.monotonic() - started
-            file.write(f"cut off after {seconds:.0f} s\n")
+            file.write(f"stopped after {seconds:.0f} s\n")
     if code:
         raise SystemExit(f"{name} failed with status {code}: {log}")
     found = RESULT.findall(log.read_text("utf-8"))

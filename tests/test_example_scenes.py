@@ -9,6 +9,9 @@ import corten
 import numpy as np
 import pytest
 
+# Scenes are composed, tokens counted and captions compared before anything goes to a device.
+pytestmark = pytest.mark.cpu
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

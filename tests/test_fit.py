@@ -324,6 +324,7 @@ def test_batches_cover_every_row_once_and_go_on_where_they_were():
     ]
 
 
+@pytest.mark.cpu
 def test_rows_of_about_the_same_length_share_a_batch():
     lengths = corten.randint(1, 100, (1003,))
     batches = Batches(corten.arange(1003), batch_size=10, lengths=lengths)

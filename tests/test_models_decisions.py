@@ -98,6 +98,7 @@ def test_the_replay_buffer_keeps_the_latest_steps(device):
         buffer.add(*[np.zeros((5, 2))] * 5)
 
 
+@pytest.mark.cpu
 def test_a_replay_buffer_goes_on_from_its_state(tmp_path):
     first, again = (models.ReplayBuffer(4, (2,), seed=seed) for seed in (1, 2))
     for buffer, starts in ((first, (0, 3)), (again, (7,))):

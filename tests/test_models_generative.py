@@ -242,6 +242,31 @@ def test_samplers_find_the_one_image_there_is():
 
 
 @pytest.mark.cpu
+def test_velocities_tell_what_noise_tells():
+    diffusion = models.Diffusion(50, prediction="velocity")
+    image = torch.rand(1, 3, 4, 4) * 2 - 1
+
+    def told(step):
+        kept = diffusion.kept[step][:, None, None, None]
+        return kept.sqrt(), (1 - kept).sqrt()
+
+    def velocity(x, step, tokens):
+        near, far = told(step)
+        return (near * x - image) / far  # as x is near * image + far * noise
+
+    assert diffusion.loss(velocity, image.expand(32, -1, -1, -1)).item() == pytest.approx(0, abs=1e-6)
+    step = torch.tensor([4, 4])
+    x = torch.randn(2, 3, 4, 4)
+    near, far = told(step)
+    torch.testing.assert_close(diffusion._noise(velocity, x, 4, None, 1.0), (x - near * image) / far)
+    found = diffusion.ddim(velocity, (2, 3, 4, 4), steps=5), diffusion.ddpm(velocity, (2, 3, 4, 4))
+    for images in found:
+        torch.testing.assert_close(images, image.expand(2, -1, -1, -1), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="prediction must be 'noise' or 'velocity', got 'image'"):
+        models.Diffusion(50, prediction="image")
+
+
+@pytest.mark.cpu
 def test_ddim_without_noise_is_a_function_of_its_start():
     diffusion = models.Diffusion(50)
     start = torch.randn(1, 1, 4, 4)

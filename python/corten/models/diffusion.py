@@ -1,6 +1,6 @@
 """Diffusion: how images become noise and noise becomes images. DDPM (Ho et al., arXiv:2006.11239), the cosine
-schedule (Nichol and Dhariwal, 2102.09672), DDIM (Song et al., 2010.02502) and classifier-free guidance
-(Ho and Salimans, 2207.12598).
+schedule (Nichol and Dhariwal, 2102.09672), DDIM (Song et al., 2010.02502), classifier-free guidance (Ho and Salimans,
+2207.12598) and the prediction of velocities (Salimans and Ho, 2202.00512).
 
 The network that tells the noise is a function of images, steps and a condition: `corten.models.DiffusionUNet`.
 """
@@ -35,19 +35,23 @@ class Diffusion(nn.Module):
     Args:
         steps: T; step 0 is nearly the image, step T − 1 nearly noise.
         schedule: ``"linear"`` or ``"cosine"``.
+        prediction: what networks tell: ``"noise"`` ε, or ``"velocity"`` ``√ᾱ ε − √(1 − ᾱ) x``, which is as large at
+            every step and says of the image as much where there is little noise as where there is little image.
 
     Raises:
-        ValueError: another schedule, or less than 1 step.
+        ValueError: another schedule or prediction, or less than 1 step.
     """
 
-    def __init__(self, steps=1000, schedule="cosine"):
+    def __init__(self, steps=1000, schedule="cosine", prediction="noise"):
         super().__init__()
         schedules = {"linear": linear_betas, "cosine": cosine_betas}
         if schedule not in schedules:
             raise ValueError(f"schedule must be 'linear' or 'cosine', got {schedule!r}")
+        if prediction not in ("noise", "velocity"):
+            raise ValueError(f"prediction must be 'noise' or 'velocity', got {prediction!r}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
-        self.steps = steps
+        self.steps, self.prediction = steps, prediction
         self.register_buffer("betas", schedules[schedule](steps))
         # The share of the image's variance that is left behind each step: the papers' ᾱ.
         self.register_buffer("kept", (1 - self.betas).cumprod(0))
@@ -58,10 +62,10 @@ class Diffusion(nn.Module):
         return kept.sqrt() * images + (1 - kept).sqrt() * noise
 
     def loss(self, network, images, tokens=None, dropped=0.1):
-        """The mean squared error of the noise that the network tells, at steps drawn at random.
+        """The mean squared error of the noise, or velocity, that the network tells, at steps drawn at random.
 
         Args:
-            network: ``network(noised, step, tokens)`` gives the noise.
+            network: ``network(noised, step, tokens)`` gives the noise or the velocity.
             tokens: ``(N, T)``, or None without conditions.
             dropped: the probability with which a text is replaced by the empty one, for guidance.
         """
@@ -70,16 +74,20 @@ class Diffusion(nn.Module):
         if tokens is not None:
             kept = bernoulli(full((len(images), 1), 1 - dropped, device=images.device))
             tokens = tokens * kept.to(tokens.dtype)
-        return F.mse_loss(network(self.noised(images, step, noise), step, tokens), noise)
+        # A velocity is the noised image of a quarter turn later: noise in place of the image, less the image.
+        target = noise if self.prediction == "noise" else self.noised(noise, step, -images)
+        return F.mse_loss(network(self.noised(images, step, noise), step, tokens), target)
 
     def _noise(self, network, x, step, tokens, guidance):
         """The noise in ``x``, with what the text changes taken ``guidance`` times."""
         steps = full((len(x),), step, device=x.device)
         if tokens is None or guidance == 1.0:
-            return network(x, steps, tokens)
-        twice = network(cat([x, x]), cat([steps, steps]), cat([zeros_like(tokens), tokens]))
-        without, told = twice.chunk(2)
-        return without + guidance * (told - without)
+            told = network(x, steps, tokens)
+        else:
+            twice = network(cat([x, x]), cat([steps, steps]), cat([zeros_like(tokens), tokens]))
+            without, told = twice.chunk(2)
+            told = without + guidance * (told - without)
+        return told if self.prediction == "noise" else self.noised(told, steps, x)
 
     @no_grad()
     def ddpm(self, network, shape, tokens=None, guidance=1.0, clip=True):

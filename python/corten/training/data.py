@@ -85,7 +85,7 @@ class Batches:
             return order
         full = self.count // self.batch_size
         rows = order[: full * self.batch_size]
-        pool = corten.arange(len(rows)) // (_POOL * self.batch_size)
+        pool = corten.arange(len(rows), device="cpu") // (_POOL * self.batch_size)
         rows = rows[(pool * (int(self.lengths.max()) + 1) + self.lengths[rows]).argsort(stable=True)]
         batches = corten.randperm(full, generator=self.generator, device="cpu")
         return corten.cat([rows.view(full, self.batch_size)[batches].flatten(), order[len(rows) :]])
