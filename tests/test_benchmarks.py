@@ -289,6 +289,18 @@ def test_cases_are_held_against_the_peak_that_bounds_them(program):
     assert "50 %" in text and "25 %" in text
 
 
+def test_what_a_larger_set_reached_a_smaller_one_reaches_too(program):
+    comparison = program("comparison")
+    peaks = {"move:1:0:1000:2": 5.0, "move:1:0:995:2": 7.0, "move:1:0:9000:2": 2.0, "move:1:0:500:2": 4.0, "fma:2": 9.0}
+    peaks |= {"move:1:1:9000:2": 99.0, "move:1:0:9000:4": 99.0}
+    found = {request: comparison.reached(request, peaks) for request in (*peaks, "move:1:0:10000:2", "fma:4")}
+    assert list(found.values()) == [7.0, 7.0, 2.0, 7.0, 9.0, 99.0, 99.0, None, None]
+    sums = case_of(program, "rows", "sums", reads=1000.0)
+    run = comparison_of(program, {sums.key: 1.0}, {sums.key: 1.0}, peaks=peaks)
+    assert run.share(sums, 200.0) == pytest.approx(1000 / 200 / 7)
+    assert comparison.report(run, [sums]).count("1000 B") == 1
+
+
 def test_a_peak_that_a_package_exceeds_invalidates_the_run(program):
     product = case_of(program, flops=2e9)
     found = comparison_of(program, {product.key: 0.02}, {product.key: 0.005}, peaks={"fma:2": 200e9})
