@@ -72,6 +72,8 @@ def test_the_variance_of_nothing_is_nan_whatever_the_correction():
     assert math.isnan(corten.var(corten.zeros(0), correction=-5).item())
     with pytest.warns(UserWarning, match=r"std\(\): degrees of freedom is <= 0"):
         corten.std(corten.zeros(1, 2), 0)
+    with pytest.warns(UserWarning, match=r"var_mean\(\): degrees of freedom is <= 0"):
+        corten.var_mean(corten.zeros(1, 2), 0)
 
 
 @pytest.mark.cpu
