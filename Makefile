@@ -29,7 +29,7 @@ test-rust: ## run the engine's own tests
 	$(CARGO) test --package corten-core
 
 test-simd: dev ## run the operators' and networks' suites at the weaker instruction-set levels
-	for level in portable avx2; do CORTEN_SIMD=$$level $(BIN)/pytest -q tests/test_ops.py tests/test_nn.py || exit 1; done
+	for level in portable avx2; do CORTEN_SIMD=$$level $(BIN)/pytest -q tests/test_ops.py tests/test_nn.py tests/test_grad.py tests/test_fusion.py tests/test_joined.py || exit 1; done
 
 test-neon: $(BIN)/ruff ## run the engine's tests and the operators' and networks' suites on aarch64, under qemu
 	scripts/test_neon.sh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -49,6 +49,11 @@ def cross_entropy(m: ModuleType, scores, wanted):
     return m.nn.functional.cross_entropy(scores, wanted)
 
 
+def saving_cost(flops: Callable[[float], float]) -> tuple[float, float]:
+    """The operations, and how many times fewer there are where Winograd's algorithm does the convolutions it can."""
+    return flops(1.0), flops(1.0) / flops(WINOGRAD)
+
+
 def trained(network, optimizer: str, data, shape: tuple[int, ...], settings: dict[str, float], compiled: bool):
     """Builds a step of training; it ends when its loss is read. NotImplementedError where there is no `compile`."""
 
@@ -90,27 +95,35 @@ def small_training(tiny: bool) -> Iterator[Case]:
     name = "12 layers of 64, LayerNorm, GELU, Dropout, batch 16, AdamW"
     yield from steps(name, partial(deep, depth=12, width=width), "AdamW", images, (16, width), flops)
 
-    first = work.convolution(1, 16, 3, 28 * 28)
-    forward = first + work.convolution(16, 32, 3, 14 * 14) + work.linear(32 * 7 * 7, CLASSES)
-    flops = count * step_flops(forward, first)
-    yield from steps(
-        "CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28), flops, WINOGRAD
-    )
+    def step(saved: float) -> float:
+        return count * step_flops(work.small_cnn(28, CLASSES, saved), work.convolution(1, 16, 3, 28 * 28, saved))
+
+    cost = saving_cost(step)
+    yield from steps("CNN on 28 x 28, batch 64, Adam", convolutional, "Adam", images, (count, 1, 28, 28), *cost)
 
 
 def image_training(tiny: bool) -> Iterator[Case]:
+    def cost_of(forward, count: int, **sizes):
+        """Both networks begin with a convolution of 3x3."""
+
+        def flops(saved):
+            first = work.convolution(3, sizes["width"], 3, sizes["side"] ** 2, saved)
+            return count * step_flops(forward(**sizes, saved=saved), first)
+
+        return saving_cost(flops)
+
     count, side, width = (4, 16, 8) if tiny else (16, 32, 64)
     counts = (1, 1) if tiny else (2, 2, 2, 2)
     sizes: dict[str, Any] = {"counts": counts, "width": width, "bottleneck": False, "small": True, "classes": CLASSES}
-    flops = count * step_flops(work.resnet(**sizes, side=side), work.convolution(3, width, 3, side**2))
+    cost = cost_of(work.resnet, count, **sizes, side=side)
     name, network = "ResNet-18 on 32 x 32, batch 16, SGD with momentum", partial(networks.resnet, **sizes)
-    yield from steps(name, network, "SGD", images, (count, 3, side, side), flops, WINOGRAD, lr=0.01, momentum=0.9)
+    yield from steps(name, network, "SGD", images, (count, 3, side, side), *cost, lr=0.01, momentum=0.9)
 
     count, side, width, depth = (2, 16, 4, 2) if tiny else (4, 96, 32, 3)
     sizes = {"width": width, "depth": depth, "classes": 2}
-    flops = count * step_flops(work.unet(**sizes, side=side), work.convolution(3, width, 3, side**2))
+    cost = cost_of(work.unet, count, **sizes, side=side)
     name, network = "U-Net on 96 x 96, batch 4, Adam", partial(networks.unet, **sizes)
-    yield from steps(name, network, "Adam", masks, (count, 3, side, side), flops, WINOGRAD)
+    yield from steps(name, network, "Adam", masks, (count, 3, side, side), *cost)
 
 
 def text_training(tiny: bool) -> Iterator[Case]:
@@ -191,10 +204,11 @@ def inference(tiny: bool) -> Iterator[Case]:
     gpt = partial(networks.gpt, **sizes, vocabulary=vocabulary, length=positions)
     flops = work.gpt(**sizes, vocabulary=vocabulary, count=1, length=prompt, scored=1)
     yield Case("inference", "GPT-2 small, prompt of 64 tokens", prefill(gpt, prompt, vocabulary), flops)
-    # A token reads every weight but the table of positions, of which it reads a row.
+    # A token reads every weight but the table of positions, of which it reads a row, and the keys and values before it.
     weights = layers * (12 * width + 13) * width + 2 * width + vocabulary * width
+    reads = 4 * (weights + work.kept(layers, width, prompt, tokens))
     name = "GPT-2 small, a token after 64 with the cache"
-    yield Case("inference", name, generated(gpt, prompt, vocabulary, tokens), reads=4 * weights, operators=tokens)
+    yield Case("inference", name, generated(gpt, prompt, vocabulary, tokens), reads=reads, operators=tokens)
 
     counts, side, channels, classes = ((1, 1), 32, 8, 10) if tiny else ((3, 4, 6, 3), 224, 64, 1000)
     shape: dict[str, Any] = {"counts": counts, "width": channels, "bottleneck": True, "small": False}
@@ -202,8 +216,8 @@ def inference(tiny: bool) -> Iterator[Case]:
     for batch in (1, 16):
         count = min(batch, 2) if tiny else batch
         build = inferred(resnet, partial(drawn, shape=(count, 3, side, side)))
-        flops = count * work.resnet(**shape, classes=classes, side=side)
-        yield Case("inference", f"ResNet-50, batch {batch}", build, flops, saving=WINOGRAD)
+        image, saving = saving_cost(lambda saved: work.resnet(**shape, classes=classes, side=side, saved=saved))
+        yield Case("inference", f"ResNet-50, batch {batch}", build, count * image, saving=saving)
 
     words, length, positions = (50, 16, 32) if tiny else (30522, 128, 512)
     bert = partial(networks.bert, **sizes, vocabulary=words, length=positions)

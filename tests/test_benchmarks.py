@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
-PROGRAMS = ["bench_overhead", "compare", "compare_burn", "gpu"]
+PROGRAMS = ["bench_busy", "bench_overhead", "compare", "compare_burn", "gpu"]
 
 
 @pytest.fixture
@@ -379,10 +380,116 @@ def test_the_bytes_of_a_training_step_are_those_that_tensors_hold(program):
     assert 4 << 20 <= program("memory").peak_bytes(corten, three_megabytes) <= 6 << 20
 
 
-def test_the_comparison_refuses_a_busy_machine(program, monkeypatch):
+@pytest.mark.parametrize(
+    ("load", "options", "measures"),
+    [(0.19, [], True), (0.21, [], False), (9.0, [], False), (0.21, ["--dry-run"], True)],
+)
+def test_the_comparison_refuses_a_busy_machine(program, monkeypatch, load, options, measures):
+    class Measured(Exception):
+        pass
+
+    def measure(options, listed):
+        raise Measured
+
     compare = program("compare")
-    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(compare, "refuse_debug_build", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["compare"])
-    with pytest.raises(SystemExit, match="busy"):
-        compare.main()
+    monkeypatch.setattr(compare, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["compare", *options])
+    if measures:
+        with pytest.raises(Measured):
+            compare.main()
+    else:
+        with pytest.raises(SystemExit, match=rf"busy: its load is {load:.2f}, above 0\.2"):
+            compare.main()
+
+
+def test_a_call_of_ours_ends_when_its_result_is_computed(program):
+    """A recorded result holds no memory."""
+    x = corten.ones(1 << 18)
+    corten.cpu.synchronize()
+    before = corten.cpu.memory_allocated()
+    case = case_of(program)
+    object.__setattr__(case, "build", lambda m: lambda: x * 2)
+    recorded = case.build(corten)()
+    assert corten.cpu.memory_allocated() == before
+    computed = program("sides").builder("corten", case, "full")(corten)()
+    assert corten.cpu.memory_allocated() >= before + (1 << 20)
+    assert recorded.sum().item() == computed.sum().item()
+
+
+def multiply_adds(model, *inputs) -> dict[bool, int]:
+    """Of a model's layers in a forward pass, apart by whether they are convolutions of 3x3 with stride 1."""
+    found = {True: 0, False: 0}
+
+    def count(layer, _given, result):
+        if isinstance(layer, corten.nn.ConvTranspose2d):
+            each = layer.weight.numel() * result[0, 0].numel() // math.prod(layer.stride)
+            found[False] += each * result.shape[0]
+        elif isinstance(layer, corten.nn.Conv2d):
+            windows = (layer.kernel_size, layer.stride) == ((3, 3), (1, 1))
+            found[windows] += layer.weight.numel() * result[:, 0].numel()
+        elif isinstance(layer, corten.nn.Linear):
+            found[False] += layer.weight.numel() * result.shape[:-1].numel()
+
+    for layer in model.modules():
+        layer.register_forward_hook(count)
+    model(*inputs)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("network", "sizes"),
+    [
+        ("resnet", {"counts": (1, 2), "width": 8, "bottleneck": False, "small": True, "classes": 10}),
+        ("resnet", {"counts": (2, 1), "width": 8, "bottleneck": True, "small": False, "classes": 10}),
+        ("unet", {"width": 4, "depth": 2, "classes": 2}),
+    ],
+)
+def test_networks_are_counted_layer_by_layer_and_so_is_what_winograd_saves(program, network, sizes):
+    found = multiply_adds(getattr(program("networks"), network)(corten, **sizes), corten.randn(1, 3, 32, 32))
+    flops, saving = program("network_cases").saving_cost(
+        lambda saved: getattr(program("network_flops"), network)(**sizes, side=32, saved=saved)
+    )
+    assert flops == 2 * sum(found.values())
+    assert saving == pytest.approx(sum(found.values()) / (found[True] / 2.25 + found[False]))
+
+
+def test_networks_save_less_than_their_convolutions_alone(program):
+    saving = {case.key: case.saving for case in program("network_cases").cases("full") if case.saving != 1.0}
+    assert len(saving) == 8 and all(1.2 < value < 2.25 for value in saving.values())
+    cnn = program("shared_cases").convolutional(corten)
+    found = multiply_adds(cnn, corten.randn(1, 1, 28, 28))
+    assert 2 * sum(found.values()) == program("network_flops").small_cnn(28, 10)
+
+
+def test_a_token_reads_the_weights_and_what_the_cache_holds(program):
+    """In the mean over the tokens: each finds the keys and values of the prompt and of the tokens before it."""
+    networks = program("networks")
+    (case,) = (case for case in program("network_cases").cases("full") if "with the cache" in case.name)
+    with corten.device("meta"):
+        model = networks.gpt(corten, layers=12, width=768, heads=12, vocabulary=50257, length=1024)
+    weights = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("positions"))
+    kept = [12 * 2 * (64 + k) * 768 for k in range(case.operators)]
+    assert case.reads == 4 * (weights + sum(kept) / len(kept))
+
+
+@pytest.mark.slow
+def test_beside_a_busy_process_at_least_half_the_speed_is_left(program):
+    """The best of three: other processes of the machine disturb, too."""
+    busy = program("bench_busy")
+    kept = [busy.cases(corten, budget=0.2) for _ in range(3)]
+    for name in busy.calls(corten):
+        assert max(found[name] for found in kept) >= busy.LEAST, name
+
+
+def test_the_speed_that_is_left_is_told_for_each_package(program):
+    busy = program("bench_busy")
+    results = {
+        "corten": {"sums, alone": 2e-3, "sums": 0.5, "products, alone": 1.0, "products": 0.4},
+        "torch": {"sums, alone": 4e-3, "sums": 0.9, "products, alone": 1.0, "products": 0.9},
+    }
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in busy.report(results).splitlines()]
+    assert lines[0] == ["work", "corten alone", "corten keeps", "torch alone", "torch keeps", "target"]
+    assert lines[2] == ["sums", "2 ms", "0.50", "4 ms", "0.90", "at least 0.5: met"]
+    assert lines[3][-1] == "at least 0.5: MISSED"

@@ -1,10 +1,11 @@
-"""The CPU under the names of `torch.cpu`, and the bytes that its tensors hold."""
+"""The CPU under the names of `torch.cpu`, and the bytes that its tensors and operators hold."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import textwrap
 
 import corten
 import pytest
@@ -91,3 +92,94 @@ def test_what_was_recorded_and_not_computed_holds_nothing() -> None:
     assert corten.cpu.memory_allocated() == before
     y.sum().item()
     assert corten.cpu.memory_allocated() - before in (MIB, MIB + 4)
+
+
+def peak_over(call, *inputs) -> int:
+    """The most bytes that a call holds besides what was there before it, and besides what it is given."""
+    for tensor in inputs:
+        tensor.sum().item()
+    corten.cpu.synchronize()
+    before = corten.cpu.memory_allocated()
+    corten.cpu.reset_peak_memory_stats()
+    kept = call()
+    corten.cpu.synchronize()
+    del kept
+    return corten.cpu.max_memory_allocated() - before
+
+
+MASKS = {
+    "causal": lambda length: {"is_causal": True},
+    "no mask": lambda length: {},
+    "a bool mask": lambda length: {"attn_mask": corten.ones(length, length, dtype=corten.bool).tril()},
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize("backward", [False, True])
+def test_attention_never_holds_the_whole_matrix(mask: str, kv_heads: int, backward: bool) -> None:
+    length, heads, width = 1024, 4, 16
+    q = corten.randn(1, heads, length, width, requires_grad=backward)
+    k, v = (corten.randn(1, kv_heads, length, width, requires_grad=backward) for _ in range(2))
+    options = MASKS[mask](length)
+
+    def call():
+        y = corten.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=kv_heads != heads, **options)
+        return corten.autograd.grad(y.sum(), (q, k, v)) if backward else y
+
+    inputs = [q, k, v, *(value for value in options.values() if isinstance(value, corten.Tensor))]
+    whole = 4 * heads * length * length
+    assert peak_over(call, *inputs) < whole / 8
+    # What a mask lets pass is right as well: the same by the whole matrix.
+    scores = q @ k.repeat_interleave(heads // kv_heads, 1).mT / 4
+    if options:
+        scores = scores.masked_fill(~corten.ones(length, length, dtype=corten.bool).tril(), -float("inf"))
+    expected = scores.softmax(-1) @ v.repeat_interleave(heads // kv_heads, 1)
+    if backward:
+        expected = corten.autograd.grad(expected.sum(), (q, k, v))
+    for found, wanted in zip(call() if backward else [call()], expected if backward else [expected]):
+        assert corten.allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell the peak")
+def test_attention_takes_no_such_memory_beside_tensors_either() -> None:
+    """What kernels work in is no tensor's: the peak of the process tells. The whole matrix has 256 MiB."""
+    code = """
+        import corten
+
+        def peak():
+            (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+            return int(line.split()[1]) * 1024
+
+        q = corten.randn(1, 4, 4096, 16, requires_grad=True)
+        k, v = (corten.randn(1, 2, 4096, 16, requires_grad=True) for _ in range(2))
+        mask = corten.arange(4096)[:, None] >= corten.arange(4096)
+        corten.cpu.synchronize()
+        before = peak()
+        for options in ({"is_causal": True}, {"attn_mask": mask}):
+            y = corten.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True, **options)
+            y.sum().backward()
+            q.grad.sum().item()
+        print(peak() - before)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 64 * MIB
+
+
+def test_dropout_keeps_no_mask() -> None:
+    x = corten.ones(1 << 20, requires_grad=True)
+    saved = []
+    with corten.autograd.graph.saved_tensors_hooks(lambda t: (saved.append(t.numel()), t)[1], lambda t: t):
+        corten.nn.functional.dropout(x, 0.5)
+    assert sum(saved) <= 16
+
+    def forward():
+        return corten.nn.functional.dropout(x, 0.5)
+
+    # The result alone, of 4 MiB: a mask would take 1 MiB, or 4 as numbers.
+    assert peak_over(forward, x) < 4 * MIB + MIB // 4
+    y = forward()
+    y.sum().backward()
+    assert corten.equal(x.grad, y.detach())
+    assert 0.49 < (x.grad == 0).float().mean().item() < 0.51

@@ -32,8 +32,35 @@ def test_generators_make_images_that_discriminators_take(size, device):
 def test_generators_refuse_sizes_that_cannot_be_doubled_to():
     with pytest.raises(ValueError, match="size must be a multiple of 2 above 4, got 27"):
         models.Generator(size=27)
-    with pytest.raises(ValueError, match="norm must be 'batch' or 'layer', got 'none'"):
+    with pytest.raises(ValueError, match="size must be a multiple of 2 above 4, got 27"):
+        models.Discriminator(size=27)
+    with pytest.raises(ValueError, match="norm must be 'batch', 'layer' or 'spectral', got 'none'"):
         models.Discriminator(norm="none")
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_the_last_features_of_a_discriminator_see_most_of_an_image(norm):
+    discriminator = models.Discriminator(1, 28, 4, norm=norm).eval()
+    image = torch.randn(1, 1, 28, 28, requires_grad=True)
+    features = discriminator.features(image)
+    assert features.shape == (1, 16, 3, 3)
+    features[0, :, 1, 1].square().sum().backward()
+    seen = image.grad[0, 0].abs().sum(0).nonzero().flatten()
+    assert seen.max() - seen.min() + 1 == 22
+
+
+def test_spectral_normalisation_holds_every_weight_of_a_discriminator_at_norm_1():
+    _, discriminator = models.conditional_gan(num_classes=4, latent=8, width=8)
+    images, labels = torch.randn(4, 1, 28, 28), torch.arange(4)
+    for _ in range(20):
+        discriminator(images, labels)
+    discriminator.eval()
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, (nn.Conv2d, nn.Linear, nn.Embedding))]
+    assert len(layers) == 5
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+    together = discriminator(images, labels)
+    torch.testing.assert_close(together[:1], discriminator(images[:1], labels[:1]))
 
 
 @pytest.mark.cpu
@@ -66,6 +93,8 @@ def test_adversarial_losses_are_those_of_the_papers():
     assert models.discriminator_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
     assert models.generator_loss(fake).item() == pytest.approx(-(log_sigmoid(0.5) + log_sigmoid(0)) / 2, rel=1e-5)
     assert models.critic_loss(real, fake).item() == pytest.approx(0.25 - 0.5)
+    hinge = models.discriminator_hinge_loss(torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0]))
+    assert hinge.item() == pytest.approx((0 + 2) / 2 + (1.5 + 0) / 2)
 
 
 def test_the_gradient_penalty_of_a_linear_critic_is_that_of_its_weights(device):

@@ -72,6 +72,8 @@ def test_the_variance_of_nothing_is_nan_whatever_the_correction():
     assert math.isnan(corten.var(corten.zeros(0), correction=-5).item())
     with pytest.warns(UserWarning, match=r"std\(\): degrees of freedom is <= 0"):
         corten.std(corten.zeros(1, 2), 0)
+    with pytest.warns(UserWarning, match=r"var_mean\(\): degrees of freedom is <= 0"):
+        corten.var_mean(corten.zeros(1, 2), 0)
 
 
 @pytest.mark.cpu
@@ -169,3 +171,34 @@ def test_images_of_bytes_are_resized_in_fixed_point():
     # As PyTorch 2.13 and Pillow round on the CPU: each axis to bytes, the width first.
     want = [[0, 102, 255, 108, 10], [2, 68, 166, 130, 105], [3, 33, 77, 151, 200]]
     assert F.interpolate(image, (3, 5), mode="bilinear")[0, 0].tolist() == want
+
+
+HUGE = {
+    "zeros": lambda: corten.zeros(1 << 62, 4),
+    "empty": lambda: corten.empty(1 << 62, 4),
+    "empty strided": lambda: corten.empty_strided((1 << 62, 4), (0, 0)),
+    "expand": lambda: corten.ones(1, 1).expand(1 << 33, 1 << 33),
+    "as_strided of sizes": lambda: corten.as_strided(corten.ones(10), (1 << 33, 1 << 33), (0, 0)),
+    "as_strided of strides": lambda: corten.as_strided(corten.ones(10), (5,), (1 << 62,)),
+    "repeat": lambda: corten.ones(4).repeat(1 << 62),
+    "repeat_interleave": lambda: corten.ones(4).repeat_interleave(1 << 62),
+    "broadcast": lambda: corten.ones(1).expand(1 << 33, 1) + corten.ones(1).expand(1, 1 << 33),
+    "outer": lambda: corten.ones(1).expand(1 << 33).outer(corten.ones(1).expand(1 << 33)),
+    "matmul": lambda: corten.ones(1).expand(1 << 33, 1) @ corten.ones(1).expand(1, 1 << 33),
+    "interpolate": lambda: corten.nn.functional.interpolate(corten.ones(1, 1, 2, 2), size=(1 << 32, 1 << 32)),
+    "tril_indices": lambda: corten.tril_indices(1 << 33, 1 << 33),
+    "meta": lambda: corten.empty(1 << 62, 4, device="meta"),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_more_elements_than_can_be_counted_are_refused(name):
+    with pytest.raises(RuntimeError, match=r"overflow|out of memory|out of bounds"):
+        HUGE[name]()
+
+
+def test_the_constructor_takes_a_size_for_sizes_and_no_number_but_whole_ones():
+    assert corten.Tensor(corten.Size([2, 3])).shape == (2, 3) and corten.Tensor(2, 3).shape == (2, 3)
+    assert corten.Tensor((2, 3)).tolist() == [2.0, 3.0]
+    with pytest.raises(TypeError, match="data must be a sequence"):
+        corten.Tensor(3.5)

@@ -233,3 +233,22 @@ def test_an_interruption_stops_long_work_and_loses_nothing() -> None:
 def test_a_program_ends_while_work_is_pending() -> None:
     result = run_script("import corten; x = corten.randn(50, 50); y = [x @ x for _ in range(50)]; print('end')")
     assert (result.returncode, result.stdout) == (0, "end\n"), result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no such call")
+@pytest.mark.parametrize("more", [False, True])
+def test_there_are_as_many_threads_as_processors_that_the_process_may_use(more: bool) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    chosen = allowed if more else allowed[-1:]
+    result = run_script(
+        f"""
+        import os
+        os.sched_setaffinity(0, {chosen})
+        import corten
+        print(corten.get_num_threads())
+        x = corten.ones(1000, 1000)
+        print((x @ x)[0, 0].item(), len(os.listdir("/proc/self/task")) <= {len(chosen)} + 1)
+        """,
+        env={key: value for key, value in os.environ.items() if key != "CORTEN_NUM_THREADS"},
+    )
+    assert result.stdout.splitlines() == [str(len(chosen)), "1000.0 True"], result.stderr

@@ -36,7 +36,7 @@ _BY_MODULE = {
     "is_nonzero",
     products: "_int_mm tensordot kron vdot chain_matmul matrix_power cross block_diag dist cdist pdist renorm qr",
     scaled: "_scaled_mm",
-    statistics: "norm std_mean var_mean nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
+    statistics: "norm nansum nanmean quantile nanquantile cov corrcoef diff gradient trapezoid trapz "
     "cumulative_trapezoid",
     spectra: "stft istft",
     lookup: "unravel_index nonzero_static frexp histogram histogramdd",

@@ -31,30 +31,6 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
 
 
-_NAMES_OF_NUMPY = {"axis": "dim", "keepdims": "keepdim"}
-
-
-def _spread_and_mean(spread, input, args, kwargs):
-    names = ("dim", "unbiased", "keepdim")
-    if args and isinstance(args[0], bool):
-        names = ("unbiased",)
-    given = dict(zip(names, args, strict=False))
-    given.update({_NAMES_OF_NUMPY.get(name, name): value for name, value in kwargs.items()})
-    dim = given.get("dim")
-    keepdim = given.get("keepdim", False)
-    return spread(input, **given), input.mean(dim, keepdim)
-
-
-def std_mean(input, *args, **kwargs):
-    """The standard deviation, with the arguments of ``std``, and the mean over the same dims."""
-    return _spread_and_mean(ops.std, input, args, kwargs)
-
-
-def var_mean(input, *args, **kwargs):
-    """The variance, with the arguments of ``var``, and the mean over the same dims."""
-    return _spread_and_mean(ops.var, input, args, kwargs)
-
-
 @typed("nansum", input="Tensor", keepdim="bool", dtype="dtype?")
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The sum of the elements that are not NaN."""

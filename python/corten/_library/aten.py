@@ -13,7 +13,8 @@ _OPERANDS = frozenset(
 _COMPARED = frozenset(["eq", "ne", "lt", "le", "gt", "ge"])
 # Reductions whose overload says whether dims are given.
 _REDUCED = {"sum": "dim_IntList", "mean": "dim", "max": "dim", "min": "dim", "prod": "dim_int", "all": "dim"}
-_REDUCED |= {"any": "dim", "var": "correction", "std": "correction", "argmax": "default", "argmin": "default"}
+_REDUCED |= {"any": "dim", "argmax": "default", "argmin": "default"}
+_REDUCED |= dict.fromkeys(["var", "std", "var_mean", "std_mean"], "correction")
 _FIXED = {"transpose": "int", "select": "int", "slice": "Tensor", "split": "Tensor", "where": "self"}
 _RENAMED = {
     "softmax": "_softmax",

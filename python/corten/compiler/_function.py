@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import corten
 
+from .. import _settings
 from .._autocast import state as autocast
 from ._effects import watch
-from ._guards import Guards, is_library
+from ._guards import NEW, Guards, is_library
 from ._structure import Parts, Unguardable, flatten, outline, rebuild
 
 logger = logging.getLogger("corten.compiler")
@@ -95,6 +96,9 @@ class CompiledFunction:
         core = corten._core
         # Inside another compiled function the outer one records; what runs beside a recording is not recorded.
         if self._refusal is not None or not self._on or self.forced_eager or core.capture_open():
+            return self._run(args, kwargs)
+        if core.function_modes():
+            self._tell("a TorchFunctionMode is active, which sees what Python calls")
             return self._run(args, kwargs)
         parts = Parts()
         try:
@@ -198,7 +202,7 @@ class CompiledFunction:
             del known[:-VARIANTS]
             return result
         self.statistics.eager += 1
-        if reason == _KEPT and self._warm_ups < WARM_UPS:
+        if (reason == _KEPT or reason.endswith(NEW)) and self._warm_ups < WARM_UPS:
             self._warm_ups += 1
         else:
             self._give_up(reason, key)
@@ -248,5 +252,6 @@ def _modes():
         core.get_default_dtype(),
         core.get_default_device(),
         core.get_num_threads(),
+        *_settings._state.values(),
         *autocast.casts.items(),
     )

@@ -7,7 +7,10 @@ are looked at only after one. Things whose content nobody can compare keep a fun
 """
 
 import builtins
+import contextlib
+import enum
 import functools
+import importlib.util
 import sys
 import types
 from collections import deque
@@ -16,7 +19,7 @@ import corten
 from corten.nn.modules.hooks import GLOBAL
 
 from ._effects import WATCHED
-from ._names import mentioned, only_changes
+from ._names import ASKING, asks_by_value, mentioned, only_changes
 
 _PLAIN = frozenset(
     [
@@ -30,7 +33,6 @@ _PLAIN = frozenset(
         str,
         bytes,
         range,
-        slice,
         corten.Size,
         corten.dtype,
         corten.device,
@@ -39,6 +41,12 @@ _PLAIN = frozenset(
     ]
 )
 _MISSING = object()
+# How the words end that tell of a name which was asked for and was not there.
+NEW = "which was not there"
+_MAPPINGS = (dict, types.MappingProxyType)
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+_CONTAINERS = (list, dict, set, tuple, frozenset, deque, bytearray, types.MappingProxyType, *_VIEWS)
+_BUILTINS = (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)
 # Calls whose effect or result is outside of what can be recorded; those of WATCHED only where they are reached.
 _IMPURE_BUILTINS = frozenset(["exec", "eval", "globals", "locals", "vars", "breakpoint"])
 _IMPURE_OBJECTS = {id(getattr(builtins, name)): name for name in WATCHED | _IMPURE_BUILTINS}
@@ -46,6 +54,8 @@ _IMPURE_MODULES = frozenset(["random", "time", "datetime", "secrets", "uuid", "n
 _IMPURE_ATTRIBUTES = {"numpy": frozenset(["random"]), "os": frozenset(["environ", "getenv", "urandom"])}
 _LIBRARIES = frozenset(["corten", "numpy", *sys.stdlib_module_names]) - {"__main__"}
 _OPTIONS = frozenset(["param_groups", "get_last_lr", "state", "state_dict", "load_state_dict", "add_param_group"])
+# Packages of the library whose objects are as their attributes say.
+_HOLDERS = ("corten.distributions", "corten.metrics", "corten.models")
 _TABLES = ("_parameters", "_buffers", "_modules")
 # Items of a container that are compared at every call.
 _ITEMS = 1000
@@ -57,6 +67,7 @@ def is_plain(value):
     return (
         kind in _PLAIN
         or (kind in (tuple, frozenset) and all(map(is_plain, value)))
+        or (kind is slice and is_plain((value.start, value.stop, value.step)))
         or (kind.__module__ == "numpy" and hasattr(value, "dtype") and getattr(value, "shape", None) == ())
     )
 
@@ -94,16 +105,17 @@ class Guards:
 
     def __init__(self, function, objects=()):
         self._attributes = set()
+        self._any_attribute = False  # whether some are asked for by names that the code does not spell
         # What is found adds names, and names find more: until nothing is added.
         while True:
-            before = len(self._attributes)
+            before = len(self._attributes), self._any_attribute
             self._start()
             try:
                 for value in (function, *objects):
                     self._visit(value, "what is compiled" if value is function else "an argument")
             except RecursionError:
                 self.refusal = "it uses objects that hold one another too deeply"
-            if self.refusal is not None or len(self._attributes) == before:
+            if self.refusal is not None or (len(self._attributes), self._any_attribute) == before:
                 break
         self._states = [(module, _state(module)) for module in self._modules.values()]
         self._facts = [corten._core.TensorFacts(tensor) for tensor in self._tensors]
@@ -115,6 +127,7 @@ class Guards:
         self.known = {}
         self.watched = set()
         self._places = []  # (lookup, key, value, words)
+        self._absent = {}  # by id of a scope: (its names, those that were asked for and not there, words)
         self._contents = []  # (container, its items, words, the name that leads to it)
         self._tensors = []
         self._modules = {}
@@ -129,6 +142,9 @@ class Guards:
             now = look(key, _MISSING)
             if now is not value and not same(value, now):
                 return words
+        for scope, names, words in self._absent.values():
+            if not scope.isdisjoint(names):
+                return f"{min(names & scope)!r} of {words}, {NEW}"
         for container, items, words, _ in self._contents:
             if not _same_items(items, container):
                 return words
@@ -155,7 +171,8 @@ class Guards:
 
         def is_effect(name):
             users = [function for function, names in self._functions if name in names]
-            return name is not None and all(only_changes(function, name) for function in users)
+            spelled = name is not None and users and not self._any_attribute
+            return spelled and all(only_changes(function, name) for function in users)
 
         forgotten = []
         for place in list(self._places):
@@ -186,6 +203,7 @@ class Guards:
         self.known[id(value)] = value
         if isinstance(value, corten.Tensor):
             self._tensors.append(value)
+            self._visit_attributes(value.__dict__, words)
         elif isinstance(value, corten.nn.Module):
             self._visit_module(value)
         elif isinstance(value, type):
@@ -195,27 +213,40 @@ class Guards:
             self._visit(value.__self__, words)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
-        elif isinstance(value, functools.partial):
-            for part in (value.func, value.args, value.keywords):
+        elif isinstance(value, (functools.partial, slice)):
+            parts = ("start", "stop", "step") if isinstance(value, slice) else ("func", "args", "keywords")
+            for part in map(functools.partial(getattr, value), parts):
                 self._visit(part, words)
         elif isinstance(value, types.ModuleType):
             self._visit_python_module(value)
-        elif isinstance(value, (list, dict, set, tuple, frozenset, deque)):
+        elif isinstance(value, _CONTAINERS):
             self._visit_container(value, words, name)
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
-            if id(value) in _IMPURE_OBJECTS:
-                self._refuse(f"it calls {_IMPURE_OBJECTS[id(value)]}()")
-            homes = {getattr(value, "__module__", None), type(getattr(value, "__self__", None)).__module__}
-            if homes & _IMPURE_MODULES:
-                self._refuse(f"it uses the module {min(homes & _IMPURE_MODULES)!r}")
+        elif isinstance(value, _BUILTINS):
+            self._visit_builtin(value, words)
         elif hasattr(type(value), "__next__"):
             self._refuse(f"{words} is an iterator ({type(value).__name__})")
         elif isinstance(value, corten.optim.Optimizer):
             self._visit_optimizer(value, words)
         elif not is_library(type(value).__module__) or isinstance(value, types.SimpleNamespace):
             self._visit_instance(value, words)
-        elif not type(value).__module__.startswith(("corten", "builtins", "functools", "typing")):
+        elif isinstance(value, functools._lru_cache_wrapper):
+            self._visit(value.__wrapped__, words)
+        elif type(value).__module__.startswith(_HOLDERS):
+            self._visit_attributes(value.__dict__, words, every=True)
+        elif isinstance(value, memoryview) or not type(value).__module__.startswith(
+            ("corten", "builtins", "functools", "typing")
+        ):
             self._refuse(f"{words} is a {type(value).__module__}.{type(value).__qualname__}, whose content may change")
+
+    def _visit_builtin(self, value, words):
+        if id(value) in _IMPURE_OBJECTS:
+            self._refuse(f"it calls {_IMPURE_OBJECTS[id(value)]}()")
+        owner = getattr(value, "__self__", None)
+        homes = {getattr(value, "__module__", None), type(owner).__module__}
+        if homes & _IMPURE_MODULES:
+            self._refuse(f"it uses the module {min(homes & _IMPURE_MODULES)!r}")
+        elif not isinstance(owner, (types.ModuleType, type)):
+            self._visit(owner, words)
 
     def _visit_function(self, function):
         wrapped = getattr(function, "__wrapped__", None)
@@ -223,12 +254,14 @@ class Guards:
             self._visit(wrapped, function.__qualname__)
         if is_library(function.__module__):
             return
-        names, attributes = mentioned(function.__code__)
+        names, attributes, imports = mentioned(function.__code__)
         self._functions.append((function, {*names, *attributes, *function.__code__.co_freevars}))
         if "__dict__" in attributes:
             self._refuse("it uses __dict__")
         self._attributes |= attributes
+        self._any_attribute = self._any_attribute or (not names.isdisjoint(ASKING) and asks_by_value(function))
         scope = function.__globals__
+        self._lack(scope, scope, names, "the globals")
         for name in sorted(names):
             if name in scope:
                 self._place(scope.get, name, scope[name], f"the global {name!r}")
@@ -236,27 +269,52 @@ class Guards:
                 self._refuse(f"it calls {name}()")
             elif name in WATCHED:
                 self.watched.add(name)
-                self._place(scope.get, name, _MISSING, f"the global {name!r}")
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             look = functools.partial(_cell_contents, cell)
             self._place(look, name, look(name, _MISSING), f"the variable {name!r} of an enclosing function")
-        for name, value in (function.__kwdefaults__ or {}).items():
-            self._visit(value, f"the default of {name!r}")
-        for value in function.__defaults__ or ():
-            self._visit(value, "a default argument")
+        self._visit_imports(imports, scope.get("__package__"))
+        self._visit_attributes(function.__dict__, function.__qualname__)
+        look = functools.partial(getattr, function)
+        for name, words in (("__code__", "the code"), ("__defaults__", "a default"), ("__kwdefaults__", "a default")):
+            self._place(look, name, look(name), f"{words} of {function.__qualname__}")
+
+    def _visit_imports(self, imports, package):
+        """The modules that import statements in a function name."""
+        names = set()
+        for name in imports:
+            with contextlib.suppress(ImportError):
+                parts = importlib.util.resolve_name(name, package).split(".")
+                names |= {".".join(parts[: k + 1]) for k in range(len(parts))}
+        self._lack(sys.modules, sys.modules, names, "the imported modules")
+        for name in sorted(names & sys.modules.keys()):
+            self._place(sys.modules.get, name, sys.modules[name], f"the module {name!r}")
 
     def _place(self, look, key, value, words):
         self._places.append((look, key, value, words))
         if value is not _MISSING:
             self._visit(value, words, key)
 
+    def _lack(self, owner, scope, names, words):
+        """Has those of the names that the owner's scope does not hold now looked for at every call."""
+        keys = scope.keys()
+        known = self._absent.get(id(owner), (keys, frozenset(), words))
+        self._absent[id(owner)] = (keys, known[1] | (names - keys), words)
+
+    def _visit_attributes(self, attributes, words, every=False):
+        """Those of an object's own attributes that the code may ask for."""
+        for name in sorted(attributes.keys() if every or self._any_attribute else self._attributes & attributes.keys()):
+            self._place(attributes.get, name, attributes[name], f"the attribute {name!r} of {words}")
+
     def _visit_container(self, container, words, name):
         if len(container) > _ITEMS:
             self._refuse(f"{words} holds {len(container)} items, too many to compare at every call")
             return
-        self._contents.append((container, _items(container), words, name))
-        for item in container.values() if isinstance(container, dict) else container:
+        if not isinstance(container, (tuple, frozenset)):
+            self._contents.append((container, _items(container), words, name))
+        for item in container.values() if isinstance(container, _MAPPINGS) else container:
             self._visit(item, f"an item of {words}")
+        if not is_library(type(container).__module__):
+            self._visit_instance(container, words)
 
     def _visit_python_module(self, module):
         name = module.__name__
@@ -268,6 +326,7 @@ class Guards:
             self._refuse(f"it uses {what}")
         elif not is_library(name):
             scope = module.__dict__
+            self._lack(scope, scope, self._attributes, name)
             for attribute in sorted(self._attributes & scope.keys()):
                 self._place(scope.get, attribute, scope[attribute], f"{name}.{attribute}")
 
@@ -284,9 +343,14 @@ class Guards:
 
     def _visit_class(self, kind):
         """The functions of a program's class, and its attributes that the code names."""
+        if is_library(kind.__module__):
+            return
+        self._places.append((functools.partial(getattr, kind), "__mro__", kind.__mro__, f"{kind.__qualname__}'s bases"))
+        self._visit(type(kind), f"the class of {kind.__qualname__}")
         for base in kind.__mro__:
             if is_library(base.__module__):
                 continue
+            self._lack(base, base.__dict__, self._attributes, base.__qualname__)
             for name, value in list(base.__dict__.items()):
                 function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
                 is_function = isinstance(function, types.FunctionType)
@@ -301,16 +365,21 @@ class Guards:
 
     def _visit_instance(self, value, words):
         self._visit(type(value), words)
-        attributes = getattr(value, "__dict__", {})
-        in_class = {name for base in type(value).__mro__ for name in base.__dict__}
-        for name in sorted(self._attributes & (attributes.keys() | in_class)):
-            found = attributes.get(name, _MISSING)
-            self._place(attributes.get, name, found, f"the attribute {name!r} of {words}")
-        for name in sorted(self._attributes):
-            slot = getattr(type(value), name, None)
-            if isinstance(slot, types.MemberDescriptorType):
-                look = functools.partial(getattr, value)
-                self._place(look, name, look(name, _MISSING), f"the attribute {name!r} of {words}")
+        self._places.append((functools.partial(_type_of, value), "__class__", type(value), f"the class of {words}"))
+        attributes = getattr(value, "__dict__", None)
+        if attributes is not None:
+            self._visit_attributes(attributes, words)
+            self._lack(value, attributes, self._attributes, words)
+        for name in sorted(self._slots(type(value))):
+            look = functools.partial(getattr, value)
+            self._place(look, name, look(name, _MISSING), f"the attribute {name!r} of {words}")
+        if isinstance(value, enum.Enum):
+            self._visit(value._value_, words)
+
+    def _slots(self, kind):
+        names = (name for base in kind.__mro__ for name in base.__dict__)
+        asked = names if self._any_attribute else self._attributes
+        return {name for name in asked if isinstance(getattr(kind, name, None), types.MemberDescriptorType)}
 
     def _visit_module(self, root):
         for module in root.modules():
@@ -325,7 +394,7 @@ class Guards:
                 self._visit(kind, kind.__name__)
                 self._visit(kind.forward, f"{kind.__name__}.forward")
                 for name, value in list(module.__dict__.items()):
-                    if name in self._attributes and name not in _TABLES:
+                    if (self._any_attribute or name in self._attributes) and name not in _TABLES:
                         self._visit(value, f"{kind.__name__}.{name}", name)
             for table in ("_forward_hooks", "_forward_pre_hooks"):
                 for hook in module.__dict__.get(table, {}).values():
@@ -340,8 +409,12 @@ def _cell_contents(cell, _name, default):
         return default
 
 
+def _type_of(value, _name, _default):
+    return type(value)
+
+
 def _items(container):
-    if isinstance(container, dict):
+    if isinstance(container, _MAPPINGS):
         return [*container.keys(), *container.values()]
     return list(container)
 

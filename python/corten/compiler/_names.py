@@ -1,4 +1,4 @@
-"""The names in a function's code: which globals and attributes it mentions, and what it only changes."""
+"""The names in a function's code: globals, attributes and modules that it mentions, and what it only changes."""
 
 import ast
 import dis
@@ -8,26 +8,44 @@ import types
 
 _GLOBALS = frozenset(["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"])
 _ATTRIBUTES = frozenset(["LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR", "IMPORT_FROM"])
+# The builtins that take an attribute's name as a text.
+ASKING = frozenset(["getattr", "hasattr"])
 # Methods of containers whose result says nothing about what the container holds.
 _CHANGES = frozenset(["append", "add", "extend", "insert", "update", "appendleft"])
 
 
 def mentioned(code):
-    """The globals, and the attributes, that code and the functions inside it mention. Texts may name attributes too."""
-    scopes, attributes = set(), set()
-    for instruction in dis.get_instructions(code):
+    """The globals, the attributes and the imported modules that code and the functions inside it mention.
+
+    Texts may name attributes too.
+    """
+    found = scopes, attributes, imports = set(), set(), set()
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "CACHE")]
+    for k, instruction in enumerate(instructions):
         if instruction.opname in _GLOBALS:
             scopes.add(instruction.argval)
         elif instruction.opname in _ATTRIBUTES:
             attributes.add(instruction.argval)
+        elif instruction.opname == "IMPORT_NAME":
+            # Two instructions before, the level: how many dots stand before the name.
+            imports.add("." * instructions[k - 2].argval + instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            inner = mentioned(constant)
-            scopes |= inner[0]
-            attributes |= inner[1]
+            for names, inner in zip(found, mentioned(constant)):
+                names |= inner
         elif isinstance(constant, str) and constant.isidentifier():
             attributes.add(constant)
-    return scopes, attributes
+    return found
+
+
+def asks_by_value(function):
+    """Whether a function may look for attributes whose names its code does not spell: ``getattr(x, name)``."""
+    tree = _tree(function)
+    if tree is None:
+        return True
+    asked = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    names = [node.args[1] for node in asked if node.func.id in ASKING and len(node.args) > 1]
+    return not all(isinstance(name, ast.Constant) for name in names)
 
 
 class _Uses(ast.NodeVisitor):
@@ -77,10 +95,17 @@ class _Uses(ast.NodeVisitor):
 
 def only_changes(function, name):
     """Whether a function uses a name only to count or to collect (``n += 1``, ``seen.append(x)``), reading nothing."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    tree = _tree(function)
+    if tree is None:
         return False
     uses = _Uses(name)
     uses.visit(tree)
     return not uses.read
+
+
+def _tree(function):
+    """The syntax of a function, or of the statement around a lambda; None where its source does not stand alone."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function.__code__)))
+    except (OSError, TypeError, SyntaxError):
+        return None

@@ -33,8 +33,8 @@ _FILES = {
     "efficientnet_lite2 efficientnet_lite3 efficientnet_lite4",
     "fcos": "FCOS fcos_resnet50 fcos_small",
     "forecasting": "LSTMForecaster NBeats PatchTST RevIN TCNForecaster pinball_loss",
-    "gan": "Discriminator Generator conditional_gan critic_loss dcgan discriminator_loss generator_loss "
-    "gradient_penalty wgan_gp",
+    "gan": "Discriminator Generator conditional_gan critic_loss dcgan discriminator_hinge_loss discriminator_loss "
+    "generator_loss gradient_penalty wgan_gp",
     "generation": "KVCache attention_mask beam_search filter_logits generate sample",
     "gpt": "GPT gpt2 gpt2_large gpt2_medium gpt2_xl",
     "llama": "Llama llama2_7b llama3_8b smollm2_135m",

@@ -1,9 +1,11 @@
 """Generative adversarial networks: DCGAN (Radford et al., arXiv:1511.06434), WGAN-GP (Gulrajani et al., 1704.00028)
-and the conditional one (Mirza and Osindero, 1411.1784; projection discriminator: Miyato and Koyama, 1802.05637).
+and the conditional one (Mirza and Osindero, 1411.1784), whose discriminator has spectral normalisation (Miyato et al.,
+1802.05957) and tells the classes by projection (Miyato and Koyama, 1802.05637).
 """
 
 from .. import autograd, cat, nn, rand
 from ..nn import functional as F
+from ..nn.utils.parametrizations import spectral_norm
 
 __all__ = [
     "Discriminator",
@@ -11,6 +13,7 @@ __all__ = [
     "conditional_gan",
     "critic_loss",
     "dcgan",
+    "discriminator_hinge_loss",
     "discriminator_loss",
     "generator_loss",
     "gradient_penalty",
@@ -31,7 +34,7 @@ def _start(size):
 def _initialize(module):
     """The paper's weights: normal with a deviation of 0.02, around 1 where a normalisation scales."""
     for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
         elif isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm)):
             nn.init.normal_(layer.weight, 1.0, 0.02)
@@ -54,7 +57,8 @@ class Generator(nn.Module):
         self.latent = latent
         self.embedding = nn.Embedding(num_classes, latent) if num_classes else None
         inputs, outputs = latent * (2 if num_classes else 1), width * 2 ** (doublings - 1)
-        layers = [nn.ConvTranspose2d(inputs, outputs, start, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+        layers = [nn.Linear(inputs, outputs * start**2, bias=False), nn.Unflatten(1, (outputs, start, start))]
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU(True)]
         for _ in range(doublings - 1):
             inputs, outputs = outputs, outputs // 2
             layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False))
@@ -66,39 +70,51 @@ class Generator(nn.Module):
     def forward(self, noise, labels=None):
         if self.embedding is not None:
             noise = cat([noise, self.embedding(labels)], 1)
-        return self.layers(noise[:, :, None, None])
+        return self.layers(noise)
 
 
 class Discriminator(nn.Module):
     """Images ``(N, channels, size, size)`` to logits ``(N,)`` of being real, by convolutions that halve the size.
 
+    They halve it until the maps are 4 pixels wide or less, so that the last ones see most of an image at once; where
+    all features are of small patches, any image of good patches will do, and the generator makes always the same one.
+
     Args:
-        channels, size, width: as those of `Generator`.
+        channels, size, width: as those of `Generator`, but that each stage has twice as many channels as that before.
         num_classes: 0, or the number of classes; the logit of an image then counts how well its features fit its class.
-        norm: ``"batch"`` for DCGAN; ``"layer"`` for a critic of WGAN-GP, whose penalty is about each image alone.
+        norm: ``"batch"`` for DCGAN; ``"layer"`` for a critic of WGAN-GP, whose penalty is about each image alone;
+            ``"spectral"`` for SN-GAN, where it is the weights that are normalised, those of the classes too.
     """
 
     def __init__(self, channels=3, size=64, width=128, num_classes=0, norm="batch"):
         super().__init__()
-        start, doublings = _start(size)
-        norms = {"batch": nn.BatchNorm2d, "layer": lambda width: nn.GroupNorm(1, width)}
+        norms = {"batch": nn.BatchNorm2d, "layer": lambda width: nn.GroupNorm(1, width), "spectral": nn.Identity}
         if norm not in norms:
-            raise ValueError(f"norm must be 'batch' or 'layer', got {norm!r}")
-        layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=False), nn.LeakyReLU(0.2, True)]
-        for _ in range(doublings - 1):
-            layers.append(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False))
-            width *= 2
+            raise ValueError(f"norm must be 'batch', 'layer' or 'spectral', got {norm!r}")
+        _start(size)  # Images of another size are none that a generator makes.
+        biased = norm == "spectral"
+        layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=biased), nn.LeakyReLU(0.2, True)]
+        size //= 2
+        while size > 4:
+            layers.append(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=biased))
+            size, width = size // 2, 2 * width
             layers += [norms[norm](width), nn.LeakyReLU(0.2, True)]
         self.features = nn.Sequential(*layers)
-        self.head = nn.Conv2d(width, 1, start, bias=False)
+        self.head = nn.Linear(width * size**2, 1, bias=biased)
         self.embedding = nn.Embedding(num_classes, width) if num_classes else None
         _initialize(self)
+        if num_classes:
+            nn.init.normal_(self.embedding.weight, 0.0, 0.02)  # As the head's, which its rows are added to.
+        if norm == "spectral":
+            for layer in [*self.modules()]:
+                if isinstance(layer, (nn.Conv2d, nn.Linear, nn.Embedding)):
+                    spectral_norm(layer)
 
     def forward(self, images, labels=None):
         features = self.features(images)
-        logits = self.head(features).flatten()
+        logits = self.head(features.flatten(1)).flatten()
         if self.embedding is not None:
-            logits = logits + (self.embedding(labels) * features.mean((2, 3))).sum(1)
+            logits = logits + (self.embedding(labels) * features.sum((2, 3))).sum(1)
         return logits
 
 
@@ -110,6 +126,14 @@ def discriminator_loss(real, fake):
 def generator_loss(fake):
     """That of the generator, in the form whose gradient does not fade while the discriminator is right."""
     return F.softplus(-fake).mean()
+
+
+def discriminator_hinge_loss(real, fake):
+    """The hinge loss of logits ``(N,)`` of real and of made images, which leaves alone those beyond a margin of 1.
+
+    The generator's is then ``-fake.mean()`` (Lim and Ye, arXiv:1705.02894).
+    """
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
 def critic_loss(real, fake):
@@ -142,9 +166,9 @@ def wgan_gp(latent=100, channels=3, size=64, width=128):
 
 
 def conditional_gan(num_classes=10, latent=100, channels=1, size=28, width=64):
-    """A `Generator` and a `Discriminator` that are told the class of each image, by default 28 × 28 and grey.
+    """SN-GAN with classes: a `Generator` and a `Discriminator` that are told that of each image, by default 28 × 28.
 
-    They have 1.4 and 0.1 million parameters.
+    They have 1.4 and 0.7 million parameters.
     """
     generator = Generator(latent, channels, size, width, num_classes)
-    return generator, Discriminator(channels, size, width, num_classes)
+    return generator, Discriminator(channels, size, width, num_classes, norm="spectral")

@@ -36,10 +36,20 @@ impl Dims {
     pub fn remove(&mut self, at: usize) -> usize {
         self.0.remove(at)
     }
-    /// The product of all sizes, 1 for a scalar.
+    /// The product of all sizes, 1 for a scalar; the largest number where it is larger.
     #[inline]
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
+    }
+    /// Refuses sizes whose product no number of PyTorch's holds. A tensor that takes memory is refused when it is recorded; views
+    /// that make more of a tensor call this.
+    pub fn check_numel(&self) -> Result<()> {
+        ensure!(
+            self.numel() <= i64::MAX as usize,
+            Runtime,
+            "numel: integer multiplication overflow, sizes {self} have more elements than can be counted"
+        );
+        Ok(())
     }
     /// Row-major strides of this shape; sizes 0 and 1 count as 1, as in PyTorch.
     #[inline]
@@ -254,8 +264,9 @@ impl Layout {
         if self.numel() == 0 {
             return self.offset;
         }
-        let span: usize = (0..self.rank()).map(|d| (self.shape[d] - 1) * self.strides[d]).sum();
-        self.offset + span + 1
+        let last = (0..self.rank())
+            .fold(self.offset, |last, d| last.saturating_add((self.shape[d] - 1).saturating_mul(self.strides[d])));
+        last.saturating_add(1)
     }
     pub fn permute(&self, order: &[usize]) -> Layout {
         Layout {

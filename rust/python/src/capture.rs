@@ -18,6 +18,8 @@ thread_local! {
 #[pyfunction]
 pub fn capture_begin(args: &Bound<'_, PyAny>) -> PyResult<()> {
     HOSTS.with_borrow_mut(Vec::clear);
+    // What lives as long as the process is not kept by the function.
+    corten_core::ops::elementwise::make_placeholder();
     capture::begin(tensors(args)?);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::args::extract_number;
 use crate::error::IntoPy;
 use crate::storage::lock_pages_of;
-use crate::tensor::{PyTensor, shape_of};
+use crate::tensor::{PyTensor, is_size, shape_of};
 use crate::types::{chosen_device, default_device, extract_device, extract_dtype, type_name};
 use corten_core::device::Device;
 use corten_core::dispatch;
@@ -278,7 +278,7 @@ pub fn tensor(
     PyTensor::wrap(py, t)
 }
 
-/// `Tensor(2, 3)` allocates, `Tensor([1, 2])` copies data, `Tensor(t)` aliases, as in PyTorch.
+/// `Tensor(2, 3)` and `Tensor(Size([2, 3]))` allocate, `Tensor([1, 2])` copies data, `Tensor(t)` aliases, as in PyTorch.
 pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     let dtype = default_dtype();
     if args.is_empty() {
@@ -301,6 +301,14 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
         return Err(PyTypeError::new_err("Tensor() takes sizes or one sequence"));
     }
     let first = args.get_item(0)?;
+    if is_size(&first) {
+        let sizes: Vec<i64> = first.extract()?;
+        return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype, Device::Cpu).py();
+    }
+    if !first.is_instance_of::<PyTensor>() && extract_number(&first).is_some() {
+        let given = type_name(&first);
+        return Err(PyTypeError::new_err(format!("new(): data must be a sequence (got {given})")));
+    }
     match first.cast::<PyTensor>() {
         Ok(t) => Ok(t.get().get().detach()),
         Err(_) => from_data(&first, Some(dtype), Device::Cpu),

@@ -8,6 +8,7 @@ use crate::overrides;
 use crate::step_names::{Namer, namer};
 use crate::table::{CREATES, Call, FUNCTION, INPLACE, METHOD, OUT, Ret, Row};
 use crate::tensor::PyTensor;
+use corten_core::dtype::DType;
 use corten_core::exec::record::settle;
 use corten_core::grad::{modes, next_step};
 use corten_core::ops::elementwise::{Operand, apply};
@@ -152,8 +153,10 @@ impl Entry {
     ) -> PyResult<Py<PyAny>> {
         let out = take_keyword(keywords, "out");
         if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
-            adopt_dtype(out.as_ref(), keywords)?;
+            adopt_dtype(out.as_ref(), keywords, out::creation_mismatch)?;
             adopt_device(out.as_ref(), keywords)?;
+        } else if out::ACCUMULATIONS.contains(&self.name.as_str()) {
+            adopt_dtype(out.as_ref(), keywords, out::dtype_mismatch)?;
         }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
@@ -253,17 +256,17 @@ fn is_type_error(py: Python<'_>, e: &PyErr) -> bool {
     e.is_instance_of::<PyTypeError>(py)
 }
 
-/// Creation into `out=`: numbers are made in its dtype.
-fn adopt_dtype<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py>) -> PyResult<()> {
+/// Creation or accumulation into `out=`: numbers are made in its dtype, and another one that is given is refused.
+fn adopt_dtype<'py>(
+    out: Option<&Bound<'py, PyAny>>,
+    keywords: &mut Keywords<'py>,
+    mismatch: fn(DType, DType) -> String,
+) -> PyResult<()> {
     let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
     let (py, dtype) = (target.py(), target.get().get().dtype());
     let given = keywords.iter().find(|(k, v)| k.to_cow().is_ok_and(|k| k == "dtype") && !v.is_none());
     match given.map(|(_, v)| crate::types::extract_dtype(v)) {
-        Some(Ok(d)) if d != dtype => Err(PyRuntimeError::new_err(format!(
-            "dtype {} does not match dtype of out parameter ({})",
-            d.scalar_name(),
-            dtype.scalar_name()
-        ))),
+        Some(Ok(d)) if d != dtype => Err(PyRuntimeError::new_err(mismatch(d, dtype))),
         Some(_) => Ok(()),
         None => {
             keywords.retain(|(k, _)| k.to_cow().is_ok_and(|k| k != "dtype"));

@@ -7,6 +7,7 @@ use crate::error::IntoPy;
 use crate::table::{CREATES, Call, Ret};
 use crate::tensor::PyTensor;
 use crate::types::type_name;
+use corten_core::dtype::DType;
 use corten_core::grad::modes;
 use corten_core::ops::elementwise::{cast, preserved};
 use corten_core::ops::{copy_as, inplace};
@@ -104,6 +105,17 @@ const EXACT: &[&str] = &[
     "where",
 ];
 
+/// Operators that are computed in the dtype of `out=`, which a given `dtype` must equal.
+pub const ACCUMULATIONS: [&str; 4] = ["cumprod", "cumsum", "prod", "sum"];
+
+pub fn creation_mismatch(given: DType, out: DType) -> String {
+    format!("dtype {} does not match dtype of out parameter ({})", given.scalar_name(), out.scalar_name())
+}
+
+pub fn dtype_mismatch(wanted: DType, out: DType) -> String {
+    format!("Expected out tensor to have dtype {wanted}, but got {out} instead")
+}
+
 /// PyTorch's rule for operators that read and write element by element.
 pub fn overlap(overload: &Overload, target: &Tensor, operands: &[Value]) -> PyResult<()> {
     if PRODUCTS.contains(&overload.signature.name) {
@@ -199,9 +211,7 @@ fn check_dtype(sig: &Signature, r: &Tensor, target: &Tensor, results: usize) -> 
     let exact = EXACT.contains(&sig.name) || (matches!(sig.name, "max" | "min") && results == 2);
     if exact && from != to {
         let name = shown(sig, ": ");
-        return Err(PyRuntimeError::new_err(format!(
-            "{name}Expected out tensor to have dtype {from}, but got {to} instead"
-        )));
+        return Err(PyRuntimeError::new_err(format!("{name}{}", dtype_mismatch(from, to))));
     }
     if from.category() <= to.category() {
         return Ok(());

@@ -106,6 +106,11 @@ pub fn size_object(py: Python<'_>, dims: &[usize]) -> PyResult<Py<PyAny>> {
     }
 }
 
+/// Whether an object is a `corten.Size`.
+pub fn is_size(object: &Bound<'_, PyAny>) -> bool {
+    SIZE.get(object.py()).is_some_and(|class| object.is_instance(class.bind(object.py())).unwrap_or(false))
+}
+
 /// A number as a Python object.
 pub fn number_object(py: Python<'_>, s: Scalar) -> PyResult<Py<PyAny>> {
     Ok(match s {

@@ -144,16 +144,6 @@ fn logaddexp2<T: Real, S: super::simd::Simd>(x: T, y: T) -> T {
     }
     hi + (lo - hi).exp2::<S>().log1p::<S>() * T::from_f64(std::f64::consts::LOG2_E)
 }
-#[inline(always)]
-fn softplus<T: Real, S: super::simd::Simd>(x: T) -> T {
-    (if x > T::ZERO { x } else { T::ZERO }) + (-x.abs()).exp::<S>().log1p::<S>()
-}
-#[inline(always)]
-fn gelu_tanh<T: Real, S: super::simd::Simd>(x: T) -> T {
-    // 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), Hendrycks and Gimpel 2016.
-    let inner = T::from_f64(0.797_884_560_802_865_4) * (x + T::from_f64(0.044_715) * x * x * x);
-    T::HALF * x * (T::ONE + inner.tanh::<S>())
-}
 fn polygamma<T: Real, S: super::simd::Simd>(x: T, n: T) -> T {
     if n == T::ZERO {
         return x.digamma::<S>();
@@ -522,3 +512,7 @@ fn f16_value(x: f32) -> f32 {
     let r = if a > 0x7f80_0000 { f32::from_bits(a | 0x0040_0000) } else { r };
     f32::from_bits(r.to_bits() | sign)
 }
+
+#[cfg(test)]
+#[path = "blocks_tests.rs"]
+mod tests;

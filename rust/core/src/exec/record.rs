@@ -180,6 +180,7 @@ fn unite(op: &Op, inputs: &mut Inputs) -> Result<Device> {
 
 /// Records a node whose inputs are known to fit. On the device `meta` its results are all there is to it.
 pub fn add(op: Op, inputs: Inputs, outs: SmallVec<[OutSpec; 1]>, device: Device) -> Result<Arc<Node>> {
+    outs.iter().try_for_each(|o| o.layout.shape.check_numel())?;
     if device == Device::Meta {
         return Ok(without_memory(outs));
     }

@@ -403,6 +403,11 @@ static UNUSED: LazyLock<Tensor> = LazyLock::new(|| {
     super::create::from_slice(&[0u8]).unwrap_or_else(|e| panic!("one byte could not be allocated: {e}"))
 });
 
+/// Makes what stands for values that are not needed, if it is not there yet.
+pub fn make_placeholder() {
+    LazyLock::force(&UNUSED);
+}
+
 /// Per operator and argument: which saved values the argument's gradient reads, found from the table's expressions.
 static USES: LazyLock<Vec<SmallVec<[u8; 4]>>> =
     LazyLock::new(|| Ew::ALL.iter().map(|&op| op.gradient_uses()).collect());

@@ -149,10 +149,10 @@ macro_rules! elementwise_table {
 
         // Activations.
         (Relu, "relu", same, (x), "max(x, 0).", cpu { f: if x < T::ZERO { T::ZERO } else { x }, i: x.max(T::I0) }, wgsl { f: "f_relu(x)", i: "$relu(x)" }, grad (g; out) [g.zero_where(&out.le_zero()?)?])
-        (Gelu, "gelu", floats, (x), "x · Φ(x), the Gaussian error linear unit.", cpu { f: x * T::HALF * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf::<S>()) }, wgsl { f: "f_gelu(x)" }, grad (g; x) [g.mul(&gelu_slope(x)?)?])
-        (GeluTanh, "gelu_tanh", floats, (x), "The tanh approximation of gelu.", cpu { f: gelu_tanh::<T, S>(x) }, wgsl { f: "f_gelu_tanh(x)" }, grad (g; x) [g.mul(&gelu_tanh_slope(x)?)?])
+        (Gelu, "gelu", floats, (x), "x · Φ(x), the Gaussian error linear unit.", cpu { f: x.gelu::<S>() }, wgsl { f: "f_gelu(x)" }, grad (g; x) [g.mul(&gelu_slope(x)?)?])
+        (GeluTanh, "gelu_tanh", floats, (x), "The tanh approximation of gelu.", cpu { f: x.gelu_tanh::<S>() }, wgsl { f: "f_gelu_tanh(x)" }, grad (g; x) [g.mul(&gelu_tanh_slope(x)?)?])
         (Silu, "silu", floats, (x), "x · sigmoid(x).", cpu { f: x * x.sigmoid::<S>() }, wgsl { f: "x * f_sigmoid(x)" }, grad (g; x) [g.mul(&silu_slope(x)?)?])
-        (Mish, "mish", floats, (x), "x · tanh(softplus(x)).", cpu { f: x * softplus::<T, S>(x).tanh::<S>() }, wgsl { f: "f_mish(x)" }, grad (g; x) [g.mul(&mish_slope(x)?)?])
+        (Mish, "mish", floats, (x), "x · tanh(softplus(x)).", cpu { f: x.mish::<S>() }, wgsl { f: "f_mish(x)" }, grad (g; x) [g.mul(&mish_slope(x)?)?])
         (Softplus, "softplus", floats, (x, b, t), "log(1 + e^(b·x)) / b, and x itself where b·x exceeds t.", cpu { f: if x * b > t { x } else { (x * b).exp::<S>().log1p::<S>() / b } }, wgsl { f: "f_softplus(x, b, t)" }, grad (g; x, b, t) [softplus_grad(g, x, b, t)?, nil, nil])
         (LogSigmoid, "logsigmoid", floats, (x), "log(sigmoid(x)).", cpu { f: (if x < T::ZERO { x } else { T::ZERO }) - (-x.abs()).exp::<S>().log1p::<S>() }, wgsl { f: "f_logsigmoid(x)" }, grad (g; x) [g.mul(&x.neg()?.sigmoid()?)?])
         (Elu, "elu", floats, (x, a, s, k), "s·x above 0, s·a·(e^(k·x) − 1) below.", cpu { f: if x > T::ZERO { x * s } else { (x * k).expm1::<S>() * a * s } }, wgsl { f: "f_elu(x, a, s, k)" }, grad (g; x, a, s, k) [elu_grad(g, x, a, s, k)?, nil, nil, nil])

@@ -126,8 +126,9 @@ pub fn repeat(t: &Tensor, counts: &[i64]) -> Result<Tensor> {
         split.push(size(d));
         wide.push(n);
         wide.push(size(d));
-        joined.push(n * size(d));
+        joined.push(n.saturating_mul(size(d)));
     }
+    joined.check_numel()?;
     let spread = view::expand(&view::reshape(t, &split)?, &wide)?;
     view::reshape(&spread.copy_contiguous()?, &joined)
 }
@@ -150,7 +151,8 @@ pub fn repeat_interleave(t: &Tensor, count: i64, dim: Option<i64>, output_size: 
     let mut wide = t.shape_dims().clone();
     wide.insert(d + 1, count as usize);
     let mut joined = t.shape_dims().clone();
-    joined[d] *= count as usize;
+    joined[d] = joined[d].saturating_mul(count as usize);
+    joined.check_numel()?;
     ensure!(
         output_size.is_none_or(|n| n == joined[d] as i64),
         Runtime,
@@ -222,11 +224,22 @@ pub fn triangle(upper: bool, t: &Tensor, diagonal: i64) -> Result<Tensor> {
     Ok(out)
 }
 
+/// The sum of `row + offset`, but at least 0 and at most `cols`, over the rows.
+fn places_below(rows: i128, cols: i128, offset: i128) -> i128 {
+    let growing = (-offset).clamp(0, rows);
+    let full = (cols - offset).clamp(growing, rows);
+    (growing + full - 1 + 2 * offset) * (full - growing) / 2 + (rows - full) * cols
+}
+
 /// Row and column positions of a triangle as an int64 matrix `(2, count)`, row by row.
 pub fn triangle_indices(upper: bool, rows: i64, cols: i64, offset: i64) -> Result<Tensor> {
     ensure!(rows >= 0, Runtime, "row must be non-negative, got{rows}");
     ensure!(cols >= 0, Runtime, "col must be non-negative, got{cols}");
-    let (mut row_of, mut col_of) = (Vec::new(), Vec::new());
+    let below = places_below(rows as i128, cols as i128, offset as i128 + i128::from(!upper));
+    let places = if upper { rows as i128 * cols as i128 - below } else { below };
+    let bytes = usize::try_from(places.saturating_mul(16)).unwrap_or(usize::MAX);
+    crate::os::check_allocation(bytes, || format!("[2, {places}]"))?;
+    let (mut row_of, mut col_of) = (Vec::with_capacity(bytes / 8), Vec::with_capacity(bytes / 16));
     for r in 0..rows {
         let edge = r.saturating_add(offset);
         let (from, to) = if upper { (edge.clamp(0, cols), cols) } else { (0, edge.saturating_add(1).clamp(0, cols)) };

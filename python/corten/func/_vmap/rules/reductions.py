@@ -4,8 +4,8 @@ from ...._composites._common import wrapped
 from ..dispatch import rule
 
 _OVER_ALL = (
-    "sum mean prod amax amin any all logsumexp var std argmax argmin max min median nanmedian count_nonzero aminmax "
-    "_vector_norm"
+    "sum mean prod amax amin any all logsumexp var std var_mean std_mean argmax argmin max min median nanmedian "
+    "count_nonzero aminmax _vector_norm"
 )
 _ALONG_ONE = "cumsum cumprod cummax cummin logcumsumexp softmax log_softmax glu mode kthvalue sort argsort topk"
 # Without a dim they return values alone, with one their places too.

@@ -29,7 +29,7 @@ fn exp_split<S: Simd>(x: f64) -> (f64, f64) {
 }
 
 #[inline(always)]
-fn clamp(x: f64, lo: f64, hi: f64) -> f64 {
+pub(super) fn clamp(x: f64, lo: f64, hi: f64) -> f64 {
     // Written so that NaN passes.
     let x = if x > hi { hi } else { x };
     if x < lo { lo } else { x }
@@ -99,20 +99,32 @@ fn erf_reduced<S: Simd>(a: f64) -> f64 {
     fma::<S>(a, q, a)
 }
 
-/// erfc(a) for a ≥ 0.95: e^(-a²)/(1 + 2a) times a polynomial in (a − 3)/(a + 3), the map of Shepherd and Laframboise (1981).
+/// erfc(a)·e^(a²) for 0.95 ≤ a ≤ 28: 1/(1 + 2a) times a polynomial in (a − 3)/(a + 3), the map of Shepherd and Laframboise (1981).
 #[inline(always)]
-fn erfc_tail<S: Simd>(a: f64) -> f64 {
-    let a = clamp(a, 0.95, 28.0);
+fn erfcx_tail<S: Simd>(a: f64) -> f64 {
     let p = poly!(S, (a - 3.0) / (a + 3.0); 1.253_008_058_269_729_6, -0.135_621_106_124_581_2, -0.047_562_294_353_452_94,
         0.129_645_158_702_766_58, -0.119_273_663_415_121_81, 0.068_308_027_343_639_35, -0.023_770_514_924_726_788,
         0.002_529_391_826_328_322_4, 0.001_888_690_456_987_069_9, -0.000_779_832_451_003_686_8,
         -0.000_105_160_660_710_420_69, 0.000_125_101_199_213_305_22, 4.953_645_823_711_42e-6,
         -2.011_194_150_310_851e-5, -7.407_996_519_647_953e-7, 3.513_120_708_810_026_5e-6, 3.547_925_167_214_749_6e-7,
         -6.934_538_100_430_528e-7, -9.187_881_971_930_835e-8, 1.559_631_525_220_962e-7, -2.821_399_743_745_061_2e-8);
-    // a² = hi + lo with hi exact: the top 26 bits of a squared.
-    let top = f64::from_bits(a.to_bits() & !0x07ff_ffff);
-    let low = (a - top) * (a + top);
-    exp::<S>(-top * top) * exp::<S>(-low) * p / (1.0 + 2.0 * a)
+    p / (1.0 + 2.0 * a)
+}
+
+/// e^(−x²·scale) for a scale that is a power of 2.
+#[inline(always)]
+fn bell<S: Simd>(x: f64, scale: f64) -> f64 {
+    // x² = hi + lo with hi exact: the top 26 bits of x squared.
+    let top = f64::from_bits(x.to_bits() & !0x07ff_ffff);
+    let low = (x - top) * (x + top);
+    exp::<S>(-top * top * scale) * exp::<S>(-low * scale)
+}
+
+/// erfc(a) for a ≥ 0.95.
+#[inline(always)]
+fn erfc_tail<S: Simd>(a: f64) -> f64 {
+    let a = clamp(a, 0.95, 28.0);
+    bell::<S>(a, 1.0) * erfcx_tail::<S>(a)
 }
 
 #[inline(always)]
@@ -129,6 +141,39 @@ pub fn erfc<S: Simd>(x: f64) -> f64 {
     let near = 1.0 - erf_reduced::<S>(a).copysign(x);
     let far = if x < 0.0 { 2.0 - tail } else { tail };
     if a < 0.95 { near } else { far }
+}
+
+#[inline(always)]
+pub fn gelu<S: Simd>(x: f64) -> f64 {
+    // The exponent is that of x itself: x/√2 would be rounded.
+    let wide = clamp(x.abs(), 0.0, 39.0);
+    let a = wide * std::f64::consts::FRAC_1_SQRT_2;
+    let near = 0.5 - 0.5 * erf_reduced::<S>(if a < 1.0 { a } else { 1.0 });
+    let far = 0.5 * bell::<S>(wide, 0.5) * erfcx_tail::<S>(if a > 0.95 { a } else { 0.95 });
+    let y = wide * if a < 0.95 { near } else { far };
+    infinities(x, if x < 0.0 { -y } else { x - y })
+}
+
+/// What the limit of a weight times ±∞ is: NaN below, where 0 meets ∞.
+#[inline(always)]
+fn infinities(x: f64, y: f64) -> f64 {
+    let y = if x == f64::NEG_INFINITY { f64::NAN } else { y };
+    if x == f64::INFINITY { x } else { y }
+}
+
+#[inline(always)]
+pub fn gelu_tanh<S: Simd>(x: f64) -> f64 {
+    // 2·√(2/π)·(x + 0.044715 x³), whose sigmoid is 0.5·(1 + tanh) of its half.
+    let z = x * fma::<S>(x * x, 0.071_354_816_272_600_26, 1.595_769_121_605_730_7);
+    infinities(x, x * sigmoid::<S>(z))
+}
+
+#[inline(always)]
+pub fn mish<S: Simd>(x: f64) -> f64 {
+    // tanh(log(1 + e)) = n/(n + 2) with n = e·(e + 2); beyond 40 it is 1.
+    let e = exp::<S>(clamp(x, -746.0, 40.0));
+    let n = e * (e + 2.0);
+    x * (n / (n + 2.0))
 }
 
 #[inline(always)]

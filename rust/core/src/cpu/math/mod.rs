@@ -1,7 +1,7 @@
 //! Elementary functions that LLVM vectorises: the trait [`Real`] for f32 and f64, and integer division and powers.
 //!
 //! Every f32 function is branch-free unless its comment says otherwise, rounds equally in vector bodies and scalar
-//! remainders, and is within 2 ulp of the true value (asin 2.5, tan 3.5; see `tests.rs`). The polynomials are minimax
+//! remainders, and is within 2 ulp of the true value (asin 2.5, silu 3.1, tan 3.5; see `tests.rs`). The polynomials are minimax
 //! fits, with coefficients rounded one after the other to the precision in which they are used.
 
 pub mod bessel;
@@ -11,6 +11,7 @@ pub mod single;
 pub mod slices;
 #[cfg(test)]
 mod tests;
+mod wide;
 pub mod zeta;
 
 use super::simd::Simd;
@@ -101,6 +102,12 @@ real! {
         erfinv();
         /// 1/(1 + e^-x), without losing the small values.
         sigmoid();
+        /// self·Φ(self): self times the share of normal numbers below it.
+        gelu();
+        /// `gelu` with 0.5·(1 + tanh(√(2/π)(x + 0.044715 x³))) for Φ (Hendrycks and Gimpel 2016).
+        gelu_tanh();
+        /// self·tanh(log(1 + e^self)).
+        mish();
         /// self to the power y by the rules of C99 Annex F.
         pow(y);
         hypot(b);

@@ -1,5 +1,6 @@
 //! f32 functions. The frequent ones work in f32; the rare ones go through f64, where accuracy is free.
 
+pub use super::wide::{gelu, gelu_tanh, mish};
 use super::{double, poly};
 use crate::cpu::simd::Simd;
 

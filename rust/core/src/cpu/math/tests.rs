@@ -57,7 +57,7 @@ macro_rules! appliers {
 mod apply {
     use super::*;
     appliers! { exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc
-    erfinv sigmoid lgamma }
+    erfinv sigmoid lgamma gelu gelu_tanh mish }
 }
 
 type Apply<T> = fn(&[T], &mut [T]);
@@ -188,6 +188,36 @@ fn the_error_functions_are_accurate() {
 
 #[cfg(unix)]
 #[test]
+fn activations_are_within_two_ulp_where_their_weight_is_small_too() {
+    let sigmoid = |x: f64| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    let gelu = |x: f64| x * 0.5 * system::reference_erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
+    let tanh = |x: f64| x * sigmoid(2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x));
+    let mish = |x: f64| {
+        let n = x.min(40.0).exp() * (x.min(40.0).exp() + 2.0);
+        x * (n / (n + 2.0))
+    };
+    check_f32("gelu", apply::gelu, gelu, 1.0, |_| true);
+    check_f32("gelu_tanh", apply::gelu_tanh, tanh, 1.0, |v| v.abs() < 1e12);
+    check_f32("mish", apply::mish, mish, 1.0, |_| true);
+    // The reference rounds its argument, which costs digits where the weight is small.
+    check_f64("gelu", apply::gelu, gelu, 8.0, |v| v > -2.0);
+    check_f64("gelu_tanh", apply::gelu_tanh, tanh, 8.0, |v| v > -1.0 && v < 1e100);
+    check_f64("mish", apply::mish, mish, 4.0, |_| true);
+    // By 50 digits: −10·Φ(−10) and −30·Φ(−30).
+    let exact = [(-10.0, -7.619_853_024_160_526e-23), (-30.0, -1.472_014_178_144_456e-196)];
+    for level in available() {
+        with_level(level, || {
+            let mut out = [0.0f64; 2];
+            apply::gelu(&exact.map(|(x, _)| x), &mut out);
+            for (got, (x, want)) in out.iter().zip(exact) {
+                assert!(ulp_f64(*got, want) <= 8.0, "gelu({x}) = {got}, not {want}");
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn gamma_functions_are_accurate() {
     // f32 values near the zeros between negative integers are as exact as f64 makes them.
     check_f32("lgamma", apply::lgamma, system::reference_lgamma, 1.0, |v| v > -2.0);
@@ -249,6 +279,39 @@ fn functions_of_two_numbers_follow_the_library() {
                     assert!(ulp_f32(g, w) <= 2.0, "{name}({a}, {b}) = {g}, not {w}, at {level:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn powers_of_any_numbers_are_within_two_ulp() {
+    simd_dispatch! {
+        fn powers(x: &[f32], y: &[f32], out: &mut [f32]) {
+            for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
+                *o = Real::pow::<S>(x, y);
+            }
+        }
+    }
+    // Bases of every size, and exponents that keep most results in range.
+    let mut state = 1u32;
+    let mut uniform = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for i in 0..200_000 {
+        let base = ((uniform() - 0.5) * if i % 2 == 0 { 2.0 } else { 80.0 }).exp2();
+        let whole = i % 5 == 0;
+        let exponent = (uniform() - 0.5) * 260.0 / base.log2().abs().max(1e-3);
+        x.push(if whole { -base } else { base });
+        y.push(if whole { exponent.round() } else { exponent });
+    }
+    let mut out = vec![0.0; x.len()];
+    for level in available() {
+        with_level(level, || powers(&x, &y, &mut out));
+        for ((&x, &y), &got) in x.iter().zip(&y).zip(&out) {
+            let want = (x as f64).powf(y as f64);
+            assert!(ulp_f32(got, want) <= 2.0, "pow({x}, {y}) = {got}, not {want}, at {level:?}");
         }
     }
 }
