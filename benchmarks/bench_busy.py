@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import importlib
-import importlib.util
-import json
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-from harness import ROUNDS, children, conditions, medians, refuse_debug_build, rounds, seconds_within, shown, table
+from harness import measured_in_turn, seconds_within, shown, table
 from sides import finished
 
 LEAST = 0.5  # of the speed without the other process
@@ -82,20 +78,7 @@ def report(results: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="processes per framework (%(default)s)")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(cases(importlib.import_module(options.child))))
-        return
-    refuse_debug_build()
-    modules = ["corten"] + (["torch"] if importlib.util.find_spec("torch") else [])
-    print(conditions())
-    results: dict[str, list[dict[str, float]]] = {m: [] for m in modules}
-    for module, (measured,) in rounds(children(__file__, modules), options.rounds):
-        results[module].append(measured)
-    print(report({m: medians(measured) for m, measured in results.items()}))
+    print(report(measured_in_turn(cases, __file__)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -137,10 +138,10 @@ def shown(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-def main(cases: Callable[[object], dict[str, float]], file: str, targets: dict[str, tuple[float, str]]) -> None:
-    """Runs `cases(module)`, which returns seconds by case, on corten and PyTorch in turn; prints medians and ratios.
+def measured_in_turn(cases: Callable[[ModuleType], dict[str, float]], file: str) -> dict[str, dict[str, float]]:
+    """Medians by package, corten's and PyTorch's where it is installed, of what `cases(module)` returns by case.
 
-    `targets` holds, for some cases, the bound and what it bounds: "seconds" or the "ratio" to PyTorch.
+    Reads the program's arguments. In a child it prints what that measured, and ends the process.
     """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="processes per framework (%(default)s)")
@@ -148,14 +149,22 @@ def main(cases: Callable[[object], dict[str, float]], file: str, targets: dict[s
     options = parser.parse_args()
     if options.child:
         print(json.dumps(cases(importlib.import_module(options.child))))
-        return
+        raise SystemExit
     refuse_debug_build()
     modules = ["corten"] + (["torch"] if importlib.util.find_spec("torch") else [])
     print(conditions())
     results: dict[str, list[dict[str, float]]] = {m: [] for m in modules}
     for module, (measured,) in rounds(children(file, modules), options.rounds):
         results[module].append(measured)
-    report({m: medians(measured) for m, measured in results.items()}, targets)
+    return {m: medians(measured) for m, measured in results.items()}
+
+
+def main(cases: Callable[[ModuleType], dict[str, float]], file: str, targets: dict[str, tuple[float, str]]) -> None:
+    """Runs `cases(module)`, which returns seconds by case, on corten and PyTorch in turn; prints medians and ratios.
+
+    `targets` holds, for some cases, the bound and what it bounds: "seconds" or the "ratio" to PyTorch.
+    """
+    report(measured_in_turn(cases, file), targets)
 
 
 def report(results: dict[str, dict[str, float]], targets: dict[str, tuple[float, str]]) -> None:

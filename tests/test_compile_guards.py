@@ -15,7 +15,7 @@ from corten import nn
 from corten.compiler import statistics
 from corten.compiler._effects import watch
 
-from compiled import Counter, network, ones
+from compiled import Counter, network, ones, step_with_closure
 
 BIAS = corten.tensor([1.0, 2.0, 3.0])
 
@@ -301,19 +301,7 @@ def test_hooks_on_gradients_run_each_time():
 
 
 def test_a_closure_for_the_optimizer_runs_in_python():
-    w = ones(2, requires_grad=True)
-    optimizer = corten.optim.LBFGS([w], lr=0.1)
-
-    def step(x):
-        def closure():
-            optimizer.zero_grad()
-            loss = (w * x).square().sum()
-            loss.backward()
-            return loss
-
-        return optimizer.step(closure)
-
-    f = Counter(step)
+    f = Counter(step_with_closure())
     for _ in range(3):
         f(ones(2))
     assert f.runs == 3

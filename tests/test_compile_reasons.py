@@ -16,7 +16,7 @@ from corten.compiler import statistics
 from corten.compiler._function import WARM_UPS
 from corten.overrides import TorchFunctionMode
 
-from compiled import ones
+from compiled import ones, step_with_closure
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = []
@@ -410,19 +410,7 @@ def a_gradient_with_a_history():
 
 @reason("an optimizer's step is given a closure")
 def a_closure_for_an_optimizer():
-    weight = leaf()
-    optimizer = corten.optim.LBFGS([weight], lr=0.1)
-
-    def function(x):
-        def closure():
-            optimizer.zero_grad()
-            loss = (weight * x).square().sum()
-            loss.backward()
-            return loss
-
-        return optimizer.step(closure)
-
-    return function, [ones(2)]
+    return step_with_closure(), [ones(2)]
 
 
 @reason("the step of a schedule is given an argument")

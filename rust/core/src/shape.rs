@@ -41,15 +41,16 @@ impl Dims {
     pub fn numel(&self) -> usize {
         self.0.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
     }
-    /// Refuses sizes whose product no number of PyTorch's holds. A tensor that takes memory is refused when it is recorded; views
-    /// that make more of a tensor call this.
-    pub fn check_numel(&self) -> Result<()> {
+    /// [`Dims::numel`] of sizes that are given: refused where no number of PyTorch's holds it. A tensor that takes memory is
+    /// counted when it is recorded; views that make more of a tensor call this.
+    pub fn checked_numel(&self) -> Result<usize> {
+        let numel = self.numel();
         ensure!(
-            self.numel() <= i64::MAX as usize,
+            numel <= i64::MAX as usize,
             Runtime,
             "numel: integer multiplication overflow, sizes {self} have more elements than can be counted"
         );
-        Ok(())
+        Ok(numel)
     }
     /// Row-major strides of this shape; sizes 0 and 1 count as 1, as in PyTorch.
     #[inline]

@@ -284,7 +284,9 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     if args.is_empty() {
         return create::empty(Layout::contiguous(Dims::from([0])), dtype, Device::Cpu).py();
     }
-    let sizes: Option<Vec<i64>> = args
+    let first = args.get_item(0)?;
+    let listed = if args.len() == 1 && is_size(&first) { first.cast::<PyTuple>()? } else { args };
+    let sizes: Option<Vec<i64>> = listed
         .iter()
         .map(|a| {
             if a.is_instance_of::<PyTensor>() || extract_number(&a).is_some_and(|s| s.category() == 2) {
@@ -299,11 +301,6 @@ pub fn legacy_constructor(args: &Bound<'_, PyTuple>) -> PyResult<Tensor> {
     }
     if args.len() != 1 {
         return Err(PyTypeError::new_err("Tensor() takes sizes or one sequence"));
-    }
-    let first = args.get_item(0)?;
-    if is_size(&first) {
-        let sizes: Vec<i64> = first.extract()?;
-        return create::empty(Layout::contiguous(shape_of("Tensor", &sizes)?), dtype, Device::Cpu).py();
     }
     if !first.is_instance_of::<PyTensor>() && extract_number(&first).is_some() {
         let given = type_name(&first);

@@ -152,11 +152,13 @@ impl Entry {
         keywords: &mut Keywords<'py>,
     ) -> PyResult<Py<PyAny>> {
         let out = take_keyword(keywords, "out");
-        if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
-            adopt_dtype(out.as_ref(), keywords, out::creation_mismatch)?;
-            adopt_device(out.as_ref(), keywords)?;
-        } else if out::ACCUMULATIONS.contains(&self.name.as_str()) {
-            adopt_dtype(out.as_ref(), keywords, out::dtype_mismatch)?;
+        if let Some(target) = out.as_ref().and_then(|o| o.cast::<PyTensor>().ok()) {
+            if self.overloads.iter().any(|o| o.row.flags & CREATES != 0) {
+                adopt_dtype(target, keywords, out::creation_mismatch)?;
+                adopt_device(target, keywords)?;
+            } else if out::ACCUMULATIONS.contains(&self.name.as_str()) {
+                adopt_dtype(target, keywords, out::dtype_mismatch)?;
+            }
         }
         let mut first_error: Option<PyErr> = None;
         for overload in &self.overloads {
@@ -258,11 +260,10 @@ fn is_type_error(py: Python<'_>, e: &PyErr) -> bool {
 
 /// Creation or accumulation into `out=`: numbers are made in its dtype, and another one that is given is refused.
 fn adopt_dtype<'py>(
-    out: Option<&Bound<'py, PyAny>>,
+    target: &Bound<'py, PyTensor>,
     keywords: &mut Keywords<'py>,
     mismatch: fn(DType, DType) -> String,
 ) -> PyResult<()> {
-    let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
     let (py, dtype) = (target.py(), target.get().get().dtype());
     let given = keywords.iter().find(|(k, v)| k.to_cow().is_ok_and(|k| k == "dtype") && !v.is_none());
     match given.map(|(_, v)| crate::types::extract_dtype(v)) {
@@ -278,8 +279,7 @@ fn adopt_dtype<'py>(
 }
 
 /// Creation into `out=`: numbers are made where it is.
-fn adopt_device<'py>(out: Option<&Bound<'py, PyAny>>, keywords: &mut Keywords<'py>) -> PyResult<()> {
-    let Some(target) = out.and_then(|o| o.cast::<PyTensor>().ok()) else { return Ok(()) };
+fn adopt_device<'py>(target: &Bound<'py, PyTensor>, keywords: &mut Keywords<'py>) -> PyResult<()> {
     if keywords.iter().any(|(k, v)| k.to_cow().is_ok_and(|k| k == "device") && !v.is_none()) {
         return Ok(());
     }

@@ -60,7 +60,7 @@ pub fn number_now(value: Scalar, dtype: DType) -> Result<Tensor> {
 
 /// Memory whose content is not promised; allocated at once.
 pub fn empty(layout: Layout, dtype: DType, device: Device) -> Result<Tensor> {
-    layout.shape.check_numel()?;
+    layout.shape.checked_numel()?;
     if device != Device::Cpu && layout.is_dense() {
         return full_with(layout, Scalar::Int(0), dtype, device);
     }

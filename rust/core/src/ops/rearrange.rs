@@ -128,7 +128,6 @@ pub fn repeat(t: &Tensor, counts: &[i64]) -> Result<Tensor> {
         wide.push(size(d));
         joined.push(n.saturating_mul(size(d)));
     }
-    joined.check_numel()?;
     let spread = view::expand(&view::reshape(t, &split)?, &wide)?;
     view::reshape(&spread.copy_contiguous()?, &joined)
 }
@@ -152,7 +151,6 @@ pub fn repeat_interleave(t: &Tensor, count: i64, dim: Option<i64>, output_size: 
     wide.insert(d + 1, count as usize);
     let mut joined = t.shape_dims().clone();
     joined[d] = joined[d].saturating_mul(count as usize);
-    joined.check_numel()?;
     ensure!(
         output_size.is_none_or(|n| n == joined[d] as i64),
         Runtime,
@@ -237,9 +235,9 @@ pub fn triangle_indices(upper: bool, rows: i64, cols: i64, offset: i64) -> Resul
     ensure!(cols >= 0, Runtime, "col must be non-negative, got{cols}");
     let below = places_below(rows as i128, cols as i128, offset as i128 + i128::from(!upper));
     let places = if upper { rows as i128 * cols as i128 - below } else { below };
-    let bytes = usize::try_from(places.saturating_mul(16)).unwrap_or(usize::MAX);
-    crate::os::check_allocation(bytes, || format!("[2, {places}]"))?;
-    let (mut row_of, mut col_of) = (Vec::with_capacity(bytes / 8), Vec::with_capacity(bytes / 16));
+    let count = usize::try_from(places).unwrap_or(usize::MAX);
+    crate::os::check_allocation(count.saturating_mul(16), || format!("[2, {places}]"))?;
+    let (mut row_of, mut col_of) = (Vec::with_capacity(2 * count), Vec::with_capacity(count));
     for r in 0..rows {
         let edge = r.saturating_add(offset);
         let (from, to) = if upper { (edge.clamp(0, cols), cols) } else { (0, edge.saturating_add(1).clamp(0, cols)) };

@@ -60,7 +60,7 @@ fn unrecorded_view(t: &Tensor, layout: Layout, dtype: DType) -> Tensor {
 /// A view whose gradient is written through the same window into zeros.
 pub fn window(t: &Tensor, name: &'static str, f: Window) -> Result<Tensor> {
     let layout = f(t.layout())?;
-    layout.shape.check_numel()?;
+    layout.shape.checked_numel()?;
     let shape = t.shape_dims().clone();
     Ok(make_view(t, layout, name, move |v| Ok(one(scatter_through(v.grad()?, &shape, f.clone())?))))
 }
@@ -304,7 +304,7 @@ pub fn expand(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
             t.shape_dims()
         )
     };
-    layout.shape.check_numel()?;
+    layout.shape.checked_numel()?;
     let from = t.shape_dims().clone();
     Ok(make_view(t, layout, "ExpandBackward0", move |v| Ok(one(super::reduce::sum_to(v.grad()?, &from)?))))
 }
@@ -549,7 +549,7 @@ pub fn as_strided(t: &Tensor, shape: &[usize], strides: &[usize], offset: Option
 
 /// Refuses a layout that reaches beyond the tensor's storage.
 pub fn check_bounds(t: &Tensor, layout: &Layout) -> Result<()> {
-    layout.shape.check_numel()?;
+    layout.shape.checked_numel()?;
     let bytes = storage_bytes(t);
     let end = layout.end().saturating_mul(t.dtype().size());
     ensure!(

@@ -151,29 +151,33 @@ pub fn gelu<S: Simd>(x: f64) -> f64 {
     let near = 0.5 - 0.5 * erf_reduced::<S>(if a < 1.0 { a } else { 1.0 });
     let far = 0.5 * bell::<S>(wide, 0.5) * erfcx_tail::<S>(if a > 0.95 { a } else { 0.95 });
     let y = wide * if a < 0.95 { near } else { far };
-    infinities(x, if x < 0.0 { -y } else { x - y })
+    let y = if x < 0.0 { -y } else { x - y };
+    // Minus infinity times its weight of 0.
+    if x == f64::NEG_INFINITY { f64::NAN } else { y }
 }
 
-/// What the limit of a weight times ±∞ is: NaN below, where 0 meets ∞.
+/// 2·√(2/π)·(x + 0.044715 x³), whose sigmoid is gelu's weight with 0.5·(1 + tanh) of its half.
 #[inline(always)]
-fn infinities(x: f64, y: f64) -> f64 {
-    let y = if x == f64::NEG_INFINITY { f64::NAN } else { y };
-    if x == f64::INFINITY { x } else { y }
+pub(super) fn gelu_exponent<S: Simd>(x: f64) -> f64 {
+    x * fma::<S>(x * x, 0.071_354_816_272_600_26, 1.595_769_121_605_730_7)
 }
 
 #[inline(always)]
 pub fn gelu_tanh<S: Simd>(x: f64) -> f64 {
-    // 2·√(2/π)·(x + 0.044715 x³), whose sigmoid is 0.5·(1 + tanh) of its half.
-    let z = x * fma::<S>(x * x, 0.071_354_816_272_600_26, 1.595_769_121_605_730_7);
-    infinities(x, x * sigmoid::<S>(z))
+    x * sigmoid::<S>(gelu_exponent::<S>(x))
+}
+
+/// tanh(log(1 + e)).
+#[inline(always)]
+pub(super) fn mish_weight(e: f64) -> f64 {
+    let n = e * (e + 2.0);
+    n / (n + 2.0)
 }
 
 #[inline(always)]
 pub fn mish<S: Simd>(x: f64) -> f64 {
-    // tanh(log(1 + e)) = n/(n + 2) with n = e·(e + 2); beyond 40 it is 1.
-    let e = exp::<S>(clamp(x, -746.0, 40.0));
-    let n = e * (e + 2.0);
-    x * (n / (n + 2.0))
+    // Beyond 40 the weight is 1.
+    x * mish_weight(exp::<S>(clamp(x, -746.0, 40.0)))
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Activations of f32 computed in f64: their exponents reach so far that rounding them to f32 would cost digits.
 
-use super::double::{MAGIC, clamp, fma};
+use super::double::{MAGIC, clamp, fma, gelu_exponent, mish_weight};
 use super::poly;
 use crate::cpu::simd::Simd;
 
@@ -9,7 +9,8 @@ use crate::cpu::simd::Simd;
 fn exp_wide<S: Simd>(x: f64) -> f64 {
     let t = fma::<S>(x, std::f64::consts::LOG2_E, MAGIC);
     let r = fma::<S>(t - MAGIC, -std::f64::consts::LN_2, x);
-    let e = poly!(S, r; 1.000_000_000_554_613_7, 1.000_000_036_344_710_1, 0.499_999_920_749_880_64, 0.166_664_200_721_401_17, 0.041_668_226_211_700_54, 0.008_374_824_049_377_887, 0.001_383_683_450_521_079_1);
+    let e = poly!(S, r; 1.000_000_000_554_613_7, 1.000_000_036_344_710_1, 0.499_999_920_749_880_64,
+        0.166_664_200_721_401_17, 0.041_668_226_211_700_54, 0.008_374_824_049_377_887, 0.001_383_683_450_521_079_1);
     e * f64::from_bits((t.to_bits() << 52).wrapping_add(1.0f64.to_bits()))
 }
 
@@ -34,7 +35,8 @@ pub fn gelu<S: Simd>(x: f32) -> f32 {
     let a = clamp(x.abs(), 0.0, 14.6);
     // Φ(−a)·e^(a²/2) is a polynomial in (a − 3.5)/(a + 3.5) over a + 3.5.
     let inverse = 1.0 / (a + 3.5);
-    let p = poly!(S, fma::<S>(inverse, -7.0, 1.0); 0.744_416_074_035_003_3, -0.565_561_743_901_369_5, 0.315_425_049_990_557_5, -0.116_053_068_549_428_26,
+    let p = poly!(S, fma::<S>(inverse, -7.0, 1.0); 0.744_416_074_035_003_3, -0.565_561_743_901_369_5,
+        0.315_425_049_990_557_5, -0.116_053_068_549_428_26,
         0.017_406_268_625_079_387, 0.006_493_245_524_213_277, -0.003_174_812_547_946_244_3, -0.000_494_977_038_512_511,
         0.000_421_166_980_647_516_6, 0.000_110_285_181_851_849_8);
     weighted(x, a, exp_wide::<S>(-0.5 * a * a) * inverse * p)
@@ -44,9 +46,7 @@ pub fn gelu<S: Simd>(x: f32) -> f32 {
 pub fn gelu_tanh<S: Simd>(x: f32) -> f32 {
     let x = x as f64;
     let a = clamp(x.abs(), 0.0, 11.5);
-    // 2·√(2/π)·(a + 0.044715 a³), whose sigmoid is 0.5·(1 + tanh) of its half.
-    let z = a * fma::<S>(a * a, 0.071_354_816_272_600_26, 1.595_769_121_605_730_7);
-    let e = exp_wide::<S>(-z);
+    let e = exp_wide::<S>(-gelu_exponent::<S>(a));
     weighted(x, a, e / (1.0 + e))
 }
 
@@ -54,8 +54,6 @@ pub fn gelu_tanh<S: Simd>(x: f32) -> f32 {
 pub fn mish<S: Simd>(x: f32) -> f32 {
     let x = x as f64;
     let near = if x < -110.0 { -110.0 } else { x };
-    // tanh(log(1 + e)) = n/(n + 2) with n = e·(e + 2); beyond 40 it is 1.
-    let e = exp_wide::<S>(if near > 40.0 { 40.0 } else { near });
-    let n = e * (e + 2.0);
-    limits(x, near * (n / (n + 2.0)))
+    // Beyond 40 the weight is 1.
+    limits(x, near * mish_weight(exp_wide::<S>(if near > 40.0 { 40.0 } else { near })))
 }
