@@ -107,8 +107,12 @@ def combinations(input, r=2, with_replacement=False):
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
         return ops.empty((0,), dtype=input.dtype, device=input.device)
+    n = input.numel()
+    if r == 2:
+        pairs = ops.triu_indices(n, n, 0 if with_replacement else 1, device=input.device)
+        return input.index_select(0, pairs.t().reshape(-1)).reshape(-1, 2)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = [place for row in choose(range(input.numel()), r) for place in row]
+    places = [place for row in choose(range(n), r) for place in row]
     return input.index_select(0, _core.tensor(places, dtype=_core.int64, device=input.device)).reshape(-1, r)
 
 

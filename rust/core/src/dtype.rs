@@ -461,15 +461,22 @@ pub trait Integer: Sized {
 
 macro_rules! integers {
     ($($t:ty => $wide:ty),*) => {$(
-        // The bounds are powers of two, which floats represent; `as` takes what is below to the smallest integer.
+        // The bounds are powers of two, which floats represent. Without branches, and without the saturation of `as`, loops
+        // of these become vector instructions.
         impl Integer for $t {
             #[inline(always)]
             fn of_f64(v: f64) -> Self {
-                (if v < -(<$wide>::MIN as f64) { v as $wide } else { <$wide>::MIN }) as $t
+                let fits = v >= <$wide>::MIN as f64 && v < -(<$wide>::MIN as f64);
+                // SAFETY: zero, or a number within the bounds.
+                let whole: $wide = unsafe { (if fits { v } else { 0.0 }).to_int_unchecked() };
+                (if fits { whole } else { <$wide>::MIN }) as $t
             }
             #[inline(always)]
             fn of_f32(v: f32) -> Self {
-                (if v < -(<$wide>::MIN as f32) { v as $wide } else { <$wide>::MIN }) as $t
+                let fits = v >= <$wide>::MIN as f32 && v < -(<$wide>::MIN as f32);
+                // SAFETY: zero, or a number within the bounds.
+                let whole: $wide = unsafe { (if fits { v } else { 0.0 }).to_int_unchecked() };
+                (if fits { whole } else { <$wide>::MIN }) as $t
             }
         }
     )*};

@@ -144,6 +144,7 @@ def embedding_bag(
         padding_idx %= rows
     if max_norm is not None:
         _renormalize_rows(weight, input, max_norm, norm_type)
+    equal = input.dim() == 2 and input.shape[1] > 0
     if input.dim() == 2:
         bags, per_bag = input.shape
         bag = corten.arange(bags, device=input.device).repeat_interleave(per_bag)
@@ -166,7 +167,20 @@ def embedding_bag(
     kept = None
     if padding_idx is not None:
         kept = input != padding_idx
+    if equal and kept is None:
+        return _reduce_equal_bags(vectors.unflatten(0, (bags, -1)), mode, per_sample_weights)
     return _reduce_bags(vectors, bag, bags, mode, kept, per_sample_weights)
+
+
+def _reduce_equal_bags(vectors, mode, per_sample_weights):
+    """Reduces bags of one size ``(B, N, D)`` to ``(B, D)``."""
+    if mode == "max":
+        return vectors.max(1).values
+    if mode == "mean":
+        return vectors.mean(1)
+    if per_sample_weights is not None:
+        vectors = vectors * per_sample_weights.reshape(vectors.shape[:2]).unsqueeze(2)
+    return vectors.sum(1)
 
 
 def _reduce_bags(vectors, bag, bags, mode, kept, per_sample_weights):

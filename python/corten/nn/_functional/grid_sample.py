@@ -29,28 +29,31 @@ def _reflect(position, low2, high2):
 
 
 def _apply_padding(position, extent, padding_mode, align_corners):
-    """Brings positions into the image for border and reflection padding; NaN and infinity count as outside."""
+    """Brings positions into the image for border and reflection padding.
+
+    As in PyTorch on the CPU, positions that are no numbers become the first pixel, and so do infinite ones that are
+    reflected. With zeros for padding they stay: their weights, and so the values sampled there, are NaN.
+    """
+    if padding_mode == "zeros":
+        return position
     if padding_mode == "reflection":
         bounds = (0, 2 * (extent - 1)) if align_corners else (-1, 2 * extent - 1)
         position = _reflect(position, *bounds)
-    if padding_mode != "zeros":
-        position = position.clamp(0, extent - 1)
-    # A position beyond what an index can hold is replaced by one that is surely outside.
-    return corten.where(position.abs() < 1e9, position, -100.0)
+    return corten.where(position.isnan(), 0.0, position).clamp(0, extent - 1)
 
 
 def _gather(image, index):
     """Values ``(N, C, P)`` of ``image`` ``(N, C, *spatial)`` at integer positions ``index``, one ``(N, P)`` an axis.
 
-    Positions outside the image give zero.
+    Positions outside the image, and those that are no numbers, give zero.
     """
     spatial = image.shape[2:]
     inside, flat = None, None
     for extent, axis in zip(spatial, index, strict=True):
         here = (axis >= 0) & (axis <= extent - 1)
         inside = here if inside is None else inside & here
-        clamped = axis.clamp(0, extent - 1).to(corten.int64)
-        flat = clamped if flat is None else flat * extent + clamped
+        safe = corten.where(here, axis, 0.0).to(corten.int64)
+        flat = safe if flat is None else flat * extent + safe
     channels = image.shape[1]
     values = image.flatten(2).gather(2, flat.unsqueeze(1).expand(-1, channels, -1))
     return values * inside.unsqueeze(1).to(image.dtype)
@@ -85,7 +88,6 @@ def _linear(image, positions):
 
 def _bicubic(image, positions, padding_mode, align_corners):
     (y, x), (height, width) = positions, image.shape[2:]
-    y, x = (corten.where(axis.abs() < 1e9, axis, -100.0) for axis in (y, x))
     floor_y, floor_x = y.floor(), x.floor()
     weights_y, weights_x = _cubic_weights(y - floor_y), _cubic_weights(x - floor_x)
     result = None

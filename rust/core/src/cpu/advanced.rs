@@ -1,7 +1,9 @@
 //! Advanced indexing with broadcast index tensors, flat indexing (take, put) and masks.
 
 use crate::cpu::count::{CHUNK, nonzero_starts};
-use crate::cpu::index::{IndexRule, Indices, ScatterKind, TASK, check_index, in_f32, integers, meet, wrap_index};
+use crate::cpu::index::{
+    IndexRule, Indices, ScatterKind, TASK, check_index, in_f32, integers, meet, meet_row, wrap_index,
+};
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Shared, base, base_mut};
@@ -151,16 +153,13 @@ fn put_selected<T: Copy>(
     let named = Axes::of(&s.shape, (0..rank).filter(|d| !is_slice(d)), strides);
     let (inner, along) = (slices.inner().strides, named.inner().strides);
     let values = Shared(values.cast_mut());
-    let write = |o: usize, v: usize| {
-        // SAFETY: indices were checked, and no other task names this element.
-        unsafe { *target.at(o) = meet(*target.at(o), *values.at(v)) };
-    };
     parallel_for(slices.numel(), (TASK / named.numel().max(1)).max(1), |range| {
         named.for_each_run(0..named.numel(), |[x, o, v], n| {
             for j in 0..n {
                 let (x, v) = (x + j * along[0] + s.offsets[o + j * along[1]], v + j * along[2]);
                 slices.for_each_run(range.clone(), |[dx, _, dv], len| {
-                    (0..len).for_each(|i| write(x + dx + i * inner[0], v + dv + i * inner[2]));
+                    // SAFETY: indices were checked, and no other task names these elements.
+                    unsafe { meet_row(target.at(x + dx), inner[0], values.at(v + dv), inner[2], len, &meet) };
                 });
             }
         });
@@ -171,14 +170,16 @@ fn put_selected<T: Copy>(
 pub fn take(x: &In, index: &In, out: &mut Out) -> Result<()> {
     check_index(IndexRule::Take, index, 0, x.numel())?;
     let axes = Axes::new(x.shape, [x.strides]);
-    let n = x.numel();
+    let (n, dense) = (x.numel(), x.is_contiguous());
     let places = integers(index);
     dispatch_bytes!(x.dtype, U => {
         let (src, target) = (Shared(x.ptr.cast::<U>().cast_mut()), Shared(out.ptr.cast::<U>()));
         parallel_for(places.len(), TASK, |range| {
             for i in range {
+                let place = wrap_index(places[i], n);
+                let place = if dense { place } else { axes.offsets(place)[0] };
                 // SAFETY: indices were checked; every one owns an output.
-                unsafe { *target.at(i) = *src.at(axes.offsets(wrap_index(places[i], n))[0]) };
+                unsafe { *target.at(i) = *src.at(place) };
             }
         });
     });
@@ -194,14 +195,15 @@ pub fn put(out: &mut Out, index: &In, source: &In, accumulate: bool) -> Result<(
         return result;
     }
     let axes = Axes::new(out.shape, [out.strides]);
-    let n = out.numel();
+    let (n, dense) = (out.numel(), out.is_contiguous());
     let places = integers(index);
     dispatch!(out.dtype, T => {
         let target = base_mut::<T>(out);
         for (&i, &v) in places.iter().zip(source.to_vec_or_slice::<T>().iter()) {
+            let place = wrap_index(i, n);
+            let place = target.at(if dense { place } else { axes.offsets(place)[0] });
             // SAFETY: indices were checked.
             unsafe {
-                let place = target.at(axes.offsets(wrap_index(i, n))[0]);
                 *place = if accumulate { meet(ScatterKind::Sum, *place, v) } else { v };
             }
         }

@@ -9,7 +9,7 @@ use crate::shape::Dims;
 use crate::simd_dispatch;
 use smallvec::SmallVec;
 
-/// Rows of a band: a cache line of 4-byte elements.
+/// Rows of a band: a cache line of 4-byte elements, or a multiple of it where rows are short.
 const ROWS: usize = 16;
 /// Columns of a band, so that a stage fills half of a first-level cache.
 const COLUMNS: usize = 256;
@@ -23,6 +23,7 @@ const AHEAD: usize = 32;
 pub struct Bands {
     /// Rows and columns of the last two dimensions.
     size: [usize; 2],
+    rows: usize,
     columns: usize,
     shape: Dims,
     across: SmallVec<[usize; 4]>,
@@ -48,27 +49,30 @@ impl Bands {
         if across.is_empty() || size.iter().any(|&n| n < GROUP) {
             return None;
         }
-        Some(Bands { size, columns: COLUMNS.min(tile).min(size[1]), shape: Dims::from_slice(shape), across })
+        let columns = COLUMNS.min(tile).min(size[1]);
+        let rows = (tile / columns / ROWS).max(1) * ROWS;
+        let rows = if columns == size[1] { rows } else { ROWS };
+        Some(Bands { size, rows, columns, shape: Dims::from_slice(shape), across })
     }
 
     /// The operands that lie across the rows.
     pub fn across(&self) -> &[usize] {
         &self.across
     }
-    /// The columns of a full band.
-    pub fn columns(&self) -> usize {
-        self.columns
+    /// Elements of the space that follow each other: whole bands where rows are short, else the columns of one.
+    pub fn stretch(&self) -> usize {
+        if self.columns == self.size[1] { self.elements() } else { self.columns }
     }
     /// The elements of a full band.
     pub fn elements(&self) -> usize {
-        ROWS * self.columns
+        self.rows * self.columns
     }
     /// The length of a row.
     pub fn width(&self) -> usize {
         self.size[1]
     }
     fn grid(&self) -> [usize; 2] {
-        [self.size[0].div_ceil(ROWS), self.size[1].div_ceil(self.columns)]
+        [self.size[0].div_ceil(self.rows), self.size[1].div_ceil(self.columns)]
     }
     pub fn count(&self) -> usize {
         let outer: usize = self.shape[..self.shape.len() - 2].iter().product();
@@ -77,7 +81,7 @@ impl Bands {
 
     pub fn band(&self, i: usize) -> Band {
         let ([down, over], rank) = (self.grid(), self.shape.len());
-        let (row, column) = (i / over % down * ROWS, i % over * self.columns);
+        let (row, column) = (i / over % down * self.rows, i % over * self.columns);
         let outer = i / (over * down);
         let mut index = Dims::filled(0, rank);
         let mut rest = outer;
@@ -88,7 +92,7 @@ impl Bands {
         (index[rank - 2], index[rank - 1]) = (row, column);
         Band {
             at: (outer * self.size[0] + row) * self.size[1] + column,
-            rows: ROWS.min(self.size[0] - row),
+            rows: self.rows.min(self.size[0] - row),
             columns: self.columns.min(self.size[1] - column),
             index,
         }

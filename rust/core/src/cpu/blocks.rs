@@ -1,12 +1,12 @@
 //! The block functions of the elementwise interpreter: each computes a run of elements that lie in cache, one function per
 //! operator and type, made from the CPU expressions of the operator table.
 
+use super::halves;
 use super::math::{Real, bessel, gamma};
 use super::simd_dispatch;
 use crate::dtype::{DType, no_kernel};
 use crate::elementwise_table;
 use crate::op::Ew;
-use half::{bf16, f16};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// `dst` and `src` hold `n` elements of the function's types; they may not overlap.
@@ -400,10 +400,10 @@ whole_functions! {
     binary { Fmod => fmod, Remainder => remainder, FloorDiv => floor_div, Pow => pow }
 }
 
-/// Conversions between register types.
+/// Conversions between register types; those to half types, which come by float32 as in PyTorch, are not rounded yet.
 pub fn cast_fn(from: DType, to: DType) -> BlockFn {
     macro_rules! to {
-        ($from:ident, $($d:ident => $f:ident),*) => { match to { $(DType::$d => $from::$f,)* DType::F16 => $from::half, DType::BF16 => $from::bfloat, _ => no_kernel() } };
+        ($from:ident, $($d:ident => $f:ident),*) => { match to { $(DType::$d => $from::$f,)* DType::F16 | DType::BF16 => $from::f32, _ => no_kernel() } };
     }
     macro_rules! table {
         ($($d:ident => $m:ident),*) => {
@@ -429,8 +429,6 @@ macro_rules! casts {
             casts!(@one f32, $t, f32, |$v| $value as f32);
             casts!(@one f64, $t, f64, |$v| $value as f64);
             casts!(@one boolean, $t, u8, |$v| $nonzero as u8);
-            casts!(@one half, $t, f32, |$v| f16::from_f32($value as f32).to_f32());
-            casts!(@one bfloat, $t, f32, |$v| bf16::from_f32($value as f32).to_f32());
         }
     )*};
     (@one $name:ident, $from:ty, $to:ty, |$v:ident| $e:expr) => {
@@ -460,7 +458,6 @@ macro_rules! of_f64 {
         <$t as crate::dtype::Integer>::of_f64($v)
     };
 }
-// Half types come from float32, as in PyTorch: `from_f64` drops bits that decide ties.
 casts! {
     from_bool: u8, |v| (v != 0) as u8, v != 0, low_bits;
     from_u8: u8, |v| v, v != 0, low_bits;
@@ -475,42 +472,10 @@ casts! {
 /// Rounds f32 registers to a half type in place.
 pub fn round_block(dtype: DType, values: &mut [f32]) {
     match dtype {
-        DType::F16 => round_f16(values),
-        DType::BF16 => round_bf16(values),
+        DType::F16 => halves::round_f16(values),
+        DType::BF16 => halves::round_bf16(values),
         _ => {}
     }
-}
-
-simd_dispatch! {
-    fn round_bf16(values: &mut [f32]) {
-        for v in values.iter_mut() {
-            let bits = v.to_bits();
-            // Round to nearest even on the upper half; NaN keeps a quiet payload.
-            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
-            *v = if v.is_nan() { f32::from_bits(bits & 0xffff_0000 | 0x0040_0000) } else { f32::from_bits(rounded) };
-        }
-    }
-    fn round_f16(values: &mut [f32]) {
-        for v in values.iter_mut() {
-            *v = f16_value(*v);
-        }
-    }
-}
-
-/// `x` rounded to the nearest float16, branch-free: adding and subtracting a power of two rounds to its grid.
-#[inline(always)]
-fn f16_value(x: f32) -> f32 {
-    let bits = x.to_bits();
-    let sign = bits & 0x8000_0000;
-    let a = bits & 0x7fff_ffff;
-    // Below 2^-14 the grid is 2^-24; above, ten bits of mantissa.
-    let small = (f32::from_bits(a) + 0.5) - 0.5;
-    let normal = f32::from_bits(a.wrapping_add(0xfff + ((a >> 13) & 1)) & !0x1fff);
-    let tiny = a < 0x3880_0000;
-    let r = if tiny { small } else { normal };
-    let r = if r >= 65520.0 { f32::INFINITY } else { r };
-    let r = if a > 0x7f80_0000 { f32::from_bits(a | 0x0040_0000) } else { r };
-    f32::from_bits(r.to_bits() | sign)
 }
 
 #[cfg(test)]

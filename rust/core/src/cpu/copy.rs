@@ -1,5 +1,6 @@
 //! Strided copies and fills, by element size.
 
+use super::lines::{Lines, copy_lines};
 use super::threads;
 use super::view::{In, for_each_offset};
 use crate::dtype::DType;
@@ -97,46 +98,48 @@ fn copy_sized<T: Copy + Send + Sync>(dst: *mut u8, shape: &[usize], strides: &[u
     if shape.contains(&0) {
         return;
     }
-    let rank = shape.len();
-    let row = shape[rank - 1];
-    let outer: usize = shape[..rank - 1].iter().product();
-    let (d1, s1) = (ds[rank - 1], ss[rank - 1]);
-    let to = Shared(dst);
-    let from = Shared(src.cast_mut());
-    let body = |range: std::ops::Range<usize>| {
-        let (to, from) = (to, from);
-        let mut walk = Walk::new(&shape[..rank - 1], range.start);
-        for _ in range {
-            let (d, s) = (walk.offset(&ds), walk.offset(&ss));
-            // SAFETY: row offsets lie inside both windows, which do not overlap.
-            unsafe { copy_row(to.0.add(d), d1, from.0.add(s), s1, row) };
-            walk.step();
-        }
-    };
-    if outer == 1 && d1 == 1 && s1 == 1 {
+    let (&columns, before) = shape.split_last().unwrap_or((&1, &[]));
+    let (&count, outer) = before.split_last().unwrap_or((&1, &[]));
+    let (inner, rank) = (before.len(), shape.len());
+    let down = |s: &[usize]| inner.checked_sub(1).map_or(0, |d| s[d]);
+    let (to, from) = (Shared(dst), Shared(src.cast_mut()));
+    if rank == 1 && ds[0] == 1 && ss[0] == 1 {
         let grain = GRAIN_BYTES / size_of::<T>();
-        threads::parallel_for(row, grain, |r| {
+        return threads::parallel_for(columns, grain, |r| {
             let (to, from) = (to, from);
             // SAFETY: as above.
             unsafe { std::ptr::copy_nonoverlapping(from.0.add(r.start), to.0.add(r.start), r.len()) }
         });
-    } else {
-        threads::parallel_for(outer, (GRAIN_BYTES / size_of::<T>() / row.max(1)).max(1), body);
     }
-}
-
-unsafe fn copy_row<T: Copy>(dst: *mut T, ds: usize, src: *const T, ss: usize, n: usize) {
-    // SAFETY: the caller vouches for both rows.
-    unsafe {
-        match (ds, ss) {
-            (1, 1) => std::ptr::copy_nonoverlapping(src, dst, n),
-            (1, 0) => std::slice::from_raw_parts_mut(dst, n).fill(*src),
-            _ => {
-                for i in 0..n {
-                    *dst.add(i * ds) = *src.add(i * ss);
+    let lines = Lines { columns, step: ss[inner], from: down(&ss), to: down(&ds) };
+    let grain = (GRAIN_BYTES / size_of::<T>() / columns).max(1);
+    threads::parallel_for(before.iter().product(), grain, |range| {
+        let (to, from) = (to, from);
+        let mut walk = Walk::new(outer, range.start / count);
+        let mut at = range.start;
+        while at < range.end {
+            let (row, lines_here) = (at % count, (count - at % count).min(range.end - at));
+            let d = to.0.wrapping_add(walk.offset(&ds).wrapping_add(row.wrapping_mul(lines.to)));
+            let s = from.0.wrapping_add(walk.offset(&ss).wrapping_add(row.wrapping_mul(lines.from)));
+            // SAFETY: the lines lie inside both windows, which do not overlap.
+            unsafe {
+                match ds[inner] {
+                    1 => copy_lines(d, s, lines_here, lines),
+                    across => scatter_lines(d, across, s, lines_here, lines),
                 }
             }
+            at += lines_here;
+            walk.step();
         }
+    });
+}
+
+/// As [`copy_lines`], to elements that do not lie side by side.
+unsafe fn scatter_lines<T: Copy>(dst: *mut T, across: usize, src: *const T, count: usize, l: Lines) {
+    for (row, i) in (0..count).flat_map(|row| (0..l.columns).map(move |i| (row, i))) {
+        let to = dst.wrapping_add(row.wrapping_mul(l.to)).wrapping_add(i.wrapping_mul(across));
+        // SAFETY: the caller's contract.
+        unsafe { *to = *src.wrapping_add(row.wrapping_mul(l.from)).wrapping_add(i.wrapping_mul(l.step)) };
     }
 }
 
@@ -207,7 +210,7 @@ impl<'a> Walk<'a> {
     }
     #[inline]
     pub fn offset(&self, strides: &[usize]) -> usize {
-        self.index.iter().zip(strides).map(|(i, s)| i * s).sum()
+        self.index.iter().zip(strides).fold(0, |at, (i, s)| at.wrapping_add(i.wrapping_mul(*s)))
     }
     #[inline]
     pub fn step(&mut self) {

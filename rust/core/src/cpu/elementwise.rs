@@ -3,7 +3,9 @@
 
 use super::bands::Bands;
 use super::blocks::{BlockFn, block_fn, cast_fn, register_dtype, round_block};
-use super::copy::{Walk, whole_pairs};
+use super::copy::whole_pairs;
+use super::halves;
+use super::lines::gather;
 use super::philox::Philox;
 use super::threads;
 use crate::cpu::simd::prefetch;
@@ -86,7 +88,8 @@ impl std::fmt::Debug for Kernel {
 }
 
 impl Kernel {
-    pub fn new(program: Program) -> Result<Kernel> {
+    pub fn new(mut program: Program) -> Result<Kernel> {
+        move_halves_as_bits(&mut program);
         let mut steps: Vec<Step> = Vec::with_capacity(program.instrs.len());
         let mut width = 1;
         let mut numbers: Vec<(u16, u16, DType)> = Vec::new();
@@ -100,8 +103,7 @@ impl Kernel {
                     continue;
                 }
                 Code::Cast(to) => {
-                    // The conversion functions round to half types themselves.
-                    round = DType::F32;
+                    round = to;
                     width = width.max(register_dtype(to).size());
                     Action::Block(cast_fn(instr.dtype, to))
                 }
@@ -120,6 +122,7 @@ impl Kernel {
             };
             steps.push(Step { action, dst: instr.dst, src: instr.src.clone(), round, store: None });
         }
+        leave_rounding_to_stores(&mut steps);
         mark_direct_stores(&mut steps, &program.stores);
         let last_read = last_reads(&steps, &program);
         let tile = (SCRATCH / (program.registers.max(1) * width)).clamp(MIN_TILE, MAX_TILE) & !15;
@@ -172,6 +175,31 @@ static PAIRS: LazyLock<Kernel> = LazyLock::new(|| {
     Kernel::new(program).unwrap_or_else(|e| panic!("a move of int64 could not be made: {e}"))
 });
 
+/// Where nothing happens but that half values change their places, they need not be widened.
+fn move_halves_as_bits(program: &mut Program) {
+    if let ([Instr { code: Code::Load(_), dst, .. }], [load], [(from, store)]) =
+        (&program.instrs[..], &mut program.loads[..], &mut program.stores[..])
+        && load == store
+        && dst == from
+        && register_dtype(*load) != *load
+    {
+        (*load, *store) = (DType::I16, DType::I16);
+        program.instrs[0].dtype = DType::I16;
+    }
+}
+
+/// A half value that no later step reads is rounded where it is stored.
+fn leave_rounding_to_stores(steps: &mut [Step]) {
+    let mut read: SmallVec<[u16; 16]> = SmallVec::new();
+    for step in steps.iter_mut().rev() {
+        if !read.contains(&step.dst) {
+            step.round = register_dtype(step.round);
+        }
+        read.retain(|r| *r != step.dst);
+        read.extend(step.src.iter().copied());
+    }
+}
+
 /// A step whose result is a full-precision output may compute straight into the output's memory.
 fn mark_direct_stores(steps: &mut [Step], stores: &[(u16, DType)]) {
     for (k, &(reg, dtype)) in stores.iter().enumerate() {
@@ -179,7 +207,7 @@ fn mark_direct_stores(steps: &mut [Step], stores: &[(u16, DType)]) {
             continue;
         }
         let Some(step) = steps.iter_mut().rev().find(|s| s.dst == reg) else { continue };
-        if matches!(step.action, Action::Block(_)) && step.store.is_none() {
+        if matches!(step.action, Action::Block(_) | Action::Load(_)) && step.store.is_none() {
             step.store = Some(k as u16);
         }
     }
@@ -396,7 +424,7 @@ impl Frame<'_> {
     fn run_bands(&self, bands: &Bands, range: std::ops::Range<usize>) {
         let across = bands.across();
         let stage = bands.elements() * size_of::<u64>();
-        self.with_registers(bands.columns(), stage * across.len(), |base, slot, regs, stages| {
+        self.with_registers(bands.stretch(), stage * across.len(), |base, slot, regs, stages| {
             for band in range {
                 let band = bands.band(band);
                 for (k, &i) in across.iter().enumerate() {
@@ -404,15 +432,18 @@ impl Frame<'_> {
                     // SAFETY: the index space stays inside the operand's window; every stage holds a band.
                     unsafe { bands.transpose(&band, p, size, &self.space.strides[i], stages.add(k * stage)) };
                 }
-                for row in 0..band.rows {
+                let total = band.rows * band.columns;
+                let stretch = if band.columns == bands.width() { total } else { band.columns };
+                for first in (0..total).step_by(stretch) {
                     let staged = across.iter().enumerate().map(|(k, &i)| {
                         let size = self.kernel.loads[i].size();
                         // SAFETY: as above.
-                        (i, unsafe { stages.add(k * stage + row * band.columns * size) })
+                        (i, unsafe { stages.add(k * stage + first * size) })
                     });
                     let staged: SmallVec<[Staged; 4]> = staged.collect();
+                    let at = band.at + first / band.columns * bands.width();
                     // SAFETY: as in `run_tiles`.
-                    unsafe { self.run_tile(band.at + row * bands.width(), band.columns, base, slot, regs, &staged) };
+                    unsafe { self.run_tile(at, stretch, base, slot, regs, &staged) };
                 }
             }
         });
@@ -463,6 +494,7 @@ impl Frame<'_> {
                 match step.action {
                     Action::Load(i) => {
                         let aside = base.add(k.registers * slot);
+                        let own = self.written_at_once(step, at).unwrap_or(own);
                         regs[d] = match staged.iter().find(|s| s.0 == i as usize) {
                             Some(&(_, p)) => self.in_register(i as usize, p, n, own),
                             None => self.load(i as usize, at, n, own, aside),
@@ -473,10 +505,7 @@ impl Frame<'_> {
                         for (s, &r) in src.iter_mut().zip(&step.src) {
                             *s = regs[r as usize];
                         }
-                        let mut dst = own;
-                        if let Some(store) = step.store.filter(|&s| self.direct[s as usize]) {
-                            dst = self.target(store as usize, at);
-                        }
+                        let dst = self.written_at_once(step, at).unwrap_or(own);
                         f(dst, &src, n);
                         if step.round != register_dtype(step.round) {
                             round_block(step.round, std::slice::from_raw_parts_mut(dst.cast::<f32>(), n));
@@ -519,6 +548,13 @@ impl Frame<'_> {
         own
     }
 
+    /// The place of a step's result in the output, where it need not pass through a register.
+    unsafe fn written_at_once(&self, step: &Step, at: usize) -> Option<*mut u8> {
+        let store = step.store.filter(|&s| self.direct[s as usize])?;
+        // SAFETY: the caller's element is inside the output.
+        Some(unsafe { self.target(store as usize, at) })
+    }
+
     unsafe fn target(&self, i: usize, at: usize) -> *mut u8 {
         // SAFETY: `at` is inside the output.
         unsafe { self.targets[i].ptr.add(at * self.kernel.stores[i].1.size()) }
@@ -538,10 +574,10 @@ impl Frame<'_> {
             let raw = if half { aside } else { own };
             let strides = &self.space.strides[i];
             match size {
-                1 => gather::<u8>(raw, operand.ptr, &self.space.shape, strides, at, n),
-                2 => gather::<u16>(raw, operand.ptr, &self.space.shape, strides, at, n),
-                4 => gather::<u32>(raw, operand.ptr, &self.space.shape, strides, at, n),
-                _ => gather::<u64>(raw, operand.ptr, &self.space.shape, strides, at, n),
+                1 => gather::<u8>(raw.cast(), operand.ptr.cast(), &self.space.shape, strides, at, n),
+                2 => gather::<u16>(raw.cast(), operand.ptr.cast(), &self.space.shape, strides, at, n),
+                4 => gather::<u32>(raw.cast(), operand.ptr.cast(), &self.space.shape, strides, at, n),
+                _ => gather::<u64>(raw.cast(), operand.ptr.cast(), &self.space.shape, strides, at, n),
             }
             if half {
                 widen(own, raw, dtype, n);
@@ -554,52 +590,13 @@ impl Frame<'_> {
 /// An operand and where its elements of a tile lie.
 type Staged = (usize, *mut u8);
 
-/// Copies elements `at..at+n` of a strided index space, run by run of the innermost dim.
-unsafe fn gather<T: Copy>(dst: *mut u8, src: *const u8, shape: &[usize], strides: &[usize], at: usize, n: usize) {
-    let (dst, src) = (dst.cast::<T>(), src.cast::<T>());
-    let last = shape.len() - 1;
-    let (row, stride) = (shape[last], strides[last]);
-    let mut walk = Walk::new(&shape[..last], at / row);
-    let mut column = at % row;
-    let mut done = 0;
-    while done < n {
-        let run = (row - column).min(n - done);
-        // SAFETY: the caller's window covers the index space.
-        unsafe {
-            let s = src.add(walk.offset(&strides[..last]) + column * stride);
-            let d = dst.add(done);
-            match stride {
-                1 => std::ptr::copy_nonoverlapping(s, d, run),
-                0 => std::slice::from_raw_parts_mut(d, run).fill(*s),
-                _ => {
-                    for i in 0..run {
-                        *d.add(i) = *s.add(i * stride);
-                    }
-                }
-            }
-        }
-        done += run;
-        column = 0;
-        walk.step();
-    }
-}
-
 unsafe fn widen(dst: *mut u8, src: *const u8, dtype: DType, n: usize) {
     // SAFETY: n half values in, n floats out, in different memory.
     unsafe {
         let out = std::slice::from_raw_parts_mut(dst.cast::<f32>(), n);
         match dtype {
-            DType::F16 => {
-                half::slice::HalfFloatSliceExt::convert_to_f32_slice(
-                    std::slice::from_raw_parts(src.cast::<half::f16>(), n),
-                    out,
-                );
-            }
-            _ => {
-                for (o, v) in out.iter_mut().zip(std::slice::from_raw_parts(src.cast::<u16>(), n)) {
-                    *o = f32::from_bits((*v as u32) << 16);
-                }
-            }
+            DType::F16 => halves::widen_f16(std::slice::from_raw_parts(src.cast(), n), out),
+            _ => halves::widen_bf16(std::slice::from_raw_parts(src.cast(), n), out),
         }
     }
 }
@@ -610,15 +607,10 @@ unsafe fn store(dst: *mut u8, src: *mut u8, dtype: DType, n: usize) {
     }
     // SAFETY: as the caller's.
     unsafe {
+        let floats = || std::slice::from_raw_parts(src.cast::<f32>(), n);
         match dtype {
-            DType::F16 => half::slice::HalfFloatSliceExt::convert_from_f32_slice(
-                std::slice::from_raw_parts_mut(dst.cast::<half::f16>(), n),
-                std::slice::from_raw_parts(src.cast::<f32>(), n),
-            ),
-            DType::BF16 => half::slice::HalfFloatSliceExt::convert_from_f32_slice(
-                std::slice::from_raw_parts_mut(dst.cast::<half::bf16>(), n),
-                std::slice::from_raw_parts(src.cast::<f32>(), n),
-            ),
+            DType::F16 => halves::narrow_f16(floats(), std::slice::from_raw_parts_mut(dst.cast(), n)),
+            DType::BF16 => halves::narrow_bf16(floats(), std::slice::from_raw_parts_mut(dst.cast(), n)),
             d => std::ptr::copy(src, dst, n * d.size()),
         }
     }

@@ -8,6 +8,7 @@ use crate::cpu::walk::{Axes, Shared, base, base_mut, grain, load_line};
 use crate::dispatch;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};
+use crate::simd_dispatch;
 
 /// Which operator an index belongs to: it decides whether negative values count from the end, and the words of the error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -252,15 +253,41 @@ fn scatter_lines<T: Element>(
     let (index, step) = (Shared(rows.ptr().cast_mut()), out.strides.get(dim).copied().unwrap_or(0));
     let size = out.shape.get(dim).copied().unwrap_or(1);
     for_each_line(shape, dim, [&without(out.strides, dim), rows.strides(), src_strides], |[o, i, s], steps, n| {
-        for j in 0..n {
-            // SAFETY: indices were checked; a line of the output is written by the one task that owns it.
-            unsafe {
+        // SAFETY: indices were checked; a line of the output is written by the one task that owns it.
+        unsafe {
+            if steps[1] == 0 && steps[0] != 0 {
+                let at = wrap_index(*index.at(i), size);
+                return meet_row(target.at(o + at * step), steps[0], src.at(s), steps[2], n, &meet);
+            }
+            for j in 0..n {
                 let at = wrap_index(*index.at(i + j * steps[1]), size);
                 let place = target.at(o + j * steps[0] + at * step);
                 *place = meet(*place, *src.at(s + j * steps[2]));
             }
         }
     });
+}
+
+simd_dispatch! {
+    /// `dst[i] = meet(dst[i], src[i])` for `n` different places, which lie `steps` apart.
+    ///
+    /// # Safety
+    /// They lie in memory, and the source's apart from the others.
+    pub(super) unsafe fn meet_row<T: Copy>(
+        dst: *mut T, to: usize, src: *const T, from: usize, n: usize, meet: &impl Fn(T, T) -> T,
+    ) {
+        if to == 1 && from == 1 {
+            let (dst, src) = (std::slice::from_raw_parts_mut(dst, n), std::slice::from_raw_parts(src, n));
+            for (d, &s) in dst.iter_mut().zip(src) {
+                *d = meet(*d, s);
+            }
+        } else {
+            for i in 0..n {
+                let place = dst.add(i * to);
+                *place = meet(*place, *src.add(i * from));
+            }
+        }
+    }
 }
 
 /// `a op b` rounded once to the dtype; integers wrap, bool adds as "or" and multiplies as "and", NaN wins extrema.

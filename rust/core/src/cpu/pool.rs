@@ -169,6 +169,8 @@ simd_dispatch! {
                 match p.stride[2] {
                     1 => max_tap::<A, I, 1>(&stage[shift..], from, best, at),
                     2 => max_tap::<A, I, 2>(&stage[shift..], from, best, at),
+                    3 => max_tap::<A, I, 3>(&stage[shift..], from, best, at),
+                    4 => max_tap::<A, I, 4>(&stage[shift..], from, best, at),
                     step => {
                         for (o, (best, at)) in best.iter_mut().zip(at.iter_mut()).enumerate() {
                             take_max(best, at, stage[shift + o * step], I::of(from.wrapping_add(o * step)));

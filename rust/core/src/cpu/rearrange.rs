@@ -1,10 +1,13 @@
 //! Kernels that only move elements: triangles, flips, rolls, and the index list of repeat_interleave.
 
+use crate::cpu::copy::collapse;
 use crate::cpu::index::{TASK, integers};
+use crate::cpu::lines::gather;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Axes, Shared, grain, load_line};
 use crate::error::Result;
+use crate::shape::Dims;
 use crate::{dispatch_bytes, ensure};
 
 /// The part of every `(.., R, C)` matrix on and below (`upper`: above) diagonal `diagonal`, zero elsewhere.
@@ -59,6 +62,9 @@ pub fn rearrange(x: &In, readings: &[Reading], out: &mut Out) {
     if x.numel() == 0 {
         return;
     }
+    if readings.iter().all(|r| !matches!(r, Reading::Rolled(_))) {
+        return turn(x, readings, out);
+    }
     let (columns, step) = (x.shape.last().copied().unwrap_or(1), x.strides.last().copied().unwrap_or(1));
     let inner = readings.last().copied().unwrap_or(Reading::Forward);
     dispatch_bytes!(x.dtype, U => {
@@ -88,6 +94,24 @@ pub fn rearrange(x: &In, readings: &[Reading], out: &mut Out) {
                     }
                 }
             }
+        });
+    });
+}
+
+/// [`rearrange`] where dimensions are read forward or backward: strides do it.
+fn turn(x: &In, readings: &[Reading], out: &mut Out) {
+    let mut first = 0usize;
+    let mut strides = Dims::from_slice(x.strides);
+    for d in (0..x.shape.len()).filter(|&d| readings[d] == Reading::Reversed) {
+        first += (x.shape[d] - 1) * strides[d];
+        strides[d] = strides[d].wrapping_neg();
+    }
+    let (shape, [strides]) = collapse(x.shape, [&strides]);
+    dispatch_bytes!(x.dtype, U => {
+        let (src, target) = (Shared(x.ptr.cast::<U>().cast_mut()), Shared(out.ptr.cast::<U>()));
+        parallel_for(x.numel(), TASK, |range| {
+            // SAFETY: the strides stay inside the input, and tasks write disjoint parts of the contiguous output.
+            unsafe { gather(target.at(range.start), src.at(first), &shape, &strides, range.start, range.len()) };
         });
     });
 }

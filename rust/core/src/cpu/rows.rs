@@ -4,6 +4,7 @@
 //! Sums have one shape whatever the thread count: element `i` of a block goes to lane `i % LANES`, lanes combine
 //! pairwise, blocks are added in order in float64.
 
+use crate::cpu::halves;
 use crate::cpu::math::Real;
 use crate::cpu::scratch::Number;
 use crate::cpu::simd::Simd;
@@ -11,7 +12,6 @@ use crate::cpu::view::{In, Out};
 use crate::dispatch;
 use crate::dtype::Element;
 use crate::error::{Error, Result};
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use std::ops::{AddAssign, MulAssign, SubAssign};
 
@@ -98,11 +98,11 @@ impl Storage for f16 {
     }
     #[inline(always)]
     fn widen(src: &[f16], dst: &mut [f32]) {
-        src.convert_to_f32_slice(dst)
+        halves::widen_f16(src, dst)
     }
     #[inline(always)]
     fn narrow(src: &[f32], dst: &mut [f16]) {
-        dst.convert_from_f32_slice(src)
+        halves::narrow_f16(src, dst)
     }
     #[inline(always)]
     fn as_acc(_: &[f16]) -> Option<&[f32]> {
@@ -114,15 +114,6 @@ impl Storage for f16 {
     }
 }
 
-/// Rounds to the nearest, ties to even; NaN stays NaN.
-#[inline(always)]
-fn bf16_bits(v: f32) -> u16 {
-    let bits = v.to_bits();
-    let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
-    // A quiet bit, so that a payload in the low half alone does not become infinity.
-    if v.is_nan() { (bits >> 16) as u16 | 0x40 } else { rounded }
-}
-
 impl Storage for bf16 {
     type Acc = f32;
     #[inline(always)]
@@ -131,19 +122,15 @@ impl Storage for bf16 {
     }
     #[inline(always)]
     fn down(acc: f32) -> bf16 {
-        bf16::from_bits(bf16_bits(acc))
+        bf16::from_bits(halves::bf16_bits(acc))
     }
     #[inline(always)]
     fn widen(src: &[bf16], dst: &mut [f32]) {
-        for (d, s) in dst.iter_mut().zip(src) {
-            *d = s.up();
-        }
+        halves::widen_bf16(src, dst)
     }
     #[inline(always)]
     fn narrow(src: &[f32], dst: &mut [bf16]) {
-        for (d, &s) in dst.iter_mut().zip(src) {
-            *d = bf16::down(s);
-        }
+        halves::narrow_bf16(src, dst)
     }
     #[inline(always)]
     fn as_acc(_: &[bf16]) -> Option<&[f32]> {

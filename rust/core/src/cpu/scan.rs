@@ -142,6 +142,17 @@ simd_dispatch! {
     }
 }
 
+/// Scans `x` from `state` on, and returns the last state.
+fn scan_part<A: Acc, T: Element, F: Step<A>>(state: A, x: &[A], out: &mut [T]) -> A {
+    let whole = if F::regroups::<T>() { x.len() / GROUP * GROUP } else { 0 };
+    let mut state = scan_groups::<A, T, F>(state, &x[..whole], &mut out[..whole]);
+    for (&v, o) in x[whole..].iter().zip(&mut out[whole..]) {
+        state = F::step(state, v);
+        *o = state.to_element::<T>();
+    }
+    state
+}
+
 /// Columns scanned together, and elements of a line staged at once.
 const TILE: usize = 256;
 const TASK: usize = 16 * 1024;
@@ -204,7 +215,7 @@ fn run<A: Acc, T: Element, F: Step<A>>(reverse: bool, x: &In, dim: usize, out: &
     let target = base_mut::<T>(out);
     if inner == 1 {
         parallel_for(space.outer.numel(), grain(TASK, size), |lines| {
-            let mut stage = [A::ZERO; TILE];
+            let (mut stage, mut turned) = ([A::ZERO; TILE], [T::default(); TILE]);
             for line in lines {
                 let [base] = space.outer.offsets(line);
                 // SAFETY: lines are disjoint parts of the contiguous output.
@@ -213,17 +224,15 @@ fn run<A: Acc, T: Element, F: Step<A>>(reverse: bool, x: &In, dim: usize, out: &
                 for part in 0..size.div_ceil(TILE) {
                     let n = TILE.min(size - part * TILE);
                     let first = if reverse { size - part * TILE - n } else { part * TILE };
+                    let (stage, out) = (&mut stage[..n], &mut out[first..first + n]);
                     // SAFETY: these elements of the line lie inside the input.
-                    unsafe { space.load(base + first * space.step, space.step, &mut stage[..n]) };
-                    let mut done = 0;
-                    if F::regroups::<T>() && !reverse {
-                        done = n / GROUP * GROUP;
-                        state = scan_groups::<A, T, F>(state, &stage[..done], &mut out[first..first + done]);
-                    }
-                    for j in done..n {
-                        let j = if reverse { n - 1 - j } else { j };
-                        state = F::step(state, stage[j]);
-                        out[first + j] = state.to_element::<T>();
+                    unsafe { space.load(base + first * space.step, space.step, stage) };
+                    if reverse {
+                        stage.reverse();
+                        state = scan_part::<A, T, F>(state, stage, &mut turned[..n]);
+                        out.iter_mut().zip(turned[..n].iter().rev()).for_each(|(o, &v)| *o = v);
+                    } else {
+                        state = scan_part::<A, T, F>(state, stage, out);
                     }
                 }
             }
@@ -259,9 +268,42 @@ fn extremum<A: Acc, const MAX: bool>(x: &In, dim: usize, values: &mut Out, indic
     dispatch!(values.dtype, T => extremum_into::<A, T, MAX>(&space, base_mut::<T>(values), indices));
 }
 
+/// Whether `v`, which comes later, takes the place of `best`.
+#[inline(always)]
+fn overtakes<A: Acc, const MAX: bool>(best: A, v: A) -> bool {
+    let reached = if MAX { v >= best } else { v <= best };
+    v.is_nan() || (reached && !best.is_nan())
+}
+
 fn extremum_into<A: Acc, T: Element, const MAX: bool>(space: &Space<A>, values: Shared<T>, indices: Shared<i64>) {
     let (size, inner) = (space.size, space.inner.numel());
-    // Lines along the last dimension are tiles of one column.
+    if inner == 1 {
+        return parallel_for(space.outer.numel(), grain(TASK, size), |lines| {
+            let mut stage = [A::ZERO; TILE];
+            for line in lines {
+                let [base] = space.outer.offsets(line);
+                let (mut best, mut at) = (A::ZERO, 0);
+                for first in (0..size).step_by(TILE) {
+                    let n = TILE.min(size - first);
+                    // SAFETY: these elements of the line lie inside the input; lines are disjoint parts of the outputs.
+                    let (values, indices) = unsafe {
+                        space.load(base + first * space.step, space.step, &mut stage[..n]);
+                        let place = line * size + first;
+                        (
+                            std::slice::from_raw_parts_mut(values.at(place), n),
+                            std::slice::from_raw_parts_mut(indices.at(place), n),
+                        )
+                    };
+                    for (j, &v) in stage[..n].iter().enumerate() {
+                        if first + j == 0 || overtakes::<A, MAX>(best, v) {
+                            (best, at) = (v, (first + j) as i64);
+                        }
+                        (values[j], indices[j]) = (best.to_element::<T>(), at);
+                    }
+                }
+            }
+        });
+    }
     let tiles = inner.div_ceil(TILE);
     parallel_for(space.outer.numel() * tiles, grain(TASK, size * TILE.min(inner)), |range| {
         let (mut best, mut at, mut row) = ([A::ZERO; TILE], [0i64; TILE], [A::ZERO; TILE]);
@@ -273,8 +315,7 @@ fn extremum_into<A: Acc, T: Element, const MAX: bool>(space: &Space<A>, values: 
                 space.load_inner(base + i * space.step, first, &mut row[..width]);
                 for j in 0..width {
                     let v = row[j];
-                    let reached = if MAX { v >= best[j] } else { v <= best[j] };
-                    if i == 0 || v.is_nan() || (reached && !best[j].is_nan()) {
+                    if i == 0 || overtakes::<A, MAX>(best[j], v) {
                         (best[j], at[j]) = (v, i as i64);
                     }
                     let place = (line * size + i) * inner + first + j;

@@ -1,7 +1,7 @@
 //! Convolution in one to three dims, direct and transposed. Its two gradients are convolutions of each other's kind, so
 //! derivatives of any order follow.
 
-use super::{reduce, view};
+use super::{matmul, reduce, view};
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
@@ -30,10 +30,44 @@ pub fn triple(op: &str, name: &str, given: &[i64], spatial: usize, fill: usize) 
     Ok(out)
 }
 
+/// What a pass makes of its tensors, without history.
 fn record_conv(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: Dims) -> Result<Tensor> {
+    if let Some(out) = record_product(pass, p, tensors, &shape)? {
+        return Ok(out);
+    }
     let inputs: Inputs = tensors.iter().map(|t| t.input()).collect();
     let out = OutSpec { dtype: tensors[0].dtype(), layout: Arc::new(Layout::contiguous(shape)) };
     record_one(Op::Conv(pass, Box::new(p.clone())), inputs, out)
+}
+
+/// A convolution with one window, the whole of its input, as a matrix product: rows of points are rows of images times the
+/// weights, which lie in memory as they are wanted. A transposed convolution of single points is its input gradient.
+fn record_product(pass: Conv, p: &ConvParams, tensors: &[&Tensor], shape: &Dims) -> Result<Option<Tensor>> {
+    let (first, second) = (tensors[0].shape(), tensors[1].shape());
+    let (x, w, y): (&[usize], &[usize], &[usize]) = match pass {
+        Conv::Forward => (first, second, shape),
+        Conv::InputGrad => (shape, second, first),
+        Conv::WeightGrad => (first, shape, second),
+    };
+    let (image, points) = if p.transposed { (y, x) } else { (x, y) };
+    let one_window = image[2..] == w[2..] && points[2..].iter().all(|&n| n == 1);
+    let plain = p.groups == 1 && p.padding == [0; 3] && tensors[0].dtype().is_float();
+    if !one_window || !plain || tensors.iter().any(|t| t.numel() == 0) {
+        return Ok(None);
+    }
+    let flat = |t: &Tensor| view::reshape(&t.detach(), &[t.shape()[0], t.numel() / t.shape()[0]]);
+    let (a, b) = (flat(tensors[0])?, flat(tensors[1])?);
+    let found = match (pass, p.transposed) {
+        (Conv::Forward, false) | (Conv::InputGrad, true) => matmul::product(&a, &matmul::t(&b)?)?,
+        (Conv::Forward, true) | (Conv::InputGrad, false) => matmul::product(&a, &b)?,
+        (Conv::WeightGrad, false) => matmul::product(&matmul::t(&b)?, &a)?,
+        (Conv::WeightGrad, true) => matmul::product(&matmul::t(&a)?, &b)?,
+    };
+    let found = view::reshape(&found, shape)?;
+    let Some(bias) = tensors.get(2) else { return Ok(Some(found)) };
+    let mut per_channel = Dims::filled(1, shape.len() - 1);
+    per_channel[0] = bias.numel();
+    Ok(Some(found.add(&view::reshape(&bias.detach(), &per_channel)?)?))
 }
 
 /// Channels-last where the input or the weight is; for one dim the weight alone decides. In three dims PyTorch's own kernels, which it takes for double

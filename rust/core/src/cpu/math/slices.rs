@@ -114,11 +114,13 @@ of_remainders! {
 }
 
 simd_dispatch! {
-    /// out = x to the power y. The powers 3 and −2 are products, as in PyTorch; 2 and ½ are other operators.
+    /// out = x to the power y. The powers 3, 2 and −2 are products, as in PyTorch.
     pub fn pow<T: Real>(x: &[T], y: &[T], out: &mut [T]) {
         for ((x, y), out) in x.chunks(BLOCK).zip(y.chunks(BLOCK)).zip(out.chunks_mut(BLOCK)) {
             if all(y, y, |v, _| v == T::from_f64(3.0)) {
                 map(x, out, |v| v * v * v);
+            } else if all(y, y, |v, _| v == T::from_f64(2.0)) {
+                map(x, out, |v| v * v);
             } else if all(y, y, |v, _| v == T::from_f64(-2.0)) {
                 map(x, out, |v| T::ONE / (v * v));
             } else {
