@@ -456,27 +456,15 @@ pub trait Element: Copy + Send + Sync + PartialEq + fmt::Debug + Default + 'stat
 /// smallest integer. It has 32 bits for the dtypes up to int32, of which the short ones keep the low bits.
 pub trait Integer: Sized {
     fn of_f64(v: f64) -> Self;
-    fn of_f32(v: f32) -> Self;
 }
 
 macro_rules! integers {
     ($($t:ty => $wide:ty),*) => {$(
-        // The bounds are powers of two, which floats represent. Without branches, and without the saturation of `as`, loops
-        // of these become vector instructions.
+        // The bounds are powers of two, which floats represent; `as` takes what is below to the smallest integer.
         impl Integer for $t {
             #[inline(always)]
             fn of_f64(v: f64) -> Self {
-                let fits = v >= <$wide>::MIN as f64 && v < -(<$wide>::MIN as f64);
-                // SAFETY: zero, or a number within the bounds.
-                let whole: $wide = unsafe { (if fits { v } else { 0.0 }).to_int_unchecked() };
-                (if fits { whole } else { <$wide>::MIN }) as $t
-            }
-            #[inline(always)]
-            fn of_f32(v: f32) -> Self {
-                let fits = v >= <$wide>::MIN as f32 && v < -(<$wide>::MIN as f32);
-                // SAFETY: zero, or a number within the bounds.
-                let whole: $wide = unsafe { (if fits { v } else { 0.0 }).to_int_unchecked() };
-                (if fits { whole } else { <$wide>::MIN }) as $t
+                (if v < -(<$wide>::MIN as f64) { v as $wide } else { <$wide>::MIN }) as $t
             }
         }
     )*};

@@ -450,12 +450,12 @@ macro_rules! low_bits {
 }
 macro_rules! of_f32 {
     ($t:ty, $v:expr) => {
-        <$t as crate::dtype::Integer>::of_f32($v)
+        <$t as crate::cpu::truncate::Truncate>::of_f32($v)
     };
 }
 macro_rules! of_f64 {
     ($t:ty, $v:expr) => {
-        <$t as crate::dtype::Integer>::of_f64($v)
+        <$t as crate::cpu::truncate::Truncate>::of_f64($v)
     };
 }
 casts! {

@@ -82,7 +82,14 @@ unsafe fn line<T: Copy>(dst: *mut T, src: *const T, n: usize, step: usize) {
         1 => unsafe { std::ptr::copy_nonoverlapping(src, dst, n) },
         // SAFETY: as above.
         0 if n > 0 => unsafe { std::slice::from_raw_parts_mut(dst, n).fill(*src) },
-        2 => by!(2),
+        2 if n > 0 => {
+            // SAFETY: as above; the last element may be the memory's last.
+            let (dst, pairs) = unsafe {
+                *dst.add(n - 1) = *src.add(2 * (n - 1));
+                (std::slice::from_raw_parts_mut(dst, n - 1), std::slice::from_raw_parts(src.cast::<[T; 2]>(), n - 1))
+            };
+            dst.iter_mut().zip(pairs).for_each(|(d, p)| *d = p[0]);
+        }
         BACKWARD => by!(BACKWARD),
         _ => by!(step),
     }

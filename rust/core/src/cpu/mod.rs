@@ -46,6 +46,7 @@ pub mod sort;
 mod sorting;
 pub mod threads;
 pub mod tiles;
+mod truncate;
 pub mod unique;
 pub mod view;
 pub mod walk;

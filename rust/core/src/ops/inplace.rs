@@ -168,6 +168,11 @@ pub fn replace(target: &Tensor, value: &Tensor, op: &str) -> Result<()> {
             target.dtype().scalar_name()
         );
     }
+    ensure!(
+        !(target.dtype().is_complex() && matches!(op, "abs" | "absolute")),
+        Runtime,
+        "In-place abs is not supported for complex tensors."
+    );
     let value = cast(value, target.dtype())?;
     write_tensor(target, &value)?;
     if !modes().grad || !(value.requires_grad() || target.requires_grad()) {

@@ -92,6 +92,13 @@ fn addr(c: &Tensor, x: &Tensor, y: &Tensor, beta: Scalar, alpha: Scalar) -> Resu
 
 /// `addmm` and its like by name: β·c + α·product(a, b).
 pub fn added_product(op: &str, c: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    ensure!(
+        op == "addr" || c.dtype() == b.dtype(),
+        Runtime,
+        "{op}: self and the second factor must have the same dtype, but got {} and {}",
+        c.dtype().scalar_name(),
+        b.dtype().scalar_name()
+    );
     let product = match op {
         "addr" => return addr(c, a, b, beta, alpha),
         "addmm" => mm,
