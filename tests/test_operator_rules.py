@@ -325,3 +325,84 @@ def test_samples_of_half_types_are_taken_at_positions_in_float32():
     grid = corten.tensor(rng.uniform(-1, 1, (1, 4, 4, 2)).astype(np.float32)).bfloat16()
     exact = F.grid_sample(image.float(), grid.float(), align_corners=True)
     assert corten.equal(F.grid_sample(image, grid, align_corners=True), exact.bfloat16())
+
+
+def test_samples_at_positions_that_are_no_numbers_are_nan_without_padding_and_the_first_pixel_with():
+    image = corten.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    grid = corten.zeros(1, 2, 2, 2)
+    grid[0, 0, 0, 0], grid[0, 1, 1, 0] = math.nan, math.inf
+
+    def at(**how):
+        return numbers(F.grid_sample(image, grid, align_corners=True, **how)).ravel().tolist()
+
+    for mode in ("bilinear", "bicubic"):
+        first, *middle, last = at(mode=mode)
+        assert math.isnan(first) and math.isnan(last) and middle == [5, 5]
+    assert at(mode="nearest") == [0, 5, 5, 0]
+    assert at(padding_mode="border") == [4, 5, 5, 6] and at(padding_mode="reflection") == [4, 5, 5, 4]
+
+
+@pytest.mark.parametrize("spatial", [1, 2, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_convolution_with_one_window_is_the_sum_over_its_input(spatial, transposed):
+    rng = np.random.default_rng(spatial)
+    kernel, letters = (3, 2, 4)[:spatial], "xyz"[:spatial]
+    image = rng.standard_normal((2, 3, *kernel))
+    points, bias = rng.standard_normal((2, 5)), rng.standard_normal(3 if transposed else 5)
+    weight = rng.standard_normal((5, 3, *kernel))
+    if transposed:
+        x, rule = points.reshape(2, 5, *[1] * spatial), f"nm,mc{letters}->nc{letters}"
+        want = np.einsum(rule, points, weight) + bias.reshape(-1, *[1] * spatial)
+        f = getattr(F, f"conv_transpose{spatial}d")
+    else:
+        x, rule = image, f"nc{letters},mc{letters}->nm"
+        want = (np.einsum(rule, image, weight) + bias).reshape(2, 5, *[1] * spatial)
+        f = getattr(F, f"conv{spatial}d")
+    operands = [corten.tensor(v, dtype=corten.float32, requires_grad=True) for v in (x, weight, bias)]
+    out = f(*operands, stride=2)
+    np.testing.assert_allclose(numbers(out), want, rtol=1e-4, atol=1e-5)
+    (f(*operands, stride=2) * f(*operands, stride=2)).sum().backward()
+    slope = corten.tensor(2 * want, dtype=corten.float32)
+    inner = out.dim() - 2
+    np.testing.assert_allclose(
+        numbers(operands[2].grad), numbers(slope.sum((0, *range(2, 2 + inner)))), rtol=1e-4, atol=1e-4
+    )
+    # Of the product's two factors each is the gradient's coefficient of the other.
+    for operand in operands[:2]:
+        gradient = (operand.grad * operand).sum().item()
+        rest = (slope * (out - operands[2].reshape(-1, *[1] * spatial))).sum().item()
+        assert gradient == pytest.approx(rest, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["addmm", "addmv", "baddbmm", "addbmm"])
+def test_factors_and_what_is_added_share_a_dtype(name):
+    matrix = corten.ones(2, 2)
+    first = matrix if name in ("addmm", "addmv") else matrix.unsqueeze(0)
+    second = matrix[0] if name == "addmv" else first
+    added = {"addmv": matrix[0], "baddbmm": first}.get(name, matrix).bfloat16()
+    with pytest.raises(RuntimeError, match=f"{name}.*must have the same dtype, but got BFloat16 and Float"):
+        getattr(corten, name)(added, first, second)
+
+
+def test_draws_of_bernoulli_are_written_in_the_dtype_of_the_output():
+    out = corten.empty(4, dtype=INT)
+    assert corten.bernoulli(corten.tensor([0.0, 1.0, 1.0, 0.0]), out=out) is out
+    assert out.tolist() == [0, 1, 1, 0]
+
+
+def test_abs_of_complex_numbers_has_no_in_place_form():
+    with pytest.raises(RuntimeError, match="In-place abs is not supported for complex tensors"):
+        corten.tensor([3 + 4j]).abs_()
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_one_size_are_the_bags_that_offsets_make(mode):
+    table = corten.tensor([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0], [4.0, 2.0]])
+    index = corten.tensor([[0, 1, 3], [2, 2, 0]])
+    starts = corten.tensor([0, 3])
+    weights = {"per_sample_weights": corten.tensor([[1.0, 2.0, 0.5], [1.0, 1.0, 3.0]])} if mode == "sum" else {}
+    flat = {key: value.reshape(-1) for key, value in weights.items()}
+    got = F.embedding_bag(index, table, mode=mode, **weights)
+    assert got.tolist() == F.embedding_bag(index.reshape(-1), table, starts, mode=mode, **flat).tolist()
+    skipped = F.embedding_bag(index, table, mode=mode, padding_idx=2, **weights)
+    assert skipped[1].tolist() == F.embedding_bag(corten.tensor([[0]]), table, mode="sum")[0].tolist() or mode == "sum"
