@@ -144,7 +144,8 @@ def embedding_bag(
         padding_idx %= rows
     if max_norm is not None:
         _renormalize_rows(weight, input, max_norm, norm_type)
-    equal = input.dim() == 2 and input.shape[1] > 0
+    if input.dim() == 2 and input.shape[1] and padding_idx is None:
+        return _equal_bags(input, weight, mode, per_sample_weights, scale_grad_by_freq)
     if input.dim() == 2:
         bags, per_bag = input.shape
         bag = corten.arange(bags, device=input.device).repeat_interleave(per_bag)
@@ -167,20 +168,18 @@ def embedding_bag(
     kept = None
     if padding_idx is not None:
         kept = input != padding_idx
-    if equal and kept is None:
-        return _reduce_equal_bags(vectors.unflatten(0, (bags, -1)), mode, per_sample_weights)
     return _reduce_bags(vectors, bag, bags, mode, kept, per_sample_weights)
 
 
-def _reduce_equal_bags(vectors, mode, per_sample_weights):
-    """Reduces bags of one size ``(B, N, D)`` to ``(B, D)``."""
-    if mode == "max":
-        return vectors.max(1).values
-    if mode == "mean":
-        return vectors.mean(1)
-    if per_sample_weights is not None:
-        vectors = vectors * per_sample_weights.reshape(vectors.shape[:2]).unsqueeze(2)
-    return vectors.sum(1)
+def _equal_bags(input, weight, mode, per_sample_weights, scale_grad_by_freq):
+    """Bags of one size, ``input`` ``(B, N)``."""
+    try:
+        if mode == "max":
+            return _ops.embedding(weight, input).max(1).values
+        total = _ops._embedding_bag_sum(weight, input, per_sample_weights, scale_grad_by_freq)
+    except IndexError:
+        raise RuntimeError(_outside(input.reshape(-1), weight.shape[0])) from None
+    return total / input.shape[1] if mode == "mean" else total
 
 
 def _reduce_bags(vectors, bag, bags, mode, kept, per_sample_weights):

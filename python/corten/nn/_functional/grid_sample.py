@@ -6,6 +6,8 @@ import warnings
 
 import corten
 
+from ... import _ops
+
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDING_MODES = ("zeros", "border", "reflection")
 
@@ -42,23 +44,6 @@ def _apply_padding(position, extent, padding_mode, align_corners):
     return corten.where(position.isnan(), 0.0, position).clamp(0, extent - 1)
 
 
-def _gather(image, index):
-    """Values ``(N, C, P)`` of ``image`` ``(N, C, *spatial)`` at integer positions ``index``, one ``(N, P)`` an axis.
-
-    Positions outside the image, and those that are no numbers, give zero.
-    """
-    spatial = image.shape[2:]
-    inside, flat = None, None
-    for extent, axis in zip(spatial, index, strict=True):
-        here = (axis >= 0) & (axis <= extent - 1)
-        inside = here if inside is None else inside & here
-        safe = corten.where(here, axis, 0.0).to(corten.int64)
-        flat = safe if flat is None else flat * extent + safe
-    channels = image.shape[1]
-    values = image.flatten(2).gather(2, flat.unsqueeze(1).expand(-1, channels, -1))
-    return values * inside.unsqueeze(1).to(image.dtype)
-
-
 def _cubic_weights(t):
     """The four weights of cubic convolution (Keys 1981) with a = -0.75 at fractions ``t``."""
     a = -0.75
@@ -72,35 +57,59 @@ def _cubic_weights(t):
     return far(t + 1), near(t), near(1 - t), far(2 - t)
 
 
-def _linear(image, positions):
+def _nearest_taps(positions):
+    """The pixels read for each position: a weight, or none for 1, and a place on each axis, all ``(N, P)``."""
+    yield None, [position.round() for position in positions]
+
+
+def _linear_taps(positions):
     floors = [position.floor() for position in positions]
-    result = None
-    for corner in itertools.product((0, 1), repeat=len(positions)):
-        weight = None
-        for offset, position, floor in zip(corner, positions, floors, strict=True):
-            part = position - floor if offset else floor + 1 - position
-            weight = part if weight is None else weight * part
-        index = [floor + offset for offset, floor in zip(corner, floors, strict=True)]
-        term = _gather(image, index) * weight.unsqueeze(1)
-        result = term if result is None else result + term
-    return result
+    near = [(floor + 1 - position, floor) for position, floor in zip(positions, floors, strict=True)]
+    far = [(position - floor, floor + 1) for position, floor in zip(positions, floors, strict=True)]
+    for corner in itertools.product(*zip(near, far, strict=True)):
+        weights, index = zip(*corner, strict=True)
+        yield math.prod(weights[1:], start=weights[0]), index
 
 
-def _bicubic(image, positions, padding_mode, align_corners):
-    (y, x), (height, width) = positions, image.shape[2:]
-    floor_y, floor_x = y.floor(), x.floor()
-    weights_y, weights_x = _cubic_weights(y - floor_y), _cubic_weights(x - floor_x)
-    result = None
-    for i, weight_y in enumerate(weights_y):
-        index_y = _apply_padding(floor_y + (i - 1), height, padding_mode, align_corners)
-        row = None
-        for j, weight_x in enumerate(weights_x):
-            index_x = _apply_padding(floor_x + (j - 1), width, padding_mode, align_corners)
-            term = _gather(image, (index_y, index_x)) * weight_x.unsqueeze(1)
-            row = term if row is None else row + term
-        row = row * weight_y.unsqueeze(1)
-        result = row if result is None else result + row
-    return result
+def _cubic_taps(positions, padded):
+    """Of images; ``padded`` brings a place on an axis into the image."""
+    (y, x), (floor_y, floor_x) = positions, [position.floor() for position in positions]
+    columns = [(weight, padded(floor_x + (j - 1), 1)) for j, weight in enumerate(_cubic_weights(x - floor_x))]
+    for i, weight_y in enumerate(_cubic_weights(y - floor_y)):
+        row = padded(floor_y + (i - 1), 0)
+        for weight_x, column in columns:
+            yield weight_y * weight_x, [row, column]
+
+
+def _read(image, taps):
+    """Sums of weighted pixels of ``image`` ``(N, C, *spatial)`` as ``(N, C, P)``; what lies outside is 0."""
+    batch, channels, spatial = image.shape[0], image.shape[1], image.shape[2:]
+    pixels = math.prod(spatial)
+    # A row for each pixel of each image, and one of zeros for all that lies outside.
+    rows = corten.cat([*image.flatten(2).transpose(1, 2).unbind(0), image.new_zeros(1, channels)])
+    whole = corten.int32 if batch * pixels < 2**31 - 1 else corten.int64
+    first = corten.arange(0, batch * pixels, max(pixels, 1), dtype=whole, device=image.device).unsqueeze(1)
+    insides, places, weights = {}, [], []
+
+    def inside(axis, extent):
+        """Whether a place on an axis is in the image, and the place as an integer; many places share one."""
+        if id(axis) not in insides:
+            here = (axis >= 0) & (axis <= extent - 1)
+            insides[id(axis)] = axis, here, corten.where(here, axis, 0.0).to(whole)
+        return insides[id(axis)][1:]
+
+    for weight, index in taps:
+        heres, numbers = zip(*map(inside, index, spatial), strict=True)
+        here, flat = heres[0], numbers[0]
+        for extent, other, number in zip(spatial[1:], heres[1:], numbers[1:], strict=True):
+            here, flat = here & other, flat * extent + number
+        places.append(corten.where(here, flat + first, batch * pixels))
+        weights.append(weight)
+    points = places[0].shape[1]
+    places = corten.stack(places).flatten(1).t()
+    weights = None if weights[0] is None else corten.stack(weights).flatten(1).t()
+    found = _ops._embedding_bag_sum(rows, places, weights)
+    return found.unflatten(0, (batch, points)).transpose(1, 2).contiguous()
 
 
 def _check(input, grid, mode, padding_mode):
@@ -117,6 +126,10 @@ def _check(input, grid, mode, padding_mode):
         raise RuntimeError(
             "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with "
             f"sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
+        )
+    if input.dtype != grid.dtype:
+        raise RuntimeError(
+            f"grid_sampler(): expected input and grid to have the same dtype, but got {input.dtype} and {grid.dtype}"
         )
     if input.shape[0] != grid.shape[0]:
         raise RuntimeError(
@@ -159,8 +172,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
             stacklevel=2,
         )
         align_corners = False
-    half = input.dtype in (corten.float16, corten.bfloat16)
-    if half and grid.dtype == input.dtype:
+    if input.dtype in (corten.float16, corten.bfloat16):
         # Positions of pixels have more digits than a half type holds.
         return _sampled(input.float(), grid.float(), mode, padding_mode, align_corners).to(input.dtype)
     return _sampled(input, grid, mode, padding_mode, align_corners)
@@ -173,19 +185,17 @@ def _sampled(input, grid, mode, padding_mode, align_corners):
     positions = [
         _to_pixels(points[..., len(spatial) - 1 - axis], extent, align_corners) for axis, extent in enumerate(spatial)
     ]
+
+    def padded(position, axis):
+        return _apply_padding(position, spatial[axis], padding_mode, align_corners)
+
     if mode == "bicubic":
-        result = _bicubic(input, positions, padding_mode, align_corners)
+        result = _read(input, _cubic_taps(positions, padded))
     else:
-        positions = [
-            _apply_padding(position, extent, padding_mode, align_corners)
-            for position, extent in zip(positions, spatial, strict=True)
-        ]
-        if mode == "nearest":
-            result = _gather(input, [position.round() for position in positions])
-            if grid.requires_grad:
-                # The derivative by the coordinates is zero, not absent.
-                zeros = corten.where(points.isfinite(), points, 0.0).sum(-1) * 0
-                result = result + zeros.unsqueeze(1)
-        else:
-            result = _linear(input, positions)
+        positions = [padded(position, axis) for axis, position in enumerate(positions)]
+        result = _read(input, (_nearest_taps if mode == "nearest" else _linear_taps)(positions))
+    if mode == "nearest" and grid.requires_grad:
+        # The derivative by the coordinates is zero, not absent.
+        zeros = corten.where(points.isfinite(), points, 0.0).sum(-1) * 0
+        result = result + zeros.unsqueeze(1)
     return result.reshape(input.shape[0], input.shape[1], *grid.shape[1:-1])

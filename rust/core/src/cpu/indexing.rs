@@ -40,6 +40,7 @@ pub fn execute(op: Indexing, ins: &[In], numbers: &[u64], out: &mut Out) -> Resu
         Indexing::RepeatPositions => rearrange::repeat_positions(x, out),
         Indexing::Check => return Err(Error::Internal("indices on the CPU are checked at the call".into())),
         Indexing::Embedding => embedding::embedding(x, &ins[1], out),
+        Indexing::EmbeddingBag => embedding::bag(x, &ins[1], ins.get(2), out),
         Indexing::EmbeddingGrad { by_frequency } => {
             let padding_idx = usize::try_from(numbers[0] as i64).ok();
             let options = embedding::EmbeddingGrad { padding_idx, scale_grad_by_freq: by_frequency };

@@ -6,6 +6,8 @@ use super::simd::simd_dispatch;
 
 /// Lines shorter than this are copied column by column.
 const SHORT: usize = 8;
+/// Such lines that stay in the first-level cache meanwhile.
+const BLOCK: usize = 512;
 /// Bytes of a line from which a call of the system's copy is worth it.
 const LONG: usize = 256;
 
@@ -29,8 +31,12 @@ simd_dispatch! {
     /// The lines lie inside both memories, which do not overlap.
     pub unsafe fn copy_lines<T: Copy>(dst: *mut T, src: *const T, count: usize, l: Lines) {
         if count > 1 && l.columns < SHORT {
-            for j in 0..l.columns {
-                column(dst.wrapping_add(j), l.to, src.wrapping_add(j.wrapping_mul(l.step)), l.from, count);
+            for first in (0..count).step_by(BLOCK) {
+                let n = BLOCK.min(count - first);
+                let (to, from) = (dst.wrapping_add(first.wrapping_mul(l.to)), src.wrapping_add(first.wrapping_mul(l.from)));
+                for j in 0..l.columns {
+                    column(to.wrapping_add(j), l.to, from.wrapping_add(j.wrapping_mul(l.step)), l.from, n);
+                }
             }
         } else if l.step == 1 && l.columns * size_of::<T>() < LONG && l.columns * size_of::<T>() >= size_of::<u64>() {
             for i in 0..count {

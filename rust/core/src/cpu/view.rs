@@ -1,5 +1,7 @@
 //! The strided windows through which kernels see memory: `In` to read, `Out` to write.
 
+use crate::cpu::copy::collapse;
+use crate::cpu::lines::gather;
 use crate::dtype::{DType, Element};
 pub use crate::shape::for_each_offset;
 
@@ -60,10 +62,15 @@ impl<'a> In<'a> {
         match self.as_slice::<T>() {
             Some(s) => std::borrow::Cow::Borrowed(s),
             None => {
-                let mut v = Vec::with_capacity(self.numel());
-                let base = self.ptr.cast::<T>();
-                // SAFETY: every offset lies inside the window.
-                for_each_offset(self.shape, self.strides, |o| v.push(unsafe { *base.add(o) }));
+                let (shape, [strides]) = collapse(self.shape, [self.strides]);
+                let n = self.numel();
+                let mut v = Vec::with_capacity(n);
+                // SAFETY: every offset lies inside the window, and the vector has room; windows without elements are
+                // contiguous.
+                unsafe {
+                    gather(v.as_mut_ptr(), self.ptr.cast::<T>(), &shape, &strides, 0, n);
+                    v.set_len(n);
+                }
                 std::borrow::Cow::Owned(v)
             }
         }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 const GATHER: &str = include_str!("../../../../shaders/index/gather.wgsl");
 const OFFSETS: &str = include_str!("../../../../shaders/index/offsets.wgsl");
 const INDEX: &str = include_str!("../../../../shaders/index/index.wgsl");
+const BAG: &str = include_str!("../../../../shaders/index/bag.wgsl");
 const TAKE: &str = include_str!("../../../../shaders/index/take.wgsl");
 const ROLL: &str = include_str!("../../../../shaders/index/roll.wgsl");
 const TRIANGLE: &str = include_str!("../../../../shaders/index/triangle.wgsl");
@@ -51,6 +52,7 @@ pub fn execute(gpu: &Arc<Gpu>, op: Indexing, ins: &[View], numbers: &[u64], out:
         Indexing::RepeatPositions => repeat_positions(gpu, x, out),
         Indexing::Check => guards::check(gpu, x, numbers),
         Indexing::Embedding => embedding(gpu, x, &ins[1], out),
+        Indexing::EmbeddingBag => bag(gpu, x, &ins[1], ins.get(2), out),
         Indexing::EmbeddingGrad { by_frequency } => {
             scatter::embedding_grad(gpu, x, &ins[1], numbers[0] as i64, by_frequency, out)
         }
@@ -90,6 +92,33 @@ fn embedding(gpu: &Gpu, table: &View, index: &View, out: &View) -> Result<()> {
     by.push(0);
     let walk = Walk::new(out.shape, [&from, &by, out.strides], offsets(table, index, out));
     gathered(gpu, table, table.shape[0], table.strides[0], index, out, walk)
+}
+
+/// Sums of rows of a table, one for each row of the index.
+fn bag(gpu: &Gpu, table: &View, index: &View, factors: Option<&View>, out: &View) -> Result<()> {
+    let by = factors.unwrap_or(index);
+    let walk = Walk::new(
+        out.shape,
+        [&[0, table.strides[1]], &[index.strides[0], 0], &[by.strides[0], 0]],
+        [table.offset, index.offset, by.offset],
+    );
+    let sizes = [out.numel(), index.shape[1], index.strides[1], by.strides[1], table.strides[0], table.shape[0]];
+    let mut p: Words = sizes.iter().map(|&n| n as u32).collect();
+    p.push(out.offset as u32);
+    walk.write(&mut p);
+    let compute = DType::F32;
+    let key = [table.dtype as u32, index.dtype as u32, u32::from(factors.is_some())];
+    let buffers: SmallVec<[&Allocation; 4]> =
+        [table.memory, out.memory, index.memory].into_iter().chain(factors.map(|f| f.memory)).collect();
+    each(gpu, ("bag", &key), &buffers, &p, || {
+        let text = Text::new().input("x", table.dtype, compute).output("out", out.dtype, compute);
+        let text = text.input("index", index.dtype, DType::I32);
+        let text = match factors {
+            Some(f) => text.input("factor", f.dtype, compute),
+            None => text.line("fn factor_at(i: u32) -> f32 { return 1.0; }"),
+        };
+        (text, BAG)
+    })
 }
 
 /// Where advanced indexing reads or writes: see [`Selection::new`].

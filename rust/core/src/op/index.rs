@@ -44,6 +44,8 @@ pub enum Indexing {
     Check,
     /// `[weight, index]`.
     Embedding,
+    /// `[weight, index]` or `[weight, index, factors]`: sums of rows, one for each row of the index.
+    EmbeddingBag,
     /// `[grad, index]`. Number: the row without gradient, or −1.
     EmbeddingGrad { by_frequency: bool },
 }
@@ -100,6 +102,7 @@ impl Indexing {
             Indexing::RepeatPositions => "repeat_interleave",
             Indexing::Check => "index_check",
             Indexing::Embedding => "embedding",
+            Indexing::EmbeddingBag => "embedding_bag",
             Indexing::EmbeddingGrad { .. } => "embedding_dense_backward",
         }
     }

@@ -28,7 +28,7 @@ pub struct Options {
     pub scale_grad_by_freq: bool,
 }
 
-fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<Tensor> {
+fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<()> {
     ensure!(weight.rank() == 2, Runtime, "'weight' must be 2-D");
     ensure!(
         matches!(index.dtype(), DType::I64 | DType::I32),
@@ -37,13 +37,13 @@ fn check_indices(op: &str, weight: &Tensor, index: &Tensor) -> Result<Tensor> {
         index.dtype().scalar_name()
     );
     let breach = Breach::new([0; 2], |_, _| Error::Index("index out of range in self".into()));
-    check_within(index, 0, weight.shape()[0] as i64, breach)?;
-    cast(index, DType::I64)
+    check_within(index, 0, weight.shape()[0] as i64, breach)
 }
 
 /// Rows of `weight` `(V, D)` at the indices: the index's shape with `D` appended.
 pub fn embedding(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
-    lookup(weight, &check_indices("embedding", weight, index)?, options)
+    check_indices("embedding", weight, index)?;
+    lookup(weight, &cast(index, DType::I64)?, options)
 }
 
 fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
@@ -63,6 +63,50 @@ fn lookup(weight: &Tensor, index: &Tensor, options: Options) -> Result<Tensor> {
     let keep = Keep { inputs: &[1], outputs: &[] };
     attach("EmbeddingBackward0", &[weight, index], std::slice::from_ref(&out), keep, || {
         Rule::Fn(Arc::new(move |v| Ok(one(embedding_grad(v.grad()?, v.saved(0), rows, options)?))))
+    })?;
+    Ok(out)
+}
+
+/// For each row of the indices `(B, K)` the sum of those rows of `weight` `(V, D)`, each times its factor `(B, K)` if there are
+/// factors: `(B, D)`.
+pub fn bag(weight: &Tensor, index: &Tensor, factors: Option<&Tensor>, options: Options) -> Result<Tensor> {
+    check_indices("embedding_bag", weight, index)?;
+    ensure!(index.rank() == 2, Runtime, "embedding_bag: expected indices (B, K), got {}", index.shape_dims());
+    if let Some(f) = factors {
+        ensure!(
+            f.shape() == index.shape() && f.dtype() == weight.dtype(),
+            Runtime,
+            "embedding_bag: expected per_sample_weights of shape {} and dtype {}, got {} and {}",
+            index.shape_dims(),
+            weight.dtype().scalar_name(),
+            f.shape_dims(),
+            f.dtype().scalar_name()
+        );
+    }
+    let (bags, lookups, width) = (index.shape()[0], index.shape()[1], weight.shape()[1]);
+    let spread = move |g: &Tensor| view::expand(&view::unsqueeze(g, 1)?, &[bags, lookups, width]);
+    let times = |rows: &Tensor, f: Option<&Tensor>| f.map_or(Ok(rows.clone()), |f| rows.mul(&view::unsqueeze(f, -1)?));
+    if !weight.dtype().is_float() {
+        return reduce::sum(&times(&lookup(weight, index, options)?, factors)?, Some(&[1]), false, None);
+    }
+    let spec = OutSpec { dtype: weight.dtype(), layout: Arc::new(Layout::contiguous(Dims::from([bags, width]))) };
+    let tensors: SmallVec<[&Tensor; 3]> = [weight, index].into_iter().chain(factors).collect();
+    let out = record_one(Op::Indexing(Indexing::EmbeddingBag), tensors.iter().map(|t| t.input()).collect(), spec)?;
+    let (rows, weighted) = (weight.shape()[0], factors.is_some());
+    let keep = Keep { inputs: if weighted { &[1, 2, 0] } else { &[1] }, outputs: &[] };
+    attach("EmbeddingBagBackward0", &tensors, std::slice::from_ref(&out), keep, || {
+        Rule::Fn(Arc::new(move |v| {
+            let (g, index) = (spread(v.grad()?)?, v.saved(0));
+            let factors = weighted.then(|| v.saved(1));
+            let of_table =
+                v.needs(0).then(|| embedding_grad(&times(&g, factors)?, index, rows, options)).transpose()?;
+            let mut grads: Grads = SmallVec::from_iter([of_table, None]);
+            if weighted {
+                let slope = || reduce::sum(&lookup(v.saved(2), index, options)?.mul(&g)?, Some(&[2]), false, None);
+                grads.push(v.needs(2).then(slope).transpose()?);
+            }
+            Ok(grads)
+        }))
     })?;
     Ok(out)
 }
@@ -96,7 +140,8 @@ fn embedding_grad(g: &Tensor, index: &Tensor, rows: usize, options: Options) -> 
 
 /// Scales looked-up rows whose `norm_type`-norm exceeds `max_norm` down to it, in place and without history.
 pub fn embedding_renorm(weight: &Tensor, index: &Tensor, max_norm: f64, norm_type: f64) -> Result<()> {
-    let index = check_indices("embedding_renorm_", weight, index)?;
+    check_indices("embedding_renorm_", weight, index)?;
+    let index = cast(index, DType::I64)?;
     if index.numel() == 0 {
         return Ok(());
     }

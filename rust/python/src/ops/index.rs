@@ -106,6 +106,11 @@ fn embedding(a: &Args) -> Result<Tensor> {
     embedding::embedding(a.tensor(0), a.tensor(1), options)
 }
 
+fn embedding_bag(a: &Args) -> Result<Tensor> {
+    let options = embedding::Options { padding_idx: -1, scale_grad_by_freq: a.bool(3) };
+    embedding::bag(a.tensor(0), a.tensor(1), a.opt_tensor(2), options)
+}
+
 fn embedding_renorm(a: &Args) -> Result<Tensor> {
     embedding::embedding_renorm(a.tensor(0), a.tensor(1), a.float(2), a.float(3))?;
     Ok(a.tensor(0).clone())
@@ -138,6 +143,7 @@ fn along_a_dim() -> Vec<Row> {
         "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True)" fmio "A copy with the source combined into it (prod, mean, amax, amin) at the given elements of a dim." |a| index::index_reduce(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), index::parse_reduce("index_reduce", a.str(4))?, a.bool(5))?;
         "take_along_dim(Tensor self, Tensor indices, int? dim=None)" fmo "Elements picked along a dim by indices that broadcast." |a| index::take_along_dim(a.tensor(0), a.tensor(1), a.opt_int(2))?;
         "embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False)" f "Rows of a table (V, D) at the indices; the gradient is dense." |a| embedding(a)?;
+        "_embedding_bag_sum(Tensor weight, Tensor indices, Tensor? per_sample_weights=None, bool scale_grad_by_freq=False)" f "Sums of rows of a table (V, D) at indices (B, K), each times its factor." |a| embedding_bag(a)?;
         "embedding_renorm_(Tensor self, Tensor indices, float max_norm, float norm_type)" f "Scales looked-up rows down to a norm, in place." |a| embedding_renorm(a)?;
         "one_hot(Tensor self, int num_classes=-1)" f "Vectors that are 1 at the class and 0 elsewhere." |a| count::one_hot(a.tensor(0), a.int(1))?;
     }

@@ -103,6 +103,13 @@ def embedding(call):
     return result
 
 
+@rule("_embedding_bag_sum")
+def embedding_bag_sum(call):
+    weight, indices, factors = (call.given.get(name) for name in ("weight", "indices", "per_sample_weights"))
+    found = corten.nn.functional.embedding(indices, weight, scale_grad_by_freq=call.get("scale_grad_by_freq"))
+    return (found if factors is None else found * factors.unsqueeze(-1)).sum(-2)
+
+
 @rule("one_hot")
 def one_hot(call):
     if call.get("num_classes") == -1:
