@@ -312,3 +312,13 @@ def test_plain_values_of_the_standard_library_are_read(protocol):
     torch.save(values, buffer, pickle_protocol=protocol)
     buffer.seek(0)
     assert corten.load(buffer, weights_only=False) == values
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(corten, torch), (torch, corten)])
+def test_lazy_modules_travel(writer, reader):
+    buffer = io.BytesIO()
+    writer.save(writer.nn.LazyBatchNorm1d().state_dict(), buffer)
+    buffer.seek(0)
+    module = reader.nn.LazyBatchNorm1d()
+    module.load_state_dict(reader.load(buffer, weights_only=False))
+    assert module.has_uninitialized_params() and module(reader.ones(2, 3)).shape == (2, 3)

@@ -244,6 +244,15 @@ def _layout(name):
     raise UnpicklingError(f"the layout {describe(name)} is not supported")
 
 
+def _uninitialized(kind):
+    def make(requires_grad, device=None, dtype=None):
+        if not isinstance(device, (corten.device, type(None))) or not isinstance(dtype, (corten.dtype, type(None))):
+            raise UnpicklingError(f"{kind.__name__} needs a device and a dtype")
+        return kind(bool(requires_grad), device, dtype)
+
+    return make
+
+
 def _slice(*args):
     if len(args) > 3 or not all(arg is None or type(arg) is int for arg in args):
         raise UnpicklingError("slice needs integers")
@@ -297,6 +306,8 @@ class Names:
             from .standard_library import constructors
 
             callables.update(constructors())
+            for kind in (corten.nn.UninitializedParameter, corten.nn.UninitializedBuffer):
+                callables[f"torch.nn.parameter.{kind.__name__}"] = (kind, _uninitialized(kind))
         values = {path: value for path, (value, _) in callables.items()}
         calls = {id(value): call for value, call in callables.values()}
         for kind in (int, float, str, bool, object):

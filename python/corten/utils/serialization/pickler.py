@@ -72,6 +72,8 @@ class Pickler(pickle._Pickler):
     def _reduce_tensor(self, tensor):
         # A class may name the tensor that is saved in its place.
         tensor = getattr(tensor, "_saved_as", tensor)
+        if getattr(tensor, "is_uninitialized_tensor", False):
+            return tensor.__reduce_ex__(self.proto)
         state = getattr(tensor, "__dict__", None)
         parts = getattr(tensor, "_sparse_parts", None)
         if parts is not None:
