@@ -221,7 +221,7 @@ def has_torch_function(relevant_args):
     if _skips.pending:
         _skips.pending = False
         return False
-    if _core.override_level() < 2 and _core.function_modes():
+    if _core.override_level() < 2 and _get_current_function_mode_stack():
         return True
     return any(_core.overrides_operators(arg) and type(arg) is not Tensor for arg in relevant_args)
 
@@ -316,12 +316,13 @@ class BaseTorchFunctionMode(TorchFunctionMode):
 
 
 def _get_current_function_mode():
-    modes = _core.function_modes()
+    modes = _get_current_function_mode_stack()
     return modes[-1] if modes else None
 
 
 def _get_current_function_mode_stack():
-    return _core.function_modes()
+    # What asks for some operators of the engine alone takes over no function as a whole.
+    return [mode for mode in _core.function_modes() if not getattr(mode, "_is_partial", False)]
 
 
 # -- what there is to take over ---------------------------------------------------------------------------------------
