@@ -2,8 +2,9 @@
 
 A class defines ``__torch_function__(cls, func, types, args=(), kwargs=None)`` as a class method. An operator that gets
 one of its objects, also within a list of tensors, calls it instead; ``func`` is the operator. Subclasses of ``Tensor``
-inherit one that runs the operator and gives its results their class. Functions written in other operators, such as
-those of ``nn.functional``, are taken over operator by operator.
+inherit one that runs the operator and gives its results their class. Functions of ``nn.functional`` get what PyTorch's
+give: what they need by position, all else by name. Other functions written in operators are taken over operator by
+operator.
 """
 
 import contextlib
@@ -190,6 +191,7 @@ def _begin_class(cls, *, decomposes=False, **kwargs):
     cls._decomposes = decomposes
     if decomposes:
         return
+    taken.over = True
     for name, value in _replacements().items():
         if _defined_in(cls, name) is Tensor:
             setattr(cls, name, value)
@@ -224,6 +226,22 @@ def has_torch_function(relevant_args):
     if _core.override_level() < 2 and _get_current_function_mode_stack():
         return True
     return any(_core.overrides_operators(arg) and type(arg) is not Tensor for arg in relevant_args)
+
+
+class _Taken:
+    """Whether a class or a mode may take over functions as a whole: there is none in most programs."""
+
+    over = False
+
+
+taken = _Taken()
+
+
+def takes_over(*args):
+    """``has_torch_function`` of a function of this package: classes that decompose have its operators one by one."""
+    if _skips.pending or _get_current_function_mode_stack():
+        return has_torch_function(args)
+    return has_torch_function([arg for arg in args if not getattr(type(arg), "_decomposes", False)])
 
 
 def has_torch_function_unary(arg):
@@ -295,7 +313,11 @@ class TorchFunctionMode:
     def __torch_function__(self, func, types, args=(), kwargs=None):
         raise NotImplementedError("a TorchFunctionMode needs a method __torch_function__")
 
+    # Whether it is asked about operators alone, and never about functions that are written in them.
+    _is_partial = False
+
     def __enter__(self):
+        taken.over = taken.over or not self._is_partial
         _core.push_function_mode(self)
         return self
 

@@ -140,12 +140,12 @@ class UninitializedTensorMixin:
     _materialized_class: type
     # Operators look at the classes of their arguments from the first uninitialized tensor on, not before: most
     # programs make none.
-    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
+    __torch_function__ = _disabled_torch_function_impl
 
     @classmethod
     def _begin(cls):
         if "_refuses" not in vars(cls):
-            UninitializedTensorMixin.__torch_function__ = classmethod(_refuse)  # type: ignore[assignment]
+            UninitializedTensorMixin.__torch_function__ = classmethod(_refuse)
             _begin_class(cls)
             cls._refuses = True
 
