@@ -27,7 +27,7 @@ class _Written(Dual, decomposes=True):  # type: ignore[call-arg]
     """A tensor while it is a dual number."""
 
 
-class _WrittenParameter(_Written, corten.nn.Parameter, decomposes=True):  # type: ignore[call-arg, misc]
+class _WrittenParameter(_Written, corten.nn.Parameter, decomposes=True):  # type: ignore[misc]
     """A parameter while it is a dual number."""
 
 
