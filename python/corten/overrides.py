@@ -191,7 +191,8 @@ def _begin_class(cls, *, decomposes=False, **kwargs):
     cls._decomposes = decomposes
     if decomposes:
         return
-    taken.over = True
+    # Of the package's own classes none looks at whole functions.
+    taken.over = taken.over or not cls.__module__.startswith("corten.")
     for name, value in _replacements().items():
         if _defined_in(cls, name) is Tensor:
             setattr(cls, name, value)
@@ -239,9 +240,10 @@ taken = _Taken()
 
 def takes_over(*args):
     """``has_torch_function`` of a function of this package: classes that decompose have its operators one by one."""
-    if _skips.pending or _get_current_function_mode_stack():
-        return has_torch_function(args)
-    return has_torch_function([arg for arg in args if not getattr(type(arg), "_decomposes", False)])
+    kinds = [arg for arg in args if type(arg) is not Tensor and not getattr(type(arg), "_decomposes", False)]
+    if not kinds and not _skips.pending and not _core.function_modes():
+        return False
+    return has_torch_function(kinds)
 
 
 def has_torch_function_unary(arg):
