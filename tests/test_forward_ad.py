@@ -182,12 +182,59 @@ def test_writes_move_the_tangent_of_what_is_written():
         assert corten.equal(tangent_of(target), v * corten.tensor([0.0, 1, 1]))
         target.normal_()
         assert not tangent_of(target).any()
-        with pytest.raises(RuntimeError, match="cannot be written into a tensor that is none"):
-            corten.zeros(3, dtype=corten.float64).copy_(dual)
         with pytest.raises(RuntimeError, match="use the operator without underscore"):
             target.unsqueeze_(0)
         with pytest.raises(NotImplementedError, match="sin_out"):
             corten.sin(dual, out=corten.empty(3, dtype=corten.float64))
+
+
+def test_a_plain_tensor_becomes_a_dual_number_where_one_is_written_into_it():
+    x, v = noise(3), noise(3, seed=1)
+    target = corten.zeros(6, dtype=corten.float64)
+    view, detached, other = target.view(2, 3)[1], target.detach(), corten.zeros(3, dtype=corten.float64)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(x, v)
+        target[3:] = dual
+        assert tangent_of(target).tolist() == [0, 0, 0, *v.tolist()]
+        # Views made before the write move with what they view; what was cut off does not.
+        assert corten.equal(tangent_of(view), v) and corten.allclose(tangent_of(view.sin()), v * x.cos())
+        assert tangent_of(detached) is None and tangent_of(detached * 2) is None and tangent_of(other + 1) is None
+        view.mul_(2)
+        assert tangent_of(target).tolist() == [0, 0, 0, *(2 * v).tolist()]
+        view.zero_()
+        assert not tangent_of(target).any()
+        other += dual
+        assert corten.equal(tangent_of(other), v)
+    assert type(target) is type(view) is type(other) is corten.Tensor and corten.equal(other, x)
+    assert tangent_of(target) is None and corten.equal(other * 2, 2 * x)
+
+
+def test_gradients_go_through_what_dual_numbers_were_written_into():
+    x, v = noise(3).requires_grad_(), noise(3, seed=1).requires_grad_()
+    target = corten.zeros(4, dtype=corten.float64)
+    view = target[1:]
+    with fwAD.dual_level():
+        target[1:] = fwAD.make_dual(x, v) ** 2
+        value, move = fwAD.unpack_dual(view.sum())
+    by_x, by_v = corten.autograd.grad(move, (x, v))
+    assert corten.allclose(by_x, 2 * v) and corten.allclose(by_v, 2 * x)
+    assert corten.allclose(corten.autograd.grad(value, x)[0], 2 * x)
+    with fwAD.dual_level(), pytest.raises(RuntimeError, match="leaf Variable"):
+        noise(3).requires_grad_().mul_(fwAD.make_dual(x, v))
+
+
+def test_a_level_hides_no_functions_from_classes_and_modes():
+    def doubled(x):
+        if corten.overrides.has_torch_function((x,)):
+            return corten.overrides.handle_torch_function(doubled, (x,), x)
+        return x * 2
+
+    with fwAD.dual_level():
+        assert corten.overrides._get_current_function_mode() is None
+        assert doubled(corten.ones(2)).tolist() == [2, 2]
+        target = corten.zeros(2)
+        target.copy_(fwAD.make_dual(corten.ones(2), corten.ones(2)))
+        assert tangent_of(doubled(target)).tolist() == [2, 2] and doubled(corten.ones(1)).tolist() == [2]
 
 
 def test_gradients_go_through_primals_and_tangents():

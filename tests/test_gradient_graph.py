@@ -134,8 +134,29 @@ def test_anomaly_detection_names_the_line_of_a_stale_value() -> None:
     with corten.autograd.detect_anomaly():
         y = leaf(1.0, 2.0).exp()  # the line that is named
         y.add_(1)
-        with pytest.raises(RuntimeError, match=r"(?s)modified by an inplace.*the line that is named"):
+        with (
+            pytest.warns(UserWarning, match=r"(?s)Error detected in ExpBackward0\. Traceback of forward call.*named"),
+            pytest.raises(RuntimeError, match=r"modified by an inplace.*backtrace further above") as error,
+        ):
             y.sum().backward()
+        assert "Traceback" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_anomaly_detection_warns_of_the_line_that_made_a_nan() -> None:
+    with corten.autograd.detect_anomaly():
+        y = (leaf(0.0) * 0).sqrt() * 0  # the line that is named
+        with (
+            pytest.warns(UserWarning, match=r"(?s)Error detected in SqrtBackward0\. Traceback of forward call.*named"),
+            pytest.raises(RuntimeError, match=r"^Function 'SqrtBackward0' returned nan values in its 0th output\.$"),
+        ):
+            y.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_errors_of_other_kinds_keep_their_text_in_anomaly_mode() -> None:
+    with corten.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="does not require grad"):
+        corten.ones(2).sum().backward()
 
 
 def test_anomaly_mode_can_be_asked_for() -> None:

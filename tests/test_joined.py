@@ -20,7 +20,7 @@ def kernels(f: Callable[[], object]) -> list[str]:
         made = f()
         corten.cpu.synchronize()
     del made
-    return sorted(row.key for row in p.key_averages())
+    return sorted(row.key.replace("aten::", "").replace("mm", "matmul") for row in p.key_averages())
 
 
 def randn(*shape: int, dtype: corten.dtype = corten.float32) -> corten.Tensor:

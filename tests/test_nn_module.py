@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import re
 from collections import OrderedDict
@@ -441,3 +442,77 @@ def test_an_empty_copy_is_made_without_drawing():
     assert state.tolist() == corten.get_rng_state().tolist() and tuple(module.weight.shape) == (2, 3)
     # As in PyTorch: on the CPU, whatever the default device is.
     assert module.weight.device.type == "cpu" and isinstance(module.weight, nn.Parameter)
+
+
+# -- parameters without a shape --------------------------------------------------------------------------------------
+
+USES = {
+    "+": lambda p: p + 1,
+    "1 +": lambda p: 1 + p,
+    "==": lambda p: p == 0,
+    "@": lambda p: p @ p,
+    "-": lambda p: -p,
+    "[0]": lambda p: p[0],
+    "[0] =": lambda p: p.__setitem__(0, 1.0),
+    "iter": list,
+    "bool": bool,
+    "float": float,
+    "detach": lambda p: p.detach(),
+    "clone": lambda p: p.clone(),
+    "view": lambda p: p.view(-1),
+    "add_": lambda p: p.add_(1),
+    "sum": lambda p: p.sum(),
+    "dim": lambda p: p.dim(),
+    "numel": lambda p: p.numel(),
+    "stride": lambda p: p.stride(),
+    "item": lambda p: p.item(),
+    "tolist": lambda p: p.tolist(),
+    "numpy": lambda p: p.numpy(),
+    "storage": lambda p: p.untyped_storage(),
+    "backward": lambda p: p.backward(),
+    "register_hook": lambda p: p.register_hook(print),
+    "requires_grad_": lambda p: p.requires_grad_(False),
+    "function": lambda p: corten.mm(p, p),
+    "list": lambda p: corten.cat([corten.ones(1), p]),
+    "like": lambda p: corten.zeros_like(p),
+    "linear": lambda p: nn.functional.linear(corten.ones(1, 2), p),
+    "composite": lambda p: nn.functional.dropout(p),
+    "equal": lambda p: corten.equal(p, p),
+    "init": lambda p: nn.init.xavier_uniform_(p),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("kind", [nn.UninitializedParameter, nn.UninitializedBuffer])
+def test_what_needs_a_shape_raises_before_there_is_one(use, kind):
+    with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter in"):
+        USES[use](kind())
+    filled = kind()
+    filled.materialize((1,))
+    assert type(filled) is kind.cls_to_become and (filled.detach() * 0 + 1).tolist() == [1]
+
+
+def test_what_needs_no_shape_works_before_there_is_one():
+    parameter = nn.UninitializedParameter(dtype=corten.float16)
+    assert parameter.dtype == corten.float16 and parameter.device.type == corten.ones(1).device.type
+    assert parameter.requires_grad and parameter.is_leaf and parameter.grad is None and parameter.is_floating_point()
+    for copied in (copy.copy(parameter), copy.deepcopy(parameter), pickle.loads(pickle.dumps(parameter))):
+        assert type(copied) is nn.UninitializedParameter and copied.dtype == corten.float16 and copied is not parameter
+    model = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d()).half().float()
+    corten.optim.SGD(model.parameters(), lr=0.1)
+    assert all(nn.parameter.is_lazy(value) for value in model[0].state_dict().values())
+    other = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+    other.load_state_dict(model.state_dict())
+    assert nn.parameter.is_lazy(other[1].running_mean)
+    other.load_state_dict(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict())
+    assert other[0].weight.shape == (3, 2) and other(corten.ones(2, 2)).shape == (2, 3)
+    assert model(corten.ones(4, 5)).shape == (4, 3) and model[0].weight.dtype == corten.float32
+
+
+def test_files_hold_parameters_without_a_shape():
+    buffer = io.BytesIO()
+    corten.save(nn.LazyBatchNorm1d(dtype=corten.float16).state_dict(), buffer)
+    buffer.seek(0)
+    found = corten.load(buffer, weights_only=False)
+    assert type(found["weight"]) is nn.UninitializedParameter and found["weight"].dtype == corten.float16
+    assert type(found["running_mean"]) is nn.UninitializedBuffer

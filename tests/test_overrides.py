@@ -290,3 +290,28 @@ def test_a_module_trains_a_parameter_of_a_subclass():
     out.sum().backward()
     corten.optim.SGD(module.parameters(), 0.5).step()
     assert type(module.weight) is Plain and module.weight.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def test_functions_of_networks_are_handed_over_as_a_whole_to_classes_and_modes():
+    functional = corten.nn.functional
+    calls = []
+
+    class Noted(corten.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            calls.append((func, len(args), kwargs))
+            return super().__torch_function__(func, types, args, kwargs)
+
+    class Mode(corten.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            calls.append((func, len(args), kwargs))
+            return func(*args, **(kwargs or {}))
+
+    x = corten.ones(2, 3)
+    assert type(functional.softmax(x.as_subclass(Noted), 1)) is Noted
+    with Mode():
+        functional.softmax(x, 1)
+    assert calls == [(functional.softmax, 1, {"dim": 1, "_stacklevel": 3, "dtype": None})] * 2
+    # Inside a vmap, whose random numbers ask a mode of their own, functions run as they are.
+    calls.clear()
+    assert corten.vmap(functional.relu)(x).tolist() == x.tolist() and calls == []

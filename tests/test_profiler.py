@@ -33,7 +33,8 @@ def work(device: str = "cpu") -> corten.Tensor:
     return ((a @ b) * 2 + 1).sum()
 
 
-PRODUCT = "matmul + fused(mul, add)"  # The kernel with the product of `work`, of which the work after it is part.
+# The kernel with the product of `work`, of which the work after it is part.
+PRODUCT = "aten::mm + fused(aten::mul, aten::add)"
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -43,7 +44,7 @@ def test_kernels_are_listed_with_what_they_move_and_compute(device: str) -> None
         total = ((a @ b) * 2 + 1).sum()
     assert total.item() == 16 * 8 * 65
     found = rows(p)
-    assert "sum" in found
+    assert "aten::sum" in found
     product = found[PRODUCT]
     assert product.count == 1 and product.flops == 2 * 16 * 32 * 8 + 2 * 128
     assert product.bytes_read == 4 * (16 * 32 + 32 * 8) and product.bytes_written == 4 * 16 * 8
@@ -54,11 +55,24 @@ def test_kernels_are_listed_with_what_they_move_and_compute(device: str) -> None
     assert product.bytes_per_second == pytest.approx(product.bytes / (seconds * 1e-6))
 
 
+def test_operators_have_pytorchs_names() -> None:
+    a, x = corten.ones(2, 3, 3), corten.ones(4)
+    with profile() as p:
+        for result in (a @ a, a[0] @ a[0], x @ x, corten.cat([x, x]), x.softmax(0), x.exp().mul(2).add(1)):
+            result.tolist()
+        with record_function("a range of mine"):
+            x.fill_(2).tolist()
+    found = set(rows(p))
+    assert {"aten::bmm", "aten::mm", "aten::cat", "aten::softmax", "a range of mine"} <= found
+    assert "fused(aten::exp, aten::mul, aten::add)" in found
+    assert all("aten::" in name for name in found - {"a range of mine"})
+
+
 def test_broadcast_operands_count_once() -> None:
     row = corten.ones(1, 64)
     with profile() as p:
         (row.expand(32, 64) + corten.ones(32, 1)).tolist()
-    assert rows(p)["add"].bytes_read == 4 * (64 + 32)
+    assert rows(p)["aten::add"].bytes_read == 4 * (64 + 32)
 
 
 def test_convolution_and_attention_count_their_products() -> None:
@@ -68,8 +82,8 @@ def test_convolution_and_attention_count_their_products() -> None:
         corten.nn.functional.conv2d(x, w).sum().item()
         corten.nn.functional.scaled_dot_product_attention(q, q, q).sum().item()
     flops = {key: row.flops for key, row in rows(p).items()}
-    assert flops["convolution"] == 2 * (2 * 4 * 8 * 8) * 27
-    assert flops["scaled_dot_product_attention"] == 2 * 2 * (2 * 5 * 5 * 8)
+    assert flops["aten::convolution"] == 2 * (2 * 4 * 8 * 8) * 27
+    assert flops["aten::scaled_dot_product_attention"] == 2 * 2 * (2 * 5 * 5 * 8)
 
 
 @needs_gpu
@@ -79,8 +93,8 @@ def test_gpu_time_comes_from_the_gpu() -> None:
     with profile() as p:
         for _ in range(3):
             (x @ x).sum().item()
-    product = rows(p)["matmul"]
-    launches = [e for e in p.events() if e.device_type is profiler.DeviceType.GPU and e.cpu_launcher.name == "matmul"]
+    product = rows(p)["aten::mm"]
+    launches = [e for e in p.events() if e.device_type is profiler.DeviceType.GPU and e.cpu_launcher.name == "aten::mm"]
     assert product.count == 3 and len(launches) >= 3
     assert all(e.time_range.end > e.time_range.start for e in launches)
     assert product.device_time_total == pytest.approx(sum(e.self_device_time_total for e in launches))
@@ -103,7 +117,9 @@ def test_copies_between_devices_are_events() -> None:
     with profile() as p:
         corten.ones(100).to("gpu").cpu()
     found = rows(p)
-    assert found["copy from cpu to gpu:0"].bytes_read == 400 == found["copy from gpu:0 to cpu"].bytes_written
+    assert (
+        found["aten::copy_ from cpu to gpu:0"].bytes_read == 400 == found["aten::copy_ from gpu:0 to cpu"].bytes_written
+    )
 
 
 @needs_gpu
@@ -155,8 +171,8 @@ def test_ranges_hold_the_kernels_that_were_asked_for_in_them(device: str) -> Non
                 z = y.exp()
         z.sin().item()
     events = {e.name: e for e in p.events() if e.device_type.name == "CPU"}
-    assert events[PRODUCT].cpu_parent is events["outer"] and events["exp"].cpu_parent is events["inner(7)"]
-    assert events["inner(7)"].cpu_parent is events["outer"] and events["sin"].cpu_parent is None
+    assert events[PRODUCT].cpu_parent is events["outer"] and events["aten::exp"].cpu_parent is events["inner(7)"]
+    assert events["inner(7)"].cpu_parent is events["outer"] and events["aten::sin"].cpu_parent is None
     outer = events["outer"]
     assert outer.is_user_annotation and outer.cpu_time_total >= outer.self_cpu_time_total > 0
     children = sum(child.cpu_time_total for child in outer.cpu_children)
@@ -190,7 +206,7 @@ def test_threads_have_their_own_lines() -> None:
 def test_random_numbers_are_events() -> None:
     with profile() as p:
         corten.randn(100)
-    assert rows(p)["normal_"].bytes_written == 400
+    assert rows(p)["aten::normal_"].bytes_written == 400
 
 
 def test_memory_is_shown_where_asked() -> None:
@@ -198,7 +214,7 @@ def test_memory_is_shown_where_asked() -> None:
     corten.flush()
     with profile(profile_memory=True) as p:
         y = x.exp()
-    assert rows(p)["exp"].cpu_memory_usage == 4000 == 4 * len(y)
+    assert rows(p)["aten::exp"].cpu_memory_usage == 4000 == 4 * len(y)
     assert "CPU Mem" in p.key_averages().table()
 
 
@@ -210,7 +226,9 @@ def test_stacks_lead_to_the_line_that_needed_the_value(tmp_path) -> None:
     span = next(e for e in p.events() if e.name == "range")
     assert "test_stacks_lead" in span.stack[0]
     p.export_stacks(tmp_path / "stacks.txt")
-    assert re.search(r";matmul_\+_fused\(mul,_add\) \d+$", (tmp_path / "stacks.txt").read_text(), re.MULTILINE)
+    assert re.search(
+        r";aten::mm_\+_fused\(aten::mul,_aten::add\) \d+$", (tmp_path / "stacks.txt").read_text(), re.MULTILINE
+    )
     assert "Source Location" in p.key_averages(group_by_stack_n=2).table()
 
 
@@ -219,9 +237,9 @@ def test_sums_group_by_shape() -> None:
         for n in (3, 3, 5):
             corten.ones(n).flip(0).exp().tolist()
     by_name, by_shape = p.key_averages(), p.key_averages(group_by_input_shape=True)
-    assert [row.count for row in by_name if row.key == "exp"] == [3]
-    assert sorted(row.count for row in by_shape if row.key == "exp") == [1, 2]
-    assert {str(row.input_shapes) for row in by_shape if row.key == "exp"} == {"[[3]]", "[[5]]"}
+    assert [row.count for row in by_name if row.key == "aten::exp"] == [3]
+    assert sorted(row.count for row in by_shape if row.key == "aten::exp") == [1, 2]
+    assert {str(row.input_shapes) for row in by_shape if row.key == "aten::exp"} == {"[[3]]", "[[5]]"}
 
 
 def test_tables_sort_and_cut() -> None:
@@ -240,7 +258,7 @@ def test_tables_sort_and_cut() -> None:
     assert averages.self_cpu_time_total == pytest.approx(sum(row.self_cpu_time_total for row in averages))
     with pytest.raises(ValueError, match="sort_by='nothing'"):
         averages.table(sort_by="nothing")
-    assert "matmul" in repr(next(row for row in averages if row.key == PRODUCT))
+    assert "aten::mm" in repr(next(row for row in averages if row.key == PRODUCT))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -350,7 +368,7 @@ def test_the_older_interface_does_the_same(tmp_path) -> None:
     with older.profile(record_shapes=True) as p, older.record_function("range"):
         work().item()
     assert {PRODUCT, "range"} <= {row.key for row in p.key_averages()}
-    assert "matmul" in p.table(sort_by="cpu_time_total") and "matmul" in str(p)
+    assert "aten::mm" in p.table(sort_by="cpu_time_total") and "aten::mm" in str(p)
     assert p.total_average().count == len(p.function_events) and p.self_cpu_time_total > 0
     p.export_chrome_trace(tmp_path / "trace.json")
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -390,7 +408,7 @@ def test_debug_levels_tell_more_and_more(device: str) -> None:
     assert "matmul" not in one
     two = debug_lines(2, device)
     times = r" \[64, 32\] \[32, 64\]  [\d.]+ us  [\d.]+ GB/s  [\d.]+ GFLOP/s\n"
-    assert len(re.findall("corten:   " + re.escape(PRODUCT) + times, two)) == 2
+    assert len(re.findall("corten:   " + re.escape("matmul + fused(mul, add)") + times, two)) == 2
     assert "corten:   fused(mul, add)" not in two and "corten: shader" not in two
     three = debug_lines(3, device)
     assert ("corten: shader matmul" in three and "@compute" in three) == (device == "gpu")

@@ -2,8 +2,9 @@
 
 A class defines ``__torch_function__(cls, func, types, args=(), kwargs=None)`` as a class method. An operator that gets
 one of its objects, also within a list of tensors, calls it instead; ``func`` is the operator. Subclasses of ``Tensor``
-inherit one that runs the operator and gives its results their class. Functions written in other operators, such as
-those of ``nn.functional``, are taken over operator by operator.
+inherit one that runs the operator and gives its results their class. Functions of ``nn.functional`` get what PyTorch's
+give: what they need by position, all else by name. Other functions written in operators are taken over operator by
+operator.
 """
 
 import contextlib
@@ -190,6 +191,8 @@ def _begin_class(cls, *, decomposes=False, **kwargs):
     cls._decomposes = decomposes
     if decomposes:
         return
+    # Of the package's own classes none looks at whole functions.
+    taken.over = taken.over or not cls.__module__.startswith("corten.")
     for name, value in _replacements().items():
         if _defined_in(cls, name) is Tensor:
             setattr(cls, name, value)
@@ -221,9 +224,26 @@ def has_torch_function(relevant_args):
     if _skips.pending:
         _skips.pending = False
         return False
-    if _core.override_level() < 2 and _core.function_modes():
+    if _core.override_level() < 2 and _get_current_function_mode_stack():
         return True
     return any(_core.overrides_operators(arg) and type(arg) is not Tensor for arg in relevant_args)
+
+
+class _Taken:
+    """Whether a class or a mode may take over functions as a whole: there is none in most programs."""
+
+    over = False
+
+
+taken = _Taken()
+
+
+def takes_over(*args):
+    """``has_torch_function`` of a function of this package: classes that decompose have its operators one by one."""
+    kinds = [arg for arg in args if type(arg) is not Tensor and not getattr(type(arg), "_decomposes", False)]
+    if not kinds and not _skips.pending and not _core.function_modes():
+        return False
+    return has_torch_function(kinds)
 
 
 def has_torch_function_unary(arg):
@@ -295,7 +315,11 @@ class TorchFunctionMode:
     def __torch_function__(self, func, types, args=(), kwargs=None):
         raise NotImplementedError("a TorchFunctionMode needs a method __torch_function__")
 
+    # Whether it is asked about operators alone, and never about functions that are written in them.
+    _is_partial = False
+
     def __enter__(self):
+        taken.over = taken.over or not self._is_partial
         _core.push_function_mode(self)
         return self
 
@@ -316,12 +340,13 @@ class BaseTorchFunctionMode(TorchFunctionMode):
 
 
 def _get_current_function_mode():
-    modes = _core.function_modes()
+    modes = _get_current_function_mode_stack()
     return modes[-1] if modes else None
 
 
 def _get_current_function_mode_stack():
-    return _core.function_modes()
+    # What asks for some operators of the engine alone takes over no function as a whole.
+    return [mode for mode in _core.function_modes() if not getattr(mode, "_is_partial", False)]
 
 
 # -- what there is to take over ---------------------------------------------------------------------------------------

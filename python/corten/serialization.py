@@ -237,7 +237,9 @@ def _pickle(obj, protocol, storages, with_view):
 
     def persistent_id(place):
         name = names.STORAGE_NAMES.get(place.dtype)
-        storage_type = names.STORAGES[name] if name else names.UNTYPED_STORAGE
+        # PyTorch's reader of the older format has no untyped storages: there they are said to be of bytes.
+        untyped = names.STORAGES["ByteStorage"] if with_view else names.UNTYPED_STORAGE
+        storage_type = names.STORAGES[name] if name else untyped
         identity = ("storage", storage_type, place.key, place.location, place.numel)
         return (*identity, None) if with_view else identity
 
@@ -309,8 +311,9 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
         map_location: device for all tensors, a dictionary from devices in the file to devices, or a function
             ``(storage, location) -> storage``; None puts tensors where they were. What goes to ``meta`` is not read.
         pickle_module: must be None or ``pickle``: what is in the file is never handed to another unpickler.
-        weights_only: False also allows the module classes of ``corten.nn``. Classes of other modules are allowed by
-            :func:`add_safe_globals`, in either case.
+        weights_only: False also allows the module classes of ``corten.nn``, and of the standard library ``datetime``,
+            ``pathlib``, ``decimal``, ``fractions``, ``uuid``, ``collections.deque``, ``range`` and namespaces. Other
+            classes are allowed by :func:`add_safe_globals`, in either case.
         mmap: maps the file instead of reading it: tensors use its pages, changes stay in memory. For zip checkpoints,
             safetensors and ``.npy`` files.
 
@@ -389,7 +392,8 @@ def _load(file, map_location, weights_only, mmap):
             )
         return _LegacyLoader(file, map_location, weights_only).load()
     except UnpicklingError as error:
-        raise UnpicklingError(f"Weights only load failed: {error}") from error.__cause__
+        prefix = "Weights only load failed: " if weights_only else "Load failed: "
+        raise UnpicklingError(f"{prefix}{error}") from error.__cause__
 
 
 class _Storage:
@@ -449,6 +453,8 @@ class _Loader:
         dtype = storage.dtype if dtype is None else dtype
         if not isinstance(dtype, corten.dtype):
             raise UnpicklingError(f"a tensor needs a dtype, but got {type(dtype)}")
+        if not isinstance(size, (tuple, list)) or not isinstance(stride, (tuple, list)):
+            raise UnpicklingError("the size or stride of a tensor is no tuple")
         size, stride = tuple(size), tuple(stride)
         if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
             raise UnpicklingError("the size, stride or offset of a tensor is not valid")

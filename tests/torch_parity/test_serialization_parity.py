@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import datetime
+import decimal
+import fractions
 import io
 import mmap
 import os
+import pathlib
+import pickle
+import uuid
 import zipfile
 
 import corten
@@ -217,3 +224,101 @@ def test_large_offsets_use_eight_bytes(tmp_path):
         assert found["last"].tolist() == [1, 1, 1] and found["huge"].shape == (size,)
         del found
     path.unlink()
+
+
+def sparse_content(lib):
+    """Sparse tensors made with either library: with equal places, coalesced, a parameter, with an attribute, empty."""
+    places = lib.tensor([[0, 1, 0], [1, 0, 1]])
+    matrix = lib.sparse_coo_tensor(places, lib.tensor([1.0, 2.0, 3.0]), (2, 3), requires_grad=True)
+    rows = lib.sparse_coo_tensor(lib.tensor([[0, 1, 1]]), lib.ones(3, 2, dtype=lib.float64), (4, 2))
+    labelled = lib.sparse_coo_tensor(places, lib.ones(3), (2, 3))
+    labelled.label = "x"
+    nothing = lib.sparse_coo_tensor(places[:, :0], lib.ones(0), (2, 3))
+    parameter = lib.nn.Parameter(rows)
+    return dict(matrix=matrix, rows=rows.coalesce(), parameter=parameter, labelled=labelled, nothing=nothing)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(("writer", "reader"), [(corten, torch), (torch, corten), (corten, corten)])
+def test_sparse_tensors_travel(writer, reader, zipped):
+    buffer = io.BytesIO()
+    writer.save(sparse_content(writer), buffer, _use_new_zipfile_serialization=zipped)
+    buffer.seek(0)
+    found, wanted = reader.load(buffer), sparse_content(torch)
+    assert list(found) == list(wanted)
+    for name, tensor in wanted.items():
+        own = found[name]
+        assert isinstance(own, reader.nn.Parameter) == isinstance(tensor, torch.nn.Parameter)
+        assert own.is_sparse and own.is_coalesced() == tensor.is_coalesced() and tuple(own.shape) == tuple(tensor.shape)
+        assert own._indices().tolist() == tensor._indices().tolist()
+        assert own._values().tolist() == tensor._values().tolist()
+        assert str(own.dtype).partition(".")[2] == str(tensor.dtype).partition(".")[2]
+        # Files say it of parameters alone.
+        assert own.requires_grad == isinstance(tensor, torch.nn.Parameter)
+        assert getattr(own, "label", None) == getattr(tensor, "label", None)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_compressed_sparse_tensors_raise(layout):
+    buffer = io.BytesIO()
+    torch.save(getattr(torch.eye(2), f"to_sparse_{layout}")(), buffer)
+    buffer.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match=f"torch.sparse_{layout}.*to_sparse_coo"):
+        corten.load(buffer)
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf")
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e8m0fnu", "complex32"])
+def test_dtypes_without_storages_of_their_own_are_read_from_the_older_format(dtype):
+    # PyTorch's own files of that format with such dtypes are read here, by PyTorch itself they are not.
+    for writer, readers in ((corten, (corten, torch)), (torch, (corten,))):
+        content = writer.tensor([1.0, 2.0, 4.0]).to(getattr(writer, dtype))
+        buffer = io.BytesIO()
+        writer.save([content, content[1:]], buffer, _use_new_zipfile_serialization=False)
+        for reader in readers:
+            buffer.seek(0)
+            found = reader.load(buffer)
+            assert found[0].dtype == getattr(reader, dtype)
+            assert found[0].to(reader.complex64 if dtype == "complex32" else reader.float32).tolist() == [1, 2, 4]
+            assert found[1].untyped_storage().data_ptr() == found[0].untyped_storage().data_ptr()
+
+
+def test_modules_with_functions_travel_whole():
+    buffer = io.BytesIO()
+    layer = torch.nn.TransformerEncoderLayer(4, 2, 8, activation="gelu", batch_first=True).eval()
+    torch.save(layer, buffer)
+    buffer.seek(0)
+    input = torch.ones(1, 3, 4)
+    found = corten.load(buffer, weights_only=False)(corten.ones(1, 3, 4))
+    np.testing.assert_allclose(found.detach().numpy(), layer(input).detach().numpy(), rtol=1e-4, atol=1e-6)
+    buffer = io.BytesIO()
+    own = corten.nn.Sequential(corten.nn.Linear(2, 2))
+    own.activation = corten.nn.functional.relu
+    corten.save(own, buffer)
+    buffer.seek(0)
+    assert torch.load(buffer, weights_only=False).activation is torch.nn.functional.relu
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_plain_values_of_the_standard_library_are_read(protocol):
+    values = [
+        datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC), pathlib.Path("a"), range(3), uuid.UUID(int=5),
+        argparse.Namespace(a=1), collections.deque([1], 2), decimal.Decimal("1.5"), fractions.Fraction(1, 3),
+        np.float32(1.5), np.dtype("float32"),
+    ]  # fmt: skip
+    buffer = io.BytesIO()
+    torch.save(values, buffer, pickle_protocol=protocol)
+    buffer.seek(0)
+    assert corten.load(buffer, weights_only=False) == values
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(corten, torch), (torch, corten)])
+def test_lazy_modules_travel(writer, reader):
+    buffer = io.BytesIO()
+    writer.save(writer.nn.LazyBatchNorm1d().state_dict(), buffer)
+    buffer.seek(0)
+    module = reader.nn.LazyBatchNorm1d()
+    module.load_state_dict(reader.load(buffer, weights_only=False))
+    assert module.has_uninitialized_params() and module(reader.ones(2, 3)).shape == (2, 3)

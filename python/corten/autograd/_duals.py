@@ -9,6 +9,8 @@
   every operator that has a gradient. The history is dropped at once unless a gradient is recorded outside, and what
   of it nobody reads is never computed.
 * An operator that writes to a dual number runs as the one that does not, and primal and tangent are overwritten.
+  A plain tensor becomes a dual number where one is written into it, and so do the tensor that it views and, when they
+  are used next, all views of that (`_writes.py`).
 
 A gradient's tangent is the gradient of the tangent: derivatives commute. So a backward pass inside a level runs twice,
 from the roots and from their tangents.
@@ -29,12 +31,18 @@ class Level:
     """A dual level while it is open: the tangents, by dual number. When it closes they are let go."""
 
     def __init__(self):
+        from ._writes import Written
+
         self.tangents = {}
+        # Their primals' ids: those are plain tensors to whoever asks for them.
+        self.primals = set()
         self.alive = True
+        self.written = Written(self)
 
     def close(self):
         """From now on its dual numbers are plain tensors."""
         self.alive = False
+        self.written.close()
         self.tangents.clear()
 
 
@@ -51,11 +59,13 @@ state = State()
 class _Key:
     """Lets go of a tangent with the dual number that it belongs to."""
 
-    def __init__(self, level):
-        self.level = level
+    def __init__(self, level, primal):
+        self.level, self.primal = level, id(primal)
+        level.primals.add(self.primal)
 
     def __del__(self):
         self.level.tangents.pop(id(self), None)
+        self.level.primals.discard(self.primal)
 
 
 class Dual(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
@@ -66,9 +76,12 @@ class Dual(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     @classmethod
     def _of(cls, primal, tangent, level):
         made = Tensor._make_subclass(cls, primal)
-        made.primal, made.key = primal, _Key(level)
-        level.tangents[id(made.key)] = laid_out(tangent, primal)
+        made._attach(primal, laid_out(tangent, primal), level)
         return made
+
+    def _attach(self, primal, tangent, level):
+        self.primal, self.key = primal, _Key(level, primal)
+        level.tangents[id(self.key)] = tangent
 
     @property
     def tangent(self):
@@ -259,7 +272,7 @@ def dispatch(func, args, kwargs):
             f"Trying to use forward AD with {name}_out that does not support it because it is an out= function"
         )
     if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
-        return _write(func, name, args, kwargs)
+        return _write(func, name, args, kwargs, duals[0].key.level)
     alone = isinstance(args[0], Dual) if args else False
     if alone and name in _LINEAR and len(duals) == 1 and args[0] is duals[0]:
         return _linear(func, args, kwargs)
@@ -285,17 +298,19 @@ def _joined(result, moves, level):
     return type(result)(parts)
 
 
-def _write(func, name, args, kwargs):
+def _check_writable(target):
+    if target.is_leaf and target.requires_grad and _core.is_grad_enabled():
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _write(func, name, args, kwargs, level):
     target, rest = args[0], args[1:]
     if not isinstance(target, Dual):
         if not moves_along(target):
             return func(*without(args), **without(kwargs))
-        raise RuntimeError(
-            f"{name}(): a dual number cannot be written into a tensor that is none; make it one first with "
-            "make_dual(tensor, zeros_like(tensor)), or use the operator without underscore"
-        )
-    if target.tangent is None:
-        raise RuntimeError(f"{name}(): a dual number of this level cannot be written into one of a level that is over")
+        _check_writable(target)
+    if not isinstance(target, Dual) or target.tangent is None:
+        level.written.begin(target)
     if name in ("copy_", "__setitem__", "fill_"):
         func(target.primal, *without(rest), **without(kwargs))
         _write_tangent(func, name, target.tangent, rest, kwargs)

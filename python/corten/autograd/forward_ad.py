@@ -16,10 +16,11 @@ of gradients (forward over reverse, `corten.autograd.grad` of a dual number) are
 At the end of its level a dual number lets go of the tangent and is the primal. One level can be open in a thread; for
 derivatives inside each other there is :func:`corten.func.jvp`, which may be used inside and outside of a level.
 
-Three things are refused, where PyTorch would go on: a dual number is not written into a tensor that is none (make that
-one a dual number first, with a tangent of zeros), its shape and memory are not changed in place (``squeeze_``), and
-``backward()`` does not put tangents into ``.grad``. An `autograd.Function` without ``jvp`` has its ``backward``
-differentiated, where PyTorch raises.
+A plain tensor that a dual number is written into is one from then on, with all that shares its memory by views.
+
+Two things are refused, where PyTorch would go on: a dual number's shape and memory are not changed in place
+(``squeeze_``), and ``backward()`` does not put tangents into ``.grad``. An `autograd.Function` without ``jvp`` has its
+``backward`` differentiated, where PyTorch raises.
 """
 
 from typing import NamedTuple
@@ -48,6 +49,7 @@ def enter_dual_level():
     if state.level is not None:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
     state.level = Level()
+    state.level.written.watch()
     return 0
 
 
@@ -109,6 +111,7 @@ def make_dual(tensor, tangent, *, level=None):
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {value.dtype}")
     if hasattr(tensor, "_run_backward") or hasattr(tangent, "_run_backward"):
         raise NotImplementedError("make_dual: inside vmap there are no dual numbers; use corten.func.jvp there")
+    tensor = open_level.written.seen(tensor)
     if isinstance(tensor, Dual):
         if tensor.tangent is not None:
             raise RuntimeError(
@@ -135,6 +138,8 @@ def unpack_dual(tensor, *, level=None):
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"unpack_dual(): argument 'tensor' must be Tensor, not {type(tensor).__name__}")
+    if state.level is not None:
+        state.level.written.seen(tensor)
     if not isinstance(tensor, Dual):
         return UnpackedDualTensor(tensor, None)
     here = state.level is not None and state.level is tensor.key.level and level in (None, 0)

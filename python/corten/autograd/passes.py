@@ -28,5 +28,34 @@ def run(roots, seeds, retain_graph, create_graph, inputs, as_results):
         if duals is not None and duals.state.level is not None:
             return duals.run_backward(roots, seeds, retain_graph, create_graph, inputs, as_results)
         return _core.run_backward(roots, seeds, retain_graph, create_graph, inputs, as_results)
+    except RuntimeError as error:
+        if _core.anomaly_mode()[0] and _FORWARD_CALL in str(error):
+            raise type(error)(_told_of_forward_call(str(error))) from error.__cause__
+        raise
     finally:
         _current.selective = before
+
+
+_FORWARD_CALL = "Traceback of forward call that caused the error:"
+_FIRST_HINT = "enable anomaly detection to find the operation that failed to compute its gradient"
+
+
+def _told_of_forward_call(text):
+    """What an error says without the forward call, which becomes a warning."""
+    import re
+    import warnings
+
+    said, _, trace = text.partition(_FORWARD_CALL)
+    said, _, step = said.rstrip().partition("\nError detected in ")
+    if not step:
+        # A NaN: the error itself names the step.
+        named = re.match(r"Function '([^']+)'", said)
+        step = f"{named[1]}." if named else "a step of the backward pass."
+    warnings.warn(f"Error detected in {step.strip()} {_FORWARD_CALL}\n{trace.strip(chr(10))}\n", stacklevel=4)
+    what, hint, _ = said.partition(f"Hint: {_FIRST_HINT}")
+    if not hint:
+        return said
+    return (
+        f"{what}Hint: the backtrace further above shows the operation that failed to compute its gradient. The "
+        "variable in question was changed in there or anywhere later."
+    )

@@ -97,7 +97,7 @@ class CompiledFunction:
         # Inside another compiled function the outer one records; what runs beside a recording is not recorded.
         if self._refusal is not None or not self._on or self.forced_eager or core.capture_open():
             return self._run(args, kwargs)
-        if core.function_modes():
+        if any(not getattr(mode, "_is_idle", False) for mode in core.function_modes()):
             self._tell("a TorchFunctionMode is active, which sees what Python calls")
             return self._run(args, kwargs)
         parts = Parts()

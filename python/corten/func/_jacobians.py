@@ -35,6 +35,8 @@ def _copies(count, randomness):
 class _Draws:
     """The random generators before a function draws from them for the first time, to run it again."""
 
+    _is_partial = True
+
     def __init__(self, args):
         self.args, self.state = args, None
 

@@ -15,6 +15,8 @@ class undrawn(TorchFunctionMode):
         109482240
     """
 
+    _is_partial = True
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if getattr(func, "__name__", "") in ("normal_", "uniform_", "erfinv_", "clamp_"):
             return args[0]

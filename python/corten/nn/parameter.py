@@ -1,10 +1,11 @@
 """Parameter and Buffer: the tensors that a module registers when they are assigned to it."""
 
+import copy
 from collections import OrderedDict
 
 import corten
 
-from ..overrides import _disabled_torch_function_impl
+from ..overrides import _begin_class, _disabled_torch_function_impl
 
 
 class _ParameterMeta(type(corten.Tensor)):  # type: ignore[misc]
@@ -122,11 +123,31 @@ _UNINITIALIZED = (
 )
 
 
+# What needs no shape: facts, conversions that keep the tensor uninitialized, and what state_dicts are loaded with.
+_NEED_NO_SHAPE_NAMES = """
+    is_floating_point is_complex size copy_ char short int long half float double to cpu cuda get_device
+"""
+_NEED_NO_SHAPE = frozenset(_NEED_NO_SHAPE_NAMES.split())
+
+
 class UninitializedTensorMixin:
-    """A parameter or buffer whose shape is decided by the first input of its module."""
+    """A parameter or buffer whose shape is decided by the first input of its module.
+
+    Until then it has a dtype, a device and conversions between them; any other operator raises ValueError.
+    """
 
     is_uninitialized_tensor = True
     _materialized_class: type
+    # Operators look at the classes of their arguments from the first uninitialized tensor on, not before: most
+    # programs make none.
+    __torch_function__ = _disabled_torch_function_impl
+
+    @classmethod
+    def _begin(cls):
+        if "_refuses" not in vars(cls):
+            UninitializedTensorMixin.__torch_function__ = classmethod(_refuse)
+            _begin_class(cls)
+            cls._refuses = True
 
     def materialize(self, shape, device=None, dtype=None):
         """Gives the tensor its shape; from then on it is an ordinary parameter or buffer."""
@@ -145,13 +166,6 @@ class UninitializedTensorMixin:
             "before calling `module.share_memory()`."
         )
 
-    def numel(self):
-        """Raises ValueError: the size is not known yet."""
-        raise ValueError(
-            "Attempted to use an uninitialized parameter in numel(). Call `forward` of the lazy module with a batch "
-            "to initialize its parameters first."
-        )
-
     def __repr__(self):
         return f"<{type(self).__name__}>"
 
@@ -160,6 +174,19 @@ class UninitializedTensorMixin:
 
     def __reduce_ex__(self, proto):
         return type(self), (self.requires_grad, self.device, self.dtype)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
+
+
+def _refuse(cls, func, types, args=(), kwargs=None):
+    # Attributes are read and written by the methods of their descriptors.
+    if type(func).__name__ == "method-wrapper" or getattr(func, "__name__", "") in _NEED_NO_SHAPE:
+        return super(UninitializedTensorMixin, cls).__torch_function__(func, types, args, kwargs)
+    raise ValueError(
+        f"Attempted to use an uninitialized parameter in {func}. Its shape is not known before the first input of its "
+        f"lazy module: call `forward` with a batch first, or materialize() of the {cls.__name__}."
+    )
 
 
 def is_lazy(param):
@@ -173,6 +200,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
     _materialized_class = cls_to_become = Parameter
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
+        cls._begin()
         return corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
 
     def __init__(self, requires_grad=True, device=None, dtype=None):
@@ -190,6 +218,7 @@ class UninitializedBuffer(UninitializedTensorMixin, corten.Tensor):  # type: ign
     _materialized_class = cls_to_become = corten.Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        cls._begin()
         tensor = corten.Tensor._make_subclass(cls, corten.empty(0, device=device, dtype=dtype), requires_grad)
         tensor.persistent = persistent
         tensor._is_buffer = True

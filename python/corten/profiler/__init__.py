@@ -1,7 +1,8 @@
 """What a program spends its time on (``torch.profiler``).
 
 corten records operators and runs them later, fused into kernels. So a profile lists kernels as they ran, not the calls
-that asked for them: ``fused(mul, add, tanh)`` is one pass over memory. `record_function` and `profile.step` run what is
+that asked for them. Each operator of a kernel has PyTorch's name: ``aten::mm`` is a kernel of one, and
+``fused(aten::mul, aten::add, aten::tanh)`` one pass over memory. `record_function` and `profile.step` run what is
 pending while a profile is taken, so that the kernels of a range lie inside it; kernels are then not fused across its
 borders. Nothing is measured, and nothing costs time, while no profile is taken.
 

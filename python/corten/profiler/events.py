@@ -1,5 +1,6 @@
 """The events of a profile, and their sums by name."""
 
+import re
 from collections import namedtuple
 from enum import Enum
 
@@ -317,6 +318,20 @@ def _stack(text):
     return entries[::-1]
 
 
+# Operators in the engine's names: the words that take no brackets behind them.
+_OPERATOR = re.compile(r"[A-Za-z_]\w*(?!\w|\()")
+
+
+def operator_names(kernel, shapes):
+    """A kernel's name, with its operators in PyTorch's names: ``aten::mm + fused(aten::mul, aten::add)``."""
+    if kernel.startswith("copy "):
+        # Between devices, which it names.
+        return f"aten::copy_{kernel.removeprefix('copy')}"
+    dims = {len(shape) for shape in shapes[:2]}
+    product = {2: "mm", 3: "bmm"}.get(dims.pop(), "matmul") if len(dims) == 1 else "matmul"
+    return _OPERATOR.sub(lambda word: f"aten::{product if word[0] == 'matmul' else word[0]}", kernel)
+
+
 def build_events(found, launches, ranges, start, *, shapes, stacks):
     """
     The events of a profile in the order in which they began, each with its parent.
@@ -334,7 +349,8 @@ def build_events(found, launches, ranges, start, *, shapes, stacks):
 
     events, by_id = [], {}
     for e in found:
-        event = FunctionEvent(e["id"], e["name"], since(e["begin"]), since(e["end"]), e["thread"], gpu=e["gpu"])
+        name = operator_names(e["name"], e["shapes"])
+        event = FunctionEvent(e["id"], name, since(e["begin"]), since(e["end"]), e["thread"], gpu=e["gpu"])
         event.bytes_read, event.bytes_written, event.flops = e["read"], e["written"], e["flops"]
         event.own_memory = e["memory"]
         event.input_shapes = [list(shape) for shape in e["shapes"]] if shapes else []

@@ -173,6 +173,8 @@ class _Trace:
 class _Mode(TorchFunctionMode):
     """Sees every operator of a thread."""
 
+    _is_partial = True
+
     def __init__(self, trace):
         self.trace = trace
 

@@ -32,23 +32,56 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     def _of(cls, indices, values, size, coalesced=False):
         stand_in = ops.empty((), dtype=values.dtype, device=values.device).expand(tuple(size))
         made = Tensor._make_subclass(cls, stand_in)
-        made._places, made._elements, made._coalesced = indices, values, coalesced
+        made._places, made._elements = indices, values
+        made._coalesced = coalesced
         return made
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        name = getattr(func, "__name__", str(func)).strip("_")
+        called = getattr(func, "__name__", str(func))
+        name = called.strip("_")
         rule = _RULES.get(name)
         if rule is None:
             raise NotImplementedError(f"{name}: not for sparse tensors; x.to_dense() is the tensor with its zeros")
-        return rule(*args, **(kwargs or {}))
+        result = rule(*args, **(kwargs or {}))
+        if called.endswith("_") and not called.endswith("__"):
+            return _overwritten(called, args[0], result)
+        return result
 
     is_sparse = True
     layout = sparse_coo
+    # Attributes that make up the tensor, and marks of modules.
+    _KEPT = frozenset(("_places", "_elements", "_coalesced", "_is_param"))
+
     is_leaf = property(lambda self: self._elements.is_leaf)
-    requires_grad = property(lambda self: self._elements.requires_grad)
     grad_fn = property(lambda self: self._elements.grad_fn)
     T = property(lambda self: self.t())
+    data = property(lambda self: self.detach())
+    _sparse_parts = property(lambda self: (self._places, self._elements.detach(), self.shape, self._coalesced))
+
+    @property
+    def requires_grad(self):
+        return self._elements.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, on):
+        self._elements.requires_grad_(on)
+
+    def requires_grad_(self, requires_grad=True):
+        """Has gradients of the values recorded, or not."""
+        self._elements.requires_grad_(requires_grad)
+        return self
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            with corten.no_grad():
+                values = self._elements.detach().clone().requires_grad_(self.requires_grad)
+            memo[id(self)] = copied = SparseTensor._of(self._places.clone(), values, self.shape, self._coalesced)
+            copied.__dict__.update((k, v) for k, v in self.__dict__.items() if k not in copied.__dict__)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, self._sparse_parts
 
     def _nnz(self):
         return self._elements.shape[0]
@@ -122,6 +155,10 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
         values = self._elements.to(*args, **kwargs)
         return SparseTensor._of(self._places.to(values.device), values, self.shape, self._coalesced)
 
+    def cpu(self):
+        """The tensor on the CPU."""
+        return self.to("cpu")
+
     def detach(self):
         """The tensor without history."""
         return self._with(self._elements.detach())
@@ -193,7 +230,7 @@ def sparse_coo_tensor(
             f"{values.shape[0]}"
         )
     indices = indices.long()
-    greatest = [] if indices.shape[1] == 0 else indices.amax(1).tolist()
+    greatest = [] if indices.shape[1] == 0 or indices.is_meta else indices.amax(1).tolist()
     if size is None:
         size = (*(n + 1 for n in greatest or [-1] * indices.shape[0]), *values.shape[1:])
     if len(size) != indices.shape[0] + values.dim() - 1:
@@ -205,7 +242,26 @@ def sparse_coo_tensor(
         raise RuntimeError(f"sparse_coo_tensor: a place lies outside of a tensor of size {tuple(size)}")
     if requires_grad:
         values = values.detach().requires_grad_()
-    return SparseTensor._of(indices, values, size, bool(is_coalesced))
+    coalesced = values.shape[0] < 2 if is_coalesced is None else bool(is_coalesced)
+    return SparseTensor._of(indices, values, size, coalesced)
+
+
+def _rebuild(indices, values, size, coalesced):
+    return SparseTensor._of(indices, values, size, coalesced)
+
+
+def _overwritten(name, target, result):
+    """The tensor that an operator in place writes to, with the places and the values of its result."""
+    if not isinstance(target, SparseTensor) or not isinstance(result, SparseTensor) or result.shape != target.shape:
+        raise RuntimeError(f"{name}: a sparse tensor is overwritten by sparse tensors of its own size alone")
+    if corten.is_grad_enabled() and target.is_leaf and target.requires_grad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    values = result._elements.to(dtype=target.dtype, device=target.device)
+    if not corten.is_grad_enabled():
+        values = values.detach().requires_grad_(target.requires_grad)
+    target._places, target._elements = result._places.to(target.device), values
+    target._coalesced = result._coalesced
+    return target
 
 
 def mm(mat1, mat2):
@@ -266,6 +322,7 @@ _RULES = {
     "div": _scaled(lambda values, other: values / other),
     "truediv": _scaled(lambda values, other: values / other),
     "neg": lambda input: input._with(-input._elements),
+    "copy": lambda input, src, non_blocking=False: src._with(src._elements.clone()) if src.is_sparse else src,
     "clone": lambda input: input._with(input._elements.clone()),
     "sum": _sum,
     "dim": lambda input: len(input.shape),

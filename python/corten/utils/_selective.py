@@ -62,6 +62,8 @@ class _Calls:
 class Caching(TorchFunctionMode):
     """Around the first run: asks the policy of every operator."""
 
+    _is_partial = True
+
     def __init__(self, calls, policy, context, save, offload):
         self.calls, self.policy, self.context = calls, policy, context
         self.save, self.offload = save, offload
@@ -85,6 +87,8 @@ class Caching(TorchFunctionMode):
 
 class Cached(TorchFunctionMode):
     """Around the second run: hands over the results that were kept."""
+
+    _is_partial = True
 
     def __init__(self, calls, mutation):
         self.calls, self.mutation, self.frame = calls, mutation, None

@@ -7,6 +7,7 @@ import corten
 
 from ... import _ops
 from ..._composites._common import everywhere
+from ...overrides import handle_torch_function, taken, takes_over
 from .. import _reduction as _Reduction
 
 
@@ -31,6 +32,17 @@ def _weighted(losses, weight, input, code):
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """Mean of ``|input - target|``, optionally weighted elementwise."""
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            l1_loss,
+            (input, target, weight),
+            input,
+            target,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+            weight=weight,
+        )
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     input, target = corten.broadcast_tensors(input, target)
@@ -41,6 +53,17 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """Mean of ``(input - target)²``, optionally weighted elementwise."""
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            mse_loss,
+            (input, target, weight),
+            input,
+            target,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+            weight=weight,
+        )
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     input, target = corten.broadcast_tensors(input, target)
@@ -51,6 +74,17 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """``0.5 d² / beta`` where ``d = |input - target| < beta``, else ``d - 0.5 beta`` (Girshick 2015)."""
+    if taken.over and takes_over(input, target):
+        return handle_torch_function(
+            smooth_l1_loss,
+            (input, target),
+            input,
+            target,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+            beta=beta,
+        )
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if beta < 0:
@@ -63,6 +97,10 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """``0.5 d²`` where ``d = |input - target| <= delta``, else ``delta (d - 0.5 delta)`` (Huber 1964)."""
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            huber_loss, (input, target, weight), input, target, reduction=reduction, delta=delta, weight=weight
+        )
     _warn_on_size_mismatch(input, target)
     code = _Reduction.get_enum(reduction)
     if delta <= 0:
@@ -85,6 +123,18 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
         weight: a factor per class ``(C,)``; the mean is then over the targets' weights.
         ignore_index: targets of this value count for nothing.
     """
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            nll_loss,
+            (input, target, weight),
+            input,
+            target,
+            weight=weight,
+            size_average=size_average,
+            ignore_index=ignore_index,
+            reduce=reduce,
+            reduction=reduction,
+        )
     code = _Reduction.resolve(size_average, reduce, reduction)
     return _ops.nll_loss_nd(input, target, weight, code, ignore_index)
 
@@ -108,6 +158,19 @@ def cross_entropy(
         ignore_index: target classes of this value count for nothing.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
     """
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            cross_entropy,
+            (input, target, weight),
+            input,
+            target,
+            weight=weight,
+            size_average=size_average,
+            ignore_index=ignore_index,
+            reduce=reduce,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+        )
     code = _Reduction.resolve(size_average, reduce, reduction)
     return _ops.cross_entropy_loss(input, target, weight, code, ignore_index, label_smoothing)
 
@@ -225,6 +288,17 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
     ``reduction="batchmean"`` divides the sum by the batch size, which is the divergence's definition.
     """
+    if taken.over and takes_over(input, target):
+        return handle_torch_function(
+            kl_div,
+            (input, target),
+            input,
+            target,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+            log_target=log_target,
+        )
     if size_average is not None or reduce is not None:
         code = _Reduction.get_enum(_Reduction.legacy_get_string(size_average, reduce))
     else:
@@ -244,6 +318,17 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """``-(y log x + (1 - y) log(1 - x))`` for probabilities ``input`` and ``target``; logarithms count >= -100."""
+    if taken.over and takes_over(input, target, weight):
+        return handle_torch_function(
+            binary_cross_entropy,
+            (input, target, weight),
+            input,
+            target,
+            weight=weight,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+        )
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
@@ -264,6 +349,18 @@ def binary_cross_entropy_with_logits(
         weight: factors that broadcast to the loss.
         pos_weight: factors of the positive term, broadcast to ``target``.
     """
+    if taken.over and takes_over(input, target, weight, pos_weight):
+        return handle_torch_function(
+            binary_cross_entropy_with_logits,
+            (input, target, weight, pos_weight),
+            input,
+            target,
+            weight=weight,
+            size_average=size_average,
+            reduce=reduce,
+            reduction=reduction,
+            pos_weight=pos_weight,
+        )
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")

@@ -26,6 +26,10 @@ _FLAG_DESCRIPTOR = 0x0008
 _FLAG_UTF8 = 0x0800
 # Deflate cannot shrink anything by more than this factor.
 _MAX_RATIO = 1032
+# Checkpoints store their records as they are; somebody may have packed them again. Weights hardly shrink and pickles do
+# by 20, but not by 1000: (bytes that are always allowed, bytes for each one in the file).
+_PICKLE_LIMIT = (1 << 20, 64)
+_ARCHIVE_LIMIT = (64 << 20, 100)
 
 _DAMAGED = (
     "The checkpoint file is damaged: {}. This can happen if it was not saved completely, was transferred incorrectly, "
@@ -162,7 +166,24 @@ class ArchiveReader:
         if any(a == b for a, b in zip(self._starts, self._starts[1:])):
             raise damaged("two records start at the same place")
         if checkpoint:
+            self._check_expansion()
             self._check_version()
+
+    def _check_expansion(self):
+        """Refuses a small file whose compressed records would fill the memory."""
+        packed = [(name, record) for name, record in self._records.items() if record.method]
+        for name, record in packed:
+            free, ratio = _PICKLE_LIMIT
+            if name.endswith(".pkl") and record.size > free + ratio * record.stored:
+                raise damaged(f"record {name!r} of {record.stored} compressed bytes claims to hold {record.size}")
+        free, ratio = _ARCHIVE_LIMIT
+        stored = sum(record.stored for record in self._records.values())
+        total = sum(record.size for _, record in packed)
+        if total > free + ratio * stored:
+            raise damaged(
+                f"its {stored} bytes claim to hold {total} once decompressed; if you trust it, unpack it and pack it "
+                "without compression (zip -0)"
+            )
 
     @property
     def name(self):

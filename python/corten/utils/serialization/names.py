@@ -39,8 +39,13 @@ UNTYPED = [
 
 _MEMORY_FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
 
+_COMPRESSED_LAYOUTS = ("torch.sparse_csr", "torch.sparse_csc", "torch.sparse_bsr", "torch.sparse_bsc")
+
 # Kinds of numpy values whose bytes mean nothing but numbers or text.
 _NUMPY_KINDS = "biufcSU"
+
+# Module classes of PyTorch that are others here.
+_OTHERWISE_NAMED = {"NonDynamicallyQuantizableLinear": "Linear"}
 
 _BLOCKED_MODULES = ("sys", "os", "posix", "nt", "subprocess")
 
@@ -95,6 +100,7 @@ REBUILD_TENSOR = _name("torch._utils._rebuild_tensor")
 REBUILD_TENSOR_V2 = _name("torch._utils._rebuild_tensor_v2")
 REBUILD_TENSOR_V3 = _name("torch._utils._rebuild_tensor_v3")
 REBUILD_META_TENSOR = _name("torch._utils._rebuild_meta_tensor_no_storage")
+REBUILD_SPARSE = _name("torch._utils._rebuild_sparse_tensor")
 REBUILD_PARAMETER = _name("torch._utils._rebuild_parameter")
 REBUILD_PARAMETER_WITH_STATE = _name("torch._utils._rebuild_parameter_with_state")
 REBUILD_FROM_TYPE = _name("torch._tensor._rebuild_from_type_v2")
@@ -226,9 +232,25 @@ def _device(*args):
 
 
 def _layout(name):
-    if name != "torch.strided":
-        raise UnpicklingError(f"the layout {describe(name)} is not supported")
-    return corten.strided
+    if name == "torch.strided":
+        return corten.strided
+    if name == "torch.sparse_coo":
+        return corten.sparse_coo
+    if name in _COMPRESSED_LAYOUTS:
+        raise UnpicklingError(
+            f"the file holds a tensor of layout {name}, and the sparse tensors here are of torch.sparse_coo: convert "
+            "it in PyTorch with x.to_sparse_coo() and save it again"
+        )
+    raise UnpicklingError(f"the layout {describe(name)} is not supported")
+
+
+def _uninitialized(kind):
+    def make(requires_grad, device=None, dtype=None):
+        if not isinstance(device, (corten.device, type(None))) or not isinstance(dtype, (corten.dtype, type(None))):
+            raise UnpicklingError(f"{kind.__name__} needs a device and a dtype")
+        return kind(bool(requires_grad), device, dtype)
+
+    return make
 
 
 def _slice(*args):
@@ -242,7 +264,8 @@ class Names:
 
     Args:
         loader: has ``tensor(storage, offset, size, stride, dtype)`` and makes tensors.
-        with_modules: allows the module classes of ``corten.nn`` too.
+        with_modules: allows the module classes and functions of ``corten.nn`` too, and plain values of the standard
+            library.
     """
 
     def __init__(self, loader, with_modules=False):
@@ -274,10 +297,17 @@ class Names:
             "torch._utils._rebuild_tensor_v2": (REBUILD_TENSOR_V2, self._rebuild_tensor_v2),
             "torch._utils._rebuild_tensor_v3": (REBUILD_TENSOR_V3, self._rebuild_tensor_v3),
             "torch._utils._rebuild_meta_tensor_no_storage": (REBUILD_META_TENSOR, self._rebuild_meta_tensor),
+            "torch._utils._rebuild_sparse_tensor": (REBUILD_SPARSE, self._rebuild_sparse),
             "torch._utils._rebuild_parameter": (REBUILD_PARAMETER, self._rebuild_parameter),
             "torch._utils._rebuild_parameter_with_state": (REBUILD_PARAMETER_WITH_STATE, self._rebuild_parameter),
             "torch._tensor._rebuild_from_type_v2": (REBUILD_FROM_TYPE, self._rebuild_from_type),
         }
+        if self._with_modules:
+            from .standard_library import constructors
+
+            callables.update(constructors())
+            for kind in (corten.nn.UninitializedParameter, corten.nn.UninitializedBuffer):
+                callables[f"torch.nn.parameter.{kind.__name__}"] = (kind, _uninitialized(kind))
         values = {path: value for path, (value, _) in callables.items()}
         calls = {id(value): call for value, call in callables.values()}
         for kind in (int, float, str, bool, object):
@@ -314,12 +344,31 @@ class Names:
             self._add_numpy()
             if path in self._values:
                 return self._values[path]
+        module, _, name = path.rpartition(".")
+        if self._with_modules and module in ("torch.nn.functional", "torch._C._nn") and not name.startswith("_"):
+            # What a module keeps as its activation. A pickle cannot call it.
+            function = getattr(corten.nn.functional, name, None)
+            if callable(function):
+                return function
         if self._with_modules and path.startswith("torch.nn."):
-            cls = getattr(corten.nn, path.rpartition(".")[2], None)
+            cls = getattr(corten.nn, _OTHERWISE_NAMED.get(name, name), None)
             if isinstance(cls, type) and issubclass(cls, corten.nn.Module):
                 return cls
-        short = path.removeprefix("builtins.")
-        raise UnpicklingError(
+        raise UnpicklingError(self._refusal(path.removeprefix("builtins.")))
+
+    def _refusal(self, short):
+        """Why a name is not allowed, and what its user can do."""
+        if self._with_modules:
+            name = short.rpartition(".")[2]
+            return (
+                f"the file names {short}. corten.load never imports what a file names and never runs its code, with "
+                "weights_only=False either: there it knows the classes of corten.nn and plain values of the standard "
+                "library besides. Save a module's state_dict() and load it with load_state_dict(); or, if you trust "
+                f"{name}, import it and allow it, and every other class of your own that the object is made of, with "
+                f"`corten.serialization.add_safe_globals([{name}])` or the context manager "
+                f"`corten.serialization.safe_globals([{name}])`."
+            )
+        return (
             f"Unsupported global: GLOBAL {short} was not an allowed global by default. Please use "
             f"`corten.serialization.add_safe_globals([{short}])` or the "
             f"`corten.serialization.safe_globals([{short}])` context manager to allowlist this global if you trust "
@@ -362,11 +411,13 @@ class Names:
         """Fills a new object with its state."""
         kind = type(instance)
         if kind in (collections.OrderedDict, collections.Counter):
-            _set_attributes(instance, state)
+            set_attributes(instance, state)
         elif kind.__module__ == "numpy" and kind.__name__.endswith("ndarray"):
             _fill_array(instance, state)
         elif kind.__module__.startswith("numpy") and hasattr(instance, "newbyteorder"):
             _fill_dtype(instance, state)
+        elif self._with_modules and _fill_standard(instance, state):
+            return
         elif self._is_user_value(kind) or self._is_module_class(kind):
             if hasattr(instance, "__setstate__"):
                 instance.__setstate__(state)
@@ -374,7 +425,7 @@ class Names:
             slots = None
             if isinstance(state, tuple) and len(state) == 2:
                 state, slots = state
-            _set_attributes(instance, state or {})
+            set_attributes(instance, state or {})
             for name, value in (slots or {}).items():
                 setattr(instance, name, value)
         else:
@@ -408,12 +459,25 @@ class Names:
             raise UnpicklingError("the dtype, size or stride of a tensor on the device meta is not valid")
         return corten.empty_strided(size, stride, dtype=dtype, device="meta").requires_grad_(bool(requires_grad))
 
+    def _rebuild_sparse(self, layout, parts):
+        if layout is not corten.sparse_coo or type(parts) is not tuple or len(parts) not in (3, 4):
+            raise UnpicklingError("the layout or the parts of a sparse tensor are not valid")
+        # Files of PyTorch before 2.1 do not tell whether places are in order.
+        indices, values, size, coalesced = (*parts, None)[:4]
+        if not isinstance(indices, corten.Tensor) or not isinstance(values, corten.Tensor):
+            raise UnpicklingError("a sparse tensor needs tensors of places and values")
+        if not isinstance(size, tuple) or not all(type(n) is int and n >= 0 for n in size):
+            raise UnpicklingError("the size of a sparse tensor is not valid")
+        if indices.dtype != corten.int64 or type(coalesced) not in (bool, type(None)):
+            raise UnpicklingError("the places of a sparse tensor are not valid")
+        return corten.sparse_coo_tensor(indices, values, size, is_coalesced=coalesced)
+
     def _rebuild_parameter(self, data, requires_grad, hooks, state=None):
         if not isinstance(data, corten.Tensor):
             raise UnpicklingError(f"a parameter needs a tensor, but got {type(data)}")
         parameter = corten.nn.Parameter(data, bool(requires_grad))
         if state:
-            _set_attributes(parameter, state)
+            set_attributes(parameter, state)
         return parameter
 
     def _rebuild_from_type(self, function, kind, args, state):
@@ -425,7 +489,7 @@ class Names:
                 raise UnpicklingError(f"the tensor type {describe(kind)} is not allowed")
             result = result.as_subclass(kind)
         if state:
-            _set_attributes(result, state)
+            set_attributes(result, state)
         return result
 
     # -- numpy -----------------------------------------------------------------------------------------------------
@@ -448,7 +512,14 @@ class Names:
             self._calls[id(call)] = call
 
 
-def _set_attributes(instance, state):
+def _fill_standard(instance, state):
+    from .standard_library import fill
+
+    return fill(instance, state)
+
+
+def set_attributes(instance, state):
+    """Puts a dictionary's members into an object's own dictionary; names of Python itself are refused."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise UnpicklingError(f"the state of a {type(instance).__name__} is not a dictionary of attributes")
     for name, value in state.items():

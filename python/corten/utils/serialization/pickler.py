@@ -65,19 +65,27 @@ class Pickler(pickle._Pickler):
             return names.DEVICE, (value.type,) if value.index is None else (value.type, value.index)
         if kind is corten.Size:
             return names.SIZE, (tuple(value),)
-        if kind is corten.layout:
+        if kind is corten.layout or value is corten.sparse_coo:
             return names.GET_LAYOUT, (f"torch.{short_name(value)}",)
         return NotImplemented
 
     def _reduce_tensor(self, tensor):
         # A class may name the tensor that is saved in its place.
         tensor = getattr(tensor, "_saved_as", tensor)
+        if getattr(tensor, "is_uninitialized_tensor", False):
+            return tensor.__reduce_ex__(self.proto)
         state = getattr(tensor, "__dict__", None)
+        parts = getattr(tensor, "_sparse_parts", None)
+        if parts is not None:
+            # What the parts say is no attribute of the program's.
+            state = {name: value for name, value in state.items() if name not in tensor._KEPT}
         if isinstance(tensor, corten.nn.Parameter):
             arguments = (tensor.data, tensor.requires_grad, OrderedDict())
             if state:
                 return names.REBUILD_PARAMETER_WITH_STATE, (*arguments, dict(state))
             return names.REBUILD_PARAMETER, arguments
+        if parts is not None:
+            return self._rebuilt_sparse(parts, type(tensor), state)
         if tensor.is_meta:
             return self._rebuilt_meta(tensor, state)
         arguments = (
@@ -96,6 +104,13 @@ class Pickler(pickle._Pickler):
         if kind is corten.Tensor and not state:
             return rebuild, arguments
         return names.REBUILD_FROM_TYPE, (rebuild, kind, arguments, dict(state or {}))
+
+    def _rebuilt_sparse(self, parts, kind, state):
+        """A sparse tensor: its layout, places, values and size; like PyTorch's it comes back without a history."""
+        arguments = (corten.sparse_coo, parts)
+        if not state:
+            return names.REBUILD_SPARSE, arguments
+        return names.REBUILD_FROM_TYPE, (names.REBUILD_SPARSE, corten.Tensor, arguments, state)
 
     def _rebuilt_meta(self, tensor, state):
         """A tensor on the device ``meta``: its facts and no storage, so tensors that shared one do not any more."""
@@ -146,6 +161,8 @@ def _foreign_name(value):
     if value is corten.nn.Parameter:
         return "torch.nn.parameter", "Parameter"
     module = getattr(value, "__module__", None) or ""
+    if module.startswith("corten.nn._functional."):
+        return "torch.nn.functional", value.__qualname__
     if module == "corten" or module.startswith("corten."):
         # What the engine itself defines stands in PyTorch's top module.
         return "torch" + module.removeprefix("corten").removeprefix("._core"), value.__qualname__

@@ -115,7 +115,7 @@ class Unpickler:
 
     def _append(self, items):
         target = self._stack[-1]
-        if type(target) is not list:
+        if type(target) is not list and type(target) is not collections.deque:
             raise UnpicklingError(f"Can only append to lists, but got {type(target)}")
         target.extend(items)
 
@@ -143,7 +143,7 @@ class Unpickler:
 
     def _tuple(self, count):
         at = len(self._stack) - count
-        if at < 0 or _MARK in self._stack[at:]:
+        if at < 0 or any(item is _MARK for item in self._stack[at:]):
             raise UnpicklingError("the pickle is damaged (a tuple lacks members)")
         self._stack[at:] = [tuple(self._stack[at:])]
 

@@ -23,6 +23,8 @@ def _tensors(value):
 class _Recorder(TorchFunctionMode):
     """A step for every operator; tensors are known by identity, and kept so that none takes another's."""
 
+    _is_partial = True
+
     def __init__(self, model):
         self.steps, self.of, self.kept, self.counts = [], {}, [], {}
         self.path = [type(model).__name__]

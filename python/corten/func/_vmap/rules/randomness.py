@@ -67,6 +67,8 @@ _FILLS = frozenset(
 class Randomness:
     """The mode that random operators ask while a ``vmap`` runs."""
 
+    _is_partial = True
+
     def __init__(self, level):
         self.level = level
 
