@@ -4,6 +4,7 @@ from ._core import Tensor, ops
 
 _conv_input_grad = ops._conv_input_grad
 _conv_weight_grad = ops._conv_weight_grad
+_embedding_bag_sum = ops._embedding_bag_sum
 _fourier = ops._fourier
 _fourier_of_real = ops._fourier_of_real
 _fourier_to_real = ops._fourier_to_real

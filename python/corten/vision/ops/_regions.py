@@ -5,7 +5,7 @@ are rows of that table, so one gather serves all bins of all regions, and its gr
 """
 
 import corten
-from corten import nn
+from corten import _ops, nn
 
 __all__ = [
     "roi_align",
@@ -173,8 +173,8 @@ def _align(name, input, boxes, output_size, spatial_scale, sampling_ratio, offse
     def compute(part):
         rows = _row_numbers(rois[part], input, place_y[part], place_x[part], by_bin)
         weights = (weight_y[part][:, :, None, :, None] * weight_x[part][:, None, :, None, :]).flatten(3)
-        values = table.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
-        return (values * weights[..., None]).sum(3).to(input.dtype)
+        means = _ops._embedding_bag_sum(table, rows.flatten(0, 2), weights.flatten(0, 2).to(table.dtype))
+        return means.reshape(*rows.shape[:3], -1).to(input.dtype)
 
     reads = height * width * place_y.shape[2] * place_x.shape[2] * table.shape[1]
     return _in_parts(len(rois), reads, compute)

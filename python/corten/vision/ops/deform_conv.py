@@ -4,7 +4,7 @@ import math
 
 import corten
 from corten import nn
-from corten.nn._functional.grid_sample import _linear
+from corten.nn._functional.grid_sample import _linear_taps, _read
 from corten.nn.modules.utils import _pair
 
 __all__ = ["deform_conv2d", "DeformConv2d"]
@@ -47,7 +47,7 @@ def deform_conv2d(input, offset, weight, bias=None, stride=(1, 1), padding=(0, 0
         tap = tap.reshape(tap_shape).expand(*kernel).reshape(taps, 1, 1)
         place = (corten.arange(out[axis], device=input.device) * stride[axis]).reshape(out_shape)
         positions.append((displaced[:, :, axis] + (tap + place)).flatten(1))
-    values = _linear(input.reshape(batch * groups, -1, *input.shape[2:]), positions)
+    values = _read(input.reshape(batch * groups, -1, *input.shape[2:]), _linear_taps(positions))
     values = values.reshape(batch, groups, -1, taps, out[0] * out[1])
     if mask is not None:
         values = values * mask.reshape(batch, groups, 1, taps, out[0] * out[1])

@@ -39,12 +39,15 @@ pub(super) fn first_outside(t: &Tensor, low: i64, high: i64) -> Result<Option<i6
 fn first_outside_or(t: &Tensor, low: i64, high: i64, other: i64) -> Result<Option<i64>> {
     let t = &super::device::on_host(t)?;
     let outside = |i: i64| ((i < low) | (i >= high)) & (i != other);
-    if t.dtype() != DType::I64 || !t.is_contiguous() {
-        return Ok(super::to_vec_i64(t)?.into_iter().find(|&i| outside(i)));
-    }
-    let buffer = exec::materialize(t)?;
-    // SAFETY: the layout lies inside the storage and is contiguous; buffers are aligned for every element type.
-    let values = unsafe { std::slice::from_raw_parts(buffer.ptr().cast::<i64>().add(t.layout().offset), t.numel()) };
+    let copied;
+    let values = if t.dtype() == DType::I64 && t.is_contiguous() {
+        let buffer = exec::materialize(t)?;
+        // SAFETY: the layout lies inside the storage and is contiguous; buffers are aligned for every element type.
+        unsafe { std::slice::from_raw_parts(buffer.ptr().cast::<i64>().add(t.layout().offset), t.numel()) }
+    } else {
+        copied = super::to_vec_i64(t)?;
+        &copied
+    };
     // Without an early exit the common case is vectorised.
     let bad = values.iter().fold(false, |bad, &i| bad | outside(i));
     Ok(if bad { values.iter().copied().find(|&i| outside(i)) } else { None })

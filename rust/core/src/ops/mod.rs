@@ -38,7 +38,7 @@ pub mod view;
 pub mod window;
 
 use crate::device::Device;
-use crate::dtype::{DType, Scalar};
+use crate::dtype::{DType, Element, Scalar};
 use crate::error::Result;
 use crate::exec;
 use crate::exec::record::record_one;
@@ -135,7 +135,19 @@ fn read_element(ptr: *const u8, dtype: DType) -> Scalar {
 
 /// Every element in row-major order as int64; computes what is pending.
 pub fn to_vec_i64(t: &Tensor) -> Result<Vec<i64>> {
-    Ok(to_vec(t)?.into_iter().map(Scalar::to_i64).collect())
+    if !t.dtype().is_primitive() {
+        return Ok(to_vec(t)?.into_iter().map(Scalar::to_i64).collect());
+    }
+    let t = &device::on_host(t)?;
+    let buffer = exec::materialize(t)?;
+    let l = t.layout();
+    let mut out = Vec::with_capacity(t.numel());
+    crate::dispatch!(t.dtype(), T => {
+        let first = buffer.ptr().cast::<T>().wrapping_add(l.offset);
+        // SAFETY: the layout lies inside the storage.
+        crate::shape::for_each_offset(&l.shape, &l.strides, |o| out.push(unsafe { *first.add(o) }.to_i64()));
+    });
+    Ok(out)
 }
 
 /// Every element in row-major order; computes what is pending.
