@@ -17,7 +17,7 @@ os.environ.setdefault("CORTEN_GPU_SOFTWARE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
-PROGRAMS = ["bench_busy", "bench_overhead", "compare", "compare_burn", "gpu"]
+PROGRAMS = ["bench_breadth", "bench_busy", "bench_overhead", "compare", "compare_burn", "gpu"]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def debug_build(monkeypatch):
 
 def test_every_program_is_known():
     shared = {"harness", "shared_cases", "gpu_cases", "cpu_cases", "network_cases", "networks", "other_packages"}
-    shared |= {"sides", "comparison", "memory", "chart", "network_flops"}
+    shared |= {"breadth_cases", "sides", "comparison", "memory", "chart", "network_flops"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*PROGRAMS, *shared}
 
 
@@ -493,3 +493,16 @@ def test_the_speed_that_is_left_is_told_for_each_package(program):
     assert lines[0] == ["work", "corten alone", "corten keeps", "torch alone", "torch keeps", "target"]
     assert lines[2] == ["sums", "2 ms", "0.50", "4 ms", "0.90", "at least 0.5: met"]
     assert lines[3][-1] == "at least 0.5: MISSED"
+
+
+def test_every_call_of_the_breadth_is_made_and_most_have_gradients(program):
+    breadth = program("bench_breadth")
+    names = {**breadth.operands(corten), "m": corten, "F": corten.nn.functional}
+    with_gradients = 0
+    for text in breadth.CALLS:
+        code = compile(text, text, "eval")
+        result = breadth.first_tensor(eval(code, names))
+        assert isinstance(result, corten.Tensor | bool), text
+        both = breadth.with_gradients(corten, code, names)
+        with_gradients += both is not None
+    assert with_gradients > len(breadth.CALLS) * 0.7
