@@ -41,11 +41,15 @@ _compute_crc32 = True
 
 
 def __getattr__(name):
-    if name != "safe_open":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .utils.serialization.safetensors import safe_open
+    if name == "safe_open":
+        from .utils.serialization.safetensors import safe_open
 
-    return safe_open
+        return safe_open
+    from .utils.serialization import options
+
+    if name in options.__all__:
+        return getattr(options, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # -- the engine's side -----------------------------------------------------------------------------------------------
@@ -248,6 +252,7 @@ def _pickle(obj, protocol, storages, with_view):
 
 def _write_zip(file, name, obj, protocol, without_byteorder):
     from .utils.serialization.archive import ALIGNMENT, ArchiveWriter
+    from .utils.serialization.options import _Chosen
 
     storages = _Storages()
     data = _pickle(obj, protocol, storages, with_view=False)
@@ -258,7 +263,8 @@ def _write_zip(file, name, obj, protocol, without_byteorder):
     if not without_byteorder:
         archive.add("byteorder", sys.byteorder.encode())
     for key, tensor in enumerate(storages.tensors):
-        archive.add(f"data/{key}", _storage_data(tensor))
+        skipped = _Chosen.skips_data
+        archive.add(f"data/{key}", bytes(_storage_size(tensor)) if skipped else _storage_data(tensor))
     archive.close()
 
 
@@ -580,6 +586,7 @@ class _ZipLoader(_Loader):
             self._memory = memoryview(memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY))
 
     def load(self):
+        from .utils.serialization.options import file_order
         from .utils.serialization.unpickler import Source
 
         archive = self._archive
@@ -587,12 +594,13 @@ class _ZipLoader(_Loader):
             raise RuntimeError(
                 "Cannot load TorchScript archives: they hold programs. Save the state_dict of the module instead."
             )
-        self._swap = False
         if "byteorder" in archive:
             order = bytes(archive.read("byteorder"))
             if order not in (b"little", b"big"):
                 raise ValueError(f"Unknown endianness type: {order.decode(errors='replace')}")
             self._swap = order.decode() != sys.byteorder
+        else:
+            self._swap = sys.byteorder != file_order()
         return self._unpickle(Source(io.BytesIO(archive.read("data.pkl"))))
 
     def _maps_memory(self):
@@ -617,7 +625,10 @@ class _ZipLoader(_Loader):
                 f"elements * {_element_size(storage.dtype)} bytes/element) for dtype {storage.dtype}"
             )
         from .utils.serialization.memory import swapped
+        from .utils.serialization.options import _Chosen
 
+        if _Chosen.skips_data:
+            return bytearray(size)
         if self._memory is not None:
             offset, _ = self._archive.location(name)
             data = self._memory[offset : offset + size]
