@@ -322,7 +322,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
 
     Raises:
         UnpicklingError: for names that are not allowed, damaged pickles, and numpy's arrays of Python objects.
-        EOFError, RuntimeError: for files that are cut short or otherwise damaged, and for devices that are not there.
+        EOFError: for empty files.
+        RuntimeError: for files that are cut short or otherwise damaged, and for devices that are not there.
         FileNotFoundError: when there is no such file.
     """
     import pickle
@@ -394,7 +395,7 @@ def _load(file, map_location, weights_only, mmap):
                 "option in order to use mmap."
             )
         return _LegacyLoader(file, map_location, weights_only).load()
-    except UnpicklingError as error:
+    except (UnpicklingError, EOFError) as error:
         raise UnpicklingError(f"Weights only load failed: {error}") from error.__cause__
 
 
