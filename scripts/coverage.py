@@ -48,6 +48,7 @@ REASONS = (
     ("torch", "Sym*", "sizes are numbers, no symbols"),
     ("torch", "dsmm hsmm saddmm spmm", "tensors are dense"),
     ("torch.Tensor", "ipu mtia reinforce volatile name lstsq eig solve symeig", "removed, or another vendor's"),
+    ("torch.Tensor", "index", "of PyTorch's first-class dims; `x[...]` and `corten.func.vmap`"),
 )  # fmt: skip
 # Namespaces whose functions are operators, as they are in the table of operators.
 OPERATORS = ("torch", "torch.Tensor", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special")
@@ -82,6 +83,10 @@ def only_raises(value: Any) -> str:
     statements = tree.body[ast.get_docstring(tree) is not None :]
     if len(statements) != 1 or not isinstance(statements[0], ast.Raise):
         return ""
+    # What a function that makes functions has filled in stands in the docstring.
+    told = (inspect.getdoc(body) or "").partition("Raises ")[2].partition(": ")[2]
+    if told:
+        return told.rstrip(".")
     words = [n.value for n in ast.walk(statements[0]) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return " ".join(words) or "raises"
 
@@ -140,7 +145,8 @@ def missing_table(missing: dict[str, dict[str, str]]) -> Iterator[str]:
         for name, reason in absent.items():
             reasons.setdefault(reason, []).append(f"`{name}`")
         for reason, listed in reasons.items():
-            yield f"| {namespace} | {' '.join(listed)} | {reason} |"
+            cell = " ".join(reason.split()).replace("|", "\\|")
+            yield f"| {namespace} | {' '.join(listed)} | {cell} |"
 
 
 def operators_table() -> Iterator[str]:

@@ -495,6 +495,7 @@ def test_the_speed_that_is_left_is_told_for_each_package(program):
     assert lines[3][-1] == "at least 0.5: MISSED"
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_every_call_of_the_breadth_is_made_and_most_have_gradients(program):
     breadth = program("bench_breadth")
     names = {**breadth.operands(corten), "m": corten, "F": corten.nn.functional}

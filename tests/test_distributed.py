@@ -344,3 +344,39 @@ def test_buckets_follow_the_order_of_backward() -> None:
     # Bytes: 40, 400, 40, 1200, 40, 80 of another dtype.
     assert make_buckets(parameters, 50, 500) == [[5], [4], [3], [2, 1, 0]]
     assert make_buckets(parameters, 1 << 20, 1 << 20) == [[5], [4, 3, 2, 1, 0]]
+
+
+def test_a_program_that_imports_torch_is_told_how_to_run(script, monkeypatch) -> None:
+    from corten.distributed import run
+
+    def hint(text: str, *options: str) -> str:
+        return run._hint(run.parse_args([*options, str(script(text))]))
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "python -m corten run -m torch.distributed.run" in hint("import torch.nn as nn")
+    assert "imports torch" in hint("if True:\n    from torch import nn")
+    assert hint("import corten as torch") == "" == hint("import torch", "--no-python")
+    monkeypatch.undo()
+    found = importlib.util.find_spec("corten")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    assert hint("import torch") == ""
+
+
+def test_a_group_is_not_joined_again_without_a_place(script) -> None:
+    program = script(
+        """
+        import os, corten.distributed as dist
+        dist.init_process_group()
+        dist.destroy_process_group()
+        dist.init_process_group()
+        dist.destroy_process_group()
+        for name in ("RANK", "WORLD_SIZE"):
+            del os.environ[name]
+        try:
+            dist.init_process_group()
+        except ValueError as error:
+            print(error)
+        """
+    )
+    done = in_processes(1, program)
+    assert "environment variable RANK expected" in done.stdout, done.stderr

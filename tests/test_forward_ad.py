@@ -10,7 +10,7 @@ import corten
 import corten.autograd.forward_ad as fwAD
 import numpy as np
 import pytest
-from corten.autograd.numerical import GradcheckError
+from corten.autograd.gradcheck import GradcheckError
 from corten.utils.checkpoint import checkpoint
 
 from op_table.row import Row, build, tensors_in, to_numpy

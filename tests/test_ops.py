@@ -36,6 +36,7 @@ WARNS = pytest.mark.filterwarnings(
     "ignore:reduction. 'mean' divides",
     "ignore:torch.searchsorted.*non-contiguous",
     "ignore:corten.searchsorted.*non-contiguous",
+    "ignore:corten.* is deprecated in favor of",
 )
 BY_DTYPE = [pytest.param(row, dtype, id=f"{row}-{dtype}") for row in ROWS for dtype in row.dtypes]
 

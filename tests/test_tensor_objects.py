@@ -82,8 +82,12 @@ def test_batches_of_numpy_scalars_keep_their_dtype() -> None:
         (corten.xpu, "synchronize", "device 'gpu'"),
         (corten, "export", "keeps weights"),
         (corten, "sparse_csr_tensor", "sparse_coo_tensor"),
-        (corten.distributed, "HashStore", "init_method"),
-        (corten.optim, "SparseAdam", "corten.optim.Adam"),
+        (corten.distributed, "TCPStore", "init_method"),
+        (corten, "ao", "not quantized"),
+        (corten, "masked", "corten.where"),
+        (corten.utils, "cpp_extension", "corten.library"),
+        (corten.utils.data, "IterDataPipe", "IterableDataset"),
+        (corten.nn.parallel, "comm", "one device"),
     ],
 )
 def test_missing_names_point_at_what_is_there(module, name, hint) -> None:

@@ -8,13 +8,34 @@ _HINTS = {
     "corten.distributed": "processes of one machine average gradients with corten.nn.parallel.DistributedDataParallel",
     "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
-    "corten.distributed.HashStore": "give corten.distributed.init_process_group an init_method and a rank",
-    "corten.sparse_csr_tensor": "sparse tensors are lists of places and values; use corten.sparse_coo_tensor",
+    "corten.distributed.PrefixStore": "corten.distributed.HashStore keeps values of one process",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
-    "corten.optim.SparseAdam": "gradients are dense; use corten.optim.Adam",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
+    "corten.ao": "networks are not quantized; corten.amp.autocast computes in bfloat16",
+    "corten.quantization": "networks are not quantized; corten.amp.autocast computes in bfloat16",
     "corten.nn.quantized": "use the floating point modules",
+    "corten.nn.qat": "use the floating point modules",
+    "corten.nn.intrinsic": "use the floating point modules",
+    "corten.nn.parallel.comm": "training runs on one device",
+    "corten.functorch": "corten.func has its functions",
+    "corten._functorch": "corten.func transforms functions, corten.compile records them",
+    "corten.masked": "corten.where and corten.masked_fill leave elements out",
+    "corten.package": "corten.save keeps weights",
+    "corten.testing._internal": "corten.testing has assert_close and make_tensor",
+    "corten.utils.cpp_extension": "corten.library takes operators written in Python, corten.gpu.kernel those in WGSL",
+    "corten.utils.mobile_optimizer": "corten.save keeps weights",
 }
+_PIPES = (
+    "datapipes graph functional_datapipe IterDataPipe MapDataPipe DFIterDataPipe argument_validation runtime_validation"
+)
+_HINTS |= {f"corten.utils.data.{name}": "use corten.utils.data.Dataset or IterableDataset" for name in _PIPES.split()}
+_COMPRESSED = "sparse_csr sparse_csc sparse_bsr sparse_bsc sparse_compressed"
+_HINTS |= {
+    f"corten.{name}{suffix}": "sparse tensors are lists of places and values; use corten.sparse_coo_tensor"
+    for name in _COMPRESSED.split()
+    for suffix in ("", "_tensor")
+}
+
 _BITS = range(1, 8)
 _WIDE = "bit bits8 bits16 bits1x8 bits2x4 bits4x2"
 _QUANTIZED = "qint8 qint32 quint8 quint4x2 quint2x4 per_tensor_affine per_channel_affine"

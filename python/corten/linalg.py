@@ -23,8 +23,8 @@ from ._composites.factors import linalg_cholesky as cholesky
 from ._composites.factors import linalg_lu as lu
 from ._composites.factors import linalg_lu_solve as lu_solve
 from ._composites.low_rank import householder_product, matrix_exp
-from ._composites.products import chain_matmul, matrix_power
 from ._composites.products import cross as _cross
+from ._composites.products import matrix_power, product_of
 from ._composites.systems import (
     cond,
     det,
@@ -270,7 +270,7 @@ def multi_dot(tensors, *, out=None):
         tensors[0] = tensors[0].unsqueeze(0)
     if column:
         tensors[-1] = tensors[-1].unsqueeze(1)
-    return exact(chain_matmul(*tensors).reshape(shape), out)
+    return exact(product_of(*tensors).reshape(shape), out)
 
 
 def _check_chain(tensors):

@@ -41,11 +41,15 @@ _compute_crc32 = True
 
 
 def __getattr__(name):
-    if name != "safe_open":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .utils.serialization.safetensors import safe_open
+    if name == "safe_open":
+        from .utils.serialization.safetensors import safe_open
 
-    return safe_open
+        return safe_open
+    from .utils.serialization import options
+
+    if name in options.__all__:
+        return getattr(options, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # -- the engine's side -----------------------------------------------------------------------------------------------
@@ -250,6 +254,7 @@ def _pickle(obj, protocol, storages, with_view):
 
 def _write_zip(file, name, obj, protocol, without_byteorder):
     from .utils.serialization.archive import ALIGNMENT, ArchiveWriter
+    from .utils.serialization.options import _Chosen
 
     storages = _Storages()
     data = _pickle(obj, protocol, storages, with_view=False)
@@ -260,7 +265,8 @@ def _write_zip(file, name, obj, protocol, without_byteorder):
     if not without_byteorder:
         archive.add("byteorder", sys.byteorder.encode())
     for key, tensor in enumerate(storages.tensors):
-        archive.add(f"data/{key}", _storage_data(tensor))
+        skipped = _Chosen.skips_data
+        archive.add(f"data/{key}", bytes(_storage_size(tensor)) if skipped else _storage_data(tensor))
     archive.close()
 
 
@@ -319,7 +325,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
 
     Raises:
         UnpicklingError: for names that are not allowed, damaged pickles, and numpy's arrays of Python objects.
-        EOFError, RuntimeError: for files that are cut short or otherwise damaged, and for devices that are not there.
+        EOFError: for empty files.
+        RuntimeError: for files that are cut short or otherwise damaged, and for devices that are not there.
         FileNotFoundError: when there is no such file.
     """
     import pickle
@@ -391,7 +398,7 @@ def _load(file, map_location, weights_only, mmap):
                 "option in order to use mmap."
             )
         return _LegacyLoader(file, map_location, weights_only).load()
-    except UnpicklingError as error:
+    except (UnpicklingError, EOFError) as error:
         prefix = "Weights only load failed: " if weights_only else "Load failed: "
         raise UnpicklingError(f"{prefix}{error}") from error.__cause__
 
@@ -586,6 +593,7 @@ class _ZipLoader(_Loader):
             self._memory = memoryview(memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY))
 
     def load(self):
+        from .utils.serialization.options import file_order
         from .utils.serialization.unpickler import Source
 
         archive = self._archive
@@ -593,12 +601,13 @@ class _ZipLoader(_Loader):
             raise RuntimeError(
                 "Cannot load TorchScript archives: they hold programs. Save the state_dict of the module instead."
             )
-        self._swap = False
         if "byteorder" in archive:
             order = bytes(archive.read("byteorder"))
             if order not in (b"little", b"big"):
                 raise ValueError(f"Unknown endianness type: {order.decode(errors='replace')}")
             self._swap = order.decode() != sys.byteorder
+        else:
+            self._swap = sys.byteorder != file_order()
         return self._unpickle(Source(io.BytesIO(archive.read("data.pkl"))))
 
     def _maps_memory(self):
@@ -623,7 +632,10 @@ class _ZipLoader(_Loader):
                 f"elements * {_element_size(storage.dtype)} bytes/element) for dtype {storage.dtype}"
             )
         from .utils.serialization.memory import swapped
+        from .utils.serialization.options import _Chosen
 
+        if _Chosen.skips_data:
+            return bytearray(size)
         if self._memory is not None:
             offset, _ = self._archive.location(name)
             data = self._memory[offset : offset + size]

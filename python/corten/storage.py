@@ -159,8 +159,10 @@ class _Storage:
         return self
 
     def __repr__(self):
+        from . import _spoken
+
         elements = "...\n" if self._tensor.is_meta else "".join(f" {value}\n" for value in self.tolist())
-        return f"{elements}[corten.storage.{self._describe()}]"
+        return f"{elements}[{_spoken.name}.storage.{self._describe()}]"
 
 
 class UntypedStorage(_Storage):

@@ -145,7 +145,8 @@ def _causes(results: Results) -> Iterator[str]:
 def _exclusions() -> Iterator[str]:
     yield "* Not compared, since their public function is not in the list of names:"
     for name in SUITES:
-        yield f"  {name}: {' '.join(f'`{key}`' for key in suite(name).left_out())}."
+        if left_out := suite(name).left_out():
+            yield f"  {name}: {' '.join(f'`{key}`' for key in left_out)}."
     for reasons in (operators.SHAPES_ONLY, operators.RANDOM):
         for reason in dict.fromkeys(reasons.values()):
             yield f"* {' '.join(f'`{key}`' for key in reasons)}: {reason}. On a GPU this holds for all random numbers."

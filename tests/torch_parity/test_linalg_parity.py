@@ -79,6 +79,7 @@ def failure(f: Callable[[Any], Any], module: Any) -> tuple[str, str]:
     return type(error.value).__name__.lstrip("_"), str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated in favor of")
 @pytest.mark.parametrize("name", CASES)
 def test_errors_are_those_of_pytorch(name: str) -> None:
     if name == "lu_factor vector":

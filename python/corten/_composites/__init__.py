@@ -164,6 +164,7 @@ METHODS.update(
         ]
     }
 )
+FUNCTIONS.update(old_methods.FUNCTIONS)
 METHODS.update(old_methods.METHODS)
 METHODS["_typed_storage"] = METHODS["storage"]
 METHODS["__array_priority__"] = 1000

@@ -1,6 +1,6 @@
 """What the composites share: results into ``out=``, and in-place forms."""
 
-from .. import _core
+from .. import _core, _spoken
 
 Tensor = _core.Tensor
 ops = _core.ops
@@ -36,6 +36,14 @@ _PARTS = {"complex32": _core.float16, "complex64": _core.float32, "complex128": 
 def scalar_name(x):
     """The name of a tensor's dtype in errors and in names of types, ``"Float"`` for float32."""
     return _SCALAR_NAMES[x.dtype._name]
+
+
+def tell_deprecated(name, instead):
+    """Warns, in the name of the function that calls this, that PyTorch wants another one to be called."""
+    import warnings
+
+    text = f"corten.{name} is deprecated in favor of {instead}"
+    warnings.warn(text.replace("corten.", f"{_spoken.name}."), UserWarning, stacklevel=3)
 
 
 def everywhere(condition):

@@ -5,7 +5,19 @@ import functools
 
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, by_columns, everywhere, exact, inexact, ops, part_dtype, result, scalar_name, whole
+from ._common import (
+    Tensor,
+    by_columns,
+    everywhere,
+    exact,
+    inexact,
+    ops,
+    part_dtype,
+    result,
+    scalar_name,
+    tell_deprecated,
+    whole,
+)
 from .lookup import _named
 
 
@@ -103,7 +115,8 @@ def _cholesky(name, A, upper):
 
 @typed("cholesky", input="Tensor", upper="bool")
 def cholesky(input, upper=False, *, out=None):
-    """As :func:`corten.linalg.cholesky`, which PyTorch prefers."""
+    """Deprecated: :func:`corten.linalg.cholesky`, and ``.mH`` of its result where ``upper``."""
+    tell_deprecated("cholesky", "corten.linalg.cholesky, whose .mH is the upper factor")
     return result(_cholesky("cholesky", input, upper), out)
 
 
@@ -315,16 +328,20 @@ def linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
 
 
 def lu_solve(b, LU_data, LU_pivots, *, out=None):
-    """As :func:`corten.linalg.lu_solve`, whose arguments are in another order."""
+    """Deprecated: :func:`corten.linalg.lu_solve`, whose arguments are in another order."""
+    tell_deprecated("lu_solve", "corten.linalg.lu_solve(LU, pivots, B)")
     return linalg_lu_solve(LU_data, LU_pivots, b, out=out)
 
 
 def lu(A, pivot=True, get_infos=False, out=None):
-    """The compact LU decomposition and its pivots, and infos where ``get_infos``; see :func:`corten.linalg.lu_factor`.
+    """The compact LU decomposition and its pivots, and infos where ``get_infos``.
+
+    Deprecated: :func:`corten.linalg.lu_factor` and :func:`corten.linalg.lu_factor_ex`.
 
     Raises:
         RuntimeError: for vectors and integers, and without ``pivot``.
     """
+    tell_deprecated("lu", "corten.linalg.lu_factor and corten.linalg.lu_factor_ex")
     values = list(_lu(A, pivot))[: 3 if get_infos else 2]
     if out is not None:
         if not isinstance(out, (tuple, builtins.list)) or len(out) != len(values):
@@ -477,11 +494,14 @@ def eigvals(A, *, out=None):
 
 @typed("triangular_solve", b="Tensor", A="Tensor", upper="bool", transpose="bool", unitriangular="bool")
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):
-    """X in ``A @ X = b`` of triangular A, and a copy of A; see :func:`corten.linalg.solve_triangular`.
+    """X in ``A @ X = b`` of triangular A, and a copy of A.
+
+    Deprecated: :func:`corten.linalg.solve_triangular`.
 
     Args:
         transpose: with ``A.mT``, also of complex matrices, for ``A``; ``upper`` is said of A itself.
     """
+    tell_deprecated("triangular_solve", "corten.linalg.solve_triangular(A, B, upper=...)")
     for name, x in (("b", b), ("A", A)):
         if not isinstance(x, Tensor) or x.dim() < 2:
             raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions")

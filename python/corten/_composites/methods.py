@@ -22,14 +22,23 @@ def type(self, dtype=None, non_blocking=False):
     return self.to("cuda" if kind.is_cuda else "cpu", kind.dtype, non_blocking=non_blocking)
 
 
+class NoGpuError(AssertionError, RuntimeError):
+    """There is no GPU: what PyTorch raises without CUDA, and with it where no GPU is found."""
+
+
 def cuda(self, device=None, non_blocking=False, memory_format=None):
     """The tensor on a GPU.
 
     Raises:
-        RuntimeError: where there is none.
+        AssertionError: where there is none; a RuntimeError as well, as PyTorch with CUDA gives.
     """
     target = "cuda" if device is None else device
-    return self.to(target, non_blocking=non_blocking)
+    try:
+        return self.to(target, non_blocking=non_blocking)
+    except RuntimeError as error:
+        if "no GPU was found" not in str(error):
+            raise
+        raise NoGpuError(str(error)) from None
 
 
 def numpy(self, *, force=False):

@@ -113,9 +113,9 @@ def dequantize(self):
     return self.float()
 
 
-def _removed(name, instead):
-    def method(self, *args, **kwargs):
-        raise RuntimeError(f"Tensor.{name} was deprecated since version 1.9 and is now removed. {instead}")
+def _removed(name, instead, owner="Tensor"):
+    def method(*args, **kwargs):
+        raise RuntimeError(f"{owner}.{name} was deprecated since version 1.9 and is now removed. {instead}")
 
     method.__name__ = name
     method.__doc__ = f"Raises RuntimeError: removed from PyTorch. {instead}"
@@ -152,6 +152,15 @@ _HERE = (
     unsafe_split_with_sizes,
     dequantize,
 )
+_REMOVED = {
+    "eig": "Eigenvalues may be complex; for symmetric matrices use linalg.eigh.",
+    "symeig": "Use linalg.eigh.",
+    "lstsq": "Use linalg.lstsq, whose arguments are reversed.",
+    "solve": "Use linalg.solve, whose arguments are reversed.",
+    "matrix_rank": "Use linalg.matrix_rank.",
+}
+# Of the package itself.
+FUNCTIONS = {name: _removed(name, instead, "corten") for name, instead in _REMOVED.items()}
 METHODS: dict[str, object] = {method.__name__: method for method in _HERE}
 METHODS["polygamma_"] = in_place(polygamma)
 METHODS["__nonzero__"] = Tensor.__bool__
@@ -160,10 +169,7 @@ METHODS["__div__"], METHODS["__rdiv__"] = Tensor.__truediv__, Tensor.__rtruediv_
 METHODS["__idiv__"] = Tensor.__itruediv__
 METHODS.update(
     {
-        "eig": _removed("eig", "Eigenvalues may be complex; for symmetric matrices use linalg.eigh."),
-        "symeig": _removed("symeig", "Use linalg.eigh."),
-        "lstsq": _removed("lstsq", "Use linalg.lstsq, whose arguments are reversed."),
-        "solve": _removed("solve", "Use linalg.solve, whose arguments are reversed."),
+        **{name: _removed(name, _REMOVED[name]) for name in ("eig", "symeig", "lstsq", "solve")},
         "reinforce": _removed("reinforce", "Multiply the log probability by the reward."),
         "to_padded_tensor": _elsewhere("to_padded_tensor", "tensors are dense; see nn.utils.rnn.pad_sequence"),
         "to_mkldnn": _elsewhere("to_mkldnn", "tensors have the layout of their strides"),

@@ -1,10 +1,8 @@
 """Products of tensors: contractions, Kronecker and cross products, powers of matrices, distances."""
 
-import warnings
-
 from .. import _core
 from ._arguments import typed
-from ._common import Tensor, check_tensors, exact, ops, result, scalar_name, tensors_of, wrapped
+from ._common import Tensor, check_tensors, exact, ops, result, scalar_name, tell_deprecated, tensors_of, wrapped
 
 
 @typed("tensordot", a="Tensor", b="Tensor")
@@ -91,6 +89,12 @@ def vdot(input, other, *, out=None):
 
 
 def chain_matmul(*matrices, out=None):
+    """Deprecated: :func:`corten.linalg.multi_dot`, which takes a list of the matrices."""
+    tell_deprecated("chain_matmul", "corten.linalg.multi_dot")
+    return product_of(*matrices, out=out)
+
+
+def product_of(*matrices, out=None):
     """The product of several matrices, multiplied in the order that takes the fewest operations."""
     matrices = tensors_of(matrices)
     if not matrices:
@@ -130,12 +134,7 @@ def _int_mm(input, mat2, *, out=None):
 @typed("qr", input="Tensor", some="bool")
 def qr(input, some=True, *, out=None):
     """Deprecated: :func:`corten.linalg.qr` in mode ``"reduced"``, or ``"complete"`` where ``some`` is false."""
-    warnings.warn(
-        "corten.qr is deprecated in favor of corten.linalg.qr: call corten.linalg.qr(A, 'reduced' if some else "
-        "'complete') instead",
-        UserWarning,
-        stacklevel=2,
-    )
+    tell_deprecated("qr", "corten.linalg.qr: call corten.linalg.qr(A, 'reduced' if some else 'complete') instead")
     return ops._linalg_qr(input, "reduced" if some else "complete", out=out)
 
 
@@ -172,8 +171,9 @@ def matrix_power(input, n, *, out=None):
 
 @typed("cross", input="Tensor", other="Tensor", dim="int?")
 def cross(input, other, dim=None, *, out=None):
-    """The vector product along a dim of size 3; by default the first such dim."""
+    """The vector product along a dim of size 3; by default, with a warning, the first such dim."""
     if dim is None:
+        tell_deprecated("cross without dim", "dim=..., or corten.linalg.cross, which takes the last dim")
         sizes = [d for d, size in enumerate(input.shape) if size == 3]
         if not sizes:
             raise RuntimeError("no dimension of size 3 in input")

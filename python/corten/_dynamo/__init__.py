@@ -4,7 +4,7 @@ import contextlib
 from types import SimpleNamespace
 
 from ..compiler import OptimizedModule, allow_in_graph, assume_constant_result, disable, is_compiling, reset
-from . import eval_frame
+from . import eval_frame, exc
 
 __all__ = [
     "OptimizedModule",
@@ -13,6 +13,7 @@ __all__ = [
     "config",
     "disable",
     "eval_frame",
+    "exc",
     "graph_break",
     "is_compiling",
     "mark_dynamic",

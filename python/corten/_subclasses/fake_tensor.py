@@ -4,7 +4,7 @@ __all__ = ["FakeTensor", "FakeTensorMode", "is_fake"]
 
 
 def _refused(name):
-    return NotImplementedError(f"{name}: every tensor has values here")
+    return NotImplementedError(f"{name}: tensors without values are those of corten.device('meta')")
 
 
 class FakeTensor:

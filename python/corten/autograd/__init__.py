@@ -1,5 +1,7 @@
 """Automatic differentiation: `backward`, `grad`, `Function`, gradient modes and numerical checks."""
 
+import sys as _sys
+
 from .. import _core
 from . import passes
 from .function import Function, once_differentiable
@@ -123,12 +125,27 @@ def _grad_of_each(roots, targets, batches, retain, create_graph):
     return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
 
 
+class _Namespace(type(_core)):  # type: ignore[misc]
+    """This module: ``gradcheck`` is the function, also after the module of that name was imported."""
+
+    @property
+    def gradcheck(self):
+        """See `corten.autograd.gradcheck.gradcheck`."""
+        import importlib
+
+        return importlib.import_module(f"{__name__}.gradcheck").gradcheck
+
+    @gradcheck.setter
+    def gradcheck(self, module):
+        """Ignores what the import of the module sets."""
+
+
+_sys.modules[__name__].__class__ = _Namespace
+
+
 def __getattr__(name):
     # Rarely used: imported on first access.
     if name in (
-        "gradcheck",
-        "gradgradcheck",
-        "numerical",
         "functional",
         "forward_ad",
         "graph",
@@ -139,9 +156,11 @@ def __getattr__(name):
     ):
         import importlib
 
-        checker = name.endswith("gradcheck")
-        module = importlib.import_module(f"{__name__}.{'numerical' if checker else name}")
-        return getattr(module, name) if checker else module
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in ("gradgradcheck", "GradcheckError"):
+        import importlib
+
+        return getattr(importlib.import_module(f"{__name__}.gradcheck"), name)
     from .._missing import missing
 
     raise missing(__name__, name)

@@ -109,7 +109,7 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mo
     Raises:
         RuntimeError: for unknown modes or options, for both of them, and with ``fullgraph`` at a call that cannot be
             recorded.
-        NotImplementedError: for other backends: there is no graph that Python could take.
+        InvalidBackend: for other backends: there is no graph that Python could take.
 
     Source: ``torch.compile``.
     """
@@ -120,7 +120,9 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mo
     if options:
         raise RuntimeError(f"Unexpected optimization option {next(iter(options))}, known options are []")
     if backend not in _BACKENDS:
-        raise NotImplementedError(
+        from .._dynamo.exc import InvalidBackend
+
+        raise InvalidBackend(
             f"compile: there is no backend {backend!r}; functions are recorded by the engine ('inductor') or run as "
             "they are ('eager')"
         )

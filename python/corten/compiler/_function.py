@@ -135,7 +135,9 @@ class CompiledFunction:
             RuntimeError: where it must not.
         """
         if self._fullgraph:
-            raise RuntimeError(f"{self._name} cannot be compiled with fullgraph=True: {reason}")
+            from .._dynamo.exc import Unsupported
+
+            raise Unsupported(f"{self._name} cannot be compiled with fullgraph=True: {reason}")
         if reason not in self._warned:
             self._warned.add(reason)
             self.statistics.reasons.append(reason)

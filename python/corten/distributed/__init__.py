@@ -21,7 +21,7 @@ from ._collectives import (
     reduce_scatter_tensor,
     scatter,
 )
-from ._errors import DistBackendError, DistError, DistNetworkError, DistStoreError
+from ._errors import DistBackendError, DistError, DistNetworkError, DistStoreError, QueueEmptyError
 from ._group import (
     Backend,
     GroupMember,
@@ -63,6 +63,7 @@ from ._objects import (
 from ._point_to_point import P2POp, batch_isend_irecv, irecv, isend, recv, send
 from ._reduce_op import ReduceOp
 from ._reducer import _DEFAULT_FIRST_BUCKET_BYTES, GradBucket
+from ._store import HashStore, Store
 from ._work import Work
 
 _all_gather_base = all_gather_into_tensor

@@ -14,4 +14,8 @@ class DistNetworkError(DistError):
 
 
 class DistStoreError(DistError):
-    """What PyTorch raises for its key-value stores, which are not here."""
+    """A key of a store was not set in time."""
+
+
+class QueueEmptyError(DistStoreError):
+    """A queue of a store has no value."""

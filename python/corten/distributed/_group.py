@@ -167,7 +167,8 @@ def init_process_group(
         raise ValueError("trying to initialize the default process group twice!")
     if store is not None:
         raise NotImplementedError(
-            "init_process_group: there are no stores; give init_method='tcp://localhost:port' with rank and world_size"
+            "init_process_group: processes do not meet in a store; give init_method='tcp://localhost:port' with rank "
+            "and world_size"
         )
     _check_backend(backend)
     timeout = _checked_timeout(timeout, default_pg_timeout)

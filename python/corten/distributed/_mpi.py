@@ -89,20 +89,19 @@ def connect(method, rank, size, timeout):
         RuntimeError: MPI was started with another number of processes.
     """
     global _world
+    place = None
+    # Who starts processes for MPI tells them their places; all others have to say where they belong, every time.
+    with contextlib.suppress(ValueError) if _rendezvous.started_by_mpi() else contextlib.nullcontext():
+        place = _rendezvous.find_place(method or "env://", rank, size)
+        rank, size = place.rank, place.size
     if _world is None and not is_there():
         raise RuntimeError(_MISSING)
-    if _world is not None or _rendezvous.started_by_mpi():
+    if _world is not None or place is None or _rendezvous.started_by_mpi():
         MPI = library()
-        if method is not None or "RANK" in os.environ:
-            with contextlib.suppress(ValueError):
-                place = _rendezvous.find_place(method or "env://", rank, size)
-                rank, size = place.rank, place.size
         _world = MPI.COMM_WORLD if _world is None else _world
         rank = _world.rank if rank == -1 else rank
         size = _world.size if size == -1 else size
     else:
-        place = _rendezvous.find_place(method or "env://", rank, size)
-        rank, size = place.rank, place.size
         variables = _rendezvous.join(place, timeout) if size > 1 and "mpi4py.MPI" not in sys.modules else ()
         try:
             MPI = library()

@@ -226,6 +226,22 @@ def _describe(worker, chosen):
     )
 
 
+def _hint(chosen):
+    """A line for programs that fail because they import PyTorch, which is not there; "" for others."""
+    import importlib.util
+    import re
+
+    if chosen.module or chosen.no_python or importlib.util.find_spec("torch") is not None:
+        return ""
+    with contextlib.suppress(OSError), open(chosen.training_script, encoding="utf-8", errors="replace") as file:
+        if re.search(r"^\s*(?:import|from)\s+torch\b", file.read(), re.MULTILINE):
+            return (
+                f"\n{chosen.training_script} imports torch: `python -m corten run -m torch.distributed.run ...`, with "
+                "the same arguments, makes that mean corten in every process"
+            )
+    return ""
+
+
 def run(chosen):
     """Starts the processes and waits for them; returns the exit status of the run."""
     run_id = chosen.rdzv_id if chosen.rdzv_id != "none" or not chosen.standalone else str(uuid.uuid4())
@@ -247,7 +263,7 @@ def run(chosen):
             _end(workers)
         if failed is None:
             return 0
-        print(_describe(failed, chosen), file=sys.stderr, flush=True)
+        print(_describe(failed, chosen) + _hint(chosen), file=sys.stderr, flush=True)
         if attempt == chosen.max_restarts:
             code = failed.process.returncode
             return 128 - code if code < 0 else code

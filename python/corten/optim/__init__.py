@@ -22,6 +22,7 @@ _HOME = {
     "Adafactor": "adafactor",
     "Muon": "muon",
     "SAM": "sam",
+    "SparseAdam": "sparse_adam",
     "swap_in_optimizer_params_and_state": "swap",
 }
 _SUBMODULES = ("lr_scheduler", "swa_utils", "optimizer")

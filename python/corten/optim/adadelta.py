@@ -2,9 +2,10 @@
 
 import corten
 
+from ._functional import adadelta
 from .optimizer import GroupOptimizer, check_lr, check_not_negative, new_step, zeros_like
 
-__all__ = ["Adadelta"]
+__all__ = ["Adadelta", "adadelta"]
 
 
 class Adadelta(GroupOptimizer):

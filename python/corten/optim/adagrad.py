@@ -2,9 +2,10 @@
 
 import corten
 
+from ._functional import adagrad
 from .optimizer import GroupOptimizer, check_fused, check_lr, check_not_negative, new_step
 
-__all__ = ["Adagrad"]
+__all__ = ["Adagrad", "adagrad"]
 
 
 class Adagrad(GroupOptimizer):

@@ -2,6 +2,7 @@
 
 import corten
 
+from ._functional import adam
 from .optimizer import (
     GroupOptimizer,
     check_betas,
@@ -13,7 +14,7 @@ from .optimizer import (
     zeros_like,
 )
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "adam"]
 
 
 def _check_tensor_betas(betas, foreach, capturable):

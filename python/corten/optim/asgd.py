@@ -2,6 +2,7 @@
 
 import corten
 
+from ._functional import asgd
 from .optimizer import (
     GroupOptimizer,
     check_lr,
@@ -12,7 +13,7 @@ from .optimizer import (
     zeros_like,
 )
 
-__all__ = ["ASGD"]
+__all__ = ["ASGD", "asgd"]
 
 
 class ASGD(GroupOptimizer):

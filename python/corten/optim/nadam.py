@@ -2,9 +2,10 @@
 
 import corten
 
+from ._functional import nadam
 from .optimizer import GroupOptimizer, check_betas, check_lr, check_not_negative, new_step, zeros_like
 
-__all__ = ["NAdam"]
+__all__ = ["NAdam", "nadam"]
 
 
 class NAdam(GroupOptimizer):

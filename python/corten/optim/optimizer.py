@@ -4,6 +4,7 @@ import functools
 import struct
 import warnings
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 
 import corten
 
@@ -20,6 +21,10 @@ _HOOK_TABLES = (
     "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )
+
+
+# What `Optimizer` takes, for annotations.
+ParamsT = Iterable[corten.Tensor] | Iterable[dict] | Iterable[tuple[str, corten.Tensor]]
 
 
 class _Required:
@@ -464,6 +469,50 @@ class GroupOptimizer(Optimizer):
         if group.get("differentiable") or group.get("capturable"):
             return to_scalar(value)
         return self._mirror.read(value)
+
+
+# -- what optimizers written for PyTorch import beside the base class -------------------------------------------------
+
+_params_doc = "params (iterable): parameters, pairs of name and parameter, or dictionaries of parameter groups"
+_foreach_doc = "foreach (bool, optional): accepted; the engine fuses every update of a step anyway"
+_fused_doc = "fused (bool, optional): accepted; the engine fuses every update of a step anyway"
+_maximize_doc = "maximize (bool, optional): climbs instead of descending"
+_capturable_doc = "capturable (bool, optional): keeps the step count on the parameter's device"
+_differentiable_doc = "differentiable (bool, optional): records the update for autograd"
+
+
+def _use_grad_for_differentiable(func):
+    """Decorates a ``step``: gradients are recorded inside only where the optimizer has ``differentiable``."""
+
+    @functools.wraps(func)
+    def wrapped(self, *args, **kwargs):
+        with corten.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            return func(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _default_to_fused_or_foreach(params, differentiable, use_fused=False):
+    """``(fused, foreach)`` where neither was chosen: none, since the engine fuses every update."""
+    return False, False
+
+
+def _get_value(x):
+    """The number in a tensor with one element; a number itself."""
+    return x.item() if isinstance(x, corten.Tensor) else x
+
+
+def _stack_if_compiling(x):
+    """The list itself."""
+    return x
+
+
+def _view_as_real(params, *state_and_grads):
+    """Puts the parts of complex tensors, as views, in their place in all lists."""
+    for index, param in enumerate(params):
+        if param.is_complex():
+            for values in (params, *state_and_grads):
+                values[index] = corten.view_as_real(values[index])
 
 
 class Mirror:

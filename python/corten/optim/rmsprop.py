@@ -1,8 +1,9 @@
 """RMSprop, plain or centered, with momentum."""
 
+from ._functional import rmsprop
 from .optimizer import GroupOptimizer, check_lr, check_not_negative, new_step, zeros_like
 
-__all__ = ["RMSprop"]
+__all__ = ["RMSprop", "rmsprop"]
 
 
 class RMSprop(GroupOptimizer):

@@ -2,9 +2,10 @@
 
 import corten
 
+from ._functional import rprop
 from .optimizer import GroupOptimizer, check_lr, new_step, to_scalar, zeros_like
 
-__all__ = ["Rprop"]
+__all__ = ["Rprop", "rprop"]
 
 
 class Rprop(GroupOptimizer):

@@ -2,9 +2,10 @@
 
 import corten
 
+from ._functional import sgd
 from .optimizer import GroupOptimizer, check_fused
 
-__all__ = ["SGD"]
+__all__ = ["SGD", "sgd"]
 
 
 class SGD(GroupOptimizer):

@@ -1,8 +1,8 @@
 """Sparse tensors as lists of places and values (``torch.sparse``): what builds them and multiplies by them."""
 
-from ._coo import SparseTensor, mm, sparse_coo, sparse_coo_tensor
+from ._coo import SparseTensor, mm, sparse_coo, sparse_coo_tensor, sum
 
-__all__ = ["SparseTensor", "mm", "sparse_coo", "sparse_coo_tensor"]
+__all__ = ["SparseTensor", "mm", "sparse_coo", "sparse_coo_tensor", "sum"]
 
 
 def __getattr__(name):

@@ -282,6 +282,33 @@ def mm(mat1, mat2):
     return mat2.new_zeros((mat1.shape[0], *mat2.shape[1:])).index_add(0, rows, values * mat2[columns])
 
 
+def sum(input, dim=None, dtype=None):
+    """The sum of a sparse tensor over all dims, or over ``dim``, with gradients for the values.
+
+    Args:
+        input: a sparse tensor.
+        dim: a dim or several; dims that remain of those that indices address stay sparse.
+        dtype: in which it is computed.
+
+    Raises:
+        NotImplementedError: ``input`` is dense.
+    """
+    if not isinstance(input, SparseTensor):
+        raise NotImplementedError("sum: of a sparse tensor; x.sum() is that of a dense one")
+    values = input._elements if dtype is None else input._elements.to(dtype)
+    if dim is None:
+        return values.sum()
+    dims = {d % input.dim() for d in (dim if isinstance(dim, (tuple, list)) else [dim])}
+    sparse = input.sparse_dim()
+    inner = [d - sparse + 1 for d in dims if d >= sparse]
+    values = values.sum(inner) if inner else values
+    kept = [d for d in range(sparse) if d not in dims]
+    if not kept:
+        return values.sum(0)
+    size = [n for d, n in enumerate(input.shape) if d not in dims]
+    return SparseTensor._of(input._places[kept], values, size)
+
+
 def _add(input, other, *, alpha=1):
     if not isinstance(input, SparseTensor):
         input, other, alpha = other, input, 1

@@ -4,6 +4,7 @@ import importlib
 
 _SUBMODULES = (
     "_pytree",
+    "benchmark",
     "checkpoint",
     "collect_env",
     "data",

@@ -32,6 +32,9 @@ class SDPBackend(enum.IntEnum):
     def __repr__(self):
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
+    def __str__(self):
+        return f"{type(self).__name__}.{self.name}"
+
 
 _BY_SWITCH = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,

@@ -20,6 +20,8 @@ from .hooks import (  # noqa: F401  (the process-wide registration functions bel
 from .state_dict import _EXTRA_STATE_KEY_SUFFIX, _IncompatibleKeys  # noqa: F401
 from .utils import add_indent, parse_to
 
+_addindent = add_indent  # what subclasses written for PyTorch import for their __repr__
+
 _HOOK_REGISTRIES = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",

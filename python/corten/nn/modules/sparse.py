@@ -1,11 +1,23 @@
 """Lookup tables: Embedding and EmbeddingBag."""
 
+import warnings
+
 import corten
 
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
 from .module import Module
+
+
+def _tell_dense(name, sparse):
+    """Warns where gradients were asked for as lists of rows: they are tensors of the weight's shape here."""
+    if sparse:
+        warnings.warn(
+            f"{name}(sparse=True): gradients are dense here, with zeros for the rows that were not used. "
+            "optim.SparseAdam leaves those rows alone, as with sparse gradients; other optimizers may move them",
+            stacklevel=3,
+        )
 
 
 def _resolve_padding(padding_idx, num_embeddings, name):
@@ -47,7 +59,7 @@ class Embedding(_Table):
         max_norm: rows that are used and longer than this are scaled down to it.
         norm_type: the norm that ``max_norm`` means.
         scale_grad_by_freq: divide a row's gradient by its count in the batch.
-        sparse: accepted; gradients are dense.
+        sparse: accepted, with a warning: gradients are dense, see `optim.SparseAdam`.
     """
 
     def __init__(
@@ -73,6 +85,7 @@ class Embedding(_Table):
         self.scale_grad_by_freq = scale_grad_by_freq
         self._make_weight(_weight, _freeze, device, dtype)
         self.sparse = sparse
+        _tell_dense("Embedding", sparse)
 
     def forward(self, input):
         """Returns the rows named by ``input``."""
@@ -162,6 +175,7 @@ class EmbeddingBag(_Table):
         self._make_weight(_weight, False, device, dtype)
         self.mode = mode
         self.sparse = sparse
+        _tell_dense("EmbeddingBag", sparse)
         self.include_last_offset = include_last_offset
 
     def forward(self, input, offsets=None, per_sample_weights=None):

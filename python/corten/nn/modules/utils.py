@@ -15,20 +15,47 @@ def reverse_repeat(values, times):
     return tuple(value for value in reversed(values) for _ in range(times))
 
 
-def _single(value):
-    return ntuple(value, 1)
+def _ntuple(n, name="parse"):
+    """The function that makes tuples of ``n`` of numbers, named ``name``."""
+
+    def parse(value):
+        return ntuple(value, n)
+
+    parse.__name__ = name
+    return parse
 
 
-def _pair(value):
-    return ntuple(value, 2)
+_single, _pair, _triple, _quadruple = map(_ntuple, range(1, 5), ("_single", "_pair", "_triple", "_quadruple"))
+_reverse_repeat_tuple = reverse_repeat
 
 
-def _triple(value):
-    return ntuple(value, 3)
+def _list_with_default(out_size, defaults):
+    """``out_size`` as a list in which the last sizes of ``defaults`` stand for None; a number as it is.
+
+    Raises:
+        ValueError: ``defaults`` has fewer sizes than ``out_size`` has, or as many.
+    """
+    if isinstance(out_size, int):
+        return out_size
+    if len(defaults) <= len(out_size):
+        raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")
+    last = defaults[-len(out_size) :]
+    return [default if size is None else size for size, default in zip(out_size, last, strict=True)]
 
 
-def _quadruple(value):
-    return ntuple(value, 4)
+def consume_prefix_in_state_dict_if_present(state_dict, prefix):
+    """Takes ``prefix`` off the names of a ``state_dict`` that begin with it, in place: ``"module."`` of DataParallel.
+
+    Its ``_metadata`` follows, and so does the order of the names.
+    """
+    for name in list(state_dict):
+        state_dict[name.removeprefix(prefix)] = state_dict.pop(name)
+    metadata = getattr(state_dict, "_metadata", None)
+    for name in list(metadata or ()):
+        # The wrapper itself has the prefix without its dot.
+        short = "" if name == prefix.rstrip(".") else name.removeprefix(prefix)
+        if name:
+            metadata[short] = metadata.pop(name)
 
 
 def add_indent(text, spaces):

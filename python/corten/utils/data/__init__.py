@@ -48,3 +48,9 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+
+def __getattr__(name):
+    from ..._missing import missing
+
+    raise missing(__name__, name)
