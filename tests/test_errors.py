@@ -395,7 +395,7 @@ CALLS = [
     Mistake("argument_type", lambda: m.add("a", m.ones(2)), TypeError, ("add", "str")),
     Mistake("sum_of_list", lambda: m.sum([1, 2]), TypeError, ("sum", "list")),
     Mistake("eye", lambda: m.eye(-1), RuntimeError, ("-1",)),
-    Mistake("arange_step", lambda: m.arange(0, 5, 0), RuntimeError, ("step", "nonzero|zero")),
+    Mistake("arange_step", lambda: m.arange(0, 5, 0), ValueError, ("step", "nonzero|zero")),
     Mistake("arange_sign", lambda: m.arange(0, 5, -1), RuntimeError, ("step|sign|bound",)),
     Mistake("linspace", lambda: m.linspace(0, 1, -1), RuntimeError, ("step",)),
     Mistake("randint", lambda: m.randint(5, 5, (2,)), RuntimeError, ("5",)),

@@ -117,6 +117,29 @@ def gather(k: Kernel, size: int, dtype) -> None:
     k.each(want.size, by[1], 9, walk(want.shape, (offset_of(x), [by[0], 0, by[2]]), index, want))
 
 
+@kernel("each", "index/bag", dtype=[np.float32, np.float16], weighted=[True, False])
+def bag(k: Kernel, size: int, dtype, weighted: bool) -> None:
+    x, index = k.strided(k.values(dtype, 9, 5)), k.strided(indices(k, 9, size, 3))
+    factor = k.strided(k.values(dtype, size, 3)) if weighted else index
+    rows = x[index].astype(np.float64)
+    want = (rows * factor[..., None] if weighted else rows).sum(1).astype(dtype)
+    k.input("x", x, np.float32)
+    k.input("index", index, int32)
+    if weighted:
+        k.input("factor", factor, np.float32)
+    else:
+        k.line("fn factor_at(i: u32) -> f32 { return 1.0; }")
+    k.output("out", want, np.float32, tolerance=2e-3 if want.itemsize == 2 else 1e-6)
+    (row, column), by_index, by_factor = strides_of(x), strides_of(index), strides_of(factor)
+    walked = walk(
+        want.shape,
+        (offset_of(x), [0, column]),
+        (offset_of(index), [by_index[0], 0]),
+        (offset_of(factor), [by_factor[0], 0]),
+    )
+    k.each(want.size, 3, by_index[1], by_factor[1], row, 9, 0, walked)
+
+
 @kernel("each", "index/offsets", first=[True, False])
 def add_offsets(k: Kernel, size: int, first: bool) -> None:
     index = k.strided(indices(k, 5, 4, size))

@@ -292,10 +292,13 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor.
 
     Raises:
+        TypeError: for what is neither a tensor nor a storage.
         RuntimeError: for another dtype, and where one of both, the tensor or the storage, is on the device ``meta``.
     """
     if source is None:
         source = ops.empty(0, dtype=self.dtype, device=self.device)
+    if not hasattr(source, "device"):
+        raise TypeError(f"set_(): expected a Tensor or a Storage, got {type(source).__name__}")
     if (source.device.type == "meta") != self.is_meta:
         raise RuntimeError(
             f"Attempted to set the storage of a tensor on device {self.device} to a storage on device {source.device}: "

@@ -334,7 +334,12 @@ pub fn bind(
             }
             None => match &sig.defaults[i] {
                 Some(d) => values.push(d.clone()),
-                None if p.kind == Kind::Ints && next == positional.len() && i + 1 == sig.params.len() && i > 0 => {
+                None if p.kind == Kind::Ints
+                    && !p.sequence
+                    && next == positional.len()
+                    && i + 1 == sig.params.len()
+                    && i > 0 =>
+                {
                     values.push(Value::Ints(SmallVec::new()));
                 }
                 None => {

@@ -14,9 +14,9 @@ use corten_core::ops::elementwise::{cast, default_dtype};
 use corten_core::ops::{self, create};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 
 /// Nested data flattened: shape, values, and the highest category of number seen.
@@ -40,6 +40,7 @@ fn is_sequence(o: &Bound<'_, PyAny>) -> bool {
         || (!o.is_instance_of::<PyString>()
             && !o.is_instance_of::<PyBytes>()
             && !o.is_instance_of::<PyTensor>()
+            && !o.is_instance_of::<PyDict>()
             && o.hasattr("__len__").unwrap_or(false)
             && o.hasattr("__getitem__").unwrap_or(false)
             && extract_number(o).is_none())
@@ -72,7 +73,9 @@ impl Flat {
             return Ok(());
         }
         if !is_sequence(o) {
-            return Err(if depth == 0 {
+            return Err(if !o.is_instance_of::<PyString>() && !o.is_instance_of::<PyBytes>() {
+                PyRuntimeError::new_err(format!("Could not infer dtype of {}", type_name(o)))
+            } else if depth == 0 {
                 PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(o)))
             } else {
                 PyTypeError::new_err(format!("not a sequence or number: '{}' (at dim {depth})", type_name(o)))

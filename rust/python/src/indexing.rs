@@ -14,7 +14,7 @@ use corten_core::ops::{advanced, create, index, inplace, view};
 use corten_core::tensor::Tensor;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyString, PyTuple};
 
 /// A view with the index tensors that remain, by dim.
 struct Indexed {
@@ -229,6 +229,9 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
             t = cast(&t, DType::I64).py()?;
         }
         return apply_tensor(found, dim, &t);
+    }
+    if p.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("new(): invalid data type 'str'"));
     }
     let index: i64 = p.extract().map_err(|_| {
         PyIndexError::new_err(format!(

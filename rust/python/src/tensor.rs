@@ -14,7 +14,7 @@ use corten_core::ops::{self, matmul, view};
 use corten_core::shape::{Dims, Layout};
 use corten_core::tensor::Tensor;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,6 +39,14 @@ impl Drop for PyTensor {
 }
 
 impl PyTensor {
+    /// The only element, for Python's own conversions.
+    fn lone(&self) -> PyResult<Scalar> {
+        if self.get().numel() != 1 {
+            return Err(PyValueError::new_err("only one element tensors can be converted to Python scalars"));
+        }
+        ops::item(self.get()).py()
+    }
+
     #[inline]
     pub fn tensor(&self) -> Tensor {
         // SAFETY: see `inner`.
@@ -488,10 +496,10 @@ impl PyTensor {
         }
     }
     fn __float__(&self) -> PyResult<f64> {
-        real_number(ops::item(self.get()).py()?, "double").map(Scalar::to_f64)
+        real_number(self.lone()?, "double").map(Scalar::to_f64)
     }
     fn __int__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let s = real_number(ops::item(self.get()).py()?, "int64_t")?;
+        let s = real_number(self.lone()?, "int64_t")?;
         if let Scalar::Float(f) = s {
             return Ok(PyFloat::new(py, f).call_method0("__trunc__")?.unbind());
         }
@@ -505,7 +513,7 @@ impl PyTensor {
         Ok(ops::item(t).py()?.to_i64())
     }
     fn __complex__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let (re, im) = ops::item(self.get()).py()?.parts();
+        let (re, im) = self.lone()?.parts();
         Ok(pyo3::types::PyComplex::from_doubles(py, re, im).into_any().unbind())
     }
     fn __hash__(slf: &Bound<'_, Self>) -> isize {

@@ -50,6 +50,9 @@ fn look_up<U: Copy>(table: Shared<U>, (step, column): (usize, usize), rows: &[i6
 /// Halves are summed in float32.
 pub fn bag(weight: &In, index: &In, factors: Option<&In>, out: &mut Out) {
     let (rows, width, lookups) = (integers(index), weight.shape[1], index.shape[1]);
+    if out.numel() == 0 || lookups == 0 {
+        return dispatch!(out.dtype, T => out.as_mut_slice::<T>().fill(T::default()));
+    }
     dispatch!(float out.dtype, T => {
         let (dense, factors) = (rows_of::<T>(weight), factors.map(|f| f.to_vec_or_slice::<T>()));
         let (table, step) = match &dense {

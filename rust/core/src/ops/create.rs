@@ -148,7 +148,7 @@ fn check_range(op: &str, start: Scalar, end: Scalar, step: Scalar, dtype: DType)
         "\"{op}_cpu\" not implemented for '{}'",
         dtype.scalar_name()
     );
-    ensure!(s != 0.0, Runtime, "{op}: step must be nonzero");
+    ensure!(s != 0.0, Value, "{op}: step must be nonzero");
     ensure!(a.is_finite() && b.is_finite(), Runtime, "{op}: unsupported range: {a} -> {b}");
     ensure!(
         (s > 0.0 && b >= a) || (s < 0.0 && b <= a),

@@ -547,6 +547,9 @@ fn zeros_like(g: &Tensor) -> Result<Tensor> {
 
 /// For operators that are recorded as differentiable, but whose derivative PyTorch refuses when it is asked for.
 fn no_derivative(_: &Tensor, name: &str) -> Result<Tensor> {
+    if name.contains(':') {
+        bail!(NotImplemented, "the derivative for '{name}' is not implemented.");
+    }
     bail!(Runtime, "derivative for aten::{name} is not implemented")
 }
 

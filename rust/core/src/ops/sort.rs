@@ -55,8 +55,15 @@ fn attach_picked(
     })
 }
 
+/// Complex numbers have no order.
+fn check_ordered(t: &Tensor, op: &str) -> Result<()> {
+    ensure!(!t.dtype().is_complex(), Runtime, "{op} does not support complex dtypes, got {}", t.dtype().scalar_name());
+    Ok(())
+}
+
 /// Values in order along a dim, and their positions. Equal elements keep their order; NaN counts as largest.
 pub fn sort(t: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
+    check_ordered(t, "Sort")?;
     let d = wrap_dim("sort", dim, t.rank())?;
     let op = Sorting::Sort { dim: d as u8, descending };
     let (values, indices) = record_pair(op, &carried::as_signed(t, true)?, output_layout(t.layout()), None)?;
@@ -67,6 +74,7 @@ pub fn sort(t: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> 
 
 /// The positions that sort a dim.
 pub fn argsort(t: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
+    check_ordered(t, "Sort")?;
     let d = wrap_dim("argsort", dim, t.rank())?;
     let spec = OutSpec { dtype: DType::I64, layout: output_layout(t.layout()) };
     let t = carried::as_signed(t, true)?;
@@ -75,6 +83,7 @@ pub fn argsort(t: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
 
 /// The `k` largest or smallest elements of a dim, best first, and their positions.
 pub fn topk(t: &Tensor, k: i64, dim: i64, largest: bool) -> Result<(Tensor, Tensor)> {
+    check_ordered(t, "topk")?;
     let d = wrap_dim("topk", dim, t.rank())?;
     let n = t.shape().get(d).copied().unwrap_or(1);
     ensure!(k >= 0 && k as usize <= n, Runtime, "selected index k out of range");

@@ -274,9 +274,9 @@ fn makers() -> Vec<Row> {
     creation_rows! {
         "zeros(int[] size, *" foc "Zeros." |a, o| constant("zeros", a.ints(0), Scalar::Int(0), o.float(), o.device())?;
         "ones(int[] size, *" foc "Ones." |a, o| constant("ones", a.ints(0), Scalar::Int(1), o.float(), o.device())?;
-        "full(int[] size, Scalar fill_value, *" foc "One value everywhere." |a, o| constant("full", a.ints(0), a.number(1), o.dtype_or(number_dtype(a.number(1))), o.device())?;
+        "full(int[+] size, Scalar fill_value, *" foc "One value everywhere." |a, o| constant("full", a.ints(0), a.number(1), o.dtype_or(number_dtype(a.number(1))), o.device())?;
         "empty(int[] size, *, format? memory_format=None" foc "Memory whose content is not promised." |a, o| empty("empty", a.ints(0), o.float(), a.format(1), o.device())?;
-        "empty_strided(int[] size, int[] stride, *" f "Memory with the given strides." |a, o| empty_strided("empty_strided", a.ints(0), a.ints(1), o.float(), o.device())?;
+        "empty_strided(int[+] size, int[] stride, *" f "Memory with the given strides." |a, o| empty_strided("empty_strided", a.ints(0), a.ints(1), o.float(), o.device())?;
         "empty_permuted(int[] size, int[] physical_layout, *" f "Dense memory with dims in the given order, outermost first." |a, o| empty_permuted(a.ints(0), a.ints(1), o.float(), o.device())?;
         "zeros_like(Tensor self, *, format? memory_format=None" f "Zeros in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(0), &o, a.format(1))?;
         "ones_like(Tensor self, *, format? memory_format=None" f "Ones in the shape of a tensor." |a, o| full_like(a.tensor(0), Scalar::Int(1), &o, a.format(1))?;

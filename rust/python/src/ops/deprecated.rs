@@ -1,6 +1,6 @@
 //! The old order of arguments, numbers before the tensors that they multiply, which PyTorch still takes with a warning.
 
-use super::elementwise::add_scaled;
+use super::elementwise::{add_scaled, addcdiv};
 use super::linear::added_product;
 use crate::args::Args;
 use crate::rows;
@@ -27,6 +27,9 @@ fn with_product(op: Ew, a: &Args) -> Result<Tensor> {
     let (old, new) =
         ("Number value, Tensor tensor1, Tensor tensor2", "Tensor tensor1, Tensor tensor2, *, Number value = 1");
     warn(op.name(), old, new)?;
+    if op == Ew::Addcdiv {
+        return addcdiv(a.operand(0), a.operand(2), a.operand(3), a.operand(1));
+    }
     apply(op, &[a.operand(0), a.operand(2), a.operand(3), a.operand(1)])
 }
 

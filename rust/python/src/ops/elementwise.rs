@@ -130,10 +130,10 @@ pub fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tenso
     if op == Ew::Sub {
         check_subtraction(&[a, b])?;
     }
-    if alpha.is(1.0) {
+    let common = result_type(&[a, b]);
+    if alpha.is(1.0) && !matches!(alpha, Scalar::Bool(_)) {
         return apply(op, &[a, b]);
     }
-    let common = result_type(&[a, b]);
     ensure!(
         alpha.category() <= common.category().max(2) && (alpha.category() < 2 || common.category() >= 2),
         Runtime,
@@ -151,6 +151,16 @@ pub fn add_scaled(op: Ew, a: Operand, b: Operand, alpha: Scalar) -> Result<Tenso
             apply(op, &[a, (&scaled).into()])
         }
     }
+}
+
+/// x + value · y / z. A quotient of integers would be rounded, or not: PyTorch refuses it.
+pub fn addcdiv(x: Operand, y: Operand, z: Operand, value: Operand) -> Result<Tensor> {
+    ensure!(
+        result_type(&[y, z]).category() >= 2,
+        Runtime,
+        "Integer division with addcdiv is not supported: convert one of tensor1 and tensor2 to a floating dtype, or use (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype)"
+    );
+    apply(Ew::Addcdiv, &[x, y, z, value])
 }
 
 /// x · y, a float where one of them is.
@@ -362,7 +372,7 @@ fn special() -> Vec<Row> {
         "where(Tensor condition, Operand self, Operand other)" fo "x where the condition holds, else y." |a| where_(a.operand(0), a.operand(1), a.operand(2))?;
         "lerp(Tensor self, Tensor end, Operand weight)" fmio "Linear interpolation from x to `end`." |a| lerp(a.tensor(0), a.tensor(1), a.operand(2))?;
         "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 · t2." |a| apply(Ew::Addcmul, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
-        "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| apply(Ew::Addcdiv, &[a.operand(0), a.operand(1), a.operand(2), a.operand(3)])?;
+        "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)" fmio "x + value · t1 / t2." |a| addcdiv(a.operand(0), a.operand(1), a.operand(2), a.operand(3))?;
         "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None)" fmio "x with NaN and infinities replaced." |a| nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
         "heaviside(Tensor self, Tensor values)" fmio "0 below 0, 1 above, `values` at 0." |a| apply(Ew::Heaviside, &[a.operand(0), a.operand(1)])?;
         "round(Tensor self, *, int decimals=0)" fmio "To the nearest integer, halves to even." |a| round(a.tensor(0), a.int(1))?;

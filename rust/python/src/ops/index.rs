@@ -176,7 +176,7 @@ fn moving() -> Vec<Row> {
         "flipud(Tensor self)" fm "Dim 0 reversed." |a| flip_at(a.tensor(0), 0, 1)?;
         "roll(Tensor self, int[] shifts, int[] dims=[])" fm "Elements shifted cyclically." |a| rearrange::roll(a.tensor(0), a.ints(1), a.ints(2))?;
         "rot90(Tensor self, int k=1, int[] dims=[0,1])" fm "A plane turned by 90 degrees, k times." |a| rearrange::rot90(a.tensor(0), a.int(1), a.ints(2))?;
-        "repeat(Tensor self, int[] repeats)" m "The tensor repeated along every dim." |a| rearrange::repeat(a.tensor(0), a.ints(1))?;
+        "repeat(Tensor self, int[+] repeats)" m "The tensor repeated along every dim." |a| rearrange::repeat(a.tensor(0), a.ints(1))?;
         "tile(Tensor self, int[] dims)" fm "The tensor repeated along the last dims." |a| rearrange::tile(a.tensor(0), a.ints(1))?;
         "repeat_interleave(Tensor repeats, *, int? output_size=None)" f "Every element repeated: by a number, or by a list of numbers along a dim." |a| repeat_positions(a.tensor(0), a.opt_int(1))?;
         "repeat_interleave(Tensor self, Tensor repeats, int? dim=None, *, int? output_size=None)" fm "Every element repeated: by a number, or by a list of numbers along a dim." |a| rearrange::repeat_interleave_by(a.tensor(0), a.tensor(1), a.opt_int(2), a.opt_int(3))?;

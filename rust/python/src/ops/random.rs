@@ -83,8 +83,8 @@ fn creation() -> Vec<Row> {
     creation_rows! {
         "rand(int[] size, *, Generator? generator=None" foc "Uniform numbers in [0, 1)." |a, o| create("rand", a, 1, UNIT, 0, &o)?;
         "randn(int[] size, *, Generator? generator=None" foc "Standard normal numbers." |a, o| create("randn", a, 1, STANDARD, 0, &o)?;
-        "randint(int high, int[] size, *, Generator? generator=None" foc "Integers in [low, high)." |a, o| randint(a, 0, 0, &o)?;
-        "randint(int low, int high, int[] size, *, Generator? generator=None" foc "" |a, o| randint(a, a.int(0), 1, &o)?;
+        "randint(int high, int[+] size, *, Generator? generator=None" foc "Integers in [low, high)." |a, o| randint(a, 0, 0, &o)?;
+        "randint(int low, int high, int[+] size, *, Generator? generator=None" foc "" |a, o| randint(a, a.int(0), 1, &o)?;
         "randperm(int n, *, Generator? generator=None" foc "A random permutation of 0 … n − 1." |a, o| randperm(a, &o)?;
         "normal(float mean, float std, int[] size, *, Generator? generator=None" fo "Normal numbers with a mean and standard deviation, which may be tensors." |a, o| {
             create("normal", a, 3, Draw::Normal { mean: a.float(0), std: a.float(1) }, 2, &o)?
