@@ -25,7 +25,7 @@ def test_what_is_no_checkpoint_is_an_unpickling_error(data, weights_only) -> Non
         (lambda: torch.randint(0, 5, 3), TypeError, "randint"),
         (lambda: torch.empty_strided(2, 1), TypeError, "size.*must be tuple of ints"),
         (lambda: torch.ones(2, 3).repeat(), TypeError, "missing required argument"),
-        (lambda: torch.ones(2) + {}, TypeError, ""),
+        (lambda: torch.ones(2) + {}, TypeError, "unsupported operand|invalid combination|must be"),
         (lambda: torch.add(torch.ones(2), 1, alpha=True), RuntimeError, "Boolean alpha"),
         (lambda: torch.rsub(torch.ones(2), torch.ones(2), alpha=True), RuntimeError, "Boolean alpha"),
         (lambda: torch.tensor(None), RuntimeError, "Could not infer dtype of NoneType"),
