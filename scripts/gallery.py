@@ -70,7 +70,9 @@ def run(name: str, device: str) -> None:
     found = RESULT.findall(log.read_text("utf-8"))
     if not found:
         raise SystemExit(f"{name} ended without a line RESULT: {log}")
-    results = [(title, metric, float(value), float(target)) for title, metric, value, target in found]
+    # A run that went on after its last line tells it again.
+    last = {(title, metric): (float(value), float(target)) for title, metric, value, target in found}
+    results = [(*names, *values) for names, values in last.items()]
     pictures = sorted(path.name for path in folder.glob("*.png"))
     (WORK / f"{name}.json").write_text(json.dumps(asdict(Run(results, pictures, seconds / 60)), indent=1), "utf-8")
 
