@@ -254,6 +254,37 @@ fn embeddings_and_their_gradients() {
 }
 
 #[test]
+fn bags_of_embeddings_and_their_gradients() {
+    if missing() {
+        return;
+    }
+    for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::BF16, 2e-2)] {
+        for weighted in [false, true] {
+            let shapes: [&[usize]; 3] = [&[11, 5], &[9, 8], &[9, 5]];
+            let [table, factors, seed] = shapes.map(|shape| values(shape, dtype));
+            let inputs = [table, indices(&[9, 8], 11), factors, seed];
+            close(&format!("bags {dtype} {weighted}"), tolerance, &inputs, |v| {
+                let options = embedding::Options { padding_idx: -1, scale_grad_by_freq: false };
+                let leaves = [v[0].detach(), v[2].detach()];
+                leaves.iter().for_each(|t| t.set_requires_grad(true).expect("leaf"));
+                let factors = weighted.then_some(&leaves[1]);
+                let y = embedding::bag(&leaves[0], &v[1], factors, options).expect("bags");
+                let request = Request {
+                    roots: std::slice::from_ref(&y),
+                    seeds: &[Some(v[3].clone())],
+                    retain_graph: false,
+                    create_graph: false,
+                    inputs: Some(&leaves[..1 + usize::from(weighted)]),
+                    capture: true,
+                };
+                let grads = run(&request).expect("backward").into_iter().map(|g| g.expect("a gradient"));
+                std::iter::once(y.clone()).chain(grads).collect()
+            });
+        }
+    }
+}
+
+#[test]
 fn sorts_are_stable() {
     if missing() {
         return;
