@@ -77,6 +77,28 @@ PACKAGES = (
     ),
     Package("kornia", ("kornia_rs",), examples="kornia"),
     Package(
+        "sentence-transformers",
+        needs=(*HUB, "scikit-learn", "importlib_metadata"),
+        program="check_sentences.py",
+    ),
+    Package(
+        "torch_geometric",
+        needs=("aiohttp", "fsspec", "jinja2", "psutil", "pyparsing", "requests", "xxhash"),
+        program="check_geometric.py",
+    ),
+    Package(
+        "stable_baselines3",
+        needs=("gymnasium", "cloudpickle", "pandas", "matplotlib", "pygame"),
+        program="check_reinforcement.py",
+    ),
+    Package(
+        "segmentation_models_pytorch",
+        ("timm",),
+        tuple(HUB[1:]),
+        program="check_segmentation.py",
+    ),
+    Package("monai", needs=("einops", "nibabel"), program="check_monai.py"),
+    Package(
         "small",
         (
             "torch-ema",
@@ -96,10 +118,13 @@ PACKAGES = (
             "hyper-connections",
             "torch-einops-utils",
             "pytorch-msssim",
+            "piq",
             "torchinfo",
             "torchsummary",
             "captum",
             "torchdiffeq",
+            "torchsde",
+            "trampoline",
             "gpytorch",
             "linear_operator",
             "pytorch-metric-learning",
@@ -163,10 +188,12 @@ def pytest_run(package: Package, python: Path, what: str, arguments: list[str], 
     """Runs pytest and reads what passed and failed: counts, and the causes by how often they come."""
     report = WORK / package.name / f"{what}.xml"
     report.unlink(missing_ok=True)
-    command = [str(python), "-W", "ignore", "-m", "corten", "run", "-m", "pytest", "-q", f"--junitxml={report}"]
-    command += ["-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short", "--timeout=120"]
+    command = [str(python), "-m", "corten", "run", "-m", "pytest", "-q", f"--junitxml={report}"]
+    command += ["-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short", "--timeout=300"]
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
-    environment = dict(os.environ, PATH=path, HF_HUB_OFFLINE="1", EINOPS_TEST_BACKENDS="numpy,torch")
+    environment = dict(
+        os.environ, PATH=path, PYTHONPATH=str(PROGRAMS), HF_HUB_OFFLINE="1", EINOPS_TEST_BACKENDS="numpy,torch"
+    )
     with open(report.with_suffix(".log"), "w", encoding="utf-8") as log:
         subprocess.run([*command, *arguments], cwd=folder, env=environment, stdout=log, stderr=log, check=False)
     counts: collections.Counter[str] = collections.Counter()
@@ -194,7 +221,7 @@ def check(package: Package) -> list[dict]:
     options = list(package.options)
     if package.examples:
         doctest = ["--doctest-modules", "--doctest-ignore-import-errors", "--pyargs", package.examples]
-        flags = ["-o", "doctest_optionflags=NORMALIZE_WHITESPACE ELLIPSIS IGNORE_EXCEPTION_DETAIL"]
+        flags = ["-p", "examples", "-o", "doctest_optionflags=NORMALIZE_WHITESPACE ELLIPSIS IGNORE_EXCEPTION_DETAIL"]
         found.append(pytest_run(package, python, "examples", [*doctest, *flags, *options], WORK / package.name))
     if package.tests:
         found.append(

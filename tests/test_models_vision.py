@@ -47,6 +47,7 @@ PARAMETERS = {
     "mobilenet_v2": 3_504_872,
     "mobilenet_v3_large": 5_483_032,
     "mobilenet_v3_small": 2_542_856,
+    "inception_v3": 27_161_264,
     "resnet101": 44_549_160,
     "resnet110": 1_727_962,
     "resnet152": 60_192_808,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import corten as torch
 import pytest
@@ -212,6 +213,142 @@ def test_a_sparse_tensor_refuses_what_it_cannot():
         with pytest.raises(error, match=message):
             wrong()
     assert not hasattr(torch.sparse, "addmm")
+
+
+def test_dims_of_a_sparse_tensor_are_exchanged():
+    dense = torch.arange(24.0).reshape(2, 3, 4)
+    for x, dims in ((dense.to_sparse(), (0, 2)), (dense.to_sparse(1), (1, 2)), (dense.to_sparse(2), (-2, -3))):
+        assert torch.equal(x.transpose(*dims).to_dense(), dense.transpose(*dims))
+    assert torch.equal(dense.to_sparse().mT.coalesce().to_dense(), dense.mT)
+    turned = torch.tensor([[0, 1j], [2, 0]]).to_sparse().mH
+    assert torch.equal(turned.to_dense(), torch.tensor([[0, 2], [-1j, 0]]))
+    with pytest.raises(RuntimeError, match="dims 0 and 1 are of places and of values"):
+        dense.to_sparse(1).transpose(0, 1)
+    with pytest.raises(IndexError, match="but got 3"):
+        dense.to_sparse().transpose(0, 3)
+
+
+def test_a_sparse_tensor_is_made_of_a_dense_one():
+    dense = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]], requires_grad=True)
+    x = dense.to_sparse()
+    assert x.is_coalesced() and x.indices().tolist() == [[0, 1], [1, 2]] and x.values().tolist() == [1.0, 2.0]
+    (x @ torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert dense.grad.tolist() == [[0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
+    rows = dense.detach()[[0, 1, 1]].where(torch.tensor([[True], [False], [True]]), 0).to_sparse(1)
+    assert rows.indices().tolist() == [[0, 2]] and rows.values().tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]
+    assert torch.zeros(2, 2).to_sparse()._nnz() == 0 and torch.tensor(2.0).to_sparse().to_dense().item() == 2.0
+    for count in (0, 3):
+        with pytest.raises(RuntimeError, match=rf"\[1,2\] range, but {count} is given"):
+            dense.to_sparse(count)
+    with pytest.raises(NotImplementedError, match="layout sparse_coo"):
+        dense.to_sparse(layout=torch.strided)
+
+
+def test_a_sparse_tensor_has_no_memory_of_its_elements():
+    x = torch.eye(2).to_sparse()
+    for read, error in (
+        (lambda: x.numpy(), TypeError),
+        (lambda: x.tolist(), RuntimeError),
+        (lambda: x.data_ptr(), RuntimeError),
+        (lambda: x.storage(), NotImplementedError),
+        (lambda: x.resize_(3, 3), NotImplementedError),
+        (lambda: x.add_(1), RuntimeError),
+    ):
+        with pytest.raises(error, match="to_dense"):
+            read()
+    assert torch.equal(x.data.to_dense(), torch.eye(2)) and x.double().dtype == x.cpu().double().dtype == torch.float64
+
+
+def test_gradients_of_a_sparse_leaf_lie_at_its_places():
+    x = torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2)).requires_grad_()
+    (x.to_dense() * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert x.is_leaf and x.grad.is_sparse and x.grad.to_dense().tolist() == [[0.0, 2.0], [3.0, 0.0]]
+    x.grad = None
+    assert x.grad is None
+    with pytest.raises(NotImplementedError, match="that of its values"):
+        x.grad = torch.ones(2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:torch.sparse.FloatTensor is deprecated")
+def test_older_constructors_make_sparse_tensors():
+    kind, places, values = torch.sparse.FloatTensor, torch.tensor([[0, 1]]), torch.tensor([1.0, 2.0])
+    x = kind(places, values, torch.Size([3]))
+    assert x.to_dense().tolist() == [1.0, 2.0, 0.0] and kind(places, values).shape == (2,)
+    assert isinstance(x, kind) and not isinstance(x, torch.FloatTensor) and not isinstance(values, kind)
+    assert kind(places, values.double()).dtype == torch.float64 and not isinstance(x.double(), kind)
+    assert kind(2, 3).shape == kind(torch.Size([2, 3])).shape == (2, 3) and kind().shape == (0,)
+    assert x.type() == "corten.sparse.FloatTensor" and getattr(torch.sparse, x.type().split(".")[-1]) is kind
+    with pytest.raises(TypeError, match="indices, values and a size"):
+        kind([1.0, 2.0])
+    with pytest.warns(UserWarning, match="use torch.sparse_coo_tensor"):
+        torch.sparse.LongTensor(2)
+
+
+def test_layouts_that_no_tensor_has_can_be_compared_with():
+    others = [torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc]
+    assert not {torch.ones(1).layout, torch.ones(1).to_sparse().layout} & set(others)
+    assert repr(others) == "[corten.sparse_csr, corten.sparse_csc, corten.sparse_bsr, corten.sparse_bsc]"
+    assert pickle.loads(pickle.dumps(others)) == others
+    x = torch.sparse_coo_tensor([[1, 0]], [1.0, 2.0], (2,))
+    assert x._coalesced_(True) is x and x.indices().tolist() == [[1, 0]] and not x._coalesced_(False).is_coalesced()
+
+
+def test_elements_are_printed_apart_from_what_follows():
+    from corten import _tensor_str as parts
+
+    x, long = torch.arange(4.0).reshape(2, 2), torch.arange(2000)
+    assert parts._tensor_str(x, 3) == "[[0., 1.],\n    [2., 3.]]"
+    assert parts._str_intern(x, tensor_contents="here") == "tensor(here)" and repr(x) == parts._str_intern(x)
+    assert parts._add_suffixes("f(1", ["a=2", "b=3"], 2, False) == "f(1, a=2, b=3)"
+    assert parts._add_suffixes("f(1", ["a=2", "b=3"], 2, True) == "f(1,\n  a=2, b=3)"
+    written = torch.ones(2)
+    written[0] = torch.ones((), requires_grad=True)
+    assert repr(written) == "tensor([1., 1.], grad_fn=<CopySlices>)"
+    before = parts.PRINT_OPTS.threshold
+    try:
+        parts.PRINT_OPTS.threshold = 5000
+        assert "..." not in repr(long)
+        torch.set_printoptions(threshold=10)
+        assert parts.PRINT_OPTS.threshold == 10 and "..." in repr(long[:20])
+    finally:
+        torch.set_printoptions(threshold=before)
+
+
+def test_names_that_only_have_to_be_there():
+    from corten.distributed import rpc
+    from corten.utils.data._utils.collate import np_str_obj_array_pattern
+
+    assert rpc.is_available() is False
+    with pytest.raises(NotImplementedError, match="call nothing in each other"):
+        rpc.init_rpc("worker")
+    held = [kind for kind in ("<f4", "<U3", "|S2", "|O", "<i8") if np_str_obj_array_pattern.search(kind)]
+    assert held == ["<U3", "|S2", "|O"]
+    assert torch.backends.flags_frozen() is False
+    with getattr(torch.backends, "__allow_nonbracketed_mutation")():
+        torch.backends.cudnn.benchmark = False
+    aten = torch.ops.aten
+    for name in ("alias.default", "detach.default", "sort.stable", "squeeze.dim", "_pin_memory.default"):
+        packet, _, overload = name.partition(".")
+        assert str(getattr(getattr(aten, packet), overload)) == f"aten.{name}"
+
+
+def test_the_last_definition_is_called_where_types_were_declared():
+    @torch.jit._overload
+    def double(x):
+        raise AssertionError
+
+    def double(x):  # noqa: F811
+        return 2 * x
+
+    class Doubler:
+        @torch.jit._overload_method
+        def __call__(self, x):
+            raise AssertionError
+
+        def __call__(self, x):  # noqa: F811
+            return 2 * x
+
+    assert double(2) == Doubler()(2) == 4
 
 
 def test_a_replica_shares_parameters_in_a_table_of_its_own():

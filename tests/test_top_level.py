@@ -361,7 +361,7 @@ def test_old_methods_do_what_they_did_or_name_what_does():
     with pytest.raises(RuntimeError, match=r"linalg\.eigh"):
         x.symeig()
     with pytest.raises(NotImplementedError, match="tensors are dense"):
-        x.to_sparse()
+        x.to_sparse_csr()
 
 
 # -- layers under torch's own names ------------------------------------------------------------------------------------

@@ -35,6 +35,44 @@ def test_keys_are_torchvisions():
     assert set(models.squeezenet1_1().state_dict()) >= {"features.12.expand3x3.bias", "classifier.1.weight"}
 
 
+def test_inception_has_torchvisions_blocks_and_a_second_classifier_in_training():
+    model = models.inception_v3(num_classes=3, init_weights=False)
+    keys = set(model.state_dict())
+    assert {"Conv2d_1a_3x3.conv.weight", "Mixed_6b.branch7x7dbl_5.bn.running_var", "AuxLogits.conv1.bn.bias"} <= keys
+    assert {"Mixed_7c.branch3x3dbl_3b.conv.weight", "AuxLogits.fc.weight", "fc.bias"} <= keys
+    found = model(torch.rand(2, 3, 299, 299))
+    assert isinstance(found, models.InceptionOutputs) and found.logits.shape == found.aux_logits.shape == (2, 3)
+    (found.logits.sum() + 0.4 * found.aux_logits.sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert model.eval()(torch.rand(1, 3, 75, 75)).shape == (1, 3)
+    assert models.Inception_V3_Weights.DEFAULT.url.endswith("/inception_v3_google-0cc3c7bd.pth")
+    assert models.Inception_V3_Weights.DEFAULT.transforms()(torch.rand(3, 400, 350)).shape == (3, 299, 299)
+    with pytest.raises(ValueError, match="should be 7 instead of 1"):
+        models.inception_v3(inception_blocks=[nn.Conv2d])
+
+
+def test_blocks_of_inception_widen_as_they_say():
+    parts = models.inception
+    for block, shape in (
+        (parts.InceptionA(8, 32), (256, 7, 9)),
+        (parts.InceptionB(8), (488, 3, 4)),
+        (parts.InceptionC(8, 16), (768, 7, 9)),
+        (parts.InceptionD(8), (520, 3, 4)),
+        (parts.InceptionE(8), (2048, 7, 9)),
+    ):
+        assert block(torch.rand(2, 8, 7, 9)).shape[1:] == shape
+
+
+def test_an_image_for_inception_is_scaled_to_what_its_weights_expect():
+    model = models.inception_v3(num_classes=2, aux_logits=False, init_weights=False, transform_input=True).eval()
+    plain = models.inception_v3(num_classes=2, aux_logits=False, init_weights=False).eval()
+    plain.load_state_dict(model.state_dict())
+    mean, spread = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    image = torch.rand(1, 3, 75, 75)
+    usual = (image - mean[:, None, None]) / spread[:, None, None]
+    torch.testing.assert_close(model(usual), plain(2 * image - 1), rtol=1e-3, atol=1e-4)
+
+
 def test_every_parameter_learns():
     model = models.resnet18(num_classes=3, zero_init_residual=True)
     assert model.layer2[1].bn2.weight.abs().sum() == 0 and model.layer2[1].bn1.weight.sum() == 128

@@ -196,7 +196,7 @@ _install(_sys.modules[__name__])
 
 from . import overrides  # noqa: E402
 from ._dtype_info import finfo, iinfo  # noqa: E402
-from ._tensor_repr import set_printoptions  # noqa: E402
+from ._tensor_str import set_printoptions  # noqa: E402
 
 # Imported on first access, so that `import corten` stays cheap. By name: the module that has it, or "" for a module.
 _LAZY = dict.fromkeys(
@@ -298,7 +298,7 @@ for _home, _names in {
     "utils._throughput": "BenchmarkConfig BenchmarkExecutionStats ThroughputBenchmark",
     "utils.serialization.records": "PyTorchFileReader PyTorchFileWriter",
     "storage": "TypedStorage UntypedStorage",
-    "sparse": "sparse_coo sparse_coo_tensor",
+    "sparse": "sparse_coo sparse_coo_tensor sparse_csr sparse_csc sparse_bsr sparse_bsc",
     "testing": "FileCheck",
     "jit": "ScriptModule",
     "func": "vmap",

@@ -31,9 +31,8 @@ _PIPES = (
 _HINTS |= {f"corten.utils.data.{name}": "use corten.utils.data.Dataset or IterableDataset" for name in _PIPES.split()}
 _COMPRESSED = "sparse_csr sparse_csc sparse_bsr sparse_bsc sparse_compressed"
 _HINTS |= {
-    f"corten.{name}{suffix}": "sparse tensors are lists of places and values; use corten.sparse_coo_tensor"
+    f"corten.{name}_tensor": "sparse tensors are lists of places and values; use corten.sparse_coo_tensor"
     for name in _COMPRESSED.split()
-    for suffix in ("", "_tensor")
 }
 
 _BITS = range(1, 8)

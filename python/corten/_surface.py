@@ -99,7 +99,7 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
 
 
 def _repr(self, *, tensor_contents=None):
-    from ._tensor_repr import tensor_repr
+    from ._tensor_str import tensor_repr
 
     return tensor_repr(self, tensor_contents=tensor_contents)
 

@@ -25,7 +25,9 @@ class tensortype(type):
     layout = _core.strided
 
     def __instancecheck__(cls, instance):
-        return isinstance(instance, _core.Tensor) and instance.dtype == cls.dtype and instance.is_cuda == cls.is_cuda
+        if not isinstance(instance, _core.Tensor) or instance.is_sparse != cls.is_sparse:
+            return False
+        return instance.dtype == cls.dtype and instance.is_cuda == cls.is_cuda
 
     def __call__(cls, *args, **kwargs):
         """A tensor of sizes, uninitialised; of a sequence's elements; or another tensor of the same type."""

@@ -206,3 +206,69 @@ def test_higher():
         steps.step(inner(torch.ones(2, 4)).square().mean())
         inner(torch.ones(2, 4)).sum().backward()
     assert layer.weight.grad is not None
+
+
+def test_torchsde():
+    import torchsde
+
+    class Pull(nn.Module):
+        noise_type, sde_type = "diagonal", "ito"
+
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor(-1.0))
+
+        def f(self, t, y):
+            return self.rate * y
+
+        def g(self, t, y):
+            return 0.1 * torch.ones_like(y)
+
+    pull, times, losses = Pull(), torch.tensor([0.0, 1.0]), []
+    optimizer = torch.optim.Adam(pull.parameters(), 0.1)
+    for step in range(8):
+        noise = dict(size=(32, 1), entropy=step, levy_area_approximation="space-time")
+        path = torchsde.sdeint(pull, torch.ones(32, 1), times, bm=torchsde.BrownianInterval(0.0, 1.0, **noise), dt=0.1)
+        loss = (path[-1].mean() - 1.0).square()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    # PyTorch 2.13 computes these.
+    torch.testing.assert_close(torch.tensor(losses[::7]), torch.tensor([0.401442, 0.0698838]), rtol=1e-4, atol=1e-5)
+    torchsde.sdeint_adjoint(pull, torch.ones(32, 1), times, dt=0.1)[-1].sum().backward()
+
+
+def test_einx():
+    import einx
+
+    x = torch.randn(4, 6, requires_grad=True)
+    torch.testing.assert_close(einx.softmax("a [b]", x), x.softmax(1))
+    torch.testing.assert_close(einx.dot("a b, c b -> a c", x, x), x @ x.T)
+    einx.sum("a [b]", x).square().sum().backward()
+    torch.testing.assert_close(x.grad, 2 * x.sum(1, keepdim=True).expand(4, 6))
+
+
+def test_jaxtyping():
+    from jaxtyping import Float
+
+    x = torch.ones(2, 3)
+    assert isinstance(x, Float[torch.Tensor, "n m"])
+    assert not isinstance(x, Float[torch.Tensor, "n"]) and not isinstance(x.long(), Float[torch.Tensor, "n m"])
+
+
+def test_piq():
+    import piq
+    from piq.feature_extractors import fid_inception as features
+
+    x = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    noisy = (x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1).requires_grad_()
+    scores = [piq.gmsd(noisy, x), piq.vif_p(noisy, x), piq.fsim(noisy, x), piq.haarpsi(noisy, x), piq.mdsi(noisy, x)]
+    # PyTorch 2.13 computes these.
+    expected = torch.tensor([0.0588031, 0.353228, 0.941239, 0.779604, 0.357085])
+    torch.testing.assert_close(torch.stack(scores), expected, rtol=1e-4, atol=1e-5)
+    sum(scores).backward()
+    assert noisy.grad.isfinite().all() and piq.psnr(x, x, 1.0) > 70
+    for block in (features.FIDInceptionA(8, 32), features.FIDInceptionC(8, 16), features.FIDInceptionE2(8)):
+        assert block(torch.rand(1, 8, 5, 5)).shape[2:] == (5, 5)
+    assert piq.FID()(torch.randn(20, 8), torch.randn(20, 8)) > 0

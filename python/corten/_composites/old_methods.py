@@ -131,6 +131,34 @@ def _elsewhere(name, instead):
     return method
 
 
+def to_sparse(self, sparse_dim=None, *, layout=None, blocksize=None, dense_dim=None):
+    """The sparse tensor of the elements that are not 0.
+
+    Args:
+        sparse_dim: the number of dims that places address, all by default; the values have the others, and are there
+            where one of their elements is not 0.
+
+    Raises:
+        RuntimeError: ``sparse_dim`` is not from 1 to the number of dims.
+        NotImplementedError: another layout than ``sparse_coo`` is asked for.
+
+    Example:
+        >>> import corten
+        >>> corten.tensor([[0.0, 3.0], [0.0, 0.0]]).to_sparse().indices().tolist()
+        [[0], [1]]
+    """
+    from ..sparse import _coo
+
+    if layout not in (None, _coo.sparse_coo) or blocksize is not None or dense_dim is not None:
+        raise NotImplementedError("Tensor.to_sparse: sparse tensors are lists of places and values, layout sparse_coo")
+    return _coo.from_dense(self, self.dim() if sparse_dim is None else sparse_dim)
+
+
+def to_sparse_coo(self):
+    """The sparse tensor of the elements that are not 0; see `to_sparse`."""
+    return self.to_sparse()
+
+
 def _volatile(self):
     warnings.warn("volatile was removed (Variable.volatile is always False)", stacklevel=2)
     return False
@@ -147,6 +175,8 @@ _HERE = (
     resize_as,
     const_data_ptr,
     narrow_copy,
+    to_sparse,
+    to_sparse_coo,
     unsafe_chunk,
     unsafe_split,
     unsafe_split_with_sizes,
@@ -177,8 +207,6 @@ METHODS.update(
         **{
             name: _elsewhere(name, "tensors are dense")
             for name in (
-                "to_sparse",
-                "to_sparse_coo",
                 "to_sparse_csr",
                 "to_sparse_csc",
                 "to_sparse_bsr",

@@ -34,11 +34,13 @@ _RENAMED = {
 _RENAMED |= {f"conv{kind}{n}d": "convolution" for kind in ("", "_transpose") for n in (1, 2, 3)}
 # Overloads of the names above and of products, which no operator of the engine is called.
 _NAMES = {*_RENAMED.values(), "mm", "bmm", "addmm", "mv", "dot", "slice"}
+# What classes of tensors write their own operators for.
+_NAMES |= {"alias", "detach", "_pin_memory", "_sparse_addmm", "_sparse_mm_reduce_impl"}
 _ATTENTION = "_scaled_dot_product_flash_attention"
 _NAMES |= {_ATTENTION, f"{_ATTENTION}_for_cpu", "_scaled_dot_product_efficient_attention"}
 _SUFFIXES = frozenset(
-    ["default", "Tensor", "Scalar", "Tensor_Scalar", "Tensor_Tensor", "int", *_REDUCED.values(), "self", "out"]
-)
+    ["default", "Tensor", "Scalar", "Tensor_Scalar", "Tensor_Tensor", "int", "self", "out", "stable"]
+).union(_REDUCED.values())
 
 
 class AtenOverload:

@@ -116,6 +116,14 @@ def export(fn):
     return fn
 
 
+def _overload(func):
+    """Returns the declaration of types: Python calls the function that is defined after it."""
+    return func
+
+
+_overload_method = _overload
+
+
 def interface(obj):
     """Returns the class, of which `InterfaceType` then makes types."""
     from .._library.classes import register

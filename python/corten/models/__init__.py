@@ -37,6 +37,7 @@ _FILES = {
     "generator_loss gradient_penalty wgan_gp",
     "generation": "KVCache attention_mask beam_search filter_logits generate sample",
     "gpt": "GPT gpt2 gpt2_large gpt2_medium gpt2_xl",
+    "inception": "Inception3 InceptionOutputs inception_v3",
     "llama": "Llama llama2_7b llama3_8b smollm2_135m",
     "log_mel": "LogMel log_mel mel_filters",
     "mobilenet": "MobileNetV2 MobileNetV3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small",

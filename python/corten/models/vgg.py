@@ -47,53 +47,67 @@ def _initialize(module):
         nn.init.zeros_(module.bias)
 
 
-def make_layers(depth, batch_norm):
-    """The convolutions of the network with ``depth`` layers, a pooling behind each stage."""
+def make_layers(cfg, batch_norm=False):
+    """Convolutions of 3 × 3 in a row, each with a ReLU behind it.
+
+    Args:
+        cfg: the channels of each convolution, and ``"M"`` where a pooling halves the size.
+        batch_norm: whether batch normalisation stands before each ReLU.
+    """
     layers, channels = [], 3
-    for count, width in zip(_STAGES[depth], (64, 128, 256, 512, 512), strict=True):
-        for _ in range(count):
-            layers.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
-            layers += [nn.BatchNorm2d(width)] * batch_norm + [nn.ReLU(inplace=True)]
-            channels = width
-        layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+    for width in cfg:
+        if width == "M":
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            continue
+        layers.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
+        layers += [nn.BatchNorm2d(width)] * batch_norm + [nn.ReLU(inplace=True)]
+        channels = width
     return nn.Sequential(*layers)
+
+
+def _features(depth, batch_norm):
+    """The convolutions of the network with ``depth`` layers, a pooling behind each stage."""
+    cfg = []
+    for count, width in zip(_STAGES[depth], (64, 128, 256, 512, 512), strict=True):
+        cfg += [width] * count + ["M"]
+    return make_layers(cfg, batch_norm)
 
 
 def vgg11(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-11; 132.9 million parameters."""
-    return VGG(make_layers(11, False), num_classes, init_weights, dropout)
+    return VGG(_features(11, False), num_classes, init_weights, dropout)
 
 
 def vgg11_bn(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-11 with batch normalisation; 132.9 million parameters."""
-    return VGG(make_layers(11, True), num_classes, init_weights, dropout)
+    return VGG(_features(11, True), num_classes, init_weights, dropout)
 
 
 def vgg13(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-13; 133.0 million parameters."""
-    return VGG(make_layers(13, False), num_classes, init_weights, dropout)
+    return VGG(_features(13, False), num_classes, init_weights, dropout)
 
 
 def vgg13_bn(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-13 with batch normalisation; 133.1 million parameters."""
-    return VGG(make_layers(13, True), num_classes, init_weights, dropout)
+    return VGG(_features(13, True), num_classes, init_weights, dropout)
 
 
 def vgg16(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-16; 138.4 million parameters."""
-    return VGG(make_layers(16, False), num_classes, init_weights, dropout)
+    return VGG(_features(16, False), num_classes, init_weights, dropout)
 
 
 def vgg16_bn(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-16 with batch normalisation; 138.4 million parameters."""
-    return VGG(make_layers(16, True), num_classes, init_weights, dropout)
+    return VGG(_features(16, True), num_classes, init_weights, dropout)
 
 
 def vgg19(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-19; 143.7 million parameters."""
-    return VGG(make_layers(19, False), num_classes, init_weights, dropout)
+    return VGG(_features(19, False), num_classes, init_weights, dropout)
 
 
 def vgg19_bn(num_classes=1000, init_weights=True, dropout=0.5):
     """VGG-19 with batch normalisation; 143.7 million parameters."""
-    return VGG(make_layers(19, True), num_classes, init_weights, dropout)
+    return VGG(_features(19, True), num_classes, init_weights, dropout)

@@ -1,8 +1,11 @@
 """Sparse tensors as lists of places and values (``torch.sparse``): what builds them and multiplies by them."""
 
-from ._coo import SparseTensor, mm, sparse_coo, sparse_coo_tensor, sum
+from ._coo import SparseTensor, mm, sparse_bsc, sparse_bsr, sparse_coo, sparse_coo_tensor, sparse_csc, sparse_csr, sum
+from ._typed import TYPES
 
-__all__ = ["SparseTensor", "mm", "sparse_coo", "sparse_coo_tensor", "sum"]
+__all__ = ["SparseTensor", "mm", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_coo_tensor", "sparse_csc"]
+__all__ += ["sparse_csr", "sum", *TYPES]
+globals().update(TYPES)
 
 
 def __getattr__(name):

@@ -14,15 +14,36 @@ Tensor, ops = _core.Tensor, _core.ops
 
 
 class _Layout:
-    """The layout of sparse tensors, ``torch.sparse_coo``."""
+    """The layout of a sparse tensor."""
+
+    def __init__(self, name):
+        self._name = name
 
     def __repr__(self):
         from .. import _spoken
 
-        return f"{_spoken.name}.sparse_coo"
+        return f"{_spoken.name}.{self._name}"
+
+    def __reduce__(self):
+        return self._name
 
 
-sparse_coo = _Layout()
+sparse_coo = _Layout("sparse_coo")
+# Layouts that no tensor has, for programs that compare.
+sparse_csr, sparse_csc = _Layout("sparse_csr"), _Layout("sparse_csc")
+sparse_bsr, sparse_bsc = _Layout("sparse_bsr"), _Layout("sparse_bsc")
+
+
+def _refusal(name, error, text):
+    def refused(self, *args, **kwargs):
+        raise error(text)
+
+    refused.__name__, refused.__doc__ = name, f"Raises {error.__name__}: {text}"
+    return refused
+
+
+_NO_ARRAY = "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first."
+_NO_STORAGE = "a sparse tensor has no storage; x.to_dense() and x.values() have one"
 
 
 class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
@@ -68,7 +89,7 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
         self._elements.requires_grad_(on)
 
     def requires_grad_(self, requires_grad=True):
-        """Has gradients of the values recorded, or not."""
+        """Has gradients taken for the values, or not; they are in ``grad``."""
         self._elements.requires_grad_(requires_grad)
         return self
 
@@ -83,6 +104,27 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     def __reduce_ex__(self, protocol):
         return _rebuild, self._sparse_parts
 
+    mT = property(lambda self: self.transpose(-2, -1))
+    H = mH = property(lambda self: self.transpose(-2, -1)._conj())
+    numpy = _refusal("numpy", TypeError, _NO_ARRAY)
+    __array__ = _refusal("__array__", TypeError, _NO_ARRAY)
+    tolist, data_ptr = (_refusal(name, RuntimeError, _NO_STORAGE) for name in ("tolist", "data_ptr"))
+    storage, untyped_storage, resize_, set_ = (
+        _refusal(name, NotImplementedError, _NO_STORAGE) for name in ("storage", "untyped_storage", "resize_", "set_")
+    )
+
+    @property
+    def grad(self):
+        """The gradient of the values, at the same places; None before there is one."""
+        found = self._elements.grad
+        return None if found is None else self._with(found)
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            raise NotImplementedError("grad: the gradient of a sparse tensor is that of its values, or None")
+        self._elements.grad = None
+
     def _nnz(self):
         return self._elements.shape[0]
 
@@ -95,6 +137,11 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
     def is_coalesced(self):
         """Whether no place is there twice, and places are in order."""
         return self._coalesced
+
+    def _coalesced_(self, coalesced):
+        """Promises, or takes back, that places are there once and in order."""
+        self._coalesced = bool(coalesced)
+        return self
 
     def sparse_dim(self):
         """The number of dims that ``indices`` address."""
@@ -171,7 +218,45 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
         """
         if self.sparse_dim() != 2 or self.dim() != 2:
             raise RuntimeError(f"t: a sparse matrix expected, got a tensor with {self.dim()} dims")
-        return SparseTensor._of(self._places.flip(0), self._elements, (self.shape[1], self.shape[0]))
+        return self.transpose(0, 1)
+
+    def transpose(self, dim0, dim1):
+        """The tensor with two dims exchanged, both of places or both of values.
+
+        Raises:
+            IndexError: there is no such dim.
+            RuntimeError: one dim is of places and one of values.
+        """
+        dims, sparse = self.dim(), self.sparse_dim()
+        for dim in (dim0, dim1):
+            if not -dims <= dim < dims:
+                raise IndexError(
+                    f"Dimension out of range (expected to be in range of [{-dims}, {dims - 1}], but got {dim})"
+                )
+        first, second = sorted((dim0 % dims, dim1 % dims))
+        if first == second:
+            return self
+        if first < sparse <= second:
+            raise RuntimeError(f"transpose: dims {first} and {second} are of places and of values")
+        order = list(range(dims))
+        order[first], order[second] = second, first
+        size = [self.shape[dim] for dim in order]
+        if first >= sparse:
+            values = self._elements.transpose(first - sparse + 1, second - sparse + 1)
+            return SparseTensor._of(self._places, values, size, self._coalesced)
+        return SparseTensor._of(self._places[order[:sparse]], self._elements, size)
+
+    def type(self, dtype=None, non_blocking=False):
+        """The name of the tensor's type, or the tensor in another dtype."""
+        if dtype is not None:
+            return self.to(dtype, non_blocking=non_blocking)
+        from .. import _spoken
+
+        place = "cuda." if self.is_cuda else ""
+        return f"{_spoken.name}.{place}sparse.{self._elements.type().rpartition('.')[2]}"
+
+    def _conj(self):
+        return self._with(self._elements.conj())
 
     def _with(self, values):
         return SparseTensor._of(self._places, values, self.shape, self._coalesced)
@@ -253,7 +338,9 @@ def _rebuild(indices, values, size, coalesced):
 def _overwritten(name, target, result):
     """The tensor that an operator in place writes to, with the places and the values of its result."""
     if not isinstance(target, SparseTensor) or not isinstance(result, SparseTensor) or result.shape != target.shape:
-        raise RuntimeError(f"{name}: a sparse tensor is overwritten by sparse tensors of its own size alone")
+        raise RuntimeError(
+            f"{name}: a sparse tensor is overwritten by sparse tensors of its own size alone; x.to_dense() by others"
+        )
     if corten.is_grad_enabled() and target.is_leaf and target.requires_grad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     values = result._elements.to(dtype=target.dtype, device=target.device)
@@ -262,6 +349,21 @@ def _overwritten(name, target, result):
     target._places, target._elements = result._places.to(target.device), values
     target._coalesced = result._coalesced
     return target
+
+
+def from_dense(dense, count):
+    """`Tensor.to_sparse`: the elements that are not 0, at places in the first ``count`` dims."""
+    if not min(1, dense.dim()) <= count <= dense.dim():
+        raise RuntimeError(
+            f"dense_to_sparse: sparse_dim argument must be in [{min(1, dense.dim())},{dense.dim()}] range, but {count} "
+            "is given"
+        )
+    there = dense.detach() != 0
+    if count < dense.dim():
+        there = there.flatten(count).any(count)
+    places = there.nonzero().T
+    values = dense[tuple(places)] if count else dense[there]
+    return SparseTensor._of(places, values, dense.shape, coalesced=True)
 
 
 def mm(mat1, mat2):
@@ -352,6 +454,16 @@ _RULES = {
     "copy": lambda input, src, non_blocking=False: src._with(src._elements.clone()) if src.is_sparse else src,
     "clone": lambda input: input._with(input._elements.clone()),
     "sum": _sum,
+    "to_sparse": lambda input, *args, **kwargs: input,
+    "to_sparse_coo": lambda input: input,
     "dim": lambda input: len(input.shape),
     "size": lambda input, dim=None: input.shape if dim is None else input.shape[dim],
 }
+
+
+def _converted(name):
+    return lambda input, *args, **kwargs: input._with(getattr(input._elements, name)(*args, **kwargs))
+
+
+_CONVERSIONS = ("cpu", "double", "float", "half", "bfloat16", "long", "int", "short", "bool")
+_RULES.update({name: _converted(name) for name in _CONVERSIONS})

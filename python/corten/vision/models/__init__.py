@@ -4,6 +4,7 @@ from ._api import Weights, WeightsEnum, get_model, get_model_builder, get_model_
 from .alexnet import *  # noqa: F403
 from .convnext import *  # noqa: F403
 from .densenet import *  # noqa: F403
+from .inception import *  # noqa: F403
 from .mobilenet import *  # noqa: F403
 from .resnet import *  # noqa: F403
 from .squeezenet import *  # noqa: F403
@@ -14,5 +15,7 @@ def __getattr__(name):
     from ..._missing import missing
 
     raise missing(
-        __name__, name, "there are AlexNet, ConvNeXt, DenseNet, MobileNet, ResNet, ResNeXt, SqueezeNet and VGG"
+        __name__,
+        name,
+        "there are AlexNet, ConvNeXt, DenseNet, Inception v3, MobileNet, ResNet, ResNeXt, SqueezeNet and VGG",
     )

@@ -10,6 +10,7 @@ __all__ = [
     "Weights",
     "WeightsEnum",
     "build",
+    "enter",
     "get_model",
     "get_model_builder",
     "get_model_weights",
@@ -90,20 +91,28 @@ class WeightsEnum(Enum):
         return self.value.meta
 
 
-def imagenet(name, files, crop_size=224):
+def imagenet(name, files, crop_size=224, resize_size=256):
     """The enumeration of the weights that torchvision publishes for a network, trained on ImageNet's 1000 classes.
 
     Args:
         name: of the enumeration, such as ``"ResNet18_Weights"``.
         files: their names without ``.pth``; the second is the later training, made for images resized to 232.
+        crop_size, resize_size: what the first training expects of images, see `ImageClassification`.
     """
     members = {}
     for version, file in enumerate(files, start=1):
-        preset = functools.partial(ImageClassification, crop_size=crop_size, resize_size=232 if version > 1 else 256)
+        preset = functools.partial(
+            ImageClassification, crop_size=crop_size, resize_size=232 if version > 1 else resize_size
+        )
         address = f"https://download.pytorch.org/models/{file}.pth"
         members[f"IMAGENET1K_V{version}"] = Weights(address, preset, {"num_classes": 1000})
     members["DEFAULT"] = members[f"IMAGENET1K_V{len(files)}"]
     return WeightsEnum(name, members, module="corten.vision.models")
+
+
+def enter(builder, enumeration):
+    """Enters a function that makes a network into the register, with its weights."""
+    _BUILDERS[builder.__name__], _WEIGHTS[builder.__name__] = builder, enumeration
 
 
 def publish(namespace, names):
@@ -127,7 +136,7 @@ def publish(namespace, names):
         builder = _builder(getattr(models, name), enumeration)
         builder.__module__ = namespace["__name__"]
         namespace[name], namespace[enumeration.__name__] = builder, enumeration
-        _BUILDERS[name], _WEIGHTS[name] = builder, enumeration
+        enter(builder, enumeration)
         entered += [name, enumeration.__name__]
     return entered
 

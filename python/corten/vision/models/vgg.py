@@ -1,6 +1,6 @@
 """VGG of `corten.models` with torchvision's arguments and weights."""
 
-from ...models.vgg import VGG
+from ...models.vgg import VGG, make_layers  # noqa: F401
 from ._api import publish
 
 __all__ = ["VGG"]

@@ -1,5 +1,7 @@
 """Turning samples into batches, under the name that ``torch.utils.data._utils.collate`` has."""
 
+import re
+
 from ..collate import (
     collate,
     collate_float_fn,
@@ -11,6 +13,8 @@ from ..collate import (
     default_convert,
 )
 
+# The kinds of numpy's dtypes that no tensor can hold, as `dtype.str` spells them: text, bytes, objects.
+np_str_obj_array_pattern = re.compile(r"[SaUO]")
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 )
@@ -25,4 +29,5 @@ __all__ = [
     "default_collate_err_msg_format",
     "default_collate_fn_map",
     "default_convert",
+    "np_str_obj_array_pattern",
 ]

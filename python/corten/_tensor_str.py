@@ -1,11 +1,13 @@
-"""Printing tensors as PyTorch does, and `set_printoptions`."""
+"""Printing tensors as PyTorch does, `set_printoptions`, and the parts by which classes of tensors print themselves."""
 
 import math
+from types import SimpleNamespace
 
 from . import _core, _spoken
 
 _DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
-_options = dict(_DEFAULTS)
+PRINT_OPTS = SimpleNamespace(**_DEFAULTS)
+_options = vars(PRINT_OPTS)
 _PROFILES = {
     "default": dict(_DEFAULTS),
     "short": dict(_DEFAULTS, precision=2, edgeitems=2),
@@ -126,7 +128,7 @@ def _lines(nested, dims, indent, formatter):
     return "[" + gap.join(parts) + "]"
 
 
-def _suffixes(tensor, default_dtype, printed):
+def _suffixes(tensor, default_dtype):
     """What follows the data: device, size, dtype, grad_fn or requires_grad."""
     out = []
     home = _core.get_default_device()
@@ -153,42 +155,56 @@ def _history(tensor):
         return ["grad_fn=<Invalid>"]
     if grad_fn is not None:
         name = grad_fn.name() if hasattr(grad_fn, "name") else type(grad_fn).__name__
-        return [f"grad_fn=<{name}>"]
+        return [f"grad_fn=<{name.rpartition('::')[2]}>"]
     return ["requires_grad=True"] if tensor.requires_grad else []
+
+
+def _tensor_str(self, indent):
+    """The elements, as they stand in ``tensor(...)``; lines after the first begin with ``indent`` blanks."""
+    values = self.detach()
+    if values.numel() > _options["threshold"] and values.device.type not in ("cpu", "meta"):
+        values = values.cpu()
+    if values.is_meta:
+        return "..."
+    if self.numel() == 0:
+        return "[]"
+    nested = _shown_values(values, self.numel() > _options["threshold"])
+    if values.is_complex():
+        formatter = _ComplexFormatter(list(_flat(nested)))
+    else:
+        formatter = _Formatter(list(_flat(nested)), values.is_floating_point(), self.dtype == _core.bool)
+    return _lines(nested, self.dim(), indent, formatter)
+
+
+def _add_suffixes(tensor_str, suffixes, indent, force_newline):
+    """``tensor_str`` with what follows the elements and a closing parenthesis.
+
+    Args:
+        indent: blanks in front of lines that begin with a suffix.
+        force_newline: whether the first suffix begins a line.
+    """
+    last_line = len(tensor_str) - tensor_str.rfind("\n") + 1
+    for suffix in suffixes:
+        # Lines break where PyTorch breaks them, whose name is shorter.
+        length = len(suffix.replace(f"{_spoken.name}.", "torch."))
+        if force_newline or last_line + length + 2 > _options["linewidth"]:
+            tensor_str += ",\n" + " " * indent + suffix
+            last_line, force_newline = indent + length, False
+        else:
+            tensor_str += ", " + suffix
+            last_line += length + 2
+    return tensor_str + ")"
+
+
+def _str_intern(inp, *, tensor_contents=None):
+    """`repr(tensor)` in PyTorch's format; ``tensor_contents`` is text that stands for the elements."""
+    # Classes of programs print by their name, parameters and what stands for tensors inside the package do not.
+    own = type(inp).__module__.partition(".")[0] == "corten"
+    prefix = "tensor(" if own else f"{type(inp).__name__}("
+    body = _tensor_str(inp, len(prefix)) if tensor_contents is None else tensor_contents
+    return _add_suffixes(prefix + body, _suffixes(inp, _core.get_default_dtype()), len(prefix), False)
 
 
 def tensor_repr(self, *, tensor_contents=None):
     """`repr(tensor)` in PyTorch's format."""
-    # Classes of programs print by their name, parameters and what stands for tensors inside the package do not.
-    own = type(self).__module__.partition(".")[0] == "corten"
-    prefix = "tensor(" if own else f"{type(self).__name__}("
-    values = self.detach()
-    if values.numel() > _options["threshold"] and values.device.type not in ("cpu", "meta"):
-        values = values.cpu()
-    floating = values.is_floating_point()
-    if tensor_contents is not None:
-        body = tensor_contents
-    elif values.is_meta:
-        body = "..."
-    elif self.numel() == 0:
-        body = "[]"
-    else:
-        summarise = self.numel() > _options["threshold"]
-        nested = _shown_values(values, summarise)
-        if values.is_complex():
-            formatter = _ComplexFormatter(list(_flat(nested)))
-        else:
-            formatter = _Formatter(list(_flat(nested)), floating, self.dtype == _core.bool)
-        body = _lines(nested, self.dim(), len(prefix), formatter)
-    text = prefix + body
-    last_line = len(text) - text.rfind("\n") + 1
-    for suffix in _suffixes(self, _core.get_default_dtype(), body):
-        # Lines break where PyTorch breaks them, whose name is shorter.
-        length = len(suffix.replace(f"{_spoken.name}.", "torch."))
-        if last_line + length + 2 > _options["linewidth"]:
-            text += ",\n" + " " * len(prefix) + suffix
-            last_line = len(prefix) + length
-        else:
-            text += ", " + suffix
-            last_line += length + 2
-    return text + ")"
+    return _str_intern(self, tensor_contents=tensor_contents)
