@@ -2,9 +2,12 @@
 
 A scene is 64 × 64 pixels: one to four coloured items of Fashion-MNIST on a piece of a photo. Questions are how many of
 a kind there are, what colour they are, where one is, what is at a place and whether there is one of a kind. Captioner
-and answerer share the ViT and learn together, so that captions teach it what answers alone would teach slowly. Test
-scenes are made of test images on photos that no training scene shows. What is measured is the share of questions about
-them that are answered with the right word or words.
+and answerer share the ViT and learn together, so that captions teach it what answers alone would teach slowly.
+
+Every step has scenes that no step had before, made of items of the training images on photos whose colours and light
+are changed. The curve of validation is about items and a photo that training leaves out, and test scenes are made of
+test images on photos that neither shows. What is measured is the share of questions about them that are answered with
+the right word or words.
 """
 
 from __future__ import annotations
@@ -18,12 +21,28 @@ from corten.models import Captioner, VisualQuestionAnswering, ViT
 from corten.training import Batches
 
 from common import arguments, draw_history, draw_images, parse, positive, print_result, sized, total_steps, train
-from datasets import DISTINCT, ITEMS, Missing, Scenes, encode, scenes, vocabulary
-from datasets.scenes import COLOURS, NUMBERS, QUARTERS
+from datasets import (
+    DISTINCT,
+    ITEMS,
+    SKIMAGE_PHOTOS,
+    SKLEARN_PHOTOS,
+    Missing,
+    Scenes,
+    compose,
+    encode,
+    fashion_mnist,
+    photo,
+    scenes,
+    varied,
+    vocabulary,
+)
+from datasets.scenes import COLOURS, HELD_OUT, NUMBERS, QUARTERS
 
 TARGET = 0.90
 SIZE, PATCH = 64, 8
 QUESTIONS = 4  # about each scene
+WATCHED_ITEMS, WATCHED_PHOTO = 5000, "coffee"  # of the training images and photos, for validation alone
+VARIANTS = 8  # of each photo
 WORDS = 16  # of the longest caption, with its start or end
 ASKED = 8  # words of the longest question
 START, END = len(vocabulary()), len(vocabulary()) + 1
@@ -36,11 +55,27 @@ def normalised(images: corten.Tensor) -> corten.Tensor:
     return images.float() / 127.5 - 1
 
 
-def made(args, count: int, seed: int, training: bool = True) -> Scenes:
-    try:
-        return scenes(count, seed, SIZE, training, questions=QUESTIONS)
-    except Missing as missing:
-        raise SystemExit(str(missing)) from None
+class Studio:
+    """Makes scenes of the training images, for training and, of items and a photo of their own, for validation.
+
+    What training gets follows from the state of corten's generator, so that a run that is resumed gets the same.
+    """
+
+    def __init__(self, args) -> None:
+        data = fashion_mnist(not args.smoke)
+        watched = sized(args, WATCHED_ITEMS, WATCHED_ITEMS, 500)
+        self.items, self.targets = data.data.numpy()[:-watched], data.targets.numpy()[:-watched]
+        self.watched = data.data.numpy()[-watched:], data.targets.numpy()[-watched:], [photo(WATCHED_PHOTO)]
+        names = [name for name in SKLEARN_PHOTOS + SKIMAGE_PHOTOS if name not in (*HELD_OUT, WATCHED_PHOTO)]
+        photos = [photo(name) for name in names[: sized(args, None, None, 2)]]
+        self.photos = photos + varied(photos, sized(args, VARIANTS, VARIANTS, 1) * len(photos), args.seed)
+
+    def fresh(self, count: int) -> Scenes:
+        seed = int(corten.randint(2**31, ()))
+        return compose(count, self.items, self.targets, self.photos, seed, SIZE, questions=QUESTIONS)
+
+    def validation(self, count: int) -> Scenes:
+        return compose(count, *self.watched, size=SIZE, questions=QUESTIONS)
 
 
 def tensors(args, data: Scenes) -> tuple[corten.Tensor, ...]:
@@ -61,6 +96,12 @@ class Speaker(nn.Module):
         sizes = dict(n_ctx=WORDS, n_embd=width, n_layer=text_layers, n_head=4, dropout=dropout)
         self.captioner = Captioner(eyes, END + 1, **sizes)
         self.answerer = VisualQuestionAnswering(eyes, END + 1, len(ANSWERS), **sizes)
+        # Deviations of 0.02 at the beginning suit larger networks; from these they see sooner what is where.
+        nn.init.normal_(eyes.pos_embed)
+        for part in (eyes, self.captioner.decoder, self.answerer.reader):
+            for weight in part.parameters():
+                if weight.ndim == 2:
+                    nn.init.normal_(weight, std=width**-0.5)
 
     def losses(self, images: corten.Tensor, captions: corten.Tensor, questions: corten.Tensor, answers: corten.Tensor):
         """The cross-entropies of the captions' words and of the answers, and the share of right answers."""
@@ -125,15 +166,23 @@ def draw_answers(path, data: Scenes, told: list[str], found: corten.Tensor, righ
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=8, quick_epochs=2, out="visual_questions")
+    parser = arguments(__doc__, epochs=10, quick_epochs=2, out="visual_questions")
     parser.add_argument("--batch-size", type=positive, default=48)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     args = parse(parser)
-    count, watched = sized(args, (30_000, 500), (4000, 200), (32, 8))
-    data = tensors(args, made(args, count + watched, seed=args.seed))
-    batch_size = sized(args, args.batch_size, args.batch_size, 8)
-    batches = Batches(*(part[:count] for part in data), batch_size=batch_size, drop_last=True)
-    held_out = Batches(*(part[count:] for part in data), batch_size=100, shuffle=False)
+    try:
+        studio = Studio(args)
+        test = scenes(sized(args, 2000, 500, 16), args.seed, SIZE, train=False, questions=QUESTIONS)
+    except Missing as missing:
+        raise SystemExit(str(missing)) from None
+    count, watched = sized(args, (30_000, 1000), (4000, 200), (32, 8))
+    batches = Batches(
+        corten.arange(count),
+        batch_size=sized(args, args.batch_size, args.batch_size, 8),
+        drop_last=True,
+        transform=lambda rows: tensors(args, studio.fresh(len(rows))),
+    )
+    held_out = Batches(*tensors(args, studio.validation(watched)), batch_size=100, shuffle=False)
 
     model = Speaker(*sized(args, (128, 4, 2), (128, 4, 2), (32, 1, 1))).to(args.device)
     optimizer = corten.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
@@ -151,7 +200,6 @@ def main() -> None:
         validation=held_out,
     )
 
-    test = made(args, sized(args, 2000, 500, 16), seed=args.seed, training=False)
     images, _, questions, answers = tensors(args, test)
     found = answered(model, images, questions)
     right = found == answers.cpu()

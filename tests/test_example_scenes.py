@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import corten
 import numpy as np
@@ -126,3 +127,37 @@ def test_scenes_to_test_with_stand_on_other_photos(program, monkeypatch):
     training, seen[:] = set(seen), []
     module.scenes(3, train=False)
     assert set(seen) == set(module.HELD_OUT) and len(training) == 8 and not training & set(seen)
+
+
+def test_varied_photos_are_the_same_for_a_seed_and_none_is_an_old_one(program):
+    module = program("datasets.scenes")
+    generator = np.random.default_rng(0)
+    sizes = ((70, 90), (80, 72))
+    photos = [corten.from_numpy(generator.integers(0, 256, (3, *size)).astype(np.uint8)) for size in sizes]
+    found, again = (module.varied(photos, 12, seed=3) for _ in range(2))
+    assert all(corten.equal(one, other) for one, other in zip(found, again)) and len(found) == 12
+    assert {tuple(one.shape) for one in found} <= {(3, 70, 90), (3, 80, 72), (3, 70, 72)}
+    old = [photo[:, :70, :72] for photo in photos]
+    assert all(one.dtype == corten.uint8 and not any(corten.equal(one[:, :70, :72], of) for of in old) for one in found)
+
+
+def test_questions_are_learned_from_other_items_and_photos_than_are_watched(program, monkeypatch):
+    asking = program("visual_questions")
+    seen = []
+    monkeypatch.setattr(asking, "photo", lambda name: seen.append(name) or corten.zeros(3, 70, 70, dtype=corten.uint8))
+
+    class Clothes:
+        data = (corten.arange(600) // 500 * 100 + 100).to(corten.uint8)[:, None, None].expand(600, 28, 28)
+        targets = corten.arange(600) % 10
+
+    monkeypatch.setattr(asking, "fashion_mnist", lambda train: Clothes)
+    monkeypatch.setattr(asking, "WATCHED_ITEMS", 100)
+    studio = asking.Studio(SimpleNamespace(smoke=False, quick=False, seed=0))
+    assert seen.count(asking.WATCHED_PHOTO) == 1 and not set(seen) & set(asking.HELD_OUT)
+    assert (studio.items == 100).all() and (studio.watched[0] == 200).all() and len(studio.watched[2]) == 1
+    assert len(studio.photos) == 7 * (1 + asking.VARIANTS)
+    corten.manual_seed(5)
+    first, second = studio.fresh(4), studio.fresh(4)
+    corten.manual_seed(5)
+    assert corten.equal(studio.fresh(4).images, first.images) and not corten.equal(first.images, second.images)
+    assert studio.validation(4).questions == studio.validation(4).questions

@@ -427,6 +427,13 @@ def test_clip_tells_pairs_from_all_others():
         model.encode_text(torch.ones(1, 7).long())
 
 
+def test_a_vit_begins_with_the_deviations_that_are_asked_for():
+    for options, weights, places in (({}, 0.02, 0.02), (dict(init_std=0.1, pos_std=1.0), 0.1, 1.0)):
+        model = small_vit(dim=64, mlp_dim=64, image_size=32, **options)
+        assert model.blocks[0].mlp["fc1"].weight.std().item() == pytest.approx(weights, rel=0.1)
+        assert model.pos_embed.std().item() == pytest.approx(places, rel=0.1)
+
+
 def test_captions_depend_on_the_image_and_questions_on_no_padding():
     sizes = dict(n_ctx=8, n_embd=16, n_layer=2, n_head=2)
     images, ids = torch.rand(2, 1, 8, 8), torch.tensor([[1, 5, 6, 7], [1, 8, 9, 2]])
@@ -446,6 +453,11 @@ def test_captions_depend_on_the_image_and_questions_on_no_padding():
         answers.answers(answers.encoder.features(images[:1]).repeat(2, 1, 1), questions)[0],
         answers(images, questions)[0],
     )
+    asked = torch.tensor([[5, 6, 0], [7, 8, 9], [3, 4, 0], [9, 0, 0]])
+    seen = answers.encoder.features(images)
+    close(answers.answers(seen, asked), answers.answers(seen.repeat_interleave(2, 0), asked))
+    with pytest.raises(ValueError, match="3 texts cannot look at 2 images"):
+        answers.answers(seen, asked[:3])
 
 
 # -- trained weights -------------------------------------------------------------------------------------------------

@@ -402,6 +402,63 @@ def test_a_siamese_network_gives_the_same_verdict_in_both_orders():
     torch.testing.assert_close(pairs[1, 2], model(first[1:2], second[2:3])[0])
 
 
+def clusters(count, classes, generator):
+    """Vectors `(N, 12)` of classes, which differ in some directions and vary much more in others, and their labels."""
+    labels = torch.arange(count) % classes
+    apart = nn.functional.pad(torch.randn(classes, 6, generator=generator), [0, 6]) * 3
+    within = torch.randn(count, 12, generator=generator) * torch.tensor([1.0] * 6 + [20.0] * 6)
+    return apart[labels] + within, labels
+
+
+@pytest.mark.cpu
+def test_whitening_leaves_the_same_variance_within_classes_in_all_directions():
+    features, labels = clusters(600, 4, torch.Generator().manual_seed(0))
+    mean, matrix = models.within_class_whitening(features, labels, directions=12, shrink=0.0)
+    torch.testing.assert_close(mean, features.mean(0))
+    places = (features - mean) @ matrix
+    within = torch.cat([places[labels == label] - places[labels == label].mean(0) for label in range(4)])
+    torch.testing.assert_close(within.T @ within / 600, torch.eye(12), atol=1e-3, rtol=0)
+    assert models.within_class_whitening(features, labels, directions=5)[1].shape == (12, 5)
+    with pytest.raises(ValueError, match=r"within_class_whitening: .* got \(600, 12\) and \(3,\)"):
+        models.within_class_whitening(features, labels[:3])
+
+
+@pytest.mark.cpu
+def test_matching_compares_images_by_their_profiles_over_known_images_and_by_their_places():
+    features, labels = clusters(120, 6, torch.Generator().manual_seed(1))
+    known, unseen = labels < 4, labels >= 4
+    views = [features, features[:, ::2].sin()]
+    asked, compared = [view[unseen] for view in views], [view[known] for view in views]
+    places, profiles = [], []
+    for view, of_known in zip(asked, compared):
+        mean, matrix = models.within_class_whitening(of_known, labels[known])
+        own, others = (nn.functional.normalize((x - mean) @ matrix, dim=1) for x in (view, of_known))
+        like = (own @ others.T / 0.15).softmax(1)
+        places.append(own @ own.T)
+        profiles.append((like[:, None] * like).sqrt().sum(2))
+
+    metric = models.MatchingMetric(compared, labels[known])
+    expected = (0.2 * sum(places) + sum(profiles)) / 2.4
+    torch.testing.assert_close(metric.alike(asked, compared), expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(metric(asked, compared).norm(dim=1), torch.ones(40))
+    siamese = models.MatchingSiamese(compared, labels[known])
+    expected = 1 + 0.5 * sum(places) + sum(profile.log() for profile in profiles)
+    torch.testing.assert_close(siamese.alike(asked, compared), expected, atol=1e-2, rtol=1e-3)
+    for model in (metric, siamese):
+        model.alike(asked, compared)[:20, 20:].sum().backward()
+        gradients_reach_everything(model)
+
+
+@pytest.mark.cpu
+def test_endpoints_of_an_efficientnet_are_the_last_maps_of_each_size():
+    model = models.efficientnet_lite0(num_classes=5).eval()
+    images = torch.rand(1, 3, 64, 64)
+    found = model.extract_endpoints(images)
+    sizes = [tuple(found[f"reduction_{number}"].shape[1:]) for number in range(1, 7)]
+    assert sizes == [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2), (1280, 2, 2)]
+    torch.testing.assert_close(found["reduction_6"], model.extract_features(images))
+
+
 def installed(package, *path):
     """A file of a package that is installed, or that `make data` unpacked; without it the test is skipped.
 

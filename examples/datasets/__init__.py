@@ -6,7 +6,7 @@
 
 from .find import Missing
 from .images import SKIMAGE_PHOTOS, SKLEARN_PHOTOS, digits, fashion_mnist, mnist_5k, photo, photos
-from .scenes import DISTINCT, ITEMS, Scenes, compose, encode, scenes, vocabulary
+from .scenes import DISTINCT, ITEMS, Scenes, compose, encode, scenes, varied, vocabulary
 from .series import Clip, gunpoint, librivox, taylor, temperatures, weather
 from .tables import (
     Ratings,
@@ -62,6 +62,7 @@ __all__ = [
     "sms_spam",
     "taylor",
     "temperatures",
+    "varied",
     "verses",
     "vocabulary",
     "weather",

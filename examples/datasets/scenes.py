@@ -106,6 +106,25 @@ def _blurred(photo: corten.Tensor, side: int) -> corten.Tensor:
     return F.interpolate(small, photo.shape[1:], mode="bilinear")[0].round().to(corten.uint8)
 
 
+def varied(photos: Sequence[corten.Tensor], count: int, seed: int = 0) -> list[corten.Tensor]:
+    """Photos `(3, H, W)` of bytes in colours and light that none was taken in, half of them two photos in one.
+
+    What learns from scenes on few photos learns the photos; on these it learns what stands before them.
+    """
+    generator, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        first, second = (photos[place].numpy() for place in generator.integers(0, len(photos), 2))
+        height, width = np.minimum(first.shape[1:], second.shape[1:])
+        share = generator.uniform(0, 0.6) * generator.integers(0, 2)
+        both = (1 - share) * first[:, :height, :width] + share * second[:, :height, :width]
+        # Each channel becomes a mixture of the three, and one picture in three its negative.
+        mixed = np.tensordot(generator.dirichlet([1, 1, 1], 3), both, 1)
+        mixed = 255 - mixed if generator.integers(0, 3) == 0 else mixed
+        light = mixed * generator.uniform(0.5, 1.4) + generator.uniform(-40, 40)
+        found.append(corten.from_numpy(light.clip(0, 255).astype(np.uint8)))
+    return found
+
+
 def compose(
     count: int,
     items: np.ndarray,

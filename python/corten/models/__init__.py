@@ -40,6 +40,7 @@ _FILES = {
     "inception": "Inception3 InceptionOutputs inception_v3",
     "llama": "Llama llama2_7b llama3_8b smollm2_135m",
     "log_mel": "LogMel log_mel mel_filters",
+    "matching": "MatchingMetric MatchingSiamese MatchingView within_class_whitening",
     "mobilenet": "MobileNetV2 MobileNetV3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small",
     "positions": "RelativePositionBias alibi_bias alibi_slopes apply_rotary rotary_table sinusoids",
     "ppo": "ActorCritic gae ppo_loss",

@@ -13,7 +13,13 @@ __all__ = ["Captioner", "VisualQuestionAnswering"]
 
 
 class CrossAttention(nn.Module):
-    """Attention of tokens ``(N, L, E)`` to patches ``(N, S, D)``: ``(N, L, E)``."""
+    """Attention of tokens ``(R N, L, E)`` to patches ``(N, S, D)``: ``(R N, L, E)``.
+
+    R texts, one after the other, look at each image, whose keys and values are computed once.
+
+    Raises:
+        ValueError: the number of texts is no multiple of that of images.
+    """
 
     def __init__(self, n_embd, n_head, memory_dim, dropout=0.0):
         super().__init__()
@@ -23,10 +29,13 @@ class CrossAttention(nn.Module):
         self.c_proj = nn.Linear(n_embd, n_embd)
 
     def forward(self, x, memory):
-        query = self.query(x).unflatten(2, (self.n_head, -1)).transpose(1, 2)
+        if len(x) % len(memory):
+            raise ValueError(f"captioning: {len(x)} texts cannot look at {len(memory)} images, each at as many")
+        # All texts of an image as one, since none of its tokens sees another here.
+        query = self.query(x).reshape(len(memory), -1, self.n_head, x.shape[2] // self.n_head).transpose(1, 2)
         key, value = self.key_value(memory).unflatten(2, (2, self.n_head, -1)).permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
-        return self.c_proj(y.transpose(1, 2).flatten(2))
+        return self.c_proj(y.transpose(1, 2).reshape(x.shape))
 
 
 class CrossBlock(Block):
@@ -106,9 +115,9 @@ class VisualQuestionAnswering(nn.Module):
         return self.answers(self.encoder.features(images), questions)
 
     def answers(self, memory, questions):
-        """Scores of the answers to questions ``(N, L)`` about images of which the encoder gave ``memory``.
+        """Scores of the answers to questions ``(R N, L)`` about N images of which the encoder gave ``memory``.
 
-        Several questions about an image need its features once.
+        The R questions about an image follow each other, and need its features once.
         """
         hidden = self.reader.hidden(questions, memory=memory)
         last = ((questions != self.pad).sum(1) - 1).clamp(min=0)

@@ -137,6 +137,20 @@ class EfficientNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
+    def extract_endpoints(self, x):
+        """The last maps of each size, ``reduction_1`` of ``H / 2`` to ``reduction_5``, and ``reduction_6``, the head's.
+
+        Images are ``(N, in_channels, H, W)``; `extract_features` gives the last of them alone.
+        """
+        x = self._act(self._bn0(self._conv_stem(x)))
+        maps = []
+        for block in self._blocks:
+            if block._depthwise_conv.stride[0] > 1:
+                maps.append(x)
+            x = block(x)
+        maps += [x, self._act(self._bn1(self._conv_head(x)))]
+        return {f"reduction_{number}": found for number, found in enumerate(maps, 1)}
+
     def extract_features(self, x):
         """The maps ``(N, C, H / 32, W / 32)`` before their means are taken."""
         x = self._act(self._bn0(self._conv_stem(x)))

@@ -75,6 +75,8 @@ class ViT(nn.Module):
         num_classes: the number of scores; 0 leaves the class token's vector ``(N, dim)``.
         dim, depth, num_heads, mlp_dim: sizes.
         dropout: of embeddings, attention and what each part adds.
+        init_std, pos_std: deviations of the weights and of the positions at the beginning. Where the data are few, a
+            network of about 100 features learns several times as fast from 0.1 and 1.
 
     Raises:
         ValueError: ``image_size`` is no multiple of ``patch_size``, or ``dim`` none of ``num_heads``; at a call,
@@ -92,6 +94,8 @@ class ViT(nn.Module):
         num_heads=12,
         mlp_dim=3072,
         dropout=0.0,
+        init_std=0.02,
+        pos_std=0.02,
     ):
         super().__init__()
         if image_size % patch_size:
@@ -106,10 +110,10 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList([Block(dim, num_heads, mlp_dim, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
-        nn.init.normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.pos_embed, std=pos_std)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=init_std)
                 nn.init.zeros_(module.bias)
 
     def embed(self, images):
