@@ -470,7 +470,7 @@ class Names:
             raise UnpicklingError("the size of a sparse tensor is not valid")
         if indices.dtype != corten.int64 or type(coalesced) not in (bool, type(None)):
             raise UnpicklingError("the places of a sparse tensor are not valid")
-        return corten.sparse_coo_tensor(indices, values, size, is_coalesced=coalesced)
+        return corten.sparse_coo_tensor(indices, values, size, device=values.device, is_coalesced=coalesced)
 
     def _rebuild_parameter(self, data, requires_grad, hooks, state=None):
         if not isinstance(data, corten.Tensor):
