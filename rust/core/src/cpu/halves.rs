@@ -1,6 +1,8 @@
 //! Conversions between float32 and the half types, many at a time: to the nearest, ties to even; NaN stays NaN.
 
-use super::simd::{Level, simd_dispatch};
+#[cfg(target_arch = "x86_64")]
+use super::simd::Level;
+use super::simd::simd_dispatch;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
