@@ -30,6 +30,9 @@ def within_class_whitening(features, labels, directions=100, shrink=3.0):
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         shapes = f"{tuple(features.shape)} and {tuple(labels.shape)}"
         raise ValueError(f"within_class_whitening: expected features (N, F) and labels (N,), got {shapes}")
+    device = features.device
+    # One large decomposition after the other: that is work for the CPU.
+    features, labels = features.cpu(), labels.cpu()
     mean = features.mean(0)
     centred = features - mean
     main = linalg.eigh(centred.T @ centred / len(features)).eigenvectors[:, -directions:]
@@ -37,7 +40,8 @@ def within_class_whitening(features, labels, directions=100, shrink=3.0):
     member = F.one_hot(labels).to(features.dtype)
     within = centred - member @ (member.T @ centred / member.sum(0).clamp(min=1)[:, None])
     variance, axes = linalg.eigh(within.T @ within / len(features))
-    return mean, main @ (axes / (variance.clamp(min=0) + shrink * variance.mean()).sqrt())
+    matrix = main @ (axes / (variance.clamp(min=0) + shrink * variance.mean()).sqrt())
+    return mean.to(device), matrix.to(device)
 
 
 class MatchingView(nn.Module):
