@@ -40,6 +40,7 @@ def test_what_is_no_checkpoint_is_an_unpickling_error(data, weights_only) -> Non
         (lambda: torch.sort(torch.tensor([1j])), RuntimeError, "complex"),
         (lambda: torch.topk(torch.tensor([1j]), 1), RuntimeError, "complex"),
         (lambda: torch.ones(2)["a"], TypeError, "invalid data type 'str'"),
+        (lambda: torch.ones(2).set_(1), TypeError, "expected a Tensor or a Storage, got int"),
         (
             lambda: torch.special.gammainc(torch.ones(2, requires_grad=True), torch.ones(2)).sum().backward(),
             NotImplementedError,

@@ -20,15 +20,7 @@ import corten
 import pytest
 from corten import serialization
 
-
-def saved(obj, **options) -> bytes:
-    buffer = io.BytesIO()
-    corten.save(obj, buffer, **options)
-    return buffer.getvalue()
-
-
-def loaded(content: bytes, **options):
-    return corten.load(io.BytesIO(content), **options)
+from saved_files import loaded, saved
 
 
 def repacked(content: bytes, compression=zipfile.ZIP_STORED, **records) -> bytes:

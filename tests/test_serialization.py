@@ -28,18 +28,10 @@ from corten import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from saved_files import loaded, saved
+
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32", "int64", "bool"]
 CLEAR = (RuntimeError, EOFError, pickle.UnpicklingError)
-
-
-def saved(obj, **options) -> bytes:
-    buffer = io.BytesIO()
-    corten.save(obj, buffer, **options)
-    return buffer.getvalue()
-
-
-def loaded(content: bytes, **options):
-    return corten.load(io.BytesIO(content), **options)
 
 
 def round_trip(obj, **options):

@@ -266,6 +266,23 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     return _core.call_override(getattr(public_api, "__name__", str(public_api)), public_api, found, args, kwargs)
 
 
+def hand_over(function, given, *relevant_args):
+    """``handle_torch_function`` of a function of this package, in the form in which PyTorch's give their arguments on:
+    those without a default by position, all others by name.
+
+    Args:
+        given: the function's arguments by name: ``locals()`` where it begins.
+    """
+    import inspect
+
+    # The module's name may stand for the function inside autocast's.
+    written = inspect.unwrap(function)
+    names = written.__code__.co_varnames[: written.__code__.co_argcount]
+    needed = len(names) - len(written.__defaults__ or ())
+    by_name = {name: given[name] for name in names[needed:]}
+    return handle_torch_function(function, relevant_args, *(given[name] for name in names[:needed]), **by_name)
+
+
 def redispatch_function(func, types, args, kwargs=None):
     """Calls ``func`` itself instead of what takes it over; what it calls in turn is taken over as ever.
 

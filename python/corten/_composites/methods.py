@@ -298,7 +298,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     if source is None:
         source = ops.empty(0, dtype=self.dtype, device=self.device)
     if not hasattr(source, "device"):
-        raise TypeError(f"set_(): expected a Tensor or a Storage, got {type(source).__name__}")
+        raise TypeError(f"set_(): expected a Tensor or a Storage, got {source.__class__.__name__}")
     if (source.device.type == "meta") != self.is_meta:
         raise RuntimeError(
             f"Attempted to set the storage of a tensor on device {self.device} to a storage on device {source.device}: "

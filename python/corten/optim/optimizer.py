@@ -403,6 +403,14 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
 
 
+def loss_of(closure):
+    """What the closure of a step returns, with gradients recorded; None without one."""
+    if closure is None:
+        return None
+    with corten.enable_grad():
+        return closure()
+
+
 class GroupOptimizer(Optimizer):
     """An optimizer whose step is one update of each parameter group, written by the subclass as ``_update``."""
 
@@ -416,10 +424,7 @@ class GroupOptimizer(Optimizer):
             closure: reevaluates the model and returns the loss, which is then the result of the step.
         """
         with corten.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            loss = None
-            if closure is not None:
-                with corten.enable_grad():
-                    loss = closure()
+            loss = loss_of(closure)
             for group in self.param_groups:
                 if not self._records_foreach:
                     _check_recorded(group)

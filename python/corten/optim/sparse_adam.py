@@ -2,7 +2,7 @@
 
 import corten
 
-from .optimizer import Optimizer, check_betas, zeros_like
+from .optimizer import Optimizer, check_betas, loss_of, zeros_like
 
 __all__ = ["SparseAdam"]
 
@@ -45,10 +45,7 @@ class SparseAdam(Optimizer):
         Args:
             closure: reevaluates the model and returns the loss, which is then the result of the step.
         """
-        loss = None
-        if closure is not None:
-            with corten.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             options = {"eps": group["eps"], "lr": group["lr"], "maximize": group["maximize"]}

@@ -102,7 +102,7 @@ class SparseTensor(corten.Tensor, decomposes=True):  # type: ignore[call-arg]
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol):
-        return _rebuild, self._sparse_parts
+        return SparseTensor._of, self._sparse_parts
 
     mT = property(lambda self: self.transpose(-2, -1))
     H = mH = property(lambda self: self.transpose(-2, -1)._conj())
@@ -331,10 +331,6 @@ def sparse_coo_tensor(
     return SparseTensor._of(indices, values, size, coalesced)
 
 
-def _rebuild(indices, values, size, coalesced):
-    return SparseTensor._of(indices, values, size, coalesced)
-
-
 def _overwritten(name, target, result):
     """The tensor that an operator in place writes to, with the places and the values of its result."""
     if not isinstance(target, SparseTensor) or not isinstance(result, SparseTensor) or result.shape != target.shape:
@@ -465,5 +461,5 @@ def _converted(name):
     return lambda input, *args, **kwargs: input._with(getattr(input._elements, name)(*args, **kwargs))
 
 
-_CONVERSIONS = ("cpu", "double", "float", "half", "bfloat16", "long", "int", "short", "bool")
+_CONVERSIONS = ("double", "float", "half", "bfloat16", "long", "int", "short", "bool")
 _RULES.update({name: _converted(name) for name in _CONVERSIONS})

@@ -5,34 +5,34 @@ import warnings
 import corten
 
 from ... import _ops
-from ...overrides import handle_torch_function, taken, takes_over
+from ...overrides import hand_over, taken, takes_over
 
 
 def relu(input, inplace=False):
     """Computes ``max(x, 0)`` elementwise."""
     if taken.over and takes_over(input):
-        return handle_torch_function(relu, (input,), input, inplace=inplace)
+        return hand_over(relu, locals(), input)
     return _ops.relu_(input) if inplace else _ops.relu(input)
 
 
 def relu6(input, inplace=False):
     """Computes ``min(max(x, 0), 6)`` elementwise."""
     if taken.over and takes_over(input):
-        return handle_torch_function(relu6, (input,), input, inplace=inplace)
+        return hand_over(relu6, locals(), input)
     return _ops.hardtanh_(input, 0.0, 6.0) if inplace else _ops.relu6(input)
 
 
 def elu(input, alpha=1.0, inplace=False):
     """Computes ``x`` where positive, else ``alpha (exp(x) - 1)``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(elu, (input,), input, alpha=alpha, inplace=inplace)
+        return hand_over(elu, locals(), input)
     return _ops.elu_(input, alpha) if inplace else _ops.elu(input, alpha)
 
 
 def selu(input, inplace=False):
     """Computes the scaled ELU of self-normalizing networks (Klambauer et al. 2017)."""
     if taken.over and takes_over(input):
-        return handle_torch_function(selu, (input,), input, inplace=inplace)
+        return hand_over(selu, locals(), input)
     return _ops.selu_(input) if inplace else _ops.selu(input)
 
 
@@ -43,7 +43,7 @@ def celu(input, alpha=1.0, inplace=False):
         RuntimeError: where ``alpha`` is 0.
     """
     if taken.over and takes_over(input):
-        return handle_torch_function(celu, (input,), input, alpha=alpha, inplace=inplace)
+        return hand_over(celu, locals(), input)
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _ops.celu_(input, alpha) if inplace else _ops.celu(input, alpha)
@@ -52,7 +52,7 @@ def celu(input, alpha=1.0, inplace=False):
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """Computes ``x`` where positive, else ``negative_slope * x``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(leaky_relu, (input,), input, negative_slope=negative_slope, inplace=inplace)
+        return hand_over(leaky_relu, locals(), input)
     return _ops.leaky_relu_(input, negative_slope) if inplace else _ops.leaky_relu(input, negative_slope)
 
 
@@ -65,7 +65,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """Clamps elementwise to ``[min_val, max_val]``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(hardtanh, (input,), input, min_val=min_val, max_val=max_val, inplace=inplace)
+        return hand_over(hardtanh, locals(), input)
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     function = _ops.hardtanh_ if inplace else _ops.hardtanh
@@ -75,7 +75,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
 def hardswish(input, inplace=False):
     """Computes ``x * relu6(x + 3) / 6``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(hardswish, (input,), input, inplace=inplace)
+        return hand_over(hardswish, locals(), input)
     return _ops.hardswish_(input) if inplace else _ops.hardswish(input)
 
 
@@ -87,14 +87,14 @@ def hardsigmoid(input, inplace=False):
 def silu(input, inplace=False):
     """Computes ``x * sigmoid(x)``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(silu, (input,), input, inplace=inplace)
+        return hand_over(silu, locals(), input)
     return _ops.silu_(input) if inplace else _ops.silu(input)
 
 
 def mish(input, inplace=False):
     """Computes ``x * tanh(softplus(x))``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(mish, (input,), input, inplace=inplace)
+        return hand_over(mish, locals(), input)
     return _ops.mish_(input) if inplace else _ops.mish(input)
 
 
@@ -142,7 +142,7 @@ def _implicit_softmax_dim(name, ndim, stacklevel):
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """Computes ``exp(x) / sum(exp(x))`` along ``dim``, after casting to ``dtype`` when it is given."""
     if taken.over and takes_over(input):
-        return handle_torch_function(softmax, (input,), input, dim=dim, _stacklevel=_stacklevel, dtype=dtype)
+        return hand_over(softmax, locals(), input)
     if dim is None:
         dim = _implicit_softmax_dim("softmax", input.dim(), _stacklevel)
     return _ops.softmax(input, dim, dtype)
@@ -158,7 +158,7 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """Computes ``log(softmax(x))`` along ``dim`` without overflow."""
     if taken.over and takes_over(input):
-        return handle_torch_function(log_softmax, (input,), input, dim=dim, _stacklevel=_stacklevel, dtype=dtype)
+        return hand_over(log_softmax, locals(), input)
     if dim is None:
         dim = _implicit_softmax_dim("log_softmax", input.dim(), _stacklevel)
     return _ops.log_softmax(input, dim, dtype)
@@ -174,7 +174,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
         dim: the dimension of the distribution.
     """
     if taken.over and takes_over(logits):
-        return handle_torch_function(gumbel_softmax, (logits,), logits, tau=tau, hard=hard, eps=eps, dim=dim)
+        return hand_over(gumbel_softmax, locals(), logits)
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     gumbels = -corten.empty_like(logits, memory_format=corten.legacy_contiguous_format).exponential_().log()
@@ -195,7 +195,7 @@ def _check_probability(p):
 def dropout(input, p=0.5, training=True, inplace=False):
     """Zeroes elements with probability ``p`` in training and scales the rest by ``1 / (1 - p)``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(dropout, (input,), input, p=p, training=training, inplace=inplace)
+        return hand_over(dropout, locals(), input)
     _check_probability(p)
     function = _ops.dropout_ if inplace else _ops.dropout
     return function(input, p, training)

@@ -4,7 +4,7 @@ import corten
 
 from ... import _ops
 from ..._composites._common import everywhere
-from ...overrides import handle_torch_function, taken, takes_over
+from ...overrides import hand_over, taken, takes_over
 
 
 def _renormalize_rows(weight, indices, max_norm, norm_type):
@@ -28,17 +28,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         sparse: accepted; gradients are dense.
     """
     if taken.over and takes_over(input, weight):
-        return handle_torch_function(
-            embedding,
-            (input, weight),
-            input,
-            weight,
-            padding_idx=padding_idx,
-            max_norm=max_norm,
-            norm_type=norm_type,
-            scale_grad_by_freq=scale_grad_by_freq,
-            sparse=sparse,
-        )
+        return hand_over(embedding, locals(), input, weight)
     if weight.dim() != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, got a tensor of shape {list(weight.shape)}")
     rows = weight.shape[0]

@@ -7,7 +7,7 @@ import corten
 
 from ... import _ops
 from ..._composites._common import everywhere
-from ...overrides import handle_torch_function, taken, takes_over
+from ...overrides import hand_over, taken, takes_over
 from .. import _reduction as _Reduction
 
 
@@ -33,16 +33,7 @@ def _weighted(losses, weight, input, code):
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """Mean of ``|input - target|``, optionally weighted elementwise."""
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            l1_loss,
-            (input, target, weight),
-            input,
-            target,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-            weight=weight,
-        )
+        return hand_over(l1_loss, locals(), input, target, weight)
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     input, target = corten.broadcast_tensors(input, target)
@@ -54,16 +45,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """Mean of ``(input - target)²``, optionally weighted elementwise."""
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            mse_loss,
-            (input, target, weight),
-            input,
-            target,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-            weight=weight,
-        )
+        return hand_over(mse_loss, locals(), input, target, weight)
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     input, target = corten.broadcast_tensors(input, target)
@@ -75,16 +57,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """``0.5 d² / beta`` where ``d = |input - target| < beta``, else ``d - 0.5 beta`` (Girshick 2015)."""
     if taken.over and takes_over(input, target):
-        return handle_torch_function(
-            smooth_l1_loss,
-            (input, target),
-            input,
-            target,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-            beta=beta,
-        )
+        return hand_over(smooth_l1_loss, locals(), input, target)
     _warn_on_size_mismatch(input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if beta < 0:
@@ -98,9 +71,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """``0.5 d²`` where ``d = |input - target| <= delta``, else ``delta (d - 0.5 delta)`` (Huber 1964)."""
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            huber_loss, (input, target, weight), input, target, reduction=reduction, delta=delta, weight=weight
-        )
+        return hand_over(huber_loss, locals(), input, target, weight)
     _warn_on_size_mismatch(input, target)
     code = _Reduction.get_enum(reduction)
     if delta <= 0:
@@ -124,17 +95,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
         ignore_index: targets of this value count for nothing.
     """
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            nll_loss,
-            (input, target, weight),
-            input,
-            target,
-            weight=weight,
-            size_average=size_average,
-            ignore_index=ignore_index,
-            reduce=reduce,
-            reduction=reduction,
-        )
+        return hand_over(nll_loss, locals(), input, target, weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     return _ops.nll_loss_nd(input, target, weight, code, ignore_index)
 
@@ -159,18 +120,7 @@ def cross_entropy(
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
     """
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            cross_entropy,
-            (input, target, weight),
-            input,
-            target,
-            weight=weight,
-            size_average=size_average,
-            ignore_index=ignore_index,
-            reduce=reduce,
-            reduction=reduction,
-            label_smoothing=label_smoothing,
-        )
+        return hand_over(cross_entropy, locals(), input, target, weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     return _ops.cross_entropy_loss(input, target, weight, code, ignore_index, label_smoothing)
 
@@ -289,16 +239,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     ``reduction="batchmean"`` divides the sum by the batch size, which is the divergence's definition.
     """
     if taken.over and takes_over(input, target):
-        return handle_torch_function(
-            kl_div,
-            (input, target),
-            input,
-            target,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-            log_target=log_target,
-        )
+        return hand_over(kl_div, locals(), input, target)
     if size_average is not None or reduce is not None:
         code = _Reduction.get_enum(_Reduction.legacy_get_string(size_average, reduce))
     else:
@@ -319,16 +260,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """``-(y log x + (1 - y) log(1 - x))`` for probabilities ``input`` and ``target``; logarithms count >= -100."""
     if taken.over and takes_over(input, target, weight):
-        return handle_torch_function(
-            binary_cross_entropy,
-            (input, target, weight),
-            input,
-            target,
-            weight=weight,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-        )
+        return hand_over(binary_cross_entropy, locals(), input, target, weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
@@ -350,17 +282,7 @@ def binary_cross_entropy_with_logits(
         pos_weight: factors of the positive term, broadcast to ``target``.
     """
     if taken.over and takes_over(input, target, weight, pos_weight):
-        return handle_torch_function(
-            binary_cross_entropy_with_logits,
-            (input, target, weight, pos_weight),
-            input,
-            target,
-            weight=weight,
-            size_average=size_average,
-            reduce=reduce,
-            reduction=reduction,
-            pos_weight=pos_weight,
-        )
+        return hand_over(binary_cross_entropy_with_logits, locals(), input, target, weight, pos_weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")

@@ -3,7 +3,7 @@
 import corten
 
 from ... import _ops
-from ...overrides import handle_torch_function, taken, takes_over
+from ...overrides import hand_over, taken, takes_over
 
 
 def _check_batch_is_not_single(size):
@@ -24,18 +24,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         ValueError: training with a single value per channel.
     """
     if taken.over and takes_over(input, running_mean, running_var, weight, bias):
-        return handle_torch_function(
-            batch_norm,
-            (input, running_mean, running_var, weight, bias),
-            input,
-            running_mean,
-            running_var,
-            weight=weight,
-            bias=bias,
-            training=training,
-            momentum=momentum,
-            eps=eps,
-        )
+        return hand_over(batch_norm, locals(), input, running_mean, running_var, weight, bias)
     if training:
         _check_batch_is_not_single(input.shape)
     if input.dim() == 1 and not input.numel():
@@ -48,18 +37,7 @@ def instance_norm(
 ):
     """Normalises every channel of every sample of ``(N, C, *)`` (Ulyanov et al. 2016)."""
     if taken.over and takes_over(input, running_mean, running_var, weight, bias):
-        return handle_torch_function(
-            instance_norm,
-            (input, running_mean, running_var, weight, bias),
-            input,
-            running_mean=running_mean,
-            running_var=running_var,
-            weight=weight,
-            bias=bias,
-            use_input_stats=use_input_stats,
-            momentum=momentum,
-            eps=eps,
-        )
+        return hand_over(instance_norm, locals(), input, running_mean, running_var, weight, bias)
     if use_input_stats:
         spatial = 1
         for extent in input.shape[2:]:
@@ -72,9 +50,7 @@ def instance_norm(
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalises over the last dimensions, whose sizes are ``normalized_shape`` (Ba et al. 2016)."""
     if taken.over and takes_over(input, weight, bias):
-        return handle_torch_function(
-            layer_norm, (input, weight, bias), input, normalized_shape, weight=weight, bias=bias, eps=eps
-        )
+        return hand_over(layer_norm, locals(), input, weight, bias)
     return _ops.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -89,9 +65,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises groups of channels of every sample of ``(N, C, *)`` (Wu & He 2018)."""
     if taken.over and takes_over(input, weight, bias):
-        return handle_torch_function(
-            group_norm, (input, weight, bias), input, num_groups, weight=weight, bias=bias, eps=eps
-        )
+        return hand_over(group_norm, locals(), input, weight, bias)
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
     if input.shape[1] % num_groups == 0:
@@ -118,7 +92,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """Divides by the ``p``-norm along ``dim``, which counts as at least ``eps``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(normalize, (input,), input, p=p, dim=dim, eps=eps, out=out)
+        return hand_over(normalize, locals(), input)
     norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     if out is None:
         return input / norm

@@ -5,7 +5,7 @@ import warnings
 import corten
 
 from ... import _ops
-from ...overrides import handle_torch_function, taken, takes_over
+from ...overrides import hand_over, taken, takes_over
 from .lanczos import resample
 
 
@@ -83,7 +83,7 @@ def pad(input, pad, mode="constant", value=None):
         value: the constant; 0 by default.
     """
     if taken.over and takes_over(input):
-        return handle_torch_function(corten.nn.functional.pad, (input,), input, pad, mode=mode, value=value)
+        return hand_over(corten.nn.functional.pad, locals(), input)
     if mode != "constant" and value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     return _ops.pad(input, tuple(pad), mode, value)
@@ -96,18 +96,14 @@ def _pair(value):
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """Copies sliding blocks of ``(N, C, H, W)`` into columns ``(N, C * kernel area, blocks)``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(
-            unfold, (input,), input, kernel_size, dilation=dilation, padding=padding, stride=stride
-        )
+        return hand_over(unfold, locals(), input)
     return _ops.im2col(input, _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
 
 
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """Sums columns ``(N, C * kernel area, blocks)`` back into images ``(N, C, *output_size)``."""
     if taken.over and takes_over(input):
-        return handle_torch_function(
-            fold, (input,), input, output_size, kernel_size, dilation=dilation, padding=padding, stride=stride
-        )
+        return hand_over(fold, locals(), input)
     return _ops.col2im(input, _pair(output_size), _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
 
 
@@ -189,17 +185,7 @@ def interpolate(
         antialias: low-pass filter when shrinking (bilinear, bicubic and lanczos, 4-d); lanczos needs it.
     """
     if taken.over and takes_over(input):
-        return handle_torch_function(
-            interpolate,
-            (input,),
-            input,
-            size=size,
-            scale_factor=scale_factor,
-            mode=mode,
-            align_corners=align_corners,
-            recompute_scale_factor=recompute_scale_factor,
-            antialias=antialias,
-        )
+        return hand_over(interpolate, locals(), input)
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"

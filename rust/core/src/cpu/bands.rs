@@ -59,9 +59,13 @@ impl Bands {
     pub fn across(&self) -> &[usize] {
         &self.across
     }
-    /// Elements of the space that follow each other: whole bands where rows are short, else the columns of one.
-    pub fn stretch(&self) -> usize {
-        if self.columns == self.size[1] { self.elements() } else { self.columns }
+    /// Elements of a band that follow each other in the space: all where it has whole rows, else those of one row.
+    pub fn stretch(&self, rows: usize, columns: usize) -> usize {
+        if self.columns == self.size[1] { rows * columns } else { columns }
+    }
+    /// The longest stretch.
+    pub fn longest(&self) -> usize {
+        self.stretch(self.rows, self.columns)
     }
     /// The elements of a full band.
     pub fn elements(&self) -> usize {

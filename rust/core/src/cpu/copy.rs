@@ -125,7 +125,7 @@ fn copy_sized<T: Copy + Send + Sync>(dst: *mut u8, shape: &[usize], strides: &[u
             unsafe {
                 match ds[inner] {
                     1 => copy_lines(d, s, lines_here, lines),
-                    across => scatter_lines(d, across, s, lines_here, lines),
+                    across => spread_lines(d, across, s, lines_here, lines),
                 }
             }
             at += lines_here;
@@ -135,7 +135,7 @@ fn copy_sized<T: Copy + Send + Sync>(dst: *mut u8, shape: &[usize], strides: &[u
 }
 
 /// As [`copy_lines`], to elements that do not lie side by side.
-unsafe fn scatter_lines<T: Copy>(dst: *mut T, across: usize, src: *const T, count: usize, l: Lines) {
+unsafe fn spread_lines<T: Copy>(dst: *mut T, across: usize, src: *const T, count: usize, l: Lines) {
     for (row, i) in (0..count).flat_map(|row| (0..l.columns).map(move |i| (row, i))) {
         let to = dst.wrapping_add(row.wrapping_mul(l.to)).wrapping_add(i.wrapping_mul(across));
         // SAFETY: the caller's contract.

@@ -424,7 +424,7 @@ impl Frame<'_> {
     fn run_bands(&self, bands: &Bands, range: std::ops::Range<usize>) {
         let across = bands.across();
         let stage = bands.elements() * size_of::<u64>();
-        self.with_registers(bands.stretch(), stage * across.len(), |base, slot, regs, stages| {
+        self.with_registers(bands.longest(), stage * across.len(), |base, slot, regs, stages| {
             for band in range {
                 let band = bands.band(band);
                 for (k, &i) in across.iter().enumerate() {
@@ -432,9 +432,8 @@ impl Frame<'_> {
                     // SAFETY: the index space stays inside the operand's window; every stage holds a band.
                     unsafe { bands.transpose(&band, p, size, &self.space.strides[i], stages.add(k * stage)) };
                 }
-                let total = band.rows * band.columns;
-                let stretch = if band.columns == bands.width() { total } else { band.columns };
-                for first in (0..total).step_by(stretch) {
+                let stretch = bands.stretch(band.rows, band.columns);
+                for first in (0..band.rows * band.columns).step_by(stretch) {
                     let staged = across.iter().enumerate().map(|(k, &i)| {
                         let size = self.kernel.loads[i].size();
                         // SAFETY: as above.

@@ -8,7 +8,7 @@ use crate::cpu::threads::parallel_for;
 use crate::cpu::view::{In, Out};
 use crate::cpu::walk::{Shared, base_mut, grain, load_line};
 use crate::dispatch;
-use crate::dtype::{DType, Element};
+use crate::dtype::Element;
 use crate::{dispatch_bytes, simd_dispatch};
 use std::ops::Range;
 
@@ -156,105 +156,62 @@ pub struct EmbeddingGrad {
     pub scale_grad_by_freq: bool,
 }
 
-simd_dispatch! {
-    fn add_row<T: Element>(sum: &mut [f64], row: &[T]) {
-        for (s, &v) in sum.iter_mut().zip(row) {
-            *s += v.to_f64();
-        }
-    }
-    fn add_row_f32<T: Element>(sum: &mut [f32], row: &[T]) {
-        for (s, &v) in sum.iter_mut().zip(row) {
-            *s += v.to_f64() as f32;
-        }
-    }
-}
-
 /// The table's gradient `(V, D)`: every row is the sum, in order of lookup, of the gradients of its lookups.
 ///
 /// Rows are disjoint between threads, so the result does not depend on their number. `grad` has `D` as its last dimension.
 pub fn embedding_backward(options: EmbeddingGrad, grad: &In, index: &In, out: &mut Out) {
     let (rows, width) = (out.shape[0], out.shape[1]);
-    let index: Vec<usize> = integers(index).into_iter().map(|i| i as usize).collect();
+    let index = integers(index);
     let (starts, lookups) = group_by_row(&index, rows);
     dispatch!(float out.dtype, T => {
+        type Sum = <T as Storage>::Acc;
         let grad = grad.to_vec_or_slice::<T>();
         let target = base_mut::<T>(out);
         let per_row = width * (1 + index.len() / rows.max(1));
         parallel_for(rows, grain(16 * 1024, per_row), |range| {
-            let mut sum = RowSum::new(T::DTYPE, width);
+            let mut sum = vec![Sum::ZERO; width];
             for row in range {
                 // SAFETY: rows are disjoint parts of the contiguous output.
                 let out = unsafe { std::slice::from_raw_parts_mut(target.at(row * width), width) };
-                let lookups = &lookups[starts[row]..starts[row + 1]];
-                if lookups.is_empty() || options.padding_idx == Some(row) {
+                let count = starts[row + 1] - starts[row];
+                if count == 0 || options.padding_idx == Some(row) {
                     out.fill(T::default());
                     continue;
                 }
-                sum.clear();
-                for &i in lookups {
-                    sum.add(&grad[i as usize * width..][..width]);
+                sum.fill(Sum::ZERO);
+                let from = &lookups[starts[row]..lookups.len().min(starts[row + 1] + AHEAD)];
+                // SAFETY: a lookup is the number of one of the gradient's rows.
+                unsafe { add_rows::<T>(grad.as_ptr(), width, from, count, None, &mut sum) };
+                if options.scale_grad_by_freq {
+                    sum.iter_mut().for_each(|s| *s /= Sum::from_f64(count as f64));
                 }
-                sum.write(out, if options.scale_grad_by_freq { lookups.len() as f64 } else { 1.0 });
+                T::narrow(&sum, out);
             }
         });
     }, else unreachable!("embedding tables are float"));
 }
 
 /// Lookups sorted by row, in order within a row: `lookups[starts[r]..starts[r + 1]]` are those of row `r`.
-fn group_by_row(index: &[usize], rows: usize) -> (Vec<usize>, Vec<u32>) {
+fn group_by_row(index: &[i64], rows: usize) -> (Vec<usize>, Vec<i64>) {
     let mut starts = vec![0usize; rows + 1];
-    index.iter().for_each(|&r| starts[r + 1] += 1);
+    index.iter().for_each(|&r| starts[r as usize + 1] += 1);
     for r in 0..rows {
         starts[r + 1] += starts[r];
     }
     let mut next = starts.clone();
-    let mut lookups = vec![0u32; index.len()];
+    let mut lookups = vec![0i64; index.len()];
     for (i, &r) in index.iter().enumerate() {
-        lookups[next[r]] = i as u32;
-        next[r] += 1;
+        lookups[next[r as usize]] = i as i64;
+        next[r as usize] += 1;
     }
     (starts, lookups)
-}
-
-/// A running row: float64 sums in f64, the other floats in f32.
-enum RowSum {
-    Single(Vec<f32>),
-    Double(Vec<f64>),
-}
-
-impl RowSum {
-    fn new(dtype: DType, width: usize) -> Self {
-        if dtype == DType::F64 { RowSum::Double(vec![0.0; width]) } else { RowSum::Single(vec![0.0; width]) }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            RowSum::Single(s) => s.fill(0.0),
-            RowSum::Double(s) => s.fill(0.0),
-        }
-    }
-
-    fn add<T: Element>(&mut self, row: &[T]) {
-        match self {
-            RowSum::Single(s) => add_row_f32(s, row),
-            RowSum::Double(s) => add_row(s, row),
-        }
-    }
-
-    fn write<T: Element>(&self, out: &mut [T], divisor: f64) {
-        match self {
-            RowSum::Single(s) => {
-                out.iter_mut().zip(s).for_each(|(o, &v)| *o = T::from_f64((v / divisor as f32) as f64));
-            }
-            RowSum::Double(s) => out.iter_mut().zip(s).for_each(|(o, &v)| *o = T::from_f64(v / divisor)),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cpu::rows::testing::at_every_level;
+    use crate::dtype::DType;
 
     #[test]
     fn bags_are_sums_of_rows_times_factors() {

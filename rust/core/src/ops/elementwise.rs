@@ -547,10 +547,12 @@ fn zeros_like(g: &Tensor) -> Result<Tensor> {
 
 /// For operators that are recorded as differentiable, but whose derivative PyTorch refuses when it is asked for.
 fn no_derivative(_: &Tensor, name: &str) -> Result<Tensor> {
-    if name.contains(':') {
-        bail!(NotImplemented, "the derivative for '{name}' is not implemented.");
-    }
     bail!(Runtime, "derivative for aten::{name} is not implemented")
+}
+
+/// As [`no_derivative`], where PyTorch has a derivative for other arguments; `name` is the operator's and the argument's.
+fn no_derivative_of(_: &Tensor, name: &str) -> Result<Tensor> {
+    bail!(NotImplemented, "the derivative for '{name}' is not implemented.")
 }
 
 fn one_minus_square(x: &Tensor) -> Result<Tensor> {

@@ -87,9 +87,9 @@ macro_rules! elementwise_table {
         (Digamma, "digamma", float, (x), "The derivative of lgamma.", cpu { f: x.digamma::<S>() }, wgsl { f: "f_digamma(x)" }, grad (g; x) [g.mul(&polygamma(x, 1.0.into())?)?])
         (Polygamma, "polygamma", float, (x, n), "The n-th derivative of digamma.", cpu { f: polygamma::<T, S>(x, n) }, wgsl { f: "f_polygamma(x, n)" }, grad (g; x, n) [g.mul(&polygamma(x, (&n.add(1.0)?).into())?)?, nil])
         (Igamma, "igamma", quotient, (x, y), "The regularised lower incomplete gamma function P(x, y).", cpu { f: T::from_f64(gamma::lower(x.to_f64(), y.to_f64())) }, wgsl { f: "f_igamma(x, y)" },
-            grad (g; x, y) [no_derivative(g, "igamma: input")?, g.mul(&gamma_density(x, y)?)?])
+            grad (g; x, y) [no_derivative_of(g, "igamma: input")?, g.mul(&gamma_density(x, y)?)?])
         (Igammac, "igammac", quotient, (x, y), "The regularised upper incomplete gamma function Q(x, y) = 1 − P(x, y).", cpu { f: T::from_f64(gamma::upper(x.to_f64(), y.to_f64())) }, wgsl { f: "f_igammac(x, y)" },
-            grad (g; x, y) [no_derivative(g, "igammac: input")?, g.mul(&gamma_density(x, y)?)?.neg()?])
+            grad (g; x, y) [no_derivative_of(g, "igammac: input")?, g.mul(&gamma_density(x, y)?)?.neg()?])
         (I0, "i0", float, (x), "The modified Bessel function of order 0.", cpu { f: T::from_f64(bessel::i0(x.to_f64())) }, wgsl { f: "f_i0(x)" }, grad (g; x) [g.mul(&bessel_i1(x)?)?])
         (I1, "_special_i1", float, (x), "The modified Bessel function of order 1.", cpu { f: T::from_f64(bessel::i1(x.to_f64())) }, wgsl { f: "f_i1(x)" }, grad (g; x, out) [g.mul(&bessel_i1_slope(x, out)?)?])
         (Sigmoid, "sigmoid", float, (x), "1 / (1 + e⁻ˣ).", cpu { f: x.sigmoid::<S>() }, wgsl { f: "f_sigmoid(x)" }, grad (g; out) [g.mul(&out.mul(&out.rsub_one()?)?)?])

@@ -249,7 +249,7 @@ pub fn bernoulli(generator: &Shared, p: &Tensor, target: Option<&Tensor>) -> Res
     );
     let layout = draw_layout(p.shape_dims(), target);
     let out = drawn(generator, Draw::BernoulliOf(p), p.dtype(), layout, p.device())?;
-    let out = target.map_or(Ok(out.clone()), |t| cast(&out, t.dtype()))?;
+    let out = cast(&out, target.map_or(p.dtype(), Tensor::dtype))?;
     Ok(without_slope("BernoulliBackward0", &[p], out))
 }
 
