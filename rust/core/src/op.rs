@@ -11,7 +11,8 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::elementwise_table;
 pub use crate::params::{
-    AvgPoolParams, BlockParams, ConvParams, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
+    AvgPoolParams, BlockParams, ConvParams, Outside, PadMode, PadParams, PoolParams, ResizeMode, ResizeParams,
+    SampleMode, SampleParams,
 };
 use fft::Fourier;
 use fused::Fused;
@@ -369,6 +370,12 @@ pub enum Window {
     ResizeGrad(ResizeParams),
     Im2col(BlockParams),
     Col2im(BlockParams),
+    /// `[image, grid]`; on the CPU, as are its gradients.
+    Sample(SampleParams),
+    /// `[grad, grid]`.
+    SampleImageGrad(SampleParams),
+    /// `[grad, image, grid]`.
+    SampleGridGrad(SampleParams),
 }
 
 impl Window {
@@ -388,6 +395,8 @@ impl Window {
             Window::ResizeGrad(_) => "interpolate_backward",
             Window::Im2col(_) => "im2col",
             Window::Col2im(_) => "col2im",
+            Window::Sample(_) => "grid_sampler",
+            Window::SampleImageGrad(_) | Window::SampleGridGrad(_) => "grid_sampler_backward",
         }
     }
 }

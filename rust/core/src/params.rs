@@ -95,3 +95,33 @@ pub struct ResizeParams {
     /// it is to be used instead of the ratio of sizes; as the bits of an f64, so that parameters can be hashed.
     pub scale_factors: [Option<u64>; 3],
 }
+
+/// The rule by which a place between pixels is read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SampleMode {
+    Nearest,
+    /// Linear, bilinear or trilinear by the number of dimensions.
+    Linear,
+    /// Cubic convolution with a = −0.75, of images.
+    Cubic,
+}
+
+/// What lies outside of what is sampled.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Outside {
+    Zeros,
+    /// The nearest pixel of the border.
+    Border,
+    /// The image mirrored at its borders.
+    Reflection,
+}
+
+/// Reading of images or volumes (N, C, *sizes) at places (N, *places, spatial) in [−1, 1], x first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SampleParams {
+    pub mode: SampleMode,
+    pub outside: Outside,
+    /// Whether −1 and 1 are the centres of the corner pixels or their outer edges.
+    pub align_corners: bool,
+    pub spatial: usize,
+}

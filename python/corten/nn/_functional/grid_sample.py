@@ -7,6 +7,7 @@ import warnings
 import corten
 
 from ... import _ops
+from ...autograd import Function
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDING_MODES = ("zeros", "border", "reflection")
@@ -178,7 +179,28 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     return _sampled(input, grid, mode, padding_mode, align_corners)
 
 
-def _sampled(input, grid, mode, padding_mode, align_corners):
+class _Native(Function):
+    """The CPU's kernels; derivatives of derivatives are those of the operators that `_composed` puts together."""
+
+    @staticmethod
+    def forward(ctx, input, grid, *rules):
+        ctx.save_for_backward(input, grid)
+        ctx.rules = rules
+        return _ops._grid_sample(input, grid, *rules)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (input, grid), (by_input, by_grid) = ctx.saved_tensors, ctx.needs_input_grad[:2]
+        if corten.is_grad_enabled():
+            wanted = [x for x, needed in ((input, by_input), (grid, by_grid)) if needed]
+            found = iter(corten.autograd.grad(_composed(input, grid, *ctx.rules), wanted, gradient, create_graph=True))
+            return next(found) if by_input else None, next(found) if by_grid else None, None, None, None
+        of_input = _ops._grid_sample_image_grad(gradient, grid, input.shape, *ctx.rules) if by_input else None
+        of_grid = _ops._grid_sample_grid_grad(gradient, input, grid, *ctx.rules) if by_grid else None
+        return of_input, of_grid, None, None, None
+
+
+def _composed(input, grid, mode, padding_mode, align_corners):
     spatial = input.shape[2:]
     points = grid.reshape(grid.shape[0], math.prod(grid.shape[1:-1]), grid.shape[-1])
     # The grid's last dimension runs from the last axis of the image to the first.
@@ -199,3 +221,11 @@ def _sampled(input, grid, mode, padding_mode, align_corners):
         zeros = corten.where(points.isfinite(), points, 0.0).sum(-1) * 0
         result = result + zeros.unsqueeze(1)
     return result.reshape(input.shape[0], input.shape[1], *grid.shape[1:-1])
+
+
+def _sampled(input, grid, mode, padding_mode, align_corners):
+    # What a transformation has made, as a batch of `vmap`, knows the rules of the operators that are put together, and
+    # those replay without Python.
+    plain = input.device.type == grid.device.type == "cpu" and type(input) is type(grid) is corten.Tensor
+    sampled = _Native.apply if plain and not corten.compiler.is_compiling() else _composed
+    return sampled(input, grid, mode, padding_mode, align_corners)

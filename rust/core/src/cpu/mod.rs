@@ -37,6 +37,7 @@ pub mod reduce_index;
 pub mod rnn;
 pub mod rnn_backward;
 pub mod rows;
+pub mod sample;
 pub mod scan;
 pub mod scratch;
 pub mod select;
@@ -217,6 +218,9 @@ fn window(w: &Window, ins: &[In], outs: &mut [Out]) -> Result<()> {
         Window::ResizeGrad(p) => return interpolate::resize_grad(p, x, out),
         Window::Im2col(p) => im2col::im2col(p, x, out),
         Window::Col2im(p) => im2col::col2im(p, x, out),
+        Window::Sample(p) => return sample::sample(p, &x, &ins[1], out),
+        Window::SampleImageGrad(p) => return sample::image_grad(p, &x, &ins[1], out),
+        Window::SampleGridGrad(p) => return sample::grid_grad(p, &x, &ins[1], &ins[2], out),
     }
     Ok(())
 }

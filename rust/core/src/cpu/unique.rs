@@ -79,8 +79,19 @@ pub fn unique(x: &In) -> Unique {
 pub fn unique_consecutive(x: &In) -> Unique {
     dispatch!(x.dtype, T => {
         let data = x.to_vec_or_slice::<T>();
-        let order: Vec<usize> = (0..data.len()).collect();
-        Unique::group(&order, |a, b| data[a] == data[b])
+        let n = data.len();
+        let (mut first, mut inverse) = (vec![0i64; n], vec![0i64; n]);
+        let mut found = n.min(1);
+        for i in 1..n {
+            // Written whether it stays or not, so that nothing depends on a guess.
+            first[found] = i as i64;
+            found += usize::from(data[i] != data[i - 1]);
+            inverse[i] = found as i64 - 1;
+        }
+        first.truncate(found);
+        let ends = first.iter().skip(1).copied().chain((n > 0).then_some(n as i64));
+        let counts = first.iter().zip(ends).map(|(from, to)| to - from).collect();
+        Unique { first, inverse, counts }
     })
 }
 

@@ -9,7 +9,7 @@ use super::rows::{self, Parameters, WORKGROUP};
 use super::text::{Text, arithmetic, extremes};
 use super::view::View;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::op::Window;
 use crate::params::{AvgPoolParams, BlockParams, PadMode, PadParams, PoolParams};
 use std::sync::Arc;
@@ -54,6 +54,9 @@ pub fn window(gpu: &Arc<Gpu>, w: &Window, ins: &[View], outs: &[View]) -> Result
         Window::ResizeGrad(p) => resize::resize_grad(gpu, p, x, y),
         Window::Im2col(p) => blocks(gpu, p, false, x, y),
         Window::Col2im(p) => blocks(gpu, p, true, x, y),
+        Window::Sample(_) | Window::SampleImageGrad(_) | Window::SampleGridGrad(_) => {
+            Err(Error::Internal(format!("{} is put together from other operators on a GPU", w.name())))
+        }
     }
 }
 

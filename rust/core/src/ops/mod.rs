@@ -30,6 +30,7 @@ pub mod random;
 pub mod rearrange;
 pub mod reduce;
 pub mod rnn;
+pub mod sample;
 pub mod scan;
 pub mod shared;
 pub mod softmax;

@@ -1,10 +1,11 @@
 //! Activations with parameters or gates, and the bilinear form.
 
-use super::elementwise::where_;
+use super::elementwise::apply;
 use super::{matmul, view};
 use crate::dtype::DType;
 use crate::ensure;
 use crate::error::Result;
+use crate::op::Ew;
 use crate::shape::{Dims, wrap_dim};
 use crate::tensor::Tensor;
 
@@ -36,9 +37,7 @@ pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         );
         shape[1] = channels;
     }
-    // What the weight multiplies is 0 where it is not taken, so that it hides no gradient behind NaN.
-    let positive = x.gt(0.0)?;
-    where_(&positive, x, &view::reshape(weight, &shape)?.mul(&x.zero_where(&positive)?)?)
+    apply(Ew::Prelu, &[x.into(), (&view::reshape(weight, &shape)?).into()])
 }
 
 /// a·sigmoid(b) of the two halves along a dim (Dauphin et al. 2017).

@@ -72,42 +72,36 @@ pub fn cumprod(t: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     Ok(out)
 }
 
-/// dL/dx_k = Σ_{j ≥ k} g_j · Π_{i ≤ j, i ≠ k} x_i, by the recurrence s_k = g_k + x_{k+1}·s_{k+1} (so no division by x):
-/// the gradient is s_k times the product before k.
+/// dL/dx_k = Σ_{j ≥ k} g_j · Π_{i ≤ j, i ≠ k} x_i: the product before k times s_k = g_k + x_{k+1}·s_{k+1}, so nothing is
+/// divided by x, which may be 0.
 fn cumprod_grad(g: &Tensor, x: &Tensor, d: usize) -> Result<Tensor> {
     let n = x.shape()[d];
     if n == 0 {
         return g.mul(x);
     }
-    let mut before = Vec::with_capacity(n);
-    let mut tails = vec![None; n];
-    let piece = |t: &Tensor, k: usize| view::slice(t, d, k, 1, 1);
-    let mut product: Option<Tensor> = None;
-    for k in 0..n {
-        before.push(product.clone());
-        product = Some(match product {
-            Some(p) => p.mul(&piece(x, k)?)?,
-            None => piece(x, k)?,
-        });
+    let tails = recurrence(g, &view::slice(x, d, 1, n - 1, 1)?, d)?;
+    let mut edge = x.shape_dims().clone();
+    edge[d] = 1;
+    let ones = create::full(edge, Scalar::Int(1), x.dtype(), x.device())?;
+    let before = cumprod(&view::slice(x, d, 0, n - 1, 1)?, d as i64, None)?;
+    join::cat(&[ones, before], d as i64)?.mul(&tails)
+}
+
+/// s_k = g_k + a_k·s_{k+1} along a dim, where `a` is one element shorter than `g`: by doubling, after Hillis and Steele
+/// (1986), in as many steps as the length has binary digits.
+fn recurrence(g: &Tensor, a: &Tensor, d: usize) -> Result<Tensor> {
+    let n = g.shape()[d];
+    let piece = |t: &Tensor, from: usize, len: usize| view::slice(t, d, from, len, 1);
+    // s_k has the terms of `reach` elements; a_k is the product of as many factors.
+    let (mut s, mut a, mut reach) = (g.clone(), a.clone(), 1);
+    while reach < n {
+        let longer = piece(&s, 0, n - reach)?.add(&a.mul(&piece(&s, reach, n - reach)?)?)?;
+        s = join::cat(&[longer, piece(&s, n - reach, reach)?], d as i64)?;
+        let left = n.saturating_sub(2 * reach);
+        a = piece(&a, 0, left)?.mul(&piece(&a, reach.min(n - reach), left)?)?;
+        reach *= 2;
     }
-    let mut s: Option<Tensor> = None;
-    for k in (0..n).rev() {
-        let here = piece(g, k)?;
-        s = Some(match s {
-            Some(next) => here.add(&piece(x, k + 1)?.mul(&next)?)?,
-            None => here,
-        });
-        tails[k] = s.clone();
-    }
-    let parts: Vec<Tensor> = before
-        .into_iter()
-        .zip(tails.into_iter().flatten())
-        .map(|(b, s)| match b {
-            Some(b) => s.mul(&b),
-            None => Ok(s),
-        })
-        .collect::<Result<_>>()?;
-    join::cat(&parts, d as i64)
+    Ok(s)
 }
 
 /// The running log-sum-exp.

@@ -5,9 +5,11 @@ use crate::rows;
 use crate::table::{Ret, Row};
 use corten_core::dtype::Scalar;
 use corten_core::error::Result;
-use corten_core::op::{AvgPoolParams, BlockParams, ConvParams, PoolParams, ResizeMode, ResizeParams};
+use corten_core::op::{
+    AvgPoolParams, BlockParams, ConvParams, Outside, PoolParams, ResizeMode, ResizeParams, SampleMode, SampleParams,
+};
 use corten_core::ops::conv::{convolution, operand_grad, same_padding, triple};
-use corten_core::ops::window;
+use corten_core::ops::{sample, window};
 use corten_core::tensor::Tensor;
 use corten_core::{bail, ensure};
 
@@ -157,6 +159,30 @@ fn adaptive(a: &Args, spatial: usize) -> Result<Vec<usize>> {
         .collect()
 }
 
+/// `…, str mode, str padding_mode, bool align_corners)` from argument `from` on, of a grid.
+fn sampling(a: &Args, from: usize, grid: &Tensor) -> Result<SampleParams> {
+    let mode = match a.str(from) {
+        "nearest" => SampleMode::Nearest,
+        "bilinear" => SampleMode::Linear,
+        "bicubic" => SampleMode::Cubic,
+        other => bail!(Value, "grid_sampler(): mode '{other}' is not known"),
+    };
+    let outside = match a.str(from + 1) {
+        "zeros" => Outside::Zeros,
+        "border" => Outside::Border,
+        "reflection" => Outside::Reflection,
+        other => bail!(Value, "grid_sampler(): padding_mode '{other}' is not known"),
+    };
+    let spatial = grid.rank().saturating_sub(2);
+    ensure!(
+        spatial == 2 || (spatial == 3 && mode != SampleMode::Cubic),
+        Runtime,
+        "grid_sampler(): a grid of {} dimensions is not one of places in images or, but for bicubic, volumes",
+        grid.rank()
+    );
+    Ok(SampleParams { mode, outside, align_corners: a.bool(from + 2), spatial })
+}
+
 fn interpolate(a: &Args) -> Result<Tensor> {
     let t = a.tensor(0);
     let sizes: Vec<usize> = a.ints(1).iter().map(|&s| s.max(0) as usize).collect();
@@ -263,6 +289,12 @@ pub fn rows() -> Vec<Row> {
             window::pad(a.tensor(0), a.ints(1), "constant", a.number(2))?
         };
         "interpolate_nd(Tensor input, int[] output_size, float[]? scale_factors, str mode, bool align_corners=False, bool antialias=False)" f "Resizes the last dims." |a| interpolate(a)?;
+        "_grid_sample(Tensor input, Tensor grid, str mode, str padding_mode, bool align_corners)" f "Reads images or volumes at places, on the CPU, without history." |a| sample::sample(a.tensor(0), a.tensor(1), &sampling(a, 2, a.tensor(1))?)?;
+        "_grid_sample_image_grad(Tensor grad, Tensor grid, int[] sizes, str mode, str padding_mode, bool align_corners)" f "The gradient of _grid_sample by the images." |a| {
+            let sizes: Vec<usize> = a.ints(2).iter().map(|&s| s.max(0) as usize).collect();
+            sample::image_grad(a.tensor(0), a.tensor(1), &sizes, &sampling(a, 3, a.tensor(1))?)?
+        };
+        "_grid_sample_grid_grad(Tensor grad, Tensor input, Tensor grid, str mode, str padding_mode, bool align_corners)" f "The gradient of _grid_sample by the grid." |a| sample::grid_grad(a.tensor(0), a.tensor(1), a.tensor(2), &sampling(a, 3, a.tensor(2))?)?;
         "im2col(Tensor input, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Sliding blocks as columns." |a| window::im2col(a.tensor(0), &checked_blocks(a, 1)?)?;
         "col2im(Tensor input, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, int[] stride)" f "Columns added back into an image." |a| window::col2im(a.tensor(0), two(a.ints(1)), &checked_blocks(a, 2)?)?;
     }
