@@ -68,6 +68,7 @@ PACKAGES = (
         program="check_lightning.py",
     ),
     Package("diffusers", ("peft", "accelerate"), (*HUB, "importlib_metadata"), program="check_adapters.py"),
+    Package("pyro-ppl", ("pyro-api",), ("opt_einsum",), program="check_pyro.py"),
     Package("ema-pytorch", needs=(*LUCID, "accelerate"), tests=("tests",)),
     Package("linear_operator", needs=("jaxtyping", "typeguard<3"), tests=("test/utils", "test/functions")),
     Package(

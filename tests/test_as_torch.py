@@ -207,7 +207,7 @@ def test_spawned_and_forked_processes_inherit(script, tmp_path):
             return 4
 
         def __getitem__(self, i):
-            assert torch.__name__ == "corten"
+            assert torch.__spec__.name == "corten"
             return torch.tensor(i * i)
 
     if __name__ == "__main__":
@@ -223,7 +223,7 @@ def test_spawned_and_forked_processes_inherit(script, tmp_path):
 def test_python_processes_that_a_program_starts_inherit(script, tmp_path):
     name = script("""
     import subprocess, sys
-    child = "import sys; print('corten' in sys.modules); import torch.nn; print(torch.__name__, sys.argv[1:])"
+    child = "import sys; print('corten' in sys.modules); import torch.nn; print(torch.__spec__.name, sys.argv[1:])"
     subprocess.run([sys.executable, "-c", child, "a"], check=True)
     version = "import importlib.metadata as m; print(m.version('torch').partition('+')[2][:6])"
     subprocess.run([sys.executable, "-c", version], check=True)
@@ -253,10 +253,10 @@ def test_a_program_sees_what_it_sees_under_plain_python(arguments, script, tmp_p
 
 
 def test_code_and_standard_input_run_too():
-    assert output("-m", "corten", "run", "-c", "import torch, sys; print(torch.__name__, sys.argv)", "x") == (
+    assert output("-m", "corten", "run", "-c", "import torch, sys; print(torch.__spec__.name, sys.argv)", "x") == (
         "corten ['-c', 'x']"
     )
-    assert output("-m", "corten", "run", "-", "x", input="import torch, sys; print(torch.__name__, sys.argv)") == (
+    assert output("-m", "corten", "run", "-", "x", input="import torch, sys; print(torch.__spec__.name, sys.argv)") == (
         "corten ['-', 'x']"
     )
 
@@ -309,3 +309,14 @@ def test_an_installation_pickles_as_a_plain_call():
     from corten._as_torch import _Inheritance
 
     assert b"install_as_torch" in pickle.dumps(_Inheritance())
+
+
+def test_packages_find_the_module_under_the_name_that_they_expect():
+    """Pyro asks for the name before it replaces parts of the module, and takes the optimizers from the dictionary."""
+    program = """
+    import torch
+    kinds = [kind for kind in torch.optim.__dict__.values() if isinstance(kind, type)]
+    print(torch.__name__, sum(issubclass(kind, torch.optim.Optimizer) for kind in kinds), torch.optim.AdamW in kinds)
+    """
+    name, count, found = installed(program).split()
+    assert (name, count, found) == ("torch", "17", "True")

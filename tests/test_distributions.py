@@ -517,7 +517,7 @@ def test_divergences_without_a_formula_say_so():
     with pytest.raises(NotImplementedError, match="different exponential families"):
         D.kl_divergence(D.Poisson(1.0), D.Dirichlet(tensor([1.0, 2.0])))
     with pytest.raises(TypeError, match="type_p"):
-        D.register_kl(int, D.Normal)
+        D.register_kl(1, D.Normal)
     with pytest.raises(ValueError, match="different event shapes"):
         D.kl_divergence(*(D.MultivariateNormal(corten.zeros(n), corten.eye(n)) for n in (2, 3)))
 
@@ -556,3 +556,16 @@ def test_divergences_and_entropies_by_the_log_normalizer_have_gradients_of_both_
     D.ExponentialFamily.entropy(D.Exponential(rate)).backward()
     np.testing.assert_allclose(rate.grad.item(), -1 / 3, rtol=1e-5)
     assert not D.ExponentialFamily.entropy(D.Exponential(2.0)).requires_grad
+
+
+@pytest.mark.parametrize("kind", [D.Transform, D.Distribution])
+def test_classes_of_two_parents_reach_the_second_one(kind):
+    class Both(kind, corten.nn.Module):
+        arg_constraints = {}
+        __hash__ = corten.nn.Module.__hash__
+
+        def __init__(self):
+            super().__init__()
+            self.weight = corten.nn.Parameter(corten.ones(2))
+
+    assert [name for name, _ in Both().named_parameters()] == ["weight"]

@@ -53,3 +53,9 @@ def test_what_numpy_does_to_shared_memory_comes_after_what_was_recorded() -> Non
 def test_a_tensor_that_requires_grad_is_not_exported() -> None:
     with pytest.raises(BufferError, match="detach"):
         corten.ones(2, requires_grad=True).__dlpack__()
+
+
+def test_a_number_tells_tensors_apart_while_they_live():
+    x = corten.zeros(2)
+    y = x.detach()
+    assert x._cdata == x._cdata != y._cdata

@@ -315,15 +315,15 @@ def __getattr__(name):
         if name in _foreach.FUNCTIONS:
             return _foreach.FUNCTIONS[name]
     if name == "torch":  # PyTorch's package is an attribute of itself.
-        return _sys.modules[__name__]
+        return _sys.modules[__package__]
     if name not in _LAZY:
         from ._missing import missing
 
-        raise missing(__name__, name)
+        raise missing(__package__, name)
     import importlib
 
     home = _LAZY[name]
-    value = importlib.import_module(f"{__name__}.{home or name}")
+    value = importlib.import_module(f"{__package__}.{home or name}")
     if home:
         value = globals()[name] = getattr(value, name)
     return value

@@ -40,14 +40,19 @@ def _hint(home):
     return f": {text}" if text else ""
 
 
-def _is_import():
+def _is_import(by="_find_and_load"):
     """Whether a finder was called by an import, not by `importlib.util.find_spec`, which wants to hear None."""
     frame = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__") == "importlib._bootstrap":
-        if frame.f_code.co_name == "_find_and_load":
+        if frame.f_code.co_name == by:
             return True
         frame = frame.f_back
     return False
+
+
+def _cannot_import(home, text):
+    parent, _, child = home.rpartition(".")
+    return ImportError(f"cannot import name {child!r} from {_spoken(parent)!r}{text}", name=_spoken(parent))
 
 
 class _Loader:
@@ -85,8 +90,12 @@ class _TorchFinder:
             if found.submodule_search_locations is not None:
                 spec.submodule_search_locations = list(found.submodule_search_locations)
             return spec
+        text = _hint(home)
+        # `from torch import name` passes over modules that are not found.
+        if text and _is_import(by="_handle_fromlist"):
+            raise _cannot_import(home, text)
         if _is_import():
-            raise ModuleNotFoundError(f"No module named {name!r}{_hint(home)}", name=name)
+            raise ModuleNotFoundError(f"No module named {name!r}{text}", name=name)
         return None
 
     @staticmethod
@@ -106,11 +115,10 @@ class _LackFinder:
     def find_spec(name, path=None, target=None):
         if not name.startswith("corten.") or not _is_import():
             return None
-        parent, _, child = name.rpartition(".")
         text = _hint(name)
         if not text:
             return None
-        raise ImportError(f"cannot import name {child!r} from {_spoken(parent)!r}{text}", name=_spoken(parent))
+        raise _cannot_import(name, text)
 
 
 class _Distribution(metadata.Distribution):
@@ -207,4 +215,6 @@ def install_as_torch():
     sys.modules["torch"] = corten
     _print_as_torch()
     corten.__version__ = version.__version__ = TorchVersion(_version("torch"))
+    # Packages ask the module for its name before they replace parts of it.
+    corten.__name__ = "torch"
     _reach_spawned_processes()

@@ -33,6 +33,7 @@ class Transform:
         self._inv = None
         if cache_size:
             self._cached_x_y = None, None
+        super().__init__()  # for classes that are modules as well
 
     def __getstate__(self):
         return {**self.__dict__, "_inv": None}

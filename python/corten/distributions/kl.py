@@ -14,7 +14,6 @@ from .categorical import Categorical
 from .cauchy import Cauchy
 from .continuous_bernoulli import ContinuousBernoulli
 from .dirichlet import Dirichlet
-from .distribution import Distribution
 from .exp_family import ExponentialFamily
 from .exponential import Exponential
 from .gamma import Gamma
@@ -47,10 +46,11 @@ def register_kl(type_p, type_q):
     for the pair that decides.
 
     Raises:
-        TypeError: for anything else than subclasses of :class:`Distribution`.
+        TypeError: for what is no class. Classes with :class:`Distribution`'s interface that do not inherit from it are
+            welcome, as they are in PyTorch.
     """
     for name, kind in (("type_p", type_p), ("type_q", type_q)):
-        if not (isinstance(kind, type) and issubclass(kind, Distribution)):
+        if not isinstance(kind, type):
             raise TypeError(f"Expected {name} to be a Distribution subclass but got {kind}")
 
     def decorator(function):

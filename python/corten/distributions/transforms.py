@@ -15,6 +15,7 @@ from ._transform import (
     ReshapeTransform,
     StackTransform,
     Transform,
+    _InverseTransform,  # noqa: F401  (packages register it under this home)
     as_event,
     check_rank,
     identity_transform,

@@ -4,6 +4,8 @@ Everything is loaded on first use, so that ``import corten`` stays cheap.
 """
 
 import importlib
+import sys
+import types
 
 _HOME = {
     "Optimizer": "optimizer",
@@ -45,3 +47,16 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+class _Lazy(types.ModuleType):
+    """A module whose dictionary is whole for whoever reads it: programs pick an optimizer by name from there."""
+
+    @property
+    def __dict__(self):
+        for name in __all__:
+            getattr(self, name)
+        return types.ModuleType.__dict__["__dict__"].__get__(self)
+
+
+sys.modules[__name__].__class__ = _Lazy

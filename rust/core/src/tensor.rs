@@ -216,6 +216,10 @@ impl Tensor {
     pub fn ptr_eq(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+    /// A number that only handles of one tensor share while it lives.
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
     /// [`AutogradState::listeners`](crate::grad::AutogradState::listeners) of its gradient.
     pub fn listeners(&self) -> usize {
         self.meta().map_or(0, |m| m.state().listeners())

@@ -10,6 +10,7 @@ mod dispatch;
 mod dlpack;
 mod error;
 mod facts;
+mod formats;
 mod gpu;
 mod indexing;
 mod kernel;

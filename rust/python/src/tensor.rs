@@ -1,6 +1,7 @@
 //! `corten.Tensor`: the Python object around the engine's handle, its attributes and its operator slots.
 
 use crate::error::IntoPy;
+use crate::formats::is_channels_last;
 use crate::overrides;
 use crate::slots::{Other, binary, in_place, not_implemented, reflected, unary};
 use crate::types::{Format, PyFormat, device_object, dtype_object};
@@ -11,7 +12,7 @@ use corten_core::exec;
 use corten_core::op::Ew;
 use corten_core::ops::elementwise::apply;
 use corten_core::ops::{self, matmul, view};
-use corten_core::shape::{Dims, Layout};
+use corten_core::shape::Dims;
 use corten_core::tensor::Tensor;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
@@ -193,6 +194,11 @@ impl PyTensor {
     fn is_leaf(&self) -> PyResult<bool> {
         self.get().check_view().py()?;
         Ok(self.get().is_leaf())
+    }
+    /// A number that tells tensors apart while they live.
+    #[getter]
+    fn _cdata(&self) -> usize {
+        self.get().identity()
     }
     #[getter]
     fn _version(&self) -> PyResult<u64> {
@@ -738,35 +744,6 @@ fn checked_dim(d: i64, rank: usize) -> PyResult<usize> {
         return Err(PyIndexError::new_err(format!("Dimension specified as {d} but tensor has no dimensions")));
     }
     corten_core::shape::wrap_dim("size", d, rank).py()
-}
-
-/// Whether dims lie in the order N, spatial, C.
-pub fn is_channels_last(l: &Layout) -> bool {
-    Layout::channels_last(l.shape.clone()).strides == l.strides
-        || (l.numel() > 0 && l.rank() >= 4 && {
-            let mut order: Vec<usize> = (2..l.rank()).collect();
-            order.push(1);
-            order.insert(0, 0);
-            l.permute(&order).is_contiguous()
-        })
-}
-
-/// A dense layout of `shape` in the wanted format; preserve follows `like`.
-pub fn layout_for(shape: &Dims, format: Option<Format>, like: Option<&Layout>) -> PyResult<Layout> {
-    match format {
-        None | Some(Format::Contiguous) => Ok(Layout::contiguous(shape.clone())),
-        Some(Format::Preserve) => Ok(match like {
-            Some(l) if l.shape == *shape => ops::elementwise::preserved(l),
-            _ => Layout::contiguous(shape.clone()),
-        }),
-        Some(f) => {
-            let rank = if f == Format::ChannelsLast { 4 } else { 5 };
-            if shape.len() != rank {
-                return Err(PyRuntimeError::new_err(format!("required rank {rank} tensor to use {} format", f.name())));
-            }
-            Ok(Layout::channels_last(shape.clone()))
-        }
-    }
 }
 
 /// Runs everything that is pending on this thread.

@@ -2,10 +2,11 @@
 
 use crate::args::Args;
 use crate::error::from_py;
+use crate::formats::layout_for;
 use crate::rows;
 use crate::storage::lock_pages_of;
 use crate::table::Row;
-use crate::tensor::{layout_for, shape_of};
+use crate::tensor::shape_of;
 use crate::types::{Format, PyLayout, default_device, type_name};
 use corten_core::device::Device;
 use corten_core::dtype::{DType, Scalar};

@@ -1,9 +1,9 @@
 //! Views, copies and joins.
 
 use crate::args::Args;
+use crate::formats::{is_channels_last, layout_for};
 use crate::rows;
 use crate::table::{Ret, Row};
-use crate::tensor::layout_for;
 use crate::types::Format;
 use corten_core::device::Device;
 use corten_core::dtype::DType;
@@ -255,7 +255,7 @@ fn contiguous(t: &Tensor, format: Option<Format>) -> Result<Tensor> {
         f => {
             // The format's rank is checked before the strides are looked at.
             layout_for(t.shape_dims(), Some(f), None).map_err(crate::error::from_py)?;
-            if crate::tensor::is_channels_last(t.layout()) {
+            if is_channels_last(t.layout()) {
                 return Ok(t.clone());
             }
             clone(t, Some(f))
