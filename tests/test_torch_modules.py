@@ -56,6 +56,7 @@ def test_devices_have_numbers() -> None:
     assert _utils._element_size(torch.int16) == 2 and not _utils.is_compiling()
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
 def test_tensors_of_old_pickles_are_rebuilt_on_their_storage() -> None:
     base = torch.arange(6.0)
     made = _utils._rebuild_tensor_v2(base.storage(), 1, (2, 2), (3, 1), True, {})

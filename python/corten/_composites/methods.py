@@ -334,16 +334,18 @@ def untyped_storage(self):
 
 
 def storage(self):
-    """The tensor's memory as elements."""
-    from ..storage import TypedStorage
+    """The tensor's memory as elements; warns once that it is deprecated."""
+    from ..storage import TypedStorage, warn_of_typed_storage
 
+    warn_of_typed_storage()
     return TypedStorage._of(self)
 
 
 def storage_type(self):
-    """The class of the tensor's storage."""
-    from ..storage import TypedStorage
+    """The class of the tensor's storage; warns once that it is deprecated."""
+    from ..storage import TypedStorage, warn_of_typed_storage
 
+    warn_of_typed_storage()
     return TypedStorage
 
 
