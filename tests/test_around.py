@@ -169,6 +169,7 @@ def test_the_inverse_of_a_slice_is_what_was_sliced():
         corten.slice_inverse(part.clone(), x, 1, 1, 3)
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
 def test_storages_are_made_of_sizes_and_sequences():
     storage = corten.TypedStorage([1, 2, 3], dtype=corten.float32)
     assert storage.tolist() == [1.0, 2.0, 3.0] and corten.is_storage(storage)

@@ -203,6 +203,7 @@ def test_a_gradient_is_laid_out_like_its_leaf() -> None:
     assert x.grad.stride() == (2, 1)
 
 
+@pytest.mark.filterwarnings("ignore:Using backward:UserWarning")
 def test_gradients_with_a_graph_share_no_memory() -> None:
     x, y = leaf(1, 2), leaf(3, 4)
     (x + y).sum().backward(create_graph=True)

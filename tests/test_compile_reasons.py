@@ -395,7 +395,10 @@ def a_backward_pass_of_before():
     return lambda loss: loss.backward(retain_graph=True), [(weight * 2).sum()]
 
 
-@reason("a .grad has a history of its own (create_graph=True)")
+@reason(
+    "a .grad has a history of its own (create_graph=True)",
+    pytest.mark.filterwarnings("ignore:Using backward:UserWarning"),
+)
 def a_gradient_with_a_history():
     weight = leaf()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import corten as torch
 import pytest
-from corten import nn
+from corten import _settings, nn
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,71 @@ print(told[0].message)
     assert "(0): Parameter containing: [torch.float32 of size 2]" in done.stdout
     assert "SDPBackend.MATH" in lines
     assert lines[-1].startswith("torch.cholesky is deprecated in favor of torch.linalg.cholesky")
+
+
+# -- once in a process -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def untold(monkeypatch):
+    """As in a process that has warned of nothing."""
+    monkeypatch.setattr(_settings, "_told", set())
+    yield
+    torch.set_warn_always(False)
+
+
+def _with_graph(run):
+    x = torch.ones(2, requires_grad=True)
+    run((x * x).sum())
+    x.grad = None
+
+
+ONCE = {
+    "storage": (lambda: torch.ones(1).storage(), "TypedStorage is deprecated"),
+    "storage_type": (lambda: torch.ones(1).storage_type(), "TypedStorage is deprecated"),
+    "TypedStorage": (lambda: torch.TypedStorage(3), "TypedStorage is deprecated"),
+    "default type": (
+        lambda: torch.set_default_tensor_type(torch.FloatTensor),
+        r"corten\.set_default_tensor_type\(\) is",
+    ),
+    "backward": (lambda: _with_graph(lambda y: y.backward(create_graph=True)), "create a reference cycle"),
+    "autograd.backward": (
+        lambda: _with_graph(lambda y: torch.autograd.backward(y, create_graph=True)),
+        "create a reference cycle",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "text"), ONCE.values(), ids=ONCE)
+def test_a_warning_comes_once_and_names_the_line(untold, call, text) -> None:
+    with pytest.warns(UserWarning, match=text) as told:
+        call()
+    assert len(told) == 1 and told[0].filename == __file__
+    call()
+    torch.set_warn_always(True)
+    with pytest.warns(UserWarning, match=text):
+        call()
+
+
+def test_ways_to_one_thing_warn_together(untold) -> None:
+    with pytest.warns(UserWarning, match="TypedStorage"):
+        torch.ones(1).storage_type()
+    torch.TypedStorage(2)
+    with pytest.warns(UserWarning, match="reference cycle"):
+        _with_graph(lambda y: y.backward(create_graph=True))
+    _with_graph(lambda y: torch.autograd.backward(y, create_graph=True))
+
+
+def test_what_keeps_no_cycle_warns_of_none(untold) -> None:
+    x = torch.ones(2, requires_grad=True)
+    torch.autograd.grad((x * x).sum(), x, create_graph=True)
+    torch.autograd.functional.hessian(lambda a: (a**3).sum(), x, create_graph=True)
+    (x * x).sum().backward()
+    torch.ones(1).untyped_storage()
+
+
+def test_a_warning_that_is_an_error_comes_again(untold) -> None:
+    for _ in range(2):
+        with warnings.catch_warnings(), pytest.raises(UserWarning, match="TypedStorage"):
+            warnings.simplefilter("error")
+            torch.ones(1).storage()

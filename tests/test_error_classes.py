@@ -54,6 +54,59 @@ def test_calls_are_refused_with_pytorchs_class(call, error, message) -> None:
     assert told.type is error
 
 
+def _set(*args, dtype=torch.float32, **options):
+    return torch.ones(2, dtype=dtype).set_(*args, **options)
+
+
+_STORED = torch.ones(4, device="cpu").untyped_storage()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: _set(None), TypeError, "expected a Tensor or a Storage, got NoneType"),
+        (lambda: _set([1.0]), TypeError, "got list"),
+        (lambda: _set(_STORED, 0), TypeError, "storage_offset and size are given together"),
+        (lambda: _set(_STORED, size=(2,)), TypeError, "storage_offset and size are given together"),
+        (lambda: _set(_STORED, 0, 2), TypeError, "size must be tuple of ints, not int"),
+        (lambda: _set(_STORED, 0, (2,), 1), TypeError, "stride must be tuple of ints, not int"),
+        (lambda: _set(_STORED, True, (2,)), TypeError, "storage_offset must be an int, not bool"),
+        (lambda: _set(_STORED, 0.5, (2,)), TypeError, "storage_offset must be an int, not float"),
+        (lambda: _set(_STORED, -1, (2,)), RuntimeError, "storage offset -1"),
+        (lambda: _set(_STORED, 0, (-2,)), RuntimeError, r"size \[-2\]"),
+        (lambda: _set(_STORED, 0, (2,), (-1,)), RuntimeError, r"stride \[-1\]"),
+        (lambda: _set(_STORED, 0, (2, 2), (1,)), RuntimeError, r"unequal size length \(2\) and stride length \(1\)"),
+        (lambda: _set(torch.ones(2).storage(), dtype=torch.float64), RuntimeError, "expected a Storage of type"),
+        (lambda: torch.ones(2, requires_grad=True).set_(torch.ones(3)), RuntimeError, "leaf Variable"),
+    ],
+)
+@pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
+def test_what_is_no_window_on_a_storage_is_refused(call, error, message) -> None:
+    with pytest.raises(error, match=message) as told:
+        call()
+    assert told.type is error
+
+
+@pytest.mark.cpu
+def test_windows_on_a_storage_are_taken_in_every_form() -> None:
+    stored = torch.arange(6.0).untyped_storage()
+    assert _set(stored, 1, [2]).tolist() == [1, 2] == _set(stored, 1, (2,), ()).tolist()
+    assert _set(stored, 0, torch.Size([2, 2]), (1, 2)).tolist() == [[0, 2], [1, 3]]
+    assert _set(source=stored, storage_offset=5, size=(), stride=()).item() == 5
+    assert _set(stored).tolist() == [0, 1, 2, 3, 4, 5] and _set().shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["avg", "max"])
+def test_the_number_of_output_sizes_is_checked(name) -> None:
+    pool = getattr(torch.nn.functional, f"adaptive_{name}_pool2d")
+    for sizes in ((), (1,), (1, 2, 3)):
+        with pytest.raises(RuntimeError, match="output_size must be 2 numbers"):
+            pool(torch.ones(1, 2, 4, 4), sizes)
+    with pytest.raises(ValueError, match="at least 4"):
+        pool(torch.ones(2, 4, 4), (1, 2, 3))
+
+
 @pytest.mark.parametrize("error", [AssertionError, RuntimeError])
 def test_without_a_gpu_cuda_is_refused(error, monkeypatch) -> None:
     def refuse(self, *args, **kwargs):

@@ -436,3 +436,24 @@ def test_dual_numbers_are_saved_printed_and_captured_as_their_primals(tmp_path):
             assert product.dtype == tangent_of(product).dtype == corten.bfloat16
     loaded = corten.load(tmp_path / "x.pt")["x"]
     assert type(loaded) is corten.Tensor and corten.equal(loaded, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda x, out: corten.add(x, 1, out=out), "add_out"),
+        (lambda x, out: corten.cat([x, x], out=out), "cat_out"),
+        (lambda x, out: corten.max(x, 0, out=(out, corten.empty(0, dtype=corten.int64))), "max_out"),
+        (lambda x, out: corten.linalg.norm(x, out=out), "a function"),
+        (lambda x, out: corten.fft.fft(x, out=out.to(corten.complex128)), "a function"),
+    ],
+)
+def test_dual_numbers_are_not_written_to_results_that_are_given(call, named):
+    x, v = noise(3), noise(3, seed=1)
+    message = f"forward AD with {named} that does not support it because it is an out= function"
+    with fwAD.dual_level():
+        with pytest.raises(NotImplementedError, match=message):
+            call(fwAD.make_dual(x, v), corten.empty(0, dtype=x.dtype))
+        if named == "add_out":
+            with pytest.raises(NotImplementedError, match=message):
+                call(x, fwAD.make_dual(corten.zeros(3, dtype=x.dtype), v))

@@ -268,6 +268,7 @@ def test_typed_tensors_are_constructors_and_classes_of_instances():
 
 
 @pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:.*set_default_tensor_type.*is deprecated:UserWarning")
 def test_the_default_type_sets_the_default_dtype():
     corten.set_default_tensor_type(corten.DoubleTensor)
     assert corten.ones(1).dtype == corten.float64

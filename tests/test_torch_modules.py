@@ -56,6 +56,7 @@ def test_devices_have_numbers() -> None:
     assert _utils._element_size(torch.int16) == 2 and not _utils.is_compiling()
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
 def test_tensors_of_old_pickles_are_rebuilt_on_their_storage() -> None:
     base = torch.arange(6.0)
     made = _utils._rebuild_tensor_v2(base.storage(), 1, (2, 2), (3, 1), True, {})
@@ -511,4 +512,71 @@ def test_a_store_tells_what_it_waited_for() -> None:
         store.add("text", 1)
     for call in (lambda: store.set("a", 1), lambda: store.get(1)):
         with pytest.raises(TypeError, match="is a str"):
+            call()
+
+
+def test_a_prefix_keeps_stores_apart() -> None:
+    import datetime
+
+    dist = torch.distributed
+    store = dist.HashStore()
+    first, second = dist.PrefixStore("a", store), dist.PrefixStore(prefix="b", store=store)
+    inner = dist.PrefixStore("c", first)
+    first.set("k", "1")
+    second.multi_set(["k", "l"], ["2", "3"])
+    inner.set("k", "4")
+    assert (first.get("k"), second.multi_get(["k", "l"]), inner.get("k")) == (b"1", [b"2", b"3"], b"4")
+    assert (store.get("a/k"), store.get("a/c/k")) == (b"1", b"4")
+    assert sorted(first.list_keys()) == ["c/k", "k"] and first.num_keys() == 4
+    assert inner.underlying_store is first and inner._underlying_non_prefix_store is store
+    first.append("k", "0")
+    assert (first.add("k", 5), first.compare_set("k", "15", "16"), second.get("k")) == (15, b"16", b"2")
+    assert first.check(["k"]) and not second.check(["m"]) and first.delete_key("k") and first.has_extended_api()
+    first.queue_push("q", "x")
+    assert (second.queue_len("q"), store.queue_len("a/q"), first.clone().queue_pop("q")) == (0, 1, b"x")
+    first.set_timeout(datetime.timedelta(milliseconds=5))
+    assert store.timeout == second.timeout == datetime.timedelta(milliseconds=5)
+    for call in (lambda: first.get("none"), lambda: first.wait(["none"], datetime.timedelta(milliseconds=1))):
+        with pytest.raises(dist.DistStoreError, match="a/none"):
+            call()
+    for wrong in (lambda: dist.PrefixStore("a", 3), lambda: dist.PrefixStore(3, store), lambda: first.set(1, "x")):
+        with pytest.raises(TypeError, match=r"must be a|is a str"):
+            wrong()
+
+
+def test_a_prefix_goes_before_keys_of_a_store_of_ones_own() -> None:
+    class Kept(torch.distributed.Store):
+        def __init__(self):
+            self.values = {}
+
+        def set(self, key, value):
+            self.values[key] = value
+
+    kept = Kept()
+    store = torch.distributed.PrefixStore("a", kept)
+    store.set("k", "1")
+    assert kept.values == {"a/k": "1"}
+    with pytest.raises(RuntimeError, match=r"Kept\.add is not there"):
+        store.add("k", 1)
+
+
+def test_memory_is_filled_whatever_is_noted_of_it() -> None:
+    settings = torch.utils.deterministic
+    assert settings.fill_uninitialized_memory is True
+    settings.fill_uninitialized_memory = False
+    try:
+        assert settings.fill_uninitialized_memory is False
+        assert torch.empty(100).eq(0).all()
+    finally:
+        settings.fill_uninitialized_memory = True
+    with pytest.raises(RuntimeError, match="expected a bool, but got int"):
+        settings.fill_uninitialized_memory = 1
+
+
+def test_marks_for_a_tool_that_is_not_there_say_so() -> None:
+    from corten.cuda import nvtx
+
+    calls = (lambda: nvtx.mark("a"), lambda: nvtx.range_push("a"), nvtx.range_pop, lambda: nvtx.range_start("a"))
+    for call in (*calls, lambda: nvtx.range_end(1), nvtx.range("a {}", 1).__enter__):
+        with pytest.raises(RuntimeError, match="CORTEN_DEBUG"):
             call()

@@ -8,7 +8,6 @@ _HINTS = {
     "corten.distributed": "processes of one machine average gradients with corten.nn.parallel.DistributedDataParallel",
     "corten.distributed.TCPStore": "give corten.distributed.init_process_group an init_method and a rank",
     "corten.distributed.FileStore": "give corten.distributed.init_process_group an init_method and a rank",
-    "corten.distributed.PrefixStore": "corten.distributed.HashStore keeps values of one process",
     "corten.nested": "pad with corten.nn.utils.rnn.pad_sequence",
     "corten.autograd.NestedIOFunction": "give tensors to corten.autograd.Function one by one",
     "corten.ao": "networks are not quantized; corten.amp.autocast computes in bfloat16",

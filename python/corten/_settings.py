@@ -2,7 +2,7 @@
 
 import warnings
 
-from . import _core
+from . import _core, _spoken
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 _state = {"deterministic": 0, "precision": "highest", "warn_always": False, "interop": 1}
+# What `warn_once` has said.
+_told: set = set()
 _MODES = ("default", "warn", "error")
 _PRECISIONS = ("highest", "high", "medium")
 
@@ -97,8 +99,21 @@ def get_float32_matmul_precision():
     return _state["precision"]
 
 
+def warn_once(text, stacklevel=2):
+    """A `UserWarning` that comes once in a process, and every time where `set_warn_always` asks for it.
+
+    Args:
+        stacklevel: as for `warnings.warn`, counted from the caller.
+    """
+    if text in _told and not _state["warn_always"]:
+        return
+    warnings.warn(text, stacklevel=stacklevel + 1)
+    _told.add(text)
+
+
 def set_warn_always(mode, /):
-    """Notes whether warnings that come once should come every time; Python's own filters decide."""
+    """Sets whether warnings that come once in a process come every time. Many come every time whatever this says;
+    Python's own filters decide then."""
     _state["warn_always"] = _flag("set_warn_always", "mode", mode)
 
 
@@ -133,7 +148,7 @@ def init_num_threads():
 
 
 def set_default_tensor_type(t, /):
-    """Sets the default dtype, and the default device where the type is one of a GPU.
+    """Sets the default dtype, and the default device where the type is one of a GPU; warns once that it is deprecated.
 
     Args:
         t: a class such as ``corten.DoubleTensor``, or its name.
@@ -143,6 +158,10 @@ def set_default_tensor_type(t, /):
     """
     from ._typed_tensors import find
 
+    warn_once(
+        f"{_spoken.name}.set_default_tensor_type() is deprecated, please use {_spoken.name}.set_default_dtype() and "
+        f"{_spoken.name}.set_default_device() as alternatives."
+    )
     kind = find(t)
     if not kind.dtype.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, not {kind.__name__}")

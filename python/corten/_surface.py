@@ -87,7 +87,7 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
     Args:
         gradient: the gradient with respect to this tensor; 1 when it has one element.
         retain_graph: keep the graph for another pass; defaults to `create_graph`.
-        create_graph: record the pass itself, for higher derivatives.
+        create_graph: record the pass itself, for higher derivatives; a first use warns of the cycle that this makes.
         inputs: accumulate into these tensors only.
     """
     if inputs is not None:
@@ -95,6 +95,8 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     retain = create_graph if retain_graph is None else retain_graph
+    if create_graph:
+        passes.warn_of_cycle()
     passes.run([self], [gradient], retain, create_graph, inputs, False)
 
 

@@ -203,8 +203,24 @@ class UntypedStorage(_Storage):
         return f"UntypedStorage(device={self.device}) of size {self.nbytes()}"
 
 
+def warn_of_typed_storage(stacklevel=2):
+    """Warns once that storages will be bytes.
+
+    Args:
+        stacklevel: as for `warnings.warn`, counted from the caller.
+    """
+    from ._settings import warn_once
+
+    warn_once(
+        "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage "
+        "class. This should only matter to you if you are using storages directly. To access UntypedStorage directly, "
+        "use tensor.untyped_storage() instead of tensor.storage()",
+        stacklevel + 1,
+    )
+
+
 class TypedStorage(_Storage):
-    """The elements of a tensor's memory: ``tensor.storage()``, or fresh memory.
+    """The elements of a tensor's memory: ``tensor.storage()``, or fresh memory. Deprecated, as a first use warns.
 
     Args:
         data: how many elements, or a sequence of them.
@@ -214,6 +230,7 @@ class TypedStorage(_Storage):
     """
 
     def __init__(self, data=None, *, dtype=None, device=None, wrap_storage=None):
+        warn_of_typed_storage()
         dtype = corten.get_default_dtype() if dtype is None else dtype
         if wrap_storage is None:
             self._make(0 if data is None else data, dtype, device)

@@ -288,17 +288,26 @@ def resize_as_(self, the_template, *, memory_format=None):
     return resize_(self, tuple(the_template.shape), memory_format=memory_format)
 
 
-def set_(self, source=None, storage_offset=0, size=None, stride=None):
+_ABSENT = object()
+
+
+def set_(self, source=_ABSENT, storage_offset=_ABSENT, size=_ABSENT, stride=()):
     """Makes the tensor a window on the storage of another tensor, or on a storage; without one, an empty tensor.
 
+    Args:
+        source: the tensor or storage; alone, the window is that of the tensor, or all of the storage.
+        storage_offset: the window's first element, given with ``size``.
+        size: its shape.
+        stride: of its dims, in elements; row-major where not given.
+
     Raises:
-        TypeError: for what is neither a tensor nor a storage.
-        RuntimeError: for another dtype, and where one of both, the tensor or the storage, is on the device ``meta``.
+        TypeError: for other classes of arguments, and an offset without a size.
+        RuntimeError: for another dtype, where one of both, the tensor or the storage, is on the device ``meta``, for
+            negative numbers, another number of strides than sizes, and a leaf whose gradient autograd would record.
     """
-    if source is None:
+    size = _checked_window(self, source, storage_offset, size, stride)
+    if source is _ABSENT:
         source = ops.empty(0, dtype=self.dtype, device=self.device)
-    if not hasattr(source, "device"):
-        raise TypeError(f"set_(): expected a Tensor or a Storage, got {source.__class__.__name__}")
     if (source.device.type == "meta") != self.is_meta:
         raise RuntimeError(
             f"Attempted to set the storage of a tensor on device {self.device} to a storage on device {source.device}: "
@@ -313,10 +322,40 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     else:
         base = source._tensor
     if size is None:
-        size = ((base.numel() * base.element_size()) // self.element_size() - storage_offset,)
-    size = (size,) if isinstance(size, int) else tuple(size)
-    stride = _row_major(size) if stride is None else tuple(stride)
+        storage_offset, size = 0, ((base.numel() * base.element_size()) // self.element_size(),)
+    stride = tuple(stride or ()) or _row_major(size)
     return _with_window(self, _core.alias_tensor(base.detach(), self.dtype, storage_offset, size, stride))
+
+
+def _checked_window(self, source, storage_offset, size, stride):
+    """The size that `set_` was given as a tuple, None without one."""
+    from ..storage import TypedStorage, UntypedStorage
+
+    if source is not _ABSENT and not isinstance(source, (Tensor, TypedStorage, UntypedStorage)):
+        raise TypeError(f"set_(): expected a Tensor or a Storage, got {source.__class__.__name__}")
+    if (storage_offset is _ABSENT) != (size is _ABSENT) or (source is _ABSENT and size is not _ABSENT):
+        raise TypeError("set_(): storage_offset and size are given together, after a Tensor or a Storage")
+    if self.requires_grad and self.is_leaf and _core.is_grad_enabled():
+        raise RuntimeError("set_(): a leaf Variable that requires grad is being used in an in-place operation.")
+    if isinstance(source, TypedStorage) and source.dtype != self.dtype:
+        raise RuntimeError(
+            f"set_(): expected a Storage of type {self.dtype} or an UntypedStorage, but got {source.dtype}"
+        )
+    if size is _ABSENT:
+        return None
+    if isinstance(storage_offset, bool) or not hasattr(storage_offset, "__index__"):
+        raise TypeError(f"set_(): storage_offset must be an int, not {storage_offset.__class__.__name__}")
+    for name, value in (("size", size), ("stride", stride or ())):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"set_(): {name} must be tuple of ints, not {value.__class__.__name__}")
+    if stride and len(stride) != len(size):
+        raise RuntimeError(f"set_(): unequal size length ({len(size)}) and stride length ({len(stride)})")
+    if min((storage_offset, *size, *(stride or ()))) < 0:
+        raise RuntimeError(
+            f"set_(): negative numbers are no window: storage offset {storage_offset}, size {list(size)}, "
+            f"stride {list(stride or ())}"
+        )
+    return tuple(size)
 
 
 def _with_window(self, window):
@@ -334,16 +373,18 @@ def untyped_storage(self):
 
 
 def storage(self):
-    """The tensor's memory as elements."""
-    from ..storage import TypedStorage
+    """The tensor's memory as elements; warns once that it is deprecated."""
+    from ..storage import TypedStorage, warn_of_typed_storage
 
+    warn_of_typed_storage()
     return TypedStorage._of(self)
 
 
 def storage_type(self):
-    """The class of the tensor's storage."""
-    from ..storage import TypedStorage
+    """The class of the tensor's storage; warns once that it is deprecated."""
+    from ..storage import TypedStorage, warn_of_typed_storage
 
+    warn_of_typed_storage()
     return TypedStorage
 
 

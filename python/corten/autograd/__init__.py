@@ -37,7 +37,8 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
         tensors: the roots, tensors of any shape.
         grad_tensors: the gradient with respect to each root; may be `None` for roots with one element.
         retain_graph: keep what the graph saved, so that it can run again; defaults to `create_graph`.
-        create_graph: record the backward pass itself, for higher derivatives.
+        create_graph: record the backward pass itself, for higher derivatives; a first use warns of the cycle that this
+            makes.
 
     Raises:
         RuntimeError: a root does not require grad, or needs an explicit gradient.
@@ -48,6 +49,8 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
     seeds = _seeds(roots, grad_tensors if grad_tensors is not None else grad_variables)
     retain = create_graph if retain_graph is None else retain_graph
     chosen = None if inputs is None else list(_as_tuple(inputs))
+    if create_graph:
+        passes.warn_of_cycle()
     passes.run(list(roots), seeds, retain, create_graph, chosen, False)
 
 

@@ -268,8 +268,10 @@ def dispatch(func, args, kwargs):
     if not duals or not state.enabled:
         return func(*without(args), **without(kwargs))
     if kwargs.get("out") is not None:
+        # Functions written in other operators hand their result to one that is nobody's name.
+        told = "a function" if name.startswith("_") else f"{name}_out"
         raise NotImplementedError(
-            f"Trying to use forward AD with {name}_out that does not support it because it is an out= function"
+            f"Trying to use forward AD with {told} that does not support it because it is an out= function"
         )
     if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
         return _write(func, name, args, kwargs, duals[0].key.level)

@@ -13,6 +13,19 @@ def is_selective():
     return getattr(_current, "selective", False)
 
 
+def warn_of_cycle():
+    """Warns once that a gradient with a graph keeps its parameter, and the parameter its gradient."""
+    from .._settings import warn_once
+
+    warn_once(
+        "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+        "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+        "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+        "the cycle and avoid the leak.",
+        stacklevel=3,
+    )
+
+
 def run(roots, seeds, retain_graph, create_graph, inputs, as_results):
     """A pass from ``roots``.
 

@@ -1,9 +1,8 @@
 """The names of ``torch.cuda`` for programs written for CUDA: device ``cuda`` is the first GPU, whoever made it."""
 
-from types import SimpleNamespace
-
 from .. import gpu as _gpu
 from ..gpu import *  # noqa: F403
+from . import nvtx
 
 __all__ = [
     *_gpu.__all__,
@@ -27,7 +26,6 @@ has_half = True
 has_magma = False
 
 # What there is no way to do, and what is nearest to it.
-_PROFILE = "CORTEN_DEBUG=2 prints every kernel with its time"
 _GRAPH = "no call is needed: programs are fused, and planned once for all their steps"
 _POOL = "memory is pooled by itself; corten.gpu.empty_cache gives it back"
 _SENSOR = "the tools of the GPU's maker tell it"
@@ -66,21 +64,13 @@ _CLASSES = ("CUDAGraph", "graph", "MemPool", "CUDAPluggableAllocator", "External
 
 def _refuses(name):
     def refused(*args, **kwargs):
-        raise NotImplementedError(f"torch.cuda.{name} is not there: {_INSTEAD.get(name, _PROFILE)}")
+        raise NotImplementedError(f"torch.cuda.{name} is not there: {_INSTEAD[name]}")
 
     refused.__name__ = refused.__qualname__ = name
-    refused.__doc__ = f"Raises NotImplementedError: {_INSTEAD.get(name, _PROFILE)}."
+    refused.__doc__ = f"Raises NotImplementedError: {_INSTEAD[name]}."
     if name in _CLASSES:
         return type(name, (), {"__init__": refused, "__doc__": refused.__doc__, "__module__": __name__})
     return refused
-
-
-nvtx = SimpleNamespace(
-    **{
-        name: _refuses(f"nvtx.{name}")
-        for name in ("mark", "range", "range_end", "range_pop", "range_push", "range_start")
-    }
-)
 
 
 def __getattr__(name):

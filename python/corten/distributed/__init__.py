@@ -63,7 +63,7 @@ from ._objects import (
 from ._point_to_point import P2POp, batch_isend_irecv, irecv, isend, recv, send
 from ._reduce_op import ReduceOp
 from ._reducer import _DEFAULT_FIRST_BUCKET_BYTES, GradBucket
-from ._store import HashStore, Store
+from ._store import HashStore, PrefixStore, Store
 from ._work import Work
 
 _all_gather_base = all_gather_into_tensor

@@ -1,4 +1,4 @@
-"""`HashStore`: keys and values that the threads of one process share."""
+"""Stores of keys and values: `HashStore`, which the threads of one process share, and `PrefixStore` within another."""
 
 import datetime
 import threading
@@ -10,7 +10,23 @@ _TIMEOUT = datetime.timedelta(minutes=5)
 
 
 class Store:
-    """The base of key-value stores; keys are texts, values are bytes."""
+    """The base of key-value stores; keys are texts, values are bytes. A class on top of it writes its methods."""
+
+
+def _unwritten(name):
+    def method(self, *args, **kwargs):
+        raise NotImplementedError(f"{type(self).__name__}.{name} is not there")
+
+    method.__name__, method.__qualname__ = name, f"Store.{name}"
+    return method
+
+
+_METHODS = """
+    set get wait check add append compare_set delete_key num_keys list_keys multi_get multi_set has_extended_api clone
+    queue_push queue_pop queue_len set_timeout
+"""
+for _name in _METHODS.split():
+    setattr(Store, _name, _unwritten(_name))
 
 
 def _key(name, key):
@@ -183,3 +199,123 @@ class HashStore(Store):
         """The number of values in a queue."""
         with self._changed:
             return len(self._queues.get(key, ()))
+
+
+class PrefixStore(Store):
+    """
+    The keys of another store that begin with a prefix and a slash, which are left out of the keys that are given here.
+
+    Args:
+        prefix: what the keys begin with.
+        store: the store that has them, which may be a `PrefixStore` too.
+
+    Raises:
+        TypeError: another class of one of them.
+
+    >>> store = HashStore()
+    >>> PrefixStore("first", store).set("address", "here")
+    >>> store.get("first/address")
+    b'here'
+    """
+
+    def __init__(self, prefix, store):
+        if not isinstance(prefix, str):
+            raise TypeError(f"PrefixStore: prefix must be a str, not {type(prefix).__name__}")
+        if not isinstance(store, Store):
+            raise TypeError(f"PrefixStore: store must be a Store, not {type(store).__name__}")
+        self._prefix = prefix + "/"
+        self._store = store
+
+    @property
+    def underlying_store(self):
+        """The store that was given."""
+        return self._store
+
+    @property
+    def _underlying_non_prefix_store(self):
+        store = self._store
+        while isinstance(store, PrefixStore):
+            store = store._store
+        return store
+
+    @property
+    def timeout(self):
+        """How long the other store waits for a key."""
+        return self._store.timeout
+
+    def set_timeout(self, timeout):
+        """Sets how long the other store waits for a key."""
+        self._store.set_timeout(timeout)
+
+    def _key(self, name, key):
+        if not isinstance(key, str):
+            raise TypeError(f"PrefixStore.{name}: a key is a str, got {type(key).__name__}")
+        return self._prefix + key
+
+    def set(self, key, value):
+        """Sets the value of a key."""
+        self._store.set(self._key("set", key), value)
+
+    def multi_set(self, keys, values):
+        """Sets the values of several keys at once."""
+        self._store.multi_set([self._key("multi_set", key) for key in keys], values)
+
+    def get(self, key):
+        """The value of a key as bytes, once it is there."""
+        return self._store.get(self._key("get", key))
+
+    def multi_get(self, keys):
+        """The values of several keys, once all are there."""
+        return self._store.multi_get([self._key("multi_get", key) for key in keys])
+
+    def wait(self, keys, *timeout):
+        """Waits until all keys are there, as the other store does."""
+        self._store.wait([self._key("wait", key) for key in keys], *timeout)
+
+    def check(self, keys):
+        """Whether all keys are there."""
+        return self._store.check([self._key("check", key) for key in keys])
+
+    def add(self, key, amount):
+        """Adds to the whole number that a key holds, and returns the sum."""
+        return self._store.add(self._key("add", key), amount)
+
+    def append(self, key, value):
+        """Adds bytes to the end of a key's value."""
+        self._store.append(self._key("append", key), value)
+
+    def compare_set(self, key, expected_value, desired_value):
+        """Sets a key to ``desired_value`` where it holds ``expected_value``, and returns what it holds then."""
+        return self._store.compare_set(self._key("compare_set", key), expected_value, desired_value)
+
+    def delete_key(self, key):
+        """Removes a key; returns whether it was there."""
+        return self._store.delete_key(self._key("delete_key", key))
+
+    def num_keys(self):
+        """The number of keys of the other store, also of those without the prefix."""
+        return self._store.num_keys()
+
+    def list_keys(self):
+        """All keys with the prefix, without it."""
+        return [key.removeprefix(self._prefix) for key in self._store.list_keys() if key.startswith(self._prefix)]
+
+    def has_extended_api(self):
+        """Whether the other store has `append`, `multi_get` and `multi_set`."""
+        return self._store.has_extended_api()
+
+    def clone(self):
+        """The same prefix of a clone of the other store."""
+        return PrefixStore(self._prefix[:-1], self._store.clone())
+
+    def queue_push(self, key, value):
+        """Puts a value at the end of a queue."""
+        self._store.queue_push(self._key("queue_push", key), value)
+
+    def queue_pop(self, key, block=True):
+        """Takes the first value out of a queue, and waits for one where ``block``."""
+        return self._store.queue_pop(self._key("queue_pop", key), block)
+
+    def queue_len(self, key):
+        """The number of values in a queue."""
+        return self._store.queue_len(self._key("queue_len", key))

@@ -8,6 +8,7 @@ _SUBMODULES = (
     "checkpoint",
     "collect_env",
     "data",
+    "deterministic",
     "dlpack",
     "flop_counter",
     "hooks",
@@ -15,6 +16,7 @@ _SUBMODULES = (
     "serialization",
     "tensorboard",
     "throughput_benchmark",
+    "weak",
 )
 
 __all__ = [name for name in _SUBMODULES if not name.startswith("_")]

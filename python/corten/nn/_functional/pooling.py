@@ -46,8 +46,10 @@ def _fill_output_size(output_size, input, dims):
     # One number needs no extents: the operator itself checks the input's dims.
     single = not isinstance(output_size, (tuple, list))
     sizes = (output_size,) * dims if single else output_size
-    if not single and (len(sizes) > dims or input.dim() <= len(sizes)):
+    if not single and input.dim() <= len(sizes):
         raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
+    if not single and len(sizes) != dims:
+        raise RuntimeError(f"adaptive pooling: output_size must be {dims} numbers, got {list(sizes)}")
     if any(size is not None and size < 0 for size in sizes):
         raise RuntimeError(
             f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(sizes)}"
