@@ -2,7 +2,8 @@
 
 A scene is 64 × 64 pixels: one to four coloured items of Fashion-MNIST on a piece of a photo. Questions are how many of
 a kind there are, what colour they are, where one is, what is at a place and whether there is one of a kind. Captioner
-and answerer share the ViT and learn together, so that captions teach it what answers alone would teach slowly.
+and answerer share the ViT and learn together, so that captions teach it what answers alone would teach slowly. Its
+patches are read by a stem of convolutions; cut out and read by one matrix, it took twice as long to learn half as much.
 
 Every step has scenes that no step had before, made of items of the training images on photos whose colours and light
 are changed. The curve of validation is about items and a photo that training leaves out, and test scenes are made of
@@ -92,7 +93,7 @@ class Speaker(nn.Module):
 
     def __init__(self, width: int, layers: int, text_layers: int, dropout: float = 0.0):
         super().__init__()
-        eyes = ViT(SIZE, PATCH, 3, 0, width, layers, 4, 3 * width, dropout)
+        eyes = ViT(SIZE, PATCH, 3, 0, width, layers, 4, 3 * width, dropout, stem="convolutions")
         sizes = dict(n_ctx=WORDS, n_embd=width, n_layer=text_layers, n_head=4, dropout=dropout)
         self.captioner = Captioner(eyes, END + 1, **sizes)
         self.answerer = VisualQuestionAnswering(eyes, END + 1, len(ANSWERS), **sizes)

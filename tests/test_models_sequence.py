@@ -109,6 +109,7 @@ LEARNERS = {
     "t5": (small_t5, lambda: (torch.randint(2, 13, (2, 5)), torch.randint(2, 13, (2, 4))), (2, 4, 13)),
     "gated t5": (lambda: small_t5(gated=True), lambda: (torch.ones(2, 5).long(), torch.ones(2, 4).long()), (2, 4, 13)),
     "vit": (small_vit, lambda: (torch.rand(2, 1, 8, 8),), (2, 3)),
+    "vit of convolutions": (lambda: small_vit(stem="convolutions"), lambda: (torch.rand(2, 1, 8, 8),), (2, 3)),
     "char lstm": (lambda: models.CharLSTM(9, 4, 8), lambda: (torch.randint(9, (2, 6)),), (2, 6, 9)),
     "seq2seq": (
         lambda: models.AttentionSeq2Seq(9, 7, 4, 8),
@@ -406,6 +407,18 @@ def test_a_vit_shows_where_it_looks():
         model(torch.rand(2, 1, 9, 8))
     with pytest.raises(ValueError, match="multiple of patch_size"):
         small_vit(image_size=9)
+
+
+def test_a_stem_of_convolutions_sees_beyond_a_patch_and_gives_as_many_vectors():
+    stem = small_vit(stem="convolutions").patch_embed
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, 0, 4] = 1.0
+    changed = (stem(image) != stem(torch.zeros(1, 1, 8, 8))).any(2)
+    assert changed.tolist() == [[True, True, False, False]]
+    with pytest.raises(ValueError, match="'patches' or 'convolutions', got 'waves'"):
+        small_vit(stem="waves")
+    with pytest.raises(ValueError, match="power of two"):
+        small_vit(image_size=9, patch_size=3, stem="convolutions")
 
 
 def test_clip_tells_pairs_from_all_others():
