@@ -95,6 +95,7 @@ def fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     corten.manual_seed(0)
+    corten.set_warn_always(True)  # so that no suite depends on which one was warned first
 
 
 @pytest.fixture(autouse=True)

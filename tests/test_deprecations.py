@@ -93,8 +93,9 @@ print(told[0].message)
 def untold(monkeypatch):
     """As in a process that has warned of nothing."""
     monkeypatch.setattr(_settings, "_told", set())
-    yield
     torch.set_warn_always(False)
+    yield
+    torch.set_warn_always(True)
 
 
 def _with_graph(run):
@@ -152,3 +153,26 @@ def test_a_warning_that_is_an_error_comes_again(untold) -> None:
         with warnings.catch_warnings(), pytest.raises(UserWarning, match="TypedStorage"):
             warnings.simplefilter("error")
             torch.ones(1).storage()
+
+
+def test_bytes_as_masks_are_told_every_time():
+    x, mask = torch.arange(3), torch.tensor([1, 0, 1], dtype=torch.uint8)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="dtype torch.uint8 is now deprecated"):
+            assert x[mask].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: torch.ones(2, 2, 2).T,
+        lambda: torch.ones(2, dtype=torch.complex64).float(),
+        lambda: torch.qr(torch.ones(2, 2)),
+    ],
+)
+def test_old_names_are_told_once_in_a_process(untold, act):
+    with pytest.warns(UserWarning):
+        act()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        act()

@@ -1,6 +1,7 @@
 """What the composites share: results into ``out=``, and in-place forms."""
 
 from .. import _core, _spoken
+from .._settings import warn_once
 
 Tensor = _core.Tensor
 ops = _core.ops
@@ -39,11 +40,9 @@ def scalar_name(x):
 
 
 def tell_deprecated(name, instead):
-    """Warns, in the name of the function that calls this, that PyTorch wants another one to be called."""
-    import warnings
-
+    """Warns once, in the name of the function that calls this, that PyTorch wants another one to be called."""
     text = f"corten.{name} is deprecated in favor of {instead}"
-    warnings.warn(text.replace("corten.", f"{_spoken.name}."), UserWarning, stacklevel=3)
+    warn_once(text.replace("corten.", f"{_spoken.name}."), stacklevel=3)
 
 
 def everywhere(condition):

@@ -22,7 +22,7 @@ pub fn discards_imaginary(from: DType, to: DType) -> Result<()> {
     if !from.is_complex() || to.is_complex() || to == DType::Bool {
         return Ok(());
     }
-    warn("Casting complex values to real discards the imaginary part")
+    warn_once("Casting complex values to real discards the imaginary part")
 }
 
 /// Refuses a number that the dtype cannot hold, where it is to fill so many elements.
@@ -51,6 +51,12 @@ pub fn degrees_of_freedom(op: &str, t: &Tensor, dims: Option<&[i64]>, correction
 /// A `UserWarning`.
 pub fn warn(text: &str) -> Result<()> {
     let told = |py: Python<'_>| PyErr::warn(py, &py.get_type::<PyUserWarning>(), &CString::new(text)?, 1);
+    Python::attach(told).map_err(from_py)
+}
+
+/// A `UserWarning` that comes once in a process, unless `set_warn_always` asks for more.
+pub fn warn_once(text: &str) -> Result<()> {
+    let told = |py: Python<'_>| py.import("corten._settings")?.getattr("warn_once")?.call1((text, 1)).map(drop);
     Python::attach(told).map_err(from_py)
 }
 

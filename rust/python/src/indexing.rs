@@ -246,6 +246,12 @@ fn apply(found: &mut Indexed, dim: &mut usize, p: &Bound<'_, PyAny>, skipped: us
 fn apply_tensor(found: &mut Indexed, dim: &mut usize, t: &Tensor) -> PyResult<()> {
     match t.dtype() {
         DType::Bool | DType::U8 => {
+            if t.dtype() == DType::U8 {
+                crate::checks::warn(
+                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                )
+                .py()?;
+            }
             if t.rank() == 0 {
                 found.view = view::unsqueeze(&found.view, *dim as i64).py()?;
                 let n = corten_core::ops::item(t).py()?.to_bool() as usize;

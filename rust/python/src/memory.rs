@@ -326,6 +326,11 @@ pub fn alias_tensor(
     stride: Vec<usize>,
 ) -> PyResult<Py<PyAny>> {
     let dtype = crate::types::extract_dtype(dtype)?;
+    if size.len() != stride.len() {
+        return Err(PyRuntimeError::new_err(format!(
+            "mismatch in length of strides and shape: sizes {size:?}, strides {stride:?}"
+        )));
+    }
     let layout = Layout { shape: Dims::from_slice(&size), strides: Dims::from_slice(&stride), offset: storage_offset };
     let t = base.get().get();
     let bytes = ops::view::storage_bytes(t);

@@ -314,9 +314,9 @@ impl PyTensor {
     #[allow(non_snake_case)]
     fn T(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.get().rank() {
-            0 => crate::checks::warn("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.").py()?,
+            0 => crate::checks::warn_once("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.").py()?,
             2 => {}
-            _ => crate::checks::warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.").py()?,
+            _ => crate::checks::warn_once("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.").py()?,
         }
         let order: Vec<usize> = (0..self.get().rank()).rev().collect();
         PyTensor::wrap(py, view::permute(self.get(), &order))
@@ -326,7 +326,7 @@ impl PyTensor {
     #[allow(non_snake_case)]
     fn mT(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if self.get().rank() == 0 {
-            crate::checks::warn(
+            crate::checks::warn_once(
                 "Tensor.mT is deprecated on 0-D tensors. This function is the identity in these cases.",
             )
             .py()?;

@@ -571,7 +571,7 @@ fn check_lines(op: &str, t: &Tensor, d: usize, index: &Tensor, source: &Tensor) 
         at.numel()
     );
     ensure!(
-        (t.rank() <= 1 && source.rank() <= 1) || same_elsewhere(t, source, d),
+        (source.rank() == 0 && t.rank() <= 1) || (t.rank() == source.rank() && same_elsewhere(t, source, d)),
         Runtime,
         "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {} source.shape = {}",
         t.shape_dims(),

@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::rows;
 use crate::table::{Ret, Row};
-use corten_core::dtype::Scalar;
+use corten_core::dtype::{DType, Scalar};
 use corten_core::error::Result;
 use corten_core::op::{
     AvgPoolParams, BlockParams, ConvParams, Outside, PoolParams, ResizeMode, ResizeParams, SampleMode, SampleParams,
@@ -122,12 +122,20 @@ fn pair(v: (Tensor, Tensor)) -> Ret {
 }
 
 fn avg_pool(a: &Args, spatial: usize) -> Result<Tensor> {
+    let t = a.tensor(0);
+    ensure!(t.dtype() != DType::Bool, NotImplemented, "\"avg_pool{spatial}d\" not implemented for 'Bool'");
+    ensure!(
+        spatial != 2 || t.rank() > 2,
+        Index,
+        "avg_pool2d: expected an input of 3 or 4 dims, got {}",
+        t.shape_dims()
+    );
     let p = AvgPoolParams {
         window: pool_params(a.ints(1), a.opt_ints(2), a.ints(3), &[1], spatial)?,
         count_include_pad: a.bool(5),
         divisor_override: if spatial > 1 { a.opt_int(6) } else { None },
     };
-    window::avg_pool(a.tensor(0), &p, a.bool(4))
+    window::avg_pool(t, &p, a.bool(4))
 }
 
 /// Output sizes of adaptive pooling; −1 stands for the input's own size.
