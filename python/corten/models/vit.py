@@ -13,14 +13,12 @@ def convolutions(patch_size, channels, dim):
 
     Each halves height and width and doubles the features, up to one vector for ``patch_size`` × ``patch_size`` pixels.
     """
-    steps = patch_size.bit_length() - 1
-    sizes = [channels, *(dim >> step for step in range(steps, 0, -1))]
-    layers = [
-        layer
-        for before, after in zip(sizes, sizes[1:])
-        for layer in (nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-    ]
-    return nn.Sequential(*layers, nn.Conv2d(sizes[-1], dim, 1))
+    layers, width = [], channels
+    for halvings in range(patch_size.bit_length() - 1, 0, -1):
+        wider = dim >> halvings
+        layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+        width = wider
+    return nn.Sequential(*layers, nn.Conv2d(width, dim, 1))
 
 
 class PatchEmbed(nn.Module):
