@@ -69,6 +69,12 @@ PACKAGES = (
     ),
     Package("diffusers", ("peft", "accelerate"), (*HUB, "importlib_metadata"), program="check_adapters.py"),
     Package("pyro-ppl", ("pyro-api",), ("opt_einsum",), program="check_pyro.py"),
+    Package(
+        "botorch",
+        ("gpytorch", "linear_operator", "pyro-ppl", "pyro-api"),
+        ("scikit-learn", "jaxtyping", "opt_einsum", "multipledispatch", "pyre-extensions", "threadpoolctl"),
+        program="check_botorch.py",
+    ),
     Package("ema-pytorch", needs=(*LUCID, "accelerate"), tests=("tests",)),
     Package("linear_operator", needs=("jaxtyping", "typeguard<3"), tests=("test/utils", "test/functions")),
     Package(

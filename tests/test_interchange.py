@@ -59,3 +59,11 @@ def test_a_number_tells_tensors_apart_while_they_live():
     x = corten.zeros(2)
     y = x.detach()
     assert x._cdata == x._cdata != y._cdata
+
+
+def test_arrays_of_what_requires_grad_are_given_where_nothing_is_recorded():
+    x = corten.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        x.numpy()
+    with corten.no_grad():
+        assert x.numpy().tolist() == [1.0, 1.0]

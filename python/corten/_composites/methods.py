@@ -48,12 +48,12 @@ def numpy(self, *, force=False):
         force: detaches and copies where that is needed.
 
     Raises:
-        RuntimeError: for tensors that require grad.
+        RuntimeError: for tensors that require grad, where gradients are recorded.
         TypeError: for bfloat16, which numpy does not have.
     """
     if force:
         return _core.to_numpy(self.detach().cpu())
-    if self.requires_grad:
+    if self.requires_grad and _core.is_grad_enabled():
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     return _core.to_numpy(self)
 
