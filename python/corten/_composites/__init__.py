@@ -22,6 +22,7 @@ from . import (
     statistics,
     systems,
 )
+from ._arguments import handed_over
 from ._common import in_place
 from .einsum import einsum
 
@@ -51,6 +52,12 @@ _BY_MODULE = {
 
 FUNCTIONS = {name: getattr(module, name) for module, names in _BY_MODULE.items() for name in names.split()}
 FUNCTIONS["einsum"] = einsum
+# Those whose arguments nobody asks about where they are checked.
+_ASKED = (
+    "meshgrid cartesian_prod combinations broadcast_tensors atleast_1d atleast_2d atleast_3d hstack vstack dstack "
+    "row_stack column_stack block_diag is_floating_point is_complex is_signed is_conj is_neg numel"
+)
+FUNCTIONS.update({name: handed_over(FUNCTIONS[name]) for name in _ASKED.split()})
 FUNCTIONS.update(in_place_functions.FUNCTIONS)
 
 # PyTorch has these as methods too.

@@ -4,6 +4,7 @@ import functools
 import operator
 
 from .. import _core
+from ..overrides import handle_torch_function, has_torch_function, taken
 
 Tensor = _core.Tensor
 _ABSENT = object()
@@ -73,17 +74,45 @@ def _renamed(name, aliases, kwargs):
 
 def _takers(values):
     """The arguments of classes that take over functions: not of those that take over the engine's operators only."""
+    if taken.over:
+        values = [part for value in values for part in (value if isinstance(value, (list, tuple)) else (value,))]
     found = _core.overriding_arguments(values)
     return [value for value in found if not getattr(type(value), "_decomposes", False)] if found else found
 
 
-def typed(name, **kinds):
+def handed_over(function):
+    """Wraps a function so that objects with ``__torch_function__`` take it over as a whole, as it was called."""
+
+    @functools.wraps(function)
+    def asked(*args, **kwargs):
+        if taken.over:
+            takers = _takers((*args, *kwargs.values()))
+            if takers and has_torch_function(takers):
+                return handle_torch_function(asked, takers, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    return asked
+
+
+def _spelled(function, args, kwargs):
+    """The arguments as PyTorch's functions in Python give theirs on: those with a default by name."""
+    import inspect
+
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    required = [name for name, value in bound.signature.parameters.items() if value.default is inspect.Parameter.empty]
+    given = dict(bound.arguments)
+    return tuple(given.pop(name) for name in required), given
+
+
+def typed(name, spelled=False, **kinds):
     """Wraps a function so that arguments of other types raise TypeError; it takes numpy's names of arguments as well.
 
     Objects with ``__torch_function__`` take over the function as a whole.
 
     Args:
         name: the operator's name in the error.
+        spelled: whoever takes it over gets the arguments that have defaults by name, all of them.
         kinds: by argument ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"Tensor"`` or ``"dtype"``, with a question
             mark behind it where None is allowed.
     """
@@ -100,11 +129,10 @@ def typed(name, **kinds):
         @functools.wraps(function)
         def checked(*args, **kwargs):
             takers = _takers((*args, *kwargs.values()))
-            if takers:
-                from ..overrides import handle_torch_function, has_torch_function
-
-                if has_torch_function(takers):
-                    return handle_torch_function(checked, takers, *args, **kwargs)
+            if takers and has_torch_function(takers):
+                if spelled:
+                    args, kwargs = _spelled(function, args, kwargs)
+                return handle_torch_function(checked, takers, *args, **kwargs)
             if kwargs and not aliases.keys().isdisjoint(kwargs):
                 kwargs = _renamed(name, aliases, kwargs)
             for argument, position, kind, optional, accepts in rows:

@@ -1,7 +1,7 @@
 """Programs as graphs: tracing a function, reading and changing what it does, and the code of the result.
 
 `symbolic_trace` calls a function with proxies and gets a `GraphModule`: a module whose `forward` is written by its
-`graph`, a list of nodes. A pass goes through the nodes; `Interpreter` runs them one by one, `Transformer` rewrites them.
+`graph`, a list of nodes. A pass goes through the nodes; `Interpreter` runs them, `Transformer` rewrites them.
 """
 
 from . import graph, immutable_collections, node, proxy, traceback

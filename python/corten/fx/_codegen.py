@@ -9,7 +9,7 @@ from .. import _core
 from ..utils._pytree import tree_flatten, tree_unflatten
 from ._names import CUSTOM_BUILTINS, is_of_torch, qualified_name, shown
 from ._pytree import tree_flatten_spec
-from .node import Node, _type_repr
+from .node import _type_repr
 
 __all__ = ["CodeGen", "PythonCode", "_PyTreeCodeGen", "_PyTreeInfo"]
 
@@ -34,7 +34,8 @@ inplace_methods = {name: f"{{}} {_BINARY[sign]}= {{}}" for name, sign in _SIGNS}
 _SHORT_DTYPES = {
     "float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "complex32": "c32", "complex64": "c64",
     "complex128": "c128", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint8": "u8",
-    "uint16": "u16", "uint32": "u32", "uint64": "u64", "bool": "b8", "float8_e4m3fn": "f8e4m3fn", "float8_e5m2": "f8e5m2",
+    "uint16": "u16", "uint32": "u32", "uint64": "u64", "bool": "b8", "float8_e4m3fn": "f8e4m3fn",
+    "float8_e5m2": "f8e5m2",
 }  # fmt: skip
 
 
@@ -323,9 +324,8 @@ class _PyTreeCodeGen(CodeGen):
 
     def generate_output(self, output_args, *, descs=None, repr_fn=None):
         """The line that ends the function."""
-        shown = (repr_fn or shown)(output_args)
         if self.pytree_info and self.pytree_info.out_spec:
-            return f"return pytree.tree_unflatten({shown}, self._out_spec)"
+            return f"return pytree.tree_unflatten({(repr_fn or shown)(output_args)}, self._out_spec)"
         return super().generate_output(output_args, repr_fn=repr_fn)
 
     @staticmethod

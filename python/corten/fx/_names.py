@@ -56,7 +56,10 @@ def import_statement(name, value):
 
 
 # Functions that PyTorch has compiled, under the name of the compiled module that shows in code.
-_COMPILED_NN = "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink"
+_COMPILED_NN = (
+    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus "
+    "softshrink"
+)
 # Functions of networks that are the package's own in PyTorch.
 _COMPILED = "adaptive_avg_pool1d celu_ pdist relu_ selu_ threshold_"
 # Those of `torch.functional` that the package has as well.
@@ -124,6 +127,11 @@ def public_function(function):
     return _known().public.get(id(function), function)
 
 
+def is_public(function):
+    """Whether it is a function of corten that programs call by name."""
+    return id(function) in _known().names
+
+
 def is_of_torch(value):
     """Whether a function, class or value is written with ``torch.`` in front."""
     if isinstance(value, (_core.dtype, _core.layout, _core.memory_format)) or id(value) in _known().names:
@@ -151,9 +159,8 @@ def qualified_name(function):
         raise RuntimeError(f"cannot find a name for {function!r}: it has no __name__")
     if getattr(builtins, name, None) is function:
         return name
-    if isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType, types.FunctionType)):
-        if getattr(_core.Tensor, name, None) is function:
-            return f"torch.Tensor.{name}"
+    if getattr(_core.Tensor, name, None) is function:
+        return f"torch.Tensor.{name}"
     if isinstance(function, _REGISTERED):
         return f"torch.ops.{function}"
     module = getattr(function, "__module__", None)

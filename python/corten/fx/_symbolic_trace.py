@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import math
+import sys
 import types
 from contextlib import ExitStack, contextmanager
 
@@ -60,6 +61,8 @@ def _assert_is_none(value, msg):
 # By the namespace's identity and the name: the namespace. Wrapped names are functions that become single nodes.
 _wrapped_fns_to_patch = {}
 _wrapped_methods_to_patch = []
+# Of the package itself, which does not import this for it.
+_OWN_WRAPPED = (("corten.vision.ops._drop", "stochastic_depth"),)
 
 
 def wrap(fn_or_name):
@@ -153,7 +156,8 @@ class _Patches(ExitStack):
 
     def wrapped_functions(self):
         """Has all functions that are wrapped become nodes."""
-        for (_, name), namespace in list(_wrapped_fns_to_patch.items()):
+        own = [((0, name), vars(sys.modules[home])) for home, name in _OWN_WRAPPED if home in sys.modules]
+        for (_, name), namespace in [*_wrapped_fns_to_patch.items(), *own]:
             if name not in namespace and hasattr(builtins, name):
                 original = getattr(builtins, name)
             elif name in namespace:

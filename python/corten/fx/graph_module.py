@@ -354,44 +354,41 @@ def reduce_graph_module(body, import_block, class_name=None):
     return made
 
 
+# Modules whose text is how they are made.
 _SAFE_REPR = (
     "Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "ReLU", "ReLU6", "Dropout",
-    "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LayerNorm", "GELU", "SiLU", "Sigmoid", "Tanh", "Flatten", "Identity",
+    "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LayerNorm", "GELU", "SiLU", "Sigmoid", "Tanh", "Identity",
     "Embedding", "Softmax", "LeakyReLU", "ELU", "Hardswish", "Hardsigmoid", "GroupNorm",
 )  # fmt: skip
+_HERE = "__file__.rpartition('module.py')[0]"
 
 
 def _package_text(module, folder, class_name):
     """The file of :meth:`GraphModule.to_folder`."""
     python_code = module._graph.python_code(root_module="self")
-    torch = corten._spoken.name
-    lines = [
-        _import_block(python_code.globals),
-        "from torch.nn import *" if torch == "torch" else f"from {torch}.nn import *",
-    ]
-    lines += ["", "", f"class {class_name}(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
+    lines = [_import_block(python_code.globals), f"from {corten._spoken.name}.nn import *", "", ""]
+    lines += [f"class {class_name}(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
     for name, child in module.named_children():
-        if type(child).__name__ in _SAFE_REPR and type(child).__module__.startswith(f"{'corten'}.nn"):
-            lines.append(
-                f"        self.{name} = {child!r}"
-                if name.isidentifier()
-                else f"        setattr(self, {name!r}, {child!r})"
-            )
-        else:
-            file = os.path.join(os.fspath(folder), f"{name}.pt")
-            corten.save(child, file)
-            lines.append(
-                f"        self.add_module({name!r}, torch.load(__file__.rpartition('module.py')[0] + {name + '.pt'!r}, weights_only=False))"
-            )
+        lines.append(f"        self.add_module({name!r}, {_module_text(name, child, folder)})")
     for name, value in module._parameters.items():
-        shape, dtype = list(value.shape), repr(value.dtype).rpartition(".")[2]
-        lines.append(f"        self.{name} = torch.nn.Parameter(torch.empty({shape}, dtype=torch.{dtype}))")
+        lines.append(f"        self.{name} = torch.nn.Parameter({_empty_text(value)})")
     for name, value in module._buffers.items():
-        shape, dtype = list(value.shape), repr(value.dtype).rpartition(".")[2]
         persistent = name not in module._non_persistent_buffers_set
-        lines.append(f"        self.register_buffer({name!r}, torch.empty({shape}, dtype=torch.{dtype}), {persistent})")
-    lines.append("        self.load_state_dict(torch.load(__file__.rpartition('module.py')[0] + 'state_dict.pt'))")
-    return "\n".join(lines) + "\n" + _indented(module._code.strip("\n"), 4) + "\n"
+        lines.append(f"        self.register_buffer({name!r}, {_empty_text(value)}, {persistent})")
+    lines.append(f"        self.load_state_dict(torch.load({_HERE} + 'state_dict.pt'))")
+    return "\n".join(lines) + "\n" + _indented(module._code.rstrip(), 4) + "\n"
+
+
+def _module_text(name, child, folder):
+    """How a submodule is made: by its text, or from a file that is written here."""
+    if type(child).__name__ in _SAFE_REPR and type(child).__module__.startswith("corten.nn"):
+        return repr(child)
+    corten.save(child, os.path.join(folder, f"{name}.pt"))
+    return f"torch.load({_HERE} + {name + '.pt'!r}, weights_only=False)"
+
+
+def _empty_text(value):
+    return f"torch.empty({list(value.shape)}, dtype=torch.{repr(value.dtype).rpartition('.')[2]})"
 
 
 def _make_graph_module(root, graph, class_name):

@@ -3,7 +3,7 @@
 import operator
 import types
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 import corten
 
@@ -14,11 +14,12 @@ from .immutable_collections import immutable_dict, immutable_list
 
 __all__ = ["Node", "has_side_effect", "map_aggregate", "map_arg"]
 
-BaseArgumentTypes = Union[
-    str, int, float, bool, complex, _core.dtype, _core.Tensor, _core.device, _core.memory_format, _core.layout
-]
-base_types = (*BaseArgumentTypes.__args__, OpOverload)
-Target = Union[Callable[..., Any], str]
+base_types = (
+    str, int, float, bool, complex, _core.dtype, _core.Tensor, _core.device, _core.memory_format, _core.layout,
+    OpOverload,
+)  # fmt: skip
+BaseArgumentTypes = Any  # one of them
+Target = Callable[..., Any] | str
 Argument = Any  # tuples, lists, dicts and slices of nodes and values, None, or one of these
 
 _legal_ops = dict.fromkeys(["placeholder", "call_method", "call_module", "call_function", "get_attr", "output", "root"])
@@ -102,8 +103,8 @@ class Node:
     Args:
         graph: the graph that it belongs to.
         name: its name, unique in the graph.
-        op: ``"placeholder"`` (an argument of the function), ``"get_attr"`` (a parameter or buffer), ``"call_function"``,
-            ``"call_method"``, ``"call_module"`` or ``"output"``.
+        op: ``"placeholder"`` (an argument of the function), ``"get_attr"`` (a parameter or buffer),
+            ``"call_function"``, ``"call_method"``, ``"call_module"`` or ``"output"``.
         target: the function, or the name of what is called or read.
         args, kwargs: the arguments, with nodes in the place of values.
         return_type: the annotation of the result, if any.
@@ -353,9 +354,10 @@ class Node:
         )
 
 
-_RANDOM = set(
-    "bernoulli dropout multinomial normal poisson rand rand_like randint randint_like randn randn_like".split()
-)
+_RANDOM = {
+    "bernoulli", "dropout", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like",
+}  # fmt: skip
 
 
 def _exchanged(tree, old, new):

@@ -8,7 +8,7 @@ import corten
 
 from .. import overrides
 from ._codegen import magic_methods
-from ._names import last_name, public_function
+from ._names import is_public, last_name, public_function
 from .node import Node, base_types, map_aggregate
 from .traceback import get_current_meta, has_preserved_node_meta
 
@@ -243,15 +243,42 @@ class Proxy:
             )
         tracer = next(iter(tracers))
         if _is_method(orig_method):
-            return tracer.create_proxy("call_method", orig_method.__name__, args, kwargs)
+            return tracer.create_proxy("call_method", _method_name(orig_method), args, kwargs)
         function = public_function(orig_method)
         name = tracer.graph._target_to_str(last_name(function))
+        args, kwargs = _spelled_out(last_name(function), args, kwargs)
         return tracer.create_proxy("call_function", function, args, kwargs, name=name)
 
 
 def _is_method(function):
+    if is_public(function):
+        return False
     named = getattr(corten.Tensor, getattr(function, "__name__", ""), None)
     return named is function or overrides.is_tensor_method_or_property(function)
+
+
+def _method_name(method):
+    name = method.__name__
+    return name[2:-2] if name in ("__eq__", "__ne__") else name
+
+
+# Functions that PyTorch writes in Python, whose calls show all arguments.
+_SPELLED = {
+    "split": {"dim": 0},
+    "unique": {"sorted": True, "return_inverse": False, "return_counts": False, "dim": None},
+    "unique_consecutive": {"return_inverse": False, "return_counts": False, "dim": None},
+}
+
+
+def _spelled_out(name, args, kwargs):
+    """The arguments as a node of that function has them."""
+    if name == "einsum" and len(args) == 2 and isinstance(args[1], (list, tuple)):
+        return (args[0], *args[1]), kwargs
+    if name not in _SPELLED:
+        return args, kwargs
+    required = 2 if name == "split" else 1
+    options = dict(zip(_SPELLED[name], args[required:], strict=False))
+    return args[:required], {**_SPELLED[name], **options, **kwargs}
 
 
 # What copying, pickling, arrays and formatting ask every object for.

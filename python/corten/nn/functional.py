@@ -2,12 +2,12 @@
 
 import corten
 
+from .._composites import FUNCTIONS as _FUNCTIONS
 from .._ops import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
     bilinear,
-    celu_,
     conv1d,
     conv2d,
     conv3d,
@@ -23,13 +23,10 @@ from .._ops import (
     logsigmoid,
     one_hot,
     prelu,
-    relu_,
     rrelu_,
     scaled_dot_product_attention,
-    selu_,
     softplus,
     softshrink,
-    threshold_,
 )
 from ._functional.activation import (
     alpha_dropout,
@@ -144,6 +141,7 @@ from ._functional.vision import (
 )
 
 native_channel_shuffle = channel_shuffle
+celu_, relu_, selu_, threshold_ = (_FUNCTIONS[name] for name in ("celu_", "relu_", "selu_", "threshold_"))
 
 
 def conv_tbc(input, weight, bias, pad=0):  # noqa: F811  (the argument's name is part of the interface)

@@ -22,15 +22,9 @@ class TensorMetadata(NamedTuple):
     qparams: dict[str, Any]
 
 
-_FORMATS = (corten.contiguous_format, corten.channels_last, corten.channels_last_3d)
-
-
 def _memory_format_of(tensor):
-    for form in _FORMATS:
-        if form is corten.contiguous_format or tensor.dim() == (4 if form is corten.channels_last else 5):
-            if tensor.is_contiguous(memory_format=form):
-                return form
-    return None
+    forms = {4: (corten.channels_last,), 5: (corten.channels_last_3d,)}.get(tensor.dim(), ())
+    return next((form for form in (corten.contiguous_format, *forms) if tensor.is_contiguous(memory_format=form)), None)
 
 
 def _extract_tensor_metadata(result, include_contiguity=True):

@@ -7,6 +7,7 @@ import warnings
 import corten
 
 from ... import _ops
+from ...overrides import hand_over, taken, takes_over
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDING_MODES = ("zeros", "border", "reflection")
@@ -163,6 +164,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     Returns:
         ``(N, C, oH, oW)`` or ``(N, C, oD, oH, oW)``.
     """
+    if taken.over and takes_over(input, grid):
+        return hand_over(grid_sample, locals(), input, grid)
     _check(input, grid, mode, padding_mode)
     if align_corners is None:
         warnings.warn(
