@@ -36,7 +36,7 @@ __all__ = [
     "wrap",
 ]
 
-_PARTS = ("annotate", "experimental", "operator_schemas", "passes", "subgraph_rewriter", "tensor_type")
+_PARTS = ("annotate", "experimental", "operator_schemas", "passes")
 
 
 def __getattr__(name):

@@ -213,6 +213,7 @@ class Tracer(TracerBase):
         self.submodule_paths = None
         self.root_module_name = ""
         self.module_stack = {}
+        self._calls = {}
         self.tensor_attrs = {}
 
     _qualname_counter = None
@@ -284,7 +285,8 @@ class Tracer(TracerBase):
         """What a call of a module gives: a node of a leaf, for others what ``forward(*args, **kwargs)`` gives."""
         path = self.path_of_module(m)
         before = self.module_stack
-        self.module_stack = {**before, path: (path, type(m))}
+        calls = self._calls[path] = self._calls.get(path, -1) + 1
+        self.module_stack = {**before, f"{path}@{calls}" if calls else path: (path, type(m))}
         try:
             if self.is_leaf_module(m, path):
                 return self.create_proxy("call_module", path, args, kwargs)
@@ -437,7 +439,7 @@ class Tracer(TracerBase):
                 patches.autowrapped(function.__globals__, self._autowrap_function_ids)
                 for module in self._autowrap_search:
                     patches.autowrapped(vars(module), self._autowrap_function_ids)
-                annotation = getattr(function, "__annotations__", {}).get("return")
+                annotation = getattr(fn, "__annotations__", {}).get("return")
                 self.create_node("output", "output", (self.create_arg(fn(*args)),), {}, type_expr=annotation)
         finally:
             _State.depth -= 1
@@ -458,7 +460,7 @@ class Tracer(TracerBase):
             self.root = corten.nn.Module()
             function = root
         function = _function_of(function)
-        self.module_stack = {}
+        self.module_stack, self._calls = {}, {}
         self.tensor_attrs = {id(value): (value, path) for value, path in _tensors_of(self.root)}
         return function
 

@@ -124,10 +124,10 @@ def _replace_one(graph, match, matcher, part, changed):
             f"replace_pattern: the pattern has {len(match.placeholder_nodes)} arguments, the replacement "
             f"{len(placeholders)}"
         )
-    values = {}
-    for node, value in zip(placeholders, match.placeholder_nodes, strict=True):
-        # An argument may be the result of a place that was replaced before.
-        values[node] = changed.get(value, value) if isinstance(value, Node) else value
+    # An argument may be the result of a place that was replaced before.
+    given = [changed.get(value, value) if isinstance(value, Node) else value for value in match.placeholder_nodes]
+    match.nodes_map.update(zip(matcher.pattern_placeholder_nodes, given, strict=True))
+    values = dict(zip(placeholders, given, strict=True))
     with graph.inserting_before(_first_user(match, graph)):
         result = graph.graph_copy(part, values)
     results = (result,) if isinstance(result, Node) else tuple(result)
