@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import io
 import math
 import operator
@@ -49,7 +50,8 @@ FUNCTIONAL = """
     F.multilabel_soft_margin_loss(x, y) | F.soft_margin_loss(x, y) | F.triplet_margin_loss(x, y, z)
     F.triplet_margin_with_distance_loss(x, y, z) | F.ctc_loss(x, y, z, z)
     F.cosine_similarity(x, y) | F.pairwise_distance(x, y) | F.pdist(x)
-    F.pixel_shuffle(x, 2) | F.pixel_unshuffle(x, 2) | F.channel_shuffle(x, 2) | F.pad(x, (1, 1)) | F.pad(x, (1, 2), "reflect")
+    F.pixel_shuffle(x, 2) | F.pixel_unshuffle(x, 2) | F.channel_shuffle(x, 2) | F.pad(x, (1, 1))
+    F.pad(x, (1, 2), "reflect")
     F.interpolate(x, scale_factor=2) | F.interpolate(x, size=(4, 4), mode="bilinear", align_corners=False)
     F.unfold(x, 2) | F.fold(x, 4, 2) | F.grid_sample(x, y) | F.affine_grid(x, (1, 1, 2, 2))
     F.scaled_dot_product_attention(x, y, z) | F.scaled_dot_product_attention(x, y, z, is_causal=True)
@@ -89,7 +91,9 @@ OPERATORS = """
     x @ y | x & 1 | 1 & x | x | y | x ^ 2 | 3 ^ x | x << 1 | 1 << x | x >> 1 | 8 >> x | ~x | -x | +x | abs(x)
     x == y | x != 1 | x < y | x <= 1 | x > y | x >= 1 | 1 < x | x[0] | x[1:] | x[:, None] | x[..., 1:2] | x[y]
     x["key"] | x[x > 0] | x[y, 1] | x.shape | x.shape[0] | x.size(0) | x.size() | x.T | x.mT.shape
-    x.view(y.size(0), -1) | x.relu().sum(dim=(0, 1), keepdim=True) | x.to(lib.float16) | x.to("cpu") | x.to(lib.device("cpu")) | x.type(y.dtype)
+    x.view(y.size(0), -1) | x.relu().sum(dim=(0, 1), keepdim=True) | x.to(lib.float16)
+    x.to("cpu") | x.to(lib.device("cpu"))
+    x.type(y.dtype) | x.neg()
     x.add_(1) | x(y, k=z) | x.a.b(1).c | t + x | t * x | t - x | t / x | t @ x | t > x | t == x | t[x] | t.view(x)
     t.add(x) | x + t | t ** x | t // x | t % x | t.reshape(x, -1) | lib.add(t, x) | x + float("inf")
     x * float("nan") | x + 1j | {"a": x, "b": (y,), "c": [x, {"d": 1}]} | (x, None, 3, "text", lib.float32, slice(1, x))
@@ -209,7 +213,7 @@ PROGRAMS = {
         class M(nn.Module):
             def forward(self, x, y):
                 first, second = x.chunk(2, dim=1)
-                return {"sum": first + second, "list": [first, (second, y[0], None)], "n": x.size(0), "dtype": lib.int64}
+                return {"sum": first + second, "list": [first, (second, y[0], None)], "n": x.size(0), "t": lib.int64}
     """,
     "python functions": """
         def helper(x, n):
@@ -279,7 +283,9 @@ def module_of(lib, name):
 
 
 def table_of(graph):
-    """The printed table, without what differs between processes."""
+    """The printed table, without what differs between processes; none without the package that prints it."""
+    if importlib.util.find_spec("tabulate") is None:
+        return []
     with contextlib.redirect_stdout(io.StringIO()) as out:
         graph.print_tabular()
     text = re.sub(r"<(built-in (?:method|function)|function) (\w+)[^>]*>", r"<\2>", out.getvalue())

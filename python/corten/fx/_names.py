@@ -9,7 +9,7 @@ import types
 
 import corten
 
-from .. import _core, _spoken
+from .. import _core
 from .._library.aten import AtenOverload, AtenPacket
 from .._library.operators import OpOverload, OpOverloadPacket
 from ..utils import _pytree as pytree
@@ -27,9 +27,12 @@ CUSTOM_BUILTINS = {
 }
 
 
-def import_statement(name, value):
-    """The line of a program that gives ``value`` that name, for one of the names above or an object of a module."""
-    torch = _spoken.name
+def import_statement(name, value, torch):
+    """The line of a program that gives ``value`` that name, for one of the names above or an object of a module.
+
+    Args:
+        torch: the name of the package in it, ``"torch"`` or ``"corten"``.
+    """
     fixed = {
         "inf": "from math import inf",
         "nan": "from math import nan",

@@ -4,7 +4,7 @@ from ..utils._pytree import tree_flatten
 
 __all__ = ["register_pytree_flatten_spec", "tree_flatten_spec"]
 
-_FLATTEN = {}
+_FLATTEN: dict = {}
 
 
 def register_pytree_flatten_spec(cls, flatten_fn_spec, flatten_fn_exact_match_spec=None):

@@ -59,8 +59,8 @@ def _assert_is_none(value, msg):
 # -- functions that tracers do not look into --------------------------------------------------------------------------
 
 # By the namespace's identity and the name: the namespace. Wrapped names are functions that become single nodes.
-_wrapped_fns_to_patch = {}
-_wrapped_methods_to_patch = []
+_wrapped_fns_to_patch: dict[tuple[int, str], dict] = {}
+_wrapped_methods_to_patch: list[tuple[type, str]] = []
 # Of the package itself, which does not import this for it.
 _OWN_WRAPPED = (("corten.vision.ops._drop", "stochastic_depth"),)
 

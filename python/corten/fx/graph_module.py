@@ -4,6 +4,7 @@ import copy
 import itertools
 import linecache
 import os
+import re
 
 import corten
 
@@ -223,7 +224,8 @@ class GraphModule(Module):
     def __reduce__(self):
         state = self._bare_state()
         python_code = self._graph.python_code(root_module="self")
-        return reduce_graph_module, (state, _import_block(python_code.globals), type(self).__name__)
+        state["_graphmodule_cls_name"] = type(self).__name__
+        return reduce_graph_module, (state, _import_block(python_code.globals))
 
     def __reduce_ex__(self, protocol):
         return self.__reduce__()
@@ -323,12 +325,18 @@ def _value_at(module, path):
     return module
 
 
-def _import_block(values):
-    lines = (import_statement(name, value) for name, value in values.items())
-    return "\n".join(sorted({line for line in lines if line}))
+def _import_block(values, torch="torch"):
+    lines = {import_statement(name, value, torch) for name, value in values.items()} - {""}
+    return "\n".join(sorted(lines, key=lambda line: (not line.startswith(("import", "from")), line)))
 
 
-def reduce_graph_module(body, import_block, class_name=None):
+def _own_imports(block):
+    """The lines with this package's name in the place of PyTorch's."""
+    block = re.sub(r"^import torch$", "import corten as torch", block, flags=re.MULTILINE)
+    return re.sub(r"^(from|import) torch\b", r"\1 corten", block, flags=re.MULTILINE)
+
+
+def reduce_graph_module(body, import_block):
     """What a pickle makes a graph module of: its state, and its code, which is traced again."""
     from ._symbolic_trace import Tracer
 
@@ -338,9 +346,9 @@ def reduce_graph_module(body, import_block, class_name=None):
         def is_leaf_module(self, m, module_qualified_name):
             return True
 
-    code = body["_code"]
+    code, class_name = body["_code"], body.pop("_graphmodule_cls_name", "GraphModule")
     namespace = {}
-    exec(import_block, namespace)
+    exec(_own_imports(import_block), namespace)
     holder = _Bare(body)
     tracer_cls = body.get("_tracer_cls")
     forward = _forward_from_src(code, namespace)
@@ -349,7 +357,7 @@ def reduce_graph_module(body, import_block, class_name=None):
     graph._tracer_cls = tracer_cls
     made = GraphModule.__new__(GraphModule)
     made.__dict__.update(body)
-    type(made).__name__ = class_name or "GraphModule"
+    type(made).__name__ = class_name
     made.graph = graph
     return made
 
@@ -366,7 +374,7 @@ _HERE = "__file__.rpartition('module.py')[0]"
 def _package_text(module, folder, class_name):
     """The file of :meth:`GraphModule.to_folder`."""
     python_code = module._graph.python_code(root_module="self")
-    lines = [_import_block(python_code.globals), f"from {corten._spoken.name}.nn import *", "", ""]
+    lines = [_import_block(python_code.globals, corten._spoken.name), f"from {corten._spoken.name}.nn import *", "", ""]
     lines += [f"class {class_name}(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
     for name, child in module.named_children():
         lines.append(f"        self.add_module({name!r}, {_module_text(name, child, folder)})")

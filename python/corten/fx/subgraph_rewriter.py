@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import corten
 
@@ -19,7 +19,7 @@ class Match(NamedTuple):
     """A place that was replaced.
 
     Attributes:
-        anchor: the node that gave the result.
+        anchor: the node of the pattern that gives its result.
         nodes_map: by node of the pattern that of the graph.
     """
 
@@ -32,7 +32,7 @@ class ReplacedPatterns:
     """A place that was replaced.
 
     Attributes:
-        anchor: the node that gave the result.
+        anchor: the node of the pattern that gives its result.
         nodes_map: by node of the pattern that of the graph.
         replacements: the nodes that take its place.
     """
@@ -149,7 +149,7 @@ def _replace_one(graph, match, matcher, part, changed):
 
 def _first_user(match, graph):
     """Where the replacement goes: in front of the first user of what the place gives, behind all of its arguments."""
-    users: list[Any] = [user for node in match.returning_nodes for user in node.users]
+    users = [user for node in match.returning_nodes for user in node.users]
     inside = {id(node) for node in match.nodes_map.values()}
     users = [user for user in users if id(user) not in inside]
     return min(users) if users else match.returning_nodes[-1].next
