@@ -108,7 +108,7 @@ CALLED = """
     torch.vdot(x[0], y[0]) | torch.stack([x, y]).sum(0) | torch.where(x > y, x, 0.0) | torch.numel(x) + x
     torch.hstack([x, y]) | x + torch.zeros(x.shape[0], x.size(1)) | torch.zeros_like(x) | x.new_zeros(2) | x.t() @ y
     -abs(x) | ~(x > 0) | 2 ** x | x[..., 1:2] | x[:, None] | x[y > 0] | (1 + x) / (2 - y) // 3 % 2
-    x.view(-1).type(torch.float64) | x.chunk(2)[0] | math.sqrt(x.sum() ** 2) + y | counted(x, y) | len(x) + y
+    x.view(-1).type(torch.float16) | x.chunk(2)[0] | math.sqrt(x.sum() ** 2) + y | counted(x, y) | len(x) + y
 """
 CALLS = [call.strip() for text in CALLED.strip().splitlines() for call in text.split(" | ")]
 
@@ -733,7 +733,7 @@ def test_features_of_modes_that_differ_are_warned_about():
 
 SUBMODULES = (
     "graph node proxy graph_module interpreter subgraph_rewriter _symbolic_trace immutable_collections traceback "
-    "operator_schemas annotate _pytree passes passes.shape_prop passes.utils.matcher_utils experimental "
+    "operator_schemas annotate _pytree _compatibility passes passes.shape_prop passes.utils.matcher_utils experimental "
     "experimental.optimization experimental.proxy_tensor"
 )
 

@@ -4,7 +4,7 @@ import functools
 import operator
 
 from .. import _core
-from ..overrides import handle_torch_function, has_torch_function, taken
+from ..overrides import handle_torch_function, has_torch_function, taken, takes_over
 
 Tensor = _core.Tensor
 _ABSENT = object()
@@ -72,23 +72,28 @@ def _renamed(name, aliases, kwargs):
     return found
 
 
+def _flat(values):
+    """The values, with the parts of lists and tuples in their place."""
+    return [part for value in values for part in (value if isinstance(value, (list, tuple)) else (value,))]
+
+
 def _takers(values):
     """The arguments of classes that take over functions: not of those that take over the engine's operators only."""
     if taken.over:
-        values = [part for value in values for part in (value if isinstance(value, (list, tuple)) else (value,))]
+        values = _flat(values)
     found = _core.overriding_arguments(values)
     return [value for value in found if not getattr(type(value), "_decomposes", False)] if found else found
 
 
 def handed_over(function):
-    """Wraps a function so that objects with ``__torch_function__`` take it over as a whole, as it was called."""
+    """Wraps a function so that objects with ``__torch_function__``, and modes, take it over as a whole, as called."""
 
     @functools.wraps(function)
     def asked(*args, **kwargs):
         if taken.over:
-            takers = _takers((*args, *kwargs.values()))
-            if takers and has_torch_function(takers):
-                return handle_torch_function(asked, takers, *args, **kwargs)
+            given = _flat((*args, *kwargs.values()))
+            if takes_over(*given):
+                return handle_torch_function(asked, given, *args, **kwargs)
         return function(*args, **kwargs)
 
     return asked
@@ -112,7 +117,7 @@ def typed(name, spelled=False, **kinds):
 
     Args:
         name: the operator's name in the error.
-        spelled: whoever takes it over gets the arguments that have defaults by name, all of them.
+        spelled: whoever takes it over, modes as well, gets the arguments that have defaults by name, all of them.
         kinds: by argument ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"Tensor"`` or ``"dtype"``, with a question
             mark behind it where None is allowed.
     """
@@ -129,9 +134,10 @@ def typed(name, spelled=False, **kinds):
         @functools.wraps(function)
         def checked(*args, **kwargs):
             takers = _takers((*args, *kwargs.values()))
-            if takers and has_torch_function(takers):
-                if spelled:
-                    args, kwargs = _spelled(function, args, kwargs)
+            if spelled and taken.over and takes_over(*_flat((*args, *kwargs.values()))):
+                args, kwargs = _spelled(function, args, _renamed(name, aliases, kwargs))
+                return handle_torch_function(checked, takers, *args, **kwargs)
+            if takers and not spelled and has_torch_function(takers):
                 return handle_torch_function(checked, takers, *args, **kwargs)
             if kwargs and not aliases.keys().isdisjoint(kwargs):
                 kwargs = _renamed(name, aliases, kwargs)

@@ -3,12 +3,22 @@
 import contextlib
 import copy
 
-from ._codegen import CodeGen, PythonCode, _PyTreeCodeGen, _PyTreeInfo
+from ._codegen import CodeGen, PythonCode, _PyTreeCodeGen, _PyTreeInfo, inplace_methods, magic_methods
 from ._names import Namespace as _Namespace
 from ._names import is_magic, is_of_torch, last_name, shown, snake_case
 from .node import Node, _get_qualified_name, _type_repr, map_arg
 
-__all__ = ["CodeGen", "Graph", "PythonCode", "_PyTreeCodeGen", "_PyTreeInfo", "_get_qualified_name", "_type_repr"]
+__all__ = [
+    "CodeGen",
+    "Graph",
+    "PythonCode",
+    "_PyTreeCodeGen",
+    "_PyTreeInfo",
+    "_get_qualified_name",
+    "_type_repr",
+    "inplace_methods",
+    "magic_methods",
+]
 
 _is_from_torch, _snake_case = is_of_torch, snake_case
 _UNSET = object()

@@ -2,6 +2,7 @@
 
 import enum
 import operator
+import os
 from dataclasses import fields, is_dataclass
 
 import corten
@@ -141,16 +142,15 @@ def _user_stack():
     """The frames of the traced program, as the lines of a traceback."""
     import traceback
 
-    home = __file__.rpartition("proxy.py")[0]
-    frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(home)]
+    home, calls = os.path.dirname(__file__), corten.nn.modules.module.__file__
+    frames = traceback.extract_stack()
+    frames = [frame for frame in frames if not frame.filename.startswith(home) and frame.filename != calls]
     start = next((i for i, frame in enumerate(frames) if frame.name == "forward"), 0)
-    return "".join(
-        traceback.format_list([frame for frame in frames[start:] if "modules/module.py" not in frame.filename])
-    )
+    return "".join(traceback.format_list(frames[start:]))
 
 
-def _asking_instruction(method):
-    """The instructions of the function that called a method of a proxy, and the place of the one that did."""
+def _asking_instructions(method):
+    """The instruction that called a method of a proxy, and those behind it."""
     import dis
     import sys
 
@@ -159,14 +159,14 @@ def _asking_instruction(method):
         frame = frame.f_back
     frame = frame.f_back
     found = list(dis.get_instructions(frame.f_code))
-    return found, next(i for i, instruction in enumerate(found) if instruction.offset == frame.f_lasti)
+    places = [i for i, instruction in enumerate(found) if instruction.offset == frame.f_lasti]
+    return found[places[0] :] if places else []
 
 
 def _unpacked_names():
     """The number of names that the line which iterates assigns to; None where it does something else."""
-    instructions, current = _asking_instruction(Proxy.__iter__)
-    found = instructions[current]
-    return found.argval if found.opname == "UNPACK_SEQUENCE" else None
+    found = _asking_instructions(Proxy.__iter__)[:1]
+    return found[0].argval if found and found[0].opname == "UNPACK_SEQUENCE" else None
 
 
 class Proxy:
@@ -291,13 +291,15 @@ _NO_ATTRIBUTES = {
 
 def _traced_assertion(proxy):
     """Makes a node of the assertion whose condition a proxy is, if it is one."""
-    instructions, current = _asking_instruction(Proxy.__bool__)
-    if instructions[current].opname == "TO_BOOL":
-        current += 1
-    names = [found.opname for found in instructions[current : current + 2]]
-    if not names[0].startswith("POP_JUMP") or names[-1] not in ("LOAD_ASSERTION_ERROR", "LOAD_COMMON_CONSTANT"):
+    instructions = _asking_instructions(Proxy.__bool__)
+    if instructions and instructions[0].opname == "TO_BOOL":
+        instructions = instructions[1:]
+    names = [found.opname for found in instructions[:3]]
+    if len(names) < 3 or not names[0].startswith("POP_JUMP"):
         return False
-    message = _assertion_message(instructions[current + 2 :])
+    if names[1] not in ("LOAD_ASSERTION_ERROR", "LOAD_COMMON_CONSTANT"):
+        return False
+    message = _assertion_message(instructions[2:])
     proxy.tracer.create_proxy("call_function", corten._assert, (proxy, message), {})
     return True
 
