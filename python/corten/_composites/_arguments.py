@@ -85,29 +85,42 @@ def _takers(values):
     return [value for value in found if not getattr(type(value), "_decomposes", False)] if found else found
 
 
-def handed_over(function):
-    """Wraps a function so that objects with ``__torch_function__``, and modes, take it over as a whole, as called."""
-
-    @functools.wraps(function)
-    def asked(*args, **kwargs):
-        if taken.over:
-            given = _flat((*args, *kwargs.values()))
-            if takes_over(*given):
-                return handle_torch_function(asked, given, *args, **kwargs)
-        return function(*args, **kwargs)
-
-    return asked
-
-
 def _spelled(function, args, kwargs):
     """The arguments as PyTorch's functions in Python give theirs on: those with a default by name."""
     import inspect
 
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
-    required = [name for name, value in bound.signature.parameters.items() if value.default is inspect.Parameter.empty]
-    given = dict(bound.arguments)
-    return tuple(given.pop(name) for name in required), given
+    by_position, by_name = [], {}
+    for name, value in bound.arguments.items():
+        parameter = bound.signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            by_position += value
+        elif parameter.default is inspect.Parameter.empty:
+            by_position.append(value)
+        else:
+            by_name[name] = value
+    return tuple(by_position), by_name
+
+
+def handed_over(function, spelled=False):
+    """Wraps a function so that objects with ``__torch_function__``, and modes, take it over as a whole, as called.
+
+    Args:
+        spelled: they get the arguments that have defaults by name, all of them.
+    """
+
+    @functools.wraps(function)
+    def asked(*args, **kwargs):
+        if taken.over:
+            given = _flat((*args, *kwargs.values()))
+            if takes_over(*given):
+                if spelled:
+                    args, kwargs = _spelled(function, args, kwargs)
+                return handle_torch_function(asked, given, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    return asked
 
 
 def typed(name, spelled=False, **kinds):

@@ -149,6 +149,8 @@ def linear_cross_entropy(
     Raises:
         RuntimeError: for features or weights of other ranks, or sizes that do not agree.
     """
+    if taken.over and takes_over(input, linear_weight, target, linear_bias, weight):
+        return hand_over(linear_cross_entropy, locals(), input, linear_weight, target, linear_bias, weight)
     if input.dim() not in (1, 2):
         raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
     if linear_weight.dim() < 2:
