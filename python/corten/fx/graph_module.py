@@ -144,7 +144,7 @@ class GraphModule(Module):
     def code(self):
         """The text of the function."""
         if not hasattr(self, "_code"):
-            raise RuntimeError("Code has not been generated! Please report a bug to PyTorch")
+            raise RuntimeError("GraphModule.code: the graph has not been compiled; call recompile()")
         return self._code
 
     def recompile(self):
