@@ -1,7 +1,5 @@
 """The few names of PyTorch's compiled module that packages in Python call, with what is true of corten."""
 
-from types import SimpleNamespace
-
 from . import _core
 from ._core import Generator, Tensor, device, dtype, layout, memory_format
 from .overrides import DisableTorchFunction, DisableTorchFunctionSubclass, _disabled_torch_function_impl
@@ -75,16 +73,36 @@ def _logging_set_logger(logger):
     return set_logger(logger)
 
 
+class _Part:
+    """A part of the compiled module, with functions that the code of graphs names: ``_linalg.linalg_norm``."""
+
+    def __init__(self, name):
+        self.__name__ = f"corten._C.{name}"
+        self._family = name[1:]
+
+    def __getattr__(self, name):
+        if name == "_parse_to":
+            from .nn.modules.module import parse_to
+
+            # `Module.to`, which packages write anew, takes its arguments apart with it.
+            return lambda *args, **kwargs: parse_to(args, kwargs)
+        import importlib
+
+        if self._family == "nn":
+            home, name = "corten.nn.functional", {"log_sigmoid": "logsigmoid"}.get(name, name)
+        else:
+            home, name = f"corten.{self._family}", name.removeprefix(f"{self._family}_")
+        return getattr(importlib.import_module(home), name)
+
+
 def __getattr__(name):
     if name == "LoggerBase":
         from ._counters import LoggerBase
 
         return LoggerBase
-    if name == "_nn":
-        from .nn.modules.module import parse_to
-
-        # `Module.to`, which packages write anew, takes its arguments apart with it.
-        return SimpleNamespace(_parse_to=lambda *args, **kwargs: parse_to(args, kwargs))
+    if name in ("_nn", "_fft", "_linalg", "_special"):
+        found = globals()[name] = _Part(name)
+        return found
     if name == "Size":
         from . import Size
 

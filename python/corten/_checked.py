@@ -70,8 +70,13 @@ def _assert(condition, message):
     Raises:
         AssertionError: the condition, a bool or a tensor with one element, is false.
     """
+    if not isinstance(condition, (bool, _core.Tensor)) and _core.overrides_operators(condition):
+        from .overrides import handle_torch_function
+
+        return handle_torch_function(_assert, (condition,), condition, message)
     if not condition:
         raise AssertionError(message)
+    return None
 
 
 def _assert_async(input, assert_msg="Expected Tensor with single nonzero value, but got zero"):

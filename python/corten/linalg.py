@@ -4,7 +4,7 @@ import contextlib
 import itertools
 
 from . import _core
-from ._composites._arguments import typed
+from ._composites._arguments import handed_over, typed
 from ._composites._common import exact, inexact, ops, scalar_name, wrapped
 from ._composites.factors import (
     LinAlgError,
@@ -410,6 +410,11 @@ def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     if matrices:
         return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)
+
+
+# Nobody asks about the arguments of these where they are checked.
+for _name in ("diagonal", "ldl_solve", "lu_solve", "matmul", "multi_dot", "vander"):
+    globals()[_name] = handed_over(globals()[_name])
 
 
 def __getattr__(name):

@@ -279,7 +279,9 @@ def hand_over(function, given, *relevant_args):
     written = inspect.unwrap(function)
     names = written.__code__.co_varnames[: written.__code__.co_argcount]
     needed = len(names) - len(written.__defaults__ or ())
-    by_name = {name: given[name] for name in names[needed:]}
+    count = written.__code__.co_argcount
+    only_by_name = written.__code__.co_varnames[count : count + written.__code__.co_kwonlyargcount]
+    by_name = {name: given[name] for name in (*names[needed:], *only_by_name)}
     return handle_torch_function(function, relevant_args, *(given[name] for name in names[:needed]), **by_name)
 
 

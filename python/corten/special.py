@@ -2,6 +2,7 @@
 
 from . import _core
 from ._composites import FUNCTIONS as _FUNCTIONS
+from ._composites._arguments import handed_over as _handed_over
 from ._special import bessel as _bessel
 from ._special import normal as _normal
 from ._special import polynomials as _polynomials
@@ -43,7 +44,9 @@ _COMPOSITES = {
     _normal: "entr erfcx log_ndtr ndtr ndtri xlog1py",
     _polynomials: " ".join(_polynomials.__all__),
 }
-globals().update({name: getattr(home, name) for home, names in _COMPOSITES.items() for name in names.split()})
+globals().update(
+    {name: _handed_over(getattr(home, name)) for home, names in _COMPOSITES.items() for name in names.split()}
+)
 
 __all__ = sorted([*_OPERATORS, *(name for names in _COMPOSITES.values() for name in names.split())])
 

@@ -23,7 +23,17 @@ CALLS = """
     x.transpose(0, 1) | x.permute(1, 0) | x.shape | x.size(0) | x.to(lib.float64) | x.detach() | x.max(dim=1) | x.mean()
     lib.where(x > 0, x, 0.0) | lib.mm(x, w.t()) | lib.einsum("ij->ji", x) | x.softmax(dim=-1) | lib.exp(x) | x.add_(1)
     lib.zeros_like(x) | x.clamp(min=0) | lib.topk(x, 2) | x.float() | len(x)
-    x.requires_grad | x.masked_fill(y > 0, 0.0)
+    x.requires_grad | x.masked_fill(y > 0, 0.0) | F.sigmoid(x) | F.tanhshrink(x) | F.softsign(x) | F.softmin(x, dim=1)
+    F.rrelu(x) | F.hardsigmoid(x) | F.glu(image, dim=1) | F.alpha_dropout(x, 0.1) | F.dropout1d(x) | F.dropout2d(image)
+    F.max_pool2d(image, 2) | F.max_pool2d(image, 2, return_indices=True) | F.max_pool1d(x, 2) | F.lp_pool2d(image, 2, 2)
+    F.adaptive_avg_pool1d(x, 1) | F.adaptive_avg_pool2d(image, (1, 1)) | F.adaptive_max_pool2d(image, 1)
+    F.rms_norm(x, (3,)) | F.local_response_norm(image, 2) | F.embedding_bag(t.view(1, 2), x) | F.soft_margin_loss(x, y)
+    F.hinge_embedding_loss(x, y) | F.multi_margin_loss(x, t) | F.multilabel_soft_margin_loss(x, y)
+    F.triplet_margin_loss(x, y, x) | F.triplet_margin_with_distance_loss(x, y, x) | F.poisson_nll_loss(x, y)
+    F.gaussian_nll_loss(x, y, y) | F.cosine_similarity(x, y) | F.pairwise_distance(x, y)
+    F.pixel_shuffle(x.view(1, 6, 1, 1), 1)
+    lib.cdist(x, y) | lib.meshgrid(x[0], y[0], indexing="ij") | lib.atleast_2d(x) | lib.block_diag(x, y)
+    lib.broadcast_tensors(x, y) | lib.tensordot(x, y) | lib.norm(x, dim=1) | lib.is_floating_point(x)
 """
 ALL_CALLS = [call.strip() for line in CALLS.strip().splitlines() for call in line.split(" | ")]
 

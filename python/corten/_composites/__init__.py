@@ -22,6 +22,7 @@ from . import (
     statistics,
     systems,
 )
+from ._arguments import handed_over
 from ._common import in_place
 from .einsum import einsum
 
@@ -166,6 +167,17 @@ METHODS.update(
 )
 FUNCTIONS.update(old_methods.FUNCTIONS)
 METHODS.update(old_methods.METHODS)
+# Functions whose arguments nobody asks about where they are checked; the methods of these names are taken over as such.
+_ASKED = (
+    "adjoint atleast_1d atleast_2d atleast_3d bartlett_window blackman_window block_diag broadcast_tensors "
+    "cartesian_prod chain_matmul column_stack combinations diagflat dsplit dstack float_power frobenius_norm "
+    "get_device hamming_window hann_window hsplit hstack is_complex is_conj is_distributed is_floating_point "
+    "is_neg is_nonzero is_same_size is_signed isreal kaiser_window lu_solve meshgrid nuclear_norm numel orgqr "
+    "pdist pinverse positive row_stack slice_inverse vander vsplit vstack"
+)
+_SPELLED = "lobpcg lu pca_lowrank svd_lowrank unravel_index"
+FUNCTIONS.update({name: handed_over(FUNCTIONS[name]) for name in _ASKED.split()})
+FUNCTIONS.update({name: handed_over(FUNCTIONS[name], spelled=True) for name in _SPELLED.split()})
 METHODS["_typed_storage"] = METHODS["storage"]
 METHODS["__array_priority__"] = 1000
 METHODS["__rdiv__"] = _core.Tensor.__rtruediv__  # PyTorch has kept the name of Python 2

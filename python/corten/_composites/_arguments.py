@@ -4,6 +4,7 @@ import functools
 import operator
 
 from .. import _core
+from ..overrides import handle_torch_function, has_torch_function, taken, takes_over
 
 Tensor = _core.Tensor
 _ABSENT = object()
@@ -71,19 +72,65 @@ def _renamed(name, aliases, kwargs):
     return found
 
 
+def _flat(values):
+    """The values, with the parts of lists and tuples in their place."""
+    return [part for value in values for part in (value if isinstance(value, (list, tuple)) else (value,))]
+
+
 def _takers(values):
     """The arguments of classes that take over functions: not of those that take over the engine's operators only."""
+    if taken.over:
+        values = _flat(values)
     found = _core.overriding_arguments(values)
     return [value for value in found if not getattr(type(value), "_decomposes", False)] if found else found
 
 
-def typed(name, **kinds):
+def _spelled(function, args, kwargs):
+    """The arguments as PyTorch's functions in Python give theirs on: those with a default by name."""
+    import inspect
+
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    by_position, by_name = [], {}
+    for name, value in bound.arguments.items():
+        parameter = bound.signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            by_position += value
+        elif parameter.default is inspect.Parameter.empty:
+            by_position.append(value)
+        else:
+            by_name[name] = value
+    return tuple(by_position), by_name
+
+
+def handed_over(function, spelled=False):
+    """Wraps a function so that objects with ``__torch_function__``, and modes, take it over as a whole, as called.
+
+    Args:
+        spelled: they get the arguments that have defaults by name, all of them.
+    """
+
+    @functools.wraps(function)
+    def asked(*args, **kwargs):
+        if taken.over:
+            given = _flat((*args, *kwargs.values()))
+            if takes_over(*given):
+                if spelled:
+                    args, kwargs = _spelled(function, args, kwargs)
+                return handle_torch_function(asked, given, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    return asked
+
+
+def typed(name, spelled=False, **kinds):
     """Wraps a function so that arguments of other types raise TypeError; it takes numpy's names of arguments as well.
 
     Objects with ``__torch_function__`` take over the function as a whole.
 
     Args:
         name: the operator's name in the error.
+        spelled: whoever takes it over, modes as well, gets the arguments that have defaults by name, all of them.
         kinds: by argument ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"Tensor"`` or ``"dtype"``, with a question
             mark behind it where None is allowed.
     """
@@ -100,11 +147,11 @@ def typed(name, **kinds):
         @functools.wraps(function)
         def checked(*args, **kwargs):
             takers = _takers((*args, *kwargs.values()))
-            if takers:
-                from ..overrides import handle_torch_function, has_torch_function
-
-                if has_torch_function(takers):
-                    return handle_torch_function(checked, takers, *args, **kwargs)
+            if spelled and taken.over and takes_over(*_flat((*args, *kwargs.values()))):
+                args, kwargs = _spelled(function, args, _renamed(name, aliases, kwargs))
+                return handle_torch_function(checked, takers, *args, **kwargs)
+            if takers and not spelled and has_torch_function(takers):
+                return handle_torch_function(checked, takers, *args, **kwargs)
             if kwargs and not aliases.keys().isdisjoint(kwargs):
                 kwargs = _renamed(name, aliases, kwargs)
             for argument, position, kind, optional, accepts in rows:

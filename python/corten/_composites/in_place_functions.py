@@ -1,5 +1,7 @@
 """In-place operators as functions: `relu_(x)` is `x.relu_()`."""
 
+from .._core import overrides_operators
+from ..overrides import handle_torch_function
 from ._common import Tensor
 
 _NAMES = (
@@ -14,6 +16,8 @@ _NAMES = (
 def _function(name):
     def function(input, *args, **kwargs):
         if not isinstance(input, Tensor):
+            if overrides_operators(input):
+                return handle_torch_function(function, (input,), input, *args, **kwargs)
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         return getattr(input, name)(*args, **kwargs)
 

@@ -5,7 +5,7 @@ from ._arguments import typed
 from ._common import Tensor, check_tensors, exact, ops, result, scalar_name, tell_deprecated, tensors_of, wrapped
 
 
-@typed("tensordot", a="Tensor", b="Tensor")
+@typed("tensordot", spelled=True, a="Tensor", b="Tensor")
 def tensordot(a, b, dims=2, out=None):
     """The product of two tensors summed over the last ``dims`` dims of the first and the first of the second.
 
@@ -223,7 +223,7 @@ def dist(input, other, p=2):
     return ops._vector_norm(input - other, float(p))
 
 
-@typed("cdist", x1="Tensor", x2="Tensor", p="float")
+@typed("cdist", spelled=True, x1="Tensor", x2="Tensor", p="float")
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distances between rows: ``(*, P, M)`` and ``(*, R, M)`` give ``(*, P, R)``.
 

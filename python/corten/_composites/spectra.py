@@ -75,7 +75,7 @@ def _frames(call, x, align):
     return x.unfold(1, call.n_fft, call.hop_length)
 
 
-@typed("stft", input="Tensor", n_fft="int", hop_length="int?", win_length="int?", window="Tensor?")
+@typed("stft", spelled=True, input="Tensor", n_fft="int", hop_length="int?", win_length="int?", window="Tensor?")
 def stft(
     input,
     n_fft,

@@ -5,7 +5,7 @@ from ._arguments import typed
 from ._common import Tensor, everywhere, exact, floating, ops, result, scalar_name, wrapped
 
 
-@typed("norm")
+@typed("norm", spelled=True)
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of a tensor, or over dims.
 

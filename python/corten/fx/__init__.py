@@ -1,79 +1,49 @@
-"""The names of ``torch.fx`` that packages import; programs are not traced, so nothing has a graph of Python code.
+"""Programs as graphs: tracing a function, reading and changing what it does, and the code of the result.
 
-`wrap` marks functions that a tracer would not look into. Classes are there for `isinstance`, which is always false, and
-say what to do instead when they are made.
+`symbolic_trace` calls a function with proxies and gets a `GraphModule`: a module whose `forward` is written by its
+`graph`, a list of nodes. A pass goes through the nodes; `Interpreter` runs them, `Transformer` rewrites them.
 """
 
+from . import graph, immutable_collections, node, proxy, traceback
+from ._symbolic_trace import PH, ProxyableClassMeta, Tracer, symbolic_trace, wrap
+from .graph import CodeGen, Graph
+from .graph_module import GraphModule
+from .interpreter import Interpreter, Transformer
+from .node import Node, has_side_effect, map_arg
+from .proxy import Proxy
+from .subgraph_rewriter import replace_pattern
+
 __all__ = [
+    "PH",
+    "CodeGen",
     "Graph",
     "GraphModule",
     "Interpreter",
     "Node",
     "Proxy",
+    "ProxyableClassMeta",
     "Tracer",
     "Transformer",
+    "graph",
+    "has_side_effect",
+    "immutable_collections",
+    "map_arg",
+    "node",
+    "proxy",
+    "replace_pattern",
     "symbolic_trace",
+    "traceback",
     "wrap",
 ]
 
-
-_INSTEAD = "programs are not traced; no call is needed, they are fused while they run"
-
-
-def _refused(name):
-    return NotImplementedError(f"torch.fx.{name}: {_INSTEAD}")
-
-
-def wrap(fn_or_name):
-    """Returns what it is given: no tracer looks into the function.
-
-    Raises:
-        RuntimeError: neither a function nor the name of one.
-    """
-    if not callable(fn_or_name) and not isinstance(fn_or_name, str):
-        raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
-    return fn_or_name
-
-
-class _Untraced:
-    def __init__(self, *args, **kwargs):
-        raise _refused(type(self).__name__)
-
-
-class Graph(_Untraced):
-    """The code of a function as a list of nodes; there is none."""
-
-
-class GraphModule(_Untraced):
-    """A module made from a graph; there is none."""
-
-
-class Node(_Untraced):
-    """A step of a graph; there is none."""
-
-
-class Proxy(_Untraced):
-    """What stands for a value while code is traced; there is none."""
-
-
-class Tracer(_Untraced):
-    """What writes a graph down; programs are not traced."""
-
-
-class Interpreter(_Untraced):
-    """What runs a graph step by step; there is none."""
-
-
-class Transformer(Interpreter):
-    """What rewrites a graph; there is none."""
-
-
-def symbolic_trace(root, concrete_args=None):
-    """Raises NotImplementedError: programs are not traced."""
-    raise _refused("symbolic_trace")
+_PARTS = ("annotate", "experimental", "operator_schemas", "passes")
 
 
 def __getattr__(name):
+    if name in _PARTS:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
     from .._missing import missing
 
-    raise missing(__name__, name, _INSTEAD)
+    raise missing(__name__, name, "corten.fx has graphs, tracers, interpreters and pattern replacement")

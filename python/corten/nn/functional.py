@@ -2,34 +2,29 @@
 
 import corten
 
+from .._composites import FUNCTIONS as _FUNCTIONS
+from .._composites._arguments import handed_over as _handed_over
 from .._ops import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
     bilinear,
-    celu_,
     conv1d,
     conv2d,
     conv3d,
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
-    elu_,
     gelu,
     hardshrink,
-    hardtanh_,
-    leaky_relu_,
     linear,
     logsigmoid,
     one_hot,
     prelu,
-    relu_,
     rrelu_,
     scaled_dot_product_attention,
-    selu_,
     softplus,
     softshrink,
-    threshold_,
 )
 from ._functional.activation import (
     alpha_dropout,
@@ -144,8 +139,11 @@ from ._functional.vision import (
 )
 
 native_channel_shuffle = channel_shuffle
+elu_, hardtanh_, leaky_relu_ = (_handed_over(getattr(corten._ops, n)) for n in ("elu_", "hardtanh_", "leaky_relu_"))
+celu_, relu_, selu_, threshold_ = (_FUNCTIONS[name] for name in ("celu_", "relu_", "selu_", "threshold_"))
 
 
+@_handed_over
 def conv_tbc(input, weight, bias, pad=0):  # noqa: F811  (the argument's name is part of the interface)
     """Convolves ``(time, batch, in)`` with ``weight`` ``(kernel, in, out)``; returns ``(time, batch, out)``."""
     if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:

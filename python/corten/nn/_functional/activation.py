@@ -58,6 +58,8 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
 
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     """Computes a leaky ReLU whose slope is drawn uniformly in training and is the mean slope otherwise."""
+    if taken.over and takes_over(input):
+        return hand_over(rrelu, locals(), input)
     function = _ops.rrelu_ if inplace else _ops.rrelu
     return function(input, lower, upper, training)
 
@@ -81,6 +83,8 @@ def hardswish(input, inplace=False):
 
 def hardsigmoid(input, inplace=False):
     """Computes ``relu6(x + 3) / 6``."""
+    if taken.over and takes_over(input):
+        return hand_over(hardsigmoid, locals(), input)
     return _ops.hardsigmoid_(input) if inplace else _ops.hardsigmoid(input)
 
 
@@ -106,6 +110,8 @@ def threshold(input, threshold, value, inplace=False):
 
 def glu(input, dim=-1):
     """Halves ``input`` along ``dim`` into ``a`` and ``b`` and returns ``a * sigmoid(b)``."""
+    if taken.over and takes_over(input):
+        return hand_over(glu, locals(), input)
     if input.dim() == 0:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     return _ops.glu(input, dim)
@@ -113,21 +119,25 @@ def glu(input, dim=-1):
 
 def sigmoid(input):
     """Computes ``1 / (1 + exp(-x))``."""
-    return _ops.sigmoid(input)
+    return input.sigmoid()
 
 
 def tanh(input):
     """Computes the hyperbolic tangent."""
-    return _ops.tanh(input)
+    return input.tanh()
 
 
 def softsign(input):
     """Computes ``x / (1 + |x|)``."""
+    if taken.over and takes_over(input):
+        return hand_over(softsign, locals(), input)
     return input / (input.abs() + 1)
 
 
 def tanhshrink(input):
     """Computes ``x - tanh(x)``."""
+    if taken.over and takes_over(input):
+        return hand_over(tanhshrink, locals(), input)
     return input - input.tanh()
 
 
@@ -150,6 +160,8 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
 
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """Computes ``softmax(-x)`` along ``dim``."""
+    if taken.over and takes_over(input):
+        return hand_over(softmin, locals(), input)
     if dim is None:
         dim = _implicit_softmax_dim("softmin", input.dim(), _stacklevel)
     return _ops.softmax(-input, dim, dtype)
@@ -203,6 +215,8 @@ def dropout(input, p=0.5, training=True, inplace=False):
 
 def alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Dropout that keeps mean and variance of SELU activations (Klambauer et al. 2017)."""
+    if taken.over and takes_over(input):
+        return hand_over(alpha_dropout, locals(), input)
     _check_probability(p)
     function = _ops.alpha_dropout_ if inplace else _ops.alpha_dropout
     return function(input, p, training)
@@ -210,6 +224,8 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
 
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Alpha dropout of whole channels of ``(N, C, *)``."""
+    if taken.over and takes_over(input):
+        return hand_over(feature_alpha_dropout, locals(), input)
     _check_probability(p)
     function = _ops.feature_alpha_dropout_ if inplace else _ops.feature_alpha_dropout
     return function(input, p, training)
@@ -217,6 +233,8 @@ def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
 
 def dropout1d(input, p=0.5, training=True, inplace=False):
     """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)`` with probability ``p`` in training."""
+    if taken.over and takes_over(input):
+        return hand_over(dropout1d, locals(), input)
     _check_probability(p)
     if input.dim() not in (2, 3):
         raise RuntimeError(
@@ -232,6 +250,8 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
 
     A 3-d input counts as ``(N, C, L)``; use :func:`dropout1d` for that.
     """
+    if taken.over and takes_over(input):
+        return hand_over(dropout2d, locals(), input)
     _check_probability(p)
     if input.dim() not in (3, 4):
         _warn_unexpected_rank("dropout2d", input.dim(), 2, "3D or 4D")
@@ -248,6 +268,8 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
 
 def dropout3d(input, p=0.5, training=True, inplace=False):
     """Zeroes whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)`` with probability ``p`` in training."""
+    if taken.over and takes_over(input):
+        return hand_over(dropout3d, locals(), input)
     _check_probability(p)
     if input.dim() not in (4, 5):
         _warn_unexpected_rank("dropout3d", input.dim(), 3, "4D or 5D")

@@ -6,6 +6,7 @@ import warnings
 import corten
 
 from ... import _ops
+from ...overrides import hand_over, taken, takes_over
 
 
 def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads):
@@ -156,6 +157,9 @@ def multi_head_attention_forward(
     Returns:
         ``(L, N, E)`` and the weights ``(N, L, S)``, ``(N, num_heads, L, S)`` or None.
     """
+    tensors = (query, key, value, in_proj_weight, in_proj_bias, bias_k, bias_v, out_proj_weight, out_proj_bias)
+    if taken.over and takes_over(*tensors):
+        return hand_over(multi_head_attention_forward, locals(), *tensors)
     batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
         same_kv, same_qk = key is value, query is key

@@ -2,6 +2,7 @@
 
 import corten
 
+from ...overrides import hand_over, taken, takes_over
 from .. import _reduction as _Reduction
 
 # Stands for log(0): finite, so that the gradient of logaddexp never meets inf - inf.
@@ -158,6 +159,8 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         reduction: ``"mean"`` divides each loss by its target length first.
         zero_infinity: losses of targets that do not fit, and their gradients, count as zero.
     """
+    if taken.over and takes_over(log_probs, targets, input_lengths, target_lengths):
+        return hand_over(ctc_loss, locals(), log_probs, targets, input_lengths, target_lengths)
     code = _Reduction.get_enum(reduction)
     if any(hasattr(lengths, "_run_backward") for lengths in (input_lengths, target_lengths)):
         return _of_examples(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)

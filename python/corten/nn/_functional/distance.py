@@ -2,7 +2,10 @@
 
 import corten
 
+from ..._composites._arguments import handed_over
 
+
+@handed_over
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Computes ``x1·x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``, with broadcasting."""
     if not (x1.is_floating_point() and x2.is_floating_point()):
@@ -18,6 +21,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     return (unit(x1) * unit(x2)).sum(dim)
 
 
+@handed_over
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     """Computes the ``p``-norm of ``x1 - x2 + eps`` along the last dimension."""
     if isinstance(p, str):
@@ -25,6 +29,7 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
+@handed_over
 def pdist(input, p=2.0):
     """Computes the ``p``-norm distances of all pairs of the rows of ``(N, M)`` as ``(N (N - 1) / 2,)``.
 

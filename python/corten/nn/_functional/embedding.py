@@ -135,6 +135,8 @@ def embedding_bag(
         include_last_offset: the last offset is the end of the last bag.
         padding_idx: entries of ``input`` equal to it are left out.
     """
+    if taken.over and takes_over(input, weight, offsets, per_sample_weights):
+        return hand_over(embedding_bag, locals(), input, weight, offsets, per_sample_weights)
     if weight.dtype == corten.int64 and input.is_floating_point():
         raise ValueError(
             "Argument order of nn.functional.embedding_bag is (input, weight, ...); the two look exchanged."

@@ -8,6 +8,7 @@ import corten
 
 from ... import _ops
 from ...autograd import Function
+from ...overrides import hand_over, taken, takes_over
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDING_MODES = ("zeros", "border", "reflection")
@@ -164,6 +165,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     Returns:
         ``(N, C, oH, oW)`` or ``(N, C, oD, oH, oW)``.
     """
+    if taken.over and takes_over(input, grid):
+        return hand_over(grid_sample, locals(), input, grid)
     _check(input, grid, mode, padding_mode)
     if align_corners is None:
         warnings.warn(

@@ -149,6 +149,8 @@ def linear_cross_entropy(
     Raises:
         RuntimeError: for features or weights of other ranks, or sizes that do not agree.
     """
+    if taken.over and takes_over(input, linear_weight, target, linear_bias, weight):
+        return hand_over(linear_cross_entropy, locals(), input, linear_weight, target, linear_bias, weight)
     if input.dim() not in (1, 2):
         raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
     if linear_weight.dim() < 2:
@@ -188,6 +190,8 @@ def poisson_nll_loss(
         full: add Stirling's approximation of ``log(target!)`` where the target exceeds 1.
         eps: keeps ``log(input + eps)`` finite when ``log_input`` is False.
     """
+    if taken.over and takes_over(input, target):
+        return hand_over(poisson_nll_loss, locals(), input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if log_input:
         loss = input.exp() - target * input
@@ -207,6 +211,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         full: add the constant ``log(2π) / 2``.
         eps: lower bound of the variance, which receives the gradient unclamped.
     """
+    if taken.over and takes_over(input, target, var):
+        return hand_over(gaussian_nll_loss, locals(), input, target, var)
     if not isinstance(var, corten.Tensor):
         if var < 0:
             raise ValueError("var has negative entry/entries")
@@ -291,6 +297,8 @@ def binary_cross_entropy_with_logits(
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Mean of ``log(1 + exp(-target * input))`` for targets of ±1."""
+    if taken.over and takes_over(input, target):
+        return hand_over(soft_margin_loss, locals(), input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.requires_grad:
         raise RuntimeError(
@@ -302,6 +310,8 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Mean over the classes of ``(N, C)`` of the binary cross entropy of ``sigmoid(input)``."""
+    if taken.over and takes_over(input, target, weight):
+        return hand_over(multilabel_soft_margin_loss, locals(), input, target, weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     loss = -(target * _ops.logsigmoid(input) + (1 - target) * _ops.logsigmoid(-input))
     if weight is not None:

@@ -6,6 +6,7 @@ bicubic; 0 zeros, 1 border, 2 reflection. A reduction that is not given is 0, as
 
 import corten
 
+from ..._composites._arguments import handed_over
 from ..modules import rnn as _rnn
 from . import ctc, embedding, grid_sample, loss, ranking, vision
 
@@ -252,3 +253,8 @@ lstm_cell = _cell("LSTM", "lstm_cell")
 gru_cell = _cell("GRU", "gru_cell")
 rnn_tanh_cell = _cell("RNN_TANH", "rnn_tanh_cell")
 rnn_relu_cell = _cell("RNN_RELU", "rnn_relu_cell")
+
+# None of these asks about its arguments.
+for _name, _function in list(globals().items()):
+    if getattr(_function, "__module__", None) == __name__ and not _name.startswith("_"):
+        globals()[_name] = handed_over(_function)

@@ -59,6 +59,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
     ``eps`` defaults to the machine epsilon of the dtype.
     """
+    if taken.over and takes_over(input, weight):
+        return hand_over(rms_norm, locals(), input, weight)
     return _ops.rms_norm(input, normalized_shape, weight, eps)
 
 
@@ -75,6 +77,8 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """Divides by ``(k + alpha/size * sum of squares over size neighbouring channels)^beta``; ``(N, C, *)``."""
+    if taken.over and takes_over(input):
+        return hand_over(local_response_norm, locals(), input)
     ndim = input.dim()
     if ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {ndim} dimensions)")

@@ -5,7 +5,9 @@ import math
 import corten
 
 from ... import _ops
+from ..._composites._arguments import handed_over
 from ..._composites._common import whole
+from ...overrides import hand_over, taken, takes_over
 
 
 def _max_pool(dims):
@@ -13,6 +15,8 @@ def _max_pool(dims):
     without = f"max_pool{dims}d"
 
     def max_pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        if taken.over and takes_over(input):
+            return hand_over(max_pool_with_indices if return_indices else max_pool, locals(), input)
         if stride is None or (isinstance(stride, (tuple, list)) and not stride):
             stride = kernel_size
         function = getattr(_ops, with_indices if return_indices else without)
@@ -21,6 +25,8 @@ def _max_pool(dims):
     def max_pool_with_indices(
         input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
     ):
+        if taken.over and takes_over(input):
+            return hand_over(max_pool_with_indices, locals(), input)
         if stride is None:
             stride = kernel_size
         return getattr(_ops, with_indices)(input, kernel_size, stride, padding, dilation, ceil_mode)
@@ -74,6 +80,7 @@ def _positions(name, output_size):
     return sizes
 
 
+@handed_over
 def adaptive_avg_pool1d(input, output_size):
     """Averages ``(N, C, L)`` over windows that give ``output_size`` positions."""
     return _ops.adaptive_avg_pool1d(input, _positions("adaptive_avg_pool1d", output_size))
@@ -81,44 +88,63 @@ def adaptive_avg_pool1d(input, output_size):
 
 def adaptive_avg_pool2d(input, output_size):
     """Averages ``(N, C, H, W)`` over windows that give ``output_size``; None keeps an extent."""
+    if taken.over and takes_over(input):
+        return hand_over(adaptive_avg_pool2d, locals(), input)
     return _ops.adaptive_avg_pool2d(input, _fill_output_size(output_size, input, 2))
 
 
 def adaptive_avg_pool3d(input, output_size):
     """Averages ``(N, C, D, H, W)`` over windows that give ``output_size``; None keeps an extent."""
+    if taken.over and takes_over(input):
+        return hand_over(adaptive_avg_pool3d, locals(), input)
     return _ops.adaptive_avg_pool3d(input, _fill_output_size(output_size, input, 3))
 
 
 def adaptive_max_pool1d(input, output_size, return_indices=False):
     """Takes the maximum of ``(N, C, L)`` over windows that give ``output_size`` positions."""
+    if taken.over and takes_over(input):
+        function = adaptive_max_pool1d_with_indices if return_indices else adaptive_max_pool1d
+        return hand_over(function, locals(), input)
     result = _ops.adaptive_max_pool1d(input, _positions("adaptive_max_pool1d", output_size))
     return tuple(result) if return_indices else result[0]
 
 
 def adaptive_max_pool2d(input, output_size, return_indices=False):
     """Takes the maximum of ``(N, C, H, W)`` over windows that give ``output_size``; None keeps an extent."""
+    if taken.over and takes_over(input):
+        function = adaptive_max_pool2d_with_indices if return_indices else adaptive_max_pool2d
+        return hand_over(function, locals(), input)
     result = _ops.adaptive_max_pool2d(input, _fill_output_size(output_size, input, 2))
     return tuple(result) if return_indices else result[0]
 
 
 def adaptive_max_pool3d(input, output_size, return_indices=False):
     """Takes the maximum of ``(N, C, D, H, W)`` over windows that give ``output_size``; None keeps an extent."""
+    if taken.over and takes_over(input):
+        function = adaptive_max_pool3d_with_indices if return_indices else adaptive_max_pool3d
+        return hand_over(function, locals(), input)
     result = _ops.adaptive_max_pool3d(input, _fill_output_size(output_size, input, 3))
     return tuple(result) if return_indices else result[0]
 
 
 def adaptive_max_pool1d_with_indices(input, output_size, return_indices=False):
     """As :func:`adaptive_max_pool1d`, always returning ``(values, indices)``."""
+    if taken.over and takes_over(input):
+        return hand_over(adaptive_max_pool1d_with_indices, locals(), input)
     return adaptive_max_pool1d(input, output_size, return_indices=True)
 
 
 def adaptive_max_pool2d_with_indices(input, output_size, return_indices=False):
     """As :func:`adaptive_max_pool2d`, always returning ``(values, indices)``."""
+    if taken.over and takes_over(input):
+        return hand_over(adaptive_max_pool2d_with_indices, locals(), input)
     return adaptive_max_pool2d(input, output_size, return_indices=True)
 
 
 def adaptive_max_pool3d_with_indices(input, output_size, return_indices=False):
     """As :func:`adaptive_max_pool3d`, always returning ``(values, indices)``."""
+    if taken.over and takes_over(input):
+        return hand_over(adaptive_max_pool3d_with_indices, locals(), input)
     return adaptive_max_pool3d(input, output_size, return_indices=True)
 
 
@@ -185,16 +211,22 @@ def _max_unpool(input, indices, kernel_size, stride, padding, output_size, dims)
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Puts the maxima of :func:`max_pool1d` back at their positions among zeros; ``(N, C, L)``."""
+    if taken.over and takes_over(input, indices):
+        return hand_over(max_unpool1d, locals(), input, indices)
     return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 1)
 
 
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Puts the maxima of :func:`max_pool2d` back at their positions among zeros; ``(N, C, H, W)``."""
+    if taken.over and takes_over(input, indices):
+        return hand_over(max_unpool2d, locals(), input, indices)
     return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 2)
 
 
 def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Puts the maxima of :func:`max_pool3d` back at their positions among zeros; ``(N, C, D, H, W)``."""
+    if taken.over and takes_over(input, indices):
+        return hand_over(max_unpool3d, locals(), input, indices)
     return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 3)
 
 
@@ -213,16 +245,22 @@ def _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, dims):
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, L)``; p may be infinite."""
+    if taken.over and takes_over(input):
+        return hand_over(lp_pool1d, locals(), input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, H, W)``; p may be infinite."""
+    if taken.over and takes_over(input):
+        return hand_over(lp_pool2d, locals(), input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """Computes ``(sum x^p)^(1/p)`` over windows of ``(N, C, D, H, W)``; p may be infinite."""
+    if taken.over and takes_over(input):
+        return hand_over(lp_pool3d, locals(), input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
@@ -296,6 +334,8 @@ def fractional_max_pool2d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ):
     """As :func:`fractional_max_pool2d`, always returning ``(values, indices)``."""
+    if taken.over and takes_over(input, _random_samples):
+        return hand_over(fractional_max_pool2d_with_indices, locals(), input, _random_samples)
     return _fractional_max_pool(input, kernel_size, output_size, output_ratio, _random_samples, 2)
 
 
@@ -310,6 +350,9 @@ def fractional_max_pool2d(
         output_ratio: target size as a fraction of the input's.
         return_indices: also return the maxima's flat positions.
     """
+    if taken.over and takes_over(input, _random_samples):
+        function = fractional_max_pool2d_with_indices if return_indices else fractional_max_pool2d
+        return hand_over(function, locals(), input, _random_samples)
     result = _fractional_max_pool(input, kernel_size, output_size, output_ratio, _random_samples, 2)
     return result if return_indices else result[0]
 
@@ -318,6 +361,8 @@ def fractional_max_pool3d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ):
     """As :func:`fractional_max_pool3d`, always returning ``(values, indices)``."""
+    if taken.over and takes_over(input, _random_samples):
+        return hand_over(fractional_max_pool3d_with_indices, locals(), input, _random_samples)
     return _fractional_max_pool(input, kernel_size, output_size, output_ratio, _random_samples, 3)
 
 
@@ -325,5 +370,8 @@ def fractional_max_pool3d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ):
     """Takes maxima over pseudo-random windows of ``(N, C, D, H, W)``; see :func:`fractional_max_pool2d`."""
+    if taken.over and takes_over(input, _random_samples):
+        function = fractional_max_pool3d_with_indices if return_indices else fractional_max_pool3d
+        return hand_over(function, locals(), input, _random_samples)
     result = _fractional_max_pool(input, kernel_size, output_size, output_ratio, _random_samples, 3)
     return result if return_indices else result[0]

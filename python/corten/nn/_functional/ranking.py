@@ -3,12 +3,15 @@
 import corten
 
 from ..._composites._common import everywhere
+from ...overrides import hand_over, taken, takes_over
 from .. import _reduction as _Reduction
 from .distance import pairwise_distance
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
+    if taken.over and takes_over(input, target):
+        return hand_over(hinge_embedding_loss, locals(), input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     zeros = corten.zeros_like(input)
     negative = corten.where(target != 1, (margin - input).clamp_min(0), zeros)
@@ -21,6 +24,8 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 
     Shape: inputs ``(N, D)`` or ``(D,)``, target ``(N,)`` or ``()``.
     """
+    if taken.over and takes_over(input1, input2, target):
+        return hand_over(cosine_embedding_loss, locals(), input1, input2, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if target.dim() > 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -43,6 +48,8 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """``max(0, margin - target (input1 - input2))`` for targets of ±1."""
+    if taken.over and takes_over(input1, input2, target):
+        return hand_over(margin_ranking_loss, locals(), input1, input2, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if not input1.dim() == input2.dim() == target.dim():
         raise RuntimeError(
@@ -59,6 +66,8 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         p: the power, 1 or 2.
         weight: a factor per class ``(C,)``.
     """
+    if taken.over and takes_over(input, target, weight):
+        return hand_over(multi_margin_loss, locals(), input, target, weight)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
@@ -100,6 +109,8 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
 
     Shape: scores ``(N, C)`` or ``(C,)``; targets of the same shape hold class indices up to the first ``-1``.
     """
+    if taken.over and takes_over(input, target):
+        return hand_over(multilabel_margin_loss, locals(), input, target)
     code = _Reduction.resolve(size_average, reduce, reduction)
     if input.dim() > 2:
         raise RuntimeError(
@@ -160,6 +171,8 @@ def triplet_margin_loss(
     Args:
         swap: use the smaller of the negative's distances to anchor and positive (Balntas et al. 2016).
     """
+    if taken.over and takes_over(anchor, positive, negative):
+        return hand_over(triplet_margin_loss, locals(), anchor, positive, negative)
     code = _Reduction.resolve(size_average, reduce, reduction)
     _check_triplet(anchor, positive, negative, margin)
     return _triplet(lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative, margin, swap, code)
@@ -169,6 +182,8 @@ def triplet_margin_with_distance_loss(
     anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
 ):
     """As :func:`triplet_margin_loss` with any ``distance_function(a, b)``; the default is the 2-norm distance."""
+    if taken.over and takes_over(anchor, positive, negative):
+        return hand_over(triplet_margin_with_distance_loss, locals(), anchor, positive, negative)
     code = _Reduction.get_enum(reduction)
     _check_triplet(anchor, positive, negative, margin)
     distance = pairwise_distance if distance_function is None else distance_function

@@ -5,6 +5,7 @@ import warnings
 import corten
 
 from ... import _ops
+from ..._composites._arguments import handed_over
 from ...overrides import hand_over, taken, takes_over
 from .lanczos import resample
 
@@ -16,6 +17,7 @@ def _formatted(output, input, factor=0):
     return output.contiguous(memory_format=corten.channels_last) if follows else output
 
 
+@handed_over
 def pixel_shuffle(input, upscale_factor):
     """Moves channels into space: ``(*, C r², H, W)`` to ``(*, C, H r, W r)`` (Shi et al. 2016)."""
     if input.dim() < 3:
@@ -37,6 +39,7 @@ def pixel_shuffle(input, upscale_factor):
     return _formatted(blocks.permute(order).reshape(*leading, channels // (r * r), height * r, width * r), input, r)
 
 
+@handed_over
 def pixel_unshuffle(input, downscale_factor):
     """Moves space into channels: ``(*, C, H r, W r)`` to ``(*, C r², H, W)``, undoing :func:`pixel_shuffle`."""
     if input.dim() < 3:
@@ -60,6 +63,7 @@ def pixel_unshuffle(input, downscale_factor):
     return _formatted(blocks.permute(order).reshape(*leading, channels * r * r, height // r, width // r), input, r)
 
 
+@handed_over
 def channel_shuffle(input, groups):
     """Interleaves ``groups`` equal groups of channels of ``(N, C, *)`` (Zhang et al. 2018)."""
     if input.dim() < 3:
@@ -249,6 +253,8 @@ def affine_grid(theta, size, align_corners=None):
     Returns:
         ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``.
     """
+    if taken.over and takes_over(theta):
+        return hand_over(affine_grid, locals(), theta)
     if align_corners is None:
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
