@@ -83,7 +83,7 @@ MODES = {
         asks(lambda: len(corten.get_float32_matmul_precision())),
     ),
     "warnings": (
-        lambda: setting(corten.is_warn_always_enabled, corten.set_warn_always, True),
+        lambda: setting(corten.is_warn_always_enabled, corten.set_warn_always, False),
         asks(corten.is_warn_always_enabled),
     ),
     "threads between operators": (

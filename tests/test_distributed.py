@@ -162,7 +162,7 @@ def test_programs_for_pytorch_run_in_several_processes(script) -> None:
     )
     outer = start("-m", "corten", "run", "-m", "torch.distributed.run", "--nproc_per_node=2", program)
     inner = in_processes(2, "-m", "corten", "run", program)
-    assert outer.stdout == inner.stdout == "corten 3.0\n" * 2, outer.stderr + inner.stderr
+    assert outer.stdout == inner.stdout == "torch 3.0\n" * 2, outer.stderr + inner.stderr
 
 
 @pytest.mark.parametrize(

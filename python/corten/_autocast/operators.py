@@ -7,7 +7,7 @@ an operator of these lists costs a look at the thread's settings more.
 import functools
 import sys
 import threading
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import corten
 
@@ -228,7 +228,10 @@ def _replacements():
             operators.append(getattr(corten, name))
         for operator in operators:
             if operator is not None and id(operator) not in found:
-                found[id(operator)] = operator, _casting(operator, name, on_cpu, on_gpu)
+                function = _casting(operator, name, on_cpu, on_gpu)
+                found[id(operator)] = operator, function
+                if isinstance(operator, FunctionType):
+                    operator._known_as = function
     for run in (rnn._run_padded, rnn._run_packed):
         found[id(run)] = run, _casting_layer(run)
     return found

@@ -25,6 +25,8 @@ class _Waiting:
             sys.path.append(_PACKAGES)
             import corten
         corten.install_as_torch()
+        # The import system would run a module once more that it finds under the name by now.
+        sys.modules.pop(name, None)
         return importlib.util.find_spec(name)
 
     @staticmethod
