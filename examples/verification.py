@@ -222,7 +222,7 @@ def main() -> None:
     args = parse(arguments(__doc__, epochs=5, quick_epochs=2, out="verification"))
     test = fashion_mnist(train=False)
     images, labels = tensors(test if args.smoke else fashion_mnist(), args)
-    count = sized(args, 24_000, 2000, 128)
+    count = sized(args, 8000, 2000, 128)
     labels, features = labels[:count], views(args, images[:count])
     asked, own = tensors(test, args)
     asked, own = (part[: sized(args, 10_000, 2000, 128)] for part in (asked, own))
