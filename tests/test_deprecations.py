@@ -94,8 +94,10 @@ def untold(monkeypatch):
     """As in a process that has warned of nothing."""
     monkeypatch.setattr(_settings, "_told", set())
     torch.set_warn_always(False)
+    device = torch.get_default_device()
     yield
     torch.set_warn_always(True)
+    torch.set_default_device(device)  # which set_default_tensor_type sets as well
 
 
 def _with_graph(run):

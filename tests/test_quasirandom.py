@@ -14,6 +14,8 @@ import pytest
 from corten.quasirandom import SobolEngine
 from scipy.stats import qmc
 
+pytestmark = pytest.mark.cpu  # an engine draws on the CPU, as PyTorch's does
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
