@@ -1,8 +1,8 @@
 //! Images and volumes read at given places (spatial transformers, Jaderberg et al. 2015), with gradients.
 //!
 //! Along each axis a place reads up to four pixels ([`Line`]); what it reads in all is the product of the axes ([`Taps`]),
-//! found once for all channels, a tile of places at a time. As in PyTorch, places that are no numbers become the first pixel where the image goes on
-//! outside; where zeros lie there, what they read is NaN.
+//! found once for all channels, a tile of places at a time. As in PyTorch, places that are no numbers become the first
+//! pixel where the image goes on outside; where zeros lie there, what they read is NaN.
 
 use crate::cpu::math::Real;
 use crate::cpu::planes::contiguous;
