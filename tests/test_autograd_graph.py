@@ -305,3 +305,11 @@ def test_gradient_can_be_deleted_and_requires_grad_is_a_bool() -> None:
         del x.data
     with pytest.raises(TypeError, match="Variable data has to be a tensor, but got int"):
         x.data = 1
+
+
+def test_hooks_may_write_into_the_gradient_of_a_mean() -> None:
+    x = corten.ones(2, 3, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: g.clamp_(-0.1, 0.1))
+    y.mean().backward()
+    assert x.grad.stride() == (3, 1) and x.grad.tolist() == [[pytest.approx(0.2)] * 3] * 2

@@ -414,3 +414,16 @@ def test_several_tensors_are_stacked_before_axes_move():
 def test_patterns_that_do_not_fit_are_refused(pattern, sizes, text):
     with pytest.raises(ValueError, match=text):
         func.rearrange(corten.ones(2, 3), pattern, **sizes)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 4, 3)])
+def test_gradients_of_examples_lie_row_by_row(shape):
+    """As programs of differential privacy want them, which flatten and clip each example's."""
+    model = corten.nn.Linear(3, 5)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(parameters, x):
+        return corten.func.functional_call(model, parameters, (x,)).square().sum()
+
+    found = corten.func.vmap(corten.func.grad(loss), (None, 0))(parameters, corten.randn(*shape))
+    assert found["weight"].stride() == (15, 3, 1) and found["weight"].view(6, -1).shape == (6, 15)

@@ -580,3 +580,9 @@ def test_marks_for_a_tool_that_is_not_there_say_so() -> None:
     for call in (*calls, lambda: nvtx.range_end(1), nvtx.range("a {}", 1).__enter__):
         with pytest.raises(RuntimeError, match="CORTEN_DEBUG"):
             call()
+
+
+def test_errors_of_matrices_have_pytorchs_home():
+    with pytest.raises(torch._C._LinAlgError):
+        torch.linalg.inv(torch.zeros(2, 2))
+    assert torch.linalg.LinAlgError is torch._C._LinAlgError and torch._C._LinAlgError.__name__ == "_LinAlgError"

@@ -103,6 +103,10 @@ def __getattr__(name):
     if name in ("_nn", "_fft", "_linalg", "_special"):
         found = globals()[name] = _Part(name)
         return found
+    if name == "_LinAlgError":
+        from ._composites.factors import _LinAlgError
+
+        return _LinAlgError
     if name == "Size":
         from . import Size
 

@@ -21,8 +21,11 @@ from ._common import (
 from .lookup import _named
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):
     """Raised where a matrix has no such factor or inverse; the text names the element of the batch."""
+
+
+LinAlgError = _LinAlgError
 
 
 def check_infos(name, info, text, error=LinAlgError):

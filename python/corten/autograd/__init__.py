@@ -13,7 +13,7 @@ from .modes import (
     set_detect_anomaly,
     set_grad_enabled,
 )
-from .policies import enforce_grad_layout_policy, set_multithreading_enabled
+from .policies import enforce_grad_layout_policy, is_multithreading_enabled, set_multithreading_enabled
 from .variable import Variable
 
 
@@ -184,5 +184,6 @@ __all__ = [
     "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "is_multithreading_enabled",
     "set_multithreading_enabled",
 ]

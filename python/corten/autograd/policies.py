@@ -29,6 +29,11 @@ class set_multithreading_enabled(_Accepted):
     """
 
 
+def is_multithreading_enabled():
+    """False: a backward pass runs on the thread that calls it."""
+    return False
+
+
 class enforce_grad_layout_policy(_Accepted):
     """Accepted: accumulated gradients have their parameter's strides.
 

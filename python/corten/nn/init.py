@@ -71,6 +71,10 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
         return tensor.copy_(values)
 
 
+# What packages call that check their arguments themselves.
+_no_grad_trunc_normal_ = trunc_normal_
+
+
 def constant_(tensor, val):
     """Fills with ``val``."""
     with corten.no_grad():

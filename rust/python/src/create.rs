@@ -75,10 +75,10 @@ impl Flat {
         if !is_sequence(o) {
             return Err(if !o.is_instance_of::<PyString>() && !o.is_instance_of::<PyBytes>() {
                 PyRuntimeError::new_err(format!("Could not infer dtype of {}", type_name(o)))
-            } else if depth == 0 {
+            } else if depth == 0 || !self.values.is_empty() {
                 PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(o)))
             } else {
-                PyTypeError::new_err(format!("not a sequence or number: '{}' (at dim {depth})", type_name(o)))
+                PyValueError::new_err(format!("too many dimensions '{}'", type_name(o)))
             });
         }
         let n = o.len()?;
@@ -182,9 +182,7 @@ fn overflow() -> PyErr {
 }
 
 fn ragged(depth: usize, expected: usize) -> PyErr {
-    PyValueError::new_err(format!(
-        "expected sequence of length {expected} at dim {depth} (got a number or another shape)"
-    ))
+    PyTypeError::new_err(format!("not a sequence: expected one of length {expected} at dim {depth}, got a number"))
 }
 
 fn is_float64(array: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -271,6 +269,9 @@ pub fn tensor(
         Ok(t) if chosen_device().is_none() => t.get().get().device(),
         _ => default_device(),
     };
+    if data.is_instance_of::<PyTensor>() {
+        crate::checks::warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).").py()?;
+    }
     let t = from_data(data, dtype, device.unwrap_or_else(home))?;
     if pin_memory {
         lock_pages_of(&t).py()?;

@@ -56,7 +56,7 @@ def _canonical_mask(mask, name, other_dtype, other_name, dtype, check_other=True
     return mask
 
 
-def _project_packed(query, key, value, weight, bias):
+def _in_projection_packed(query, key, value, weight, bias=None):
     """Projects q, k and v by the three stacked blocks of ``weight`` ``(3 E, E)``, in as few products as possible."""
     embed = query.shape[-1]
     if key is value:
@@ -185,7 +185,7 @@ def multi_head_attention_forward(
     else:
         if in_proj_weight is None:
             raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
-        q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
+        q, k, v = _in_projection_packed(query, key, value, in_proj_weight, in_proj_bias)
 
     rows = batch * num_heads
     masks = [_expand_attn_mask(attn_mask, target_len, key.shape[0], rows), key_padding_mask]

@@ -104,12 +104,12 @@ fn attach_product(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
             let g = v.grad()?;
             let (first, last) = (v.saved(0), v.saved(v.all_saved().len() - 1));
             let ga = match v.needs(0) {
-                true if turn_left && g.rank() == 2 => Some(t(&product(last, &t(g)?)?)?),
+                true if turn_left && alone(&left, g) => Some(t(&product(last, &t(g)?)?)?),
                 true => Some(super::reduce::sum_to(&product(g, &t(last)?)?, &left)?),
                 false => None,
             };
             let gb = match v.needs(1) {
-                true if turn_right && g.rank() == 2 => Some(t(&product(&t(g)?, first)?)?),
+                true if turn_right && alone(&right, g) => Some(t(&product(&t(g)?, first)?)?),
                 true => Some(weight_grad(first, g, &right)?),
                 false => None,
             };
@@ -118,10 +118,15 @@ fn attach_product(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
     })
 }
 
-/// Whether a matrix is the transpose of a row-major one.
+/// Whether matrices are the transposes of row-major ones, wherever those of a batch lie.
 fn is_transposed(x: &Tensor) -> bool {
-    let l = x.layout();
-    x.rank() == 2 && l.strides[0] == 1 && l.strides[1] == l.shape[0]
+    let (l, last) = (x.layout(), x.rank() - 1);
+    l.strides[last - 1] == 1 && l.strides[last] == l.shape[last - 1]
+}
+
+/// Whether a factor of the given shape has all batch dims of the product.
+fn alone(factor: &Dims, product: &Tensor) -> bool {
+    factor.len() == product.rank() && factor[..factor.len() - 2] == product.shape()[..factor.len() - 2]
 }
 
 /// aᵀ·g, summed over batch dims that the other factor, of shape `b`, does not have: folded into one long product where that

@@ -123,7 +123,8 @@ pub fn mean(t: &Tensor, dims: Option<&[i64]>, keepdim: bool, dtype: Option<DType
     attach(name, &[t], std::slice::from_ref(&out), Keep::default(), || {
         Rule::Fn(Arc::new(move |v| {
             let n = o.count(&shape) as f64;
-            Ok(one(spread(&v.grad()?.div(n)?, &o, &shape)?))
+            // Divided last, so that every element has memory of its own: hooks write into gradients.
+            Ok(one(spread(v.grad()?, &o, &shape)?.div(n)?))
         }))
     })?;
     Ok(out)
