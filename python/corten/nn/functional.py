@@ -56,7 +56,7 @@ from ._functional.activation import (
     tanhshrink,
     threshold,
 )
-from ._functional.attention import _canonical_mask, _in_projection_packed, multi_head_attention_forward  # noqa: F401
+from ._functional.attention import _canonical_mask, _in_projection_packed, multi_head_attention_forward
 from ._functional.ctc import ctc_loss
 from ._functional.distance import cosine_similarity, pairwise_distance, pdist
 from ._functional.embedding import embedding, embedding_bag
