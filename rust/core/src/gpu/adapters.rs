@@ -56,7 +56,18 @@ fn missing(index: u16, count: usize, refused: &[String]) -> String {
     format!("gpu:{index} is not available: {advice}")
 }
 
+/// Mesa's layer that orders devices asks a desktop for its own, and complains on standard error where there is none, as in
+/// a container. Devices are chosen here, so it is told to stay away.
+fn quieten() {
+    const LAYER: &str = "NODEVICE_SELECT";
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() && std::env::var_os(LAYER).is_none() {
+        // SAFETY: glibc and musl keep the old environment, so that threads which read it meanwhile read what was there.
+        unsafe { std::env::set_var(LAYER, "1") };
+    }
+}
+
 fn find() -> Found {
+    quieten();
     let backends = wanted_backends();
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
