@@ -75,6 +75,15 @@ PACKAGES = (
         ("scikit-learn", "jaxtyping", "opt_einsum", "multipledispatch", "pyre-extensions", "threadpoolctl"),
         program="check_botorch.py",
     ),
+    Package("e3nn", ("opt_einsum_fx",), ("opt_einsum", "sympy"), program="check_e3nn.py"),
+    Package("zuko", program="check_zuko.py"),
+    Package("opacus", ("opt_einsum",), program="check_opacus.py"),
+    Package(
+        "fastai",
+        ("fastcore", "fastprogress<1.1", "fasttransform", "fastdownload", "plum-dispatch<2.10"),
+        ("beartype", "cloudpickle", "matplotlib", "pandas", "pyyaml", "requests", "rich", "scikit-learn"),
+        program="check_fastai.py",
+    ),
     Package("ema-pytorch", needs=(*LUCID, "accelerate"), tests=("tests",)),
     Package("linear_operator", needs=("jaxtyping", "typeguard<3"), tests=("test/utils", "test/functions")),
     Package(

@@ -416,6 +416,14 @@ def test_parameter_lists_and_dicts():
     assert list(plain.state_dict()) == ["0", "1"]
     plain += [corten.ones(4)]
     assert len(plain) == 4 and len(list(plain.parameters())) == 3
+    assert [p.numel() for p in nn.ParameterList(corten.ones(n) for n in (1, 2)).extend(iter([corten.ones(3)]))] == [
+        1,
+        2,
+        3,
+    ]
+    for wrong in (3, corten.ones(2)):
+        with pytest.raises(TypeError, match="should be called with an iterable"):
+            nn.ParameterList(wrong)
     with pytest.raises(RuntimeError, match="should not be called"):
         plain(1)
     named = nn.ParameterDict({"b": corten.ones(2), "a": corten.ones(1)})

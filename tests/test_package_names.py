@@ -93,6 +93,51 @@ def test_what_no_program_here_does_can_be_asked_for_and_refuses():
         torch.cuda.CUDAGraph()
 
 
+def test_modules_spread_over_processes_can_be_asked_for_and_are_refused():
+    from corten.distributed import _composable, _tensor, fsdp, tensor
+    from corten.distributed._composable.fsdp import FSDPModule
+    from corten.distributed._tensor.experimental import implicit_replication
+
+    assert FSDPModule is fsdp.FSDPModule and not isinstance(nn.Linear(1, 1), FSDPModule)
+    assert _tensor.DTensor is tensor.DTensor and _composable.fsdp.fully_shard is fsdp.fully_shard
+    layer = nn.Linear(1, 1)
+    for refused in (
+        lambda: fsdp.fully_shard(layer),
+        lambda: fsdp.FullyShardedDataParallel(layer),
+        lambda: FSDPModule(),
+        lambda: fsdp.MixedPrecisionPolicy(),
+        lambda: fsdp.ShardingStrategy,
+        implicit_replication,
+    ):
+        with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
+            refused()
+
+
+def test_lists_of_tensors_are_put_into_groups():
+    from corten.utils import _foreach_utils as lists
+
+    a, b, c = torch.ones(1), torch.ones(1, dtype=torch.float64), torch.ones(2)
+    groups = lists._group_tensors_by_device_and_dtype([[a, b, c], [None, a, b], []], with_indices=True)
+    cpu = torch.device("cpu")
+    assert set(groups) == {(cpu, torch.float32), (cpu, torch.float64)}
+    (first, second, empty), places = groups[cpu, torch.float32]
+    assert first[0] is a and first[1] is c and second[0] is None and second[1] is b and empty == []
+    assert places == [0, 2] and groups[cpu, torch.float64][1] == [1]
+    assert lists._group_tensors_by_device_and_dtype([[a]])[cpu, torch.float32] == ([[a]], [])
+    assert lists._has_foreach_support([a, None], cpu) and not lists._has_foreach_support([1.0], cpu)
+    assert not lists._device_has_foreach_support(torch.device("meta"))
+    assert "cpu" in lists._get_fused_kernels_supported_devices()
+    for wrong, told in (([[]], "at least one"), ([[a, b], [a]], "first one's 2 tensors"), ([[None]], "0 of the first")):
+        with pytest.raises(RuntimeError, match=told):
+            lists._group_tensors_by_device_and_dtype(wrong)
+
+
+def test_the_types_of_a_loaders_arguments_can_be_written():
+    from corten.utils.data.dataloader import _collate_fn_t, _worker_init_fn_t
+
+    assert (_collate_fn_t | None) is not None and (_worker_init_fn_t | None) is not None
+
+
 def test_the_compiled_modules_names_tell_what_is_true():
     assert torch._C._TensorMeta is type(torch.Tensor) and not torch._C._are_functorch_transforms_active()
     assert torch.vmap(lambda x: x + torch._C._are_functorch_transforms_active())(torch.zeros(2)).tolist() == [1, 1]

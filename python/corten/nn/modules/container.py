@@ -2,7 +2,6 @@
 
 import operator
 from collections import OrderedDict
-from collections.abc import Container as _Collection
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 
@@ -373,7 +372,7 @@ class ParameterList(Module):
 
     def extend(self, values):
         """Adds every value of an iterable at the end; returns self."""
-        if not isinstance(values, _Collection) or isinstance(values, corten.Tensor):
+        if not isinstance(values, Iterable) or isinstance(values, corten.Tensor):
             raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
         for value in values:
             self.append(value)

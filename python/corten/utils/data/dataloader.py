@@ -2,7 +2,9 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from types import GenericAlias
+from typing import Any, TypeAlias, TypeVar
 
 import corten
 
@@ -11,6 +13,11 @@ from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
 
 __all__ = ["DataLoader"]
+
+_T = TypeVar("_T")
+# The types of two arguments, which packages write in their own signatures.
+_collate_fn_t: TypeAlias = Callable[[list[_T]], Any]
+_worker_init_fn_t: TypeAlias = Callable[[int], None]
 
 
 class _DatasetKind:

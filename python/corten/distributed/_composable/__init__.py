@@ -1,0 +1,1 @@
+"""The older home of what changes a module in place for several processes."""
