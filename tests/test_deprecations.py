@@ -178,3 +178,9 @@ def test_old_names_are_told_once_in_a_process(untold, act):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         act()
+
+
+def test_copies_of_tensors_are_told_every_time():
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="To copy construct from a tensor"):
+            assert torch.tensor(torch.ones(2)).tolist() == [1, 1]

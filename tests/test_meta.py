@@ -323,6 +323,7 @@ def test_nothing_is_drawn() -> None:
 # -- blocks ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 def test_inside_a_block_tensors_are_made_there() -> None:
     c = corten.ones(2)
     with corten.device("meta") as device:

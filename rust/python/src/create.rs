@@ -269,10 +269,10 @@ pub fn tensor(
         Ok(t) if chosen_device().is_none() => t.get().get().device(),
         _ => default_device(),
     };
+    let t = from_data(data, dtype, device.unwrap_or_else(home))?;
     if data.is_instance_of::<PyTensor>() {
         crate::checks::warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).").py()?;
     }
-    let t = from_data(data, dtype, device.unwrap_or_else(home))?;
     if pin_memory {
         lock_pages_of(&t).py()?;
     }
