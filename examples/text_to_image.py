@@ -144,12 +144,14 @@ class Painter(nn.Module):
     """The noise in scenes `(N, 3, 32, 32)` at steps `(N,)`, told of captions `(N, 15)`.
 
     Two by two pixels are one for the U-Net, which makes it four times as fast (Hoogeboom et al., arXiv:2301.11093).
+    It is told where they are: without, it draws the right items at wrong places.
     """
 
     def __init__(self, width: int, text_width: int):
         super().__init__()
-        words = TextEncoder(len(vocabulary()), text_width, length=WORDS)
-        self.unet = DiffusionUNet(12, width, (1, 2), 1, (1,), 4, text_encoder=words, text_width=text_width)
+        words = TextEncoder(len(vocabulary()), text_width, length=WORDS, init_std=1.0)
+        told = dict(text_encoder=words, text_width=text_width, coordinates=True)
+        self.unet = DiffusionUNet(12, width, (1, 2), 1, (1,), 4, **told)
 
     def forward(self, images: corten.Tensor, step: corten.Tensor, tokens: corten.Tensor | None) -> corten.Tensor:
         return F.pixel_shuffle(self.unet(F.pixel_unshuffle(images, 2), step, tokens), 2)

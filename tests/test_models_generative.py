@@ -7,7 +7,7 @@ import math
 import corten as torch
 import pytest
 from corten import models, nn
-from corten.models.diffusion_unet import step_embedding
+from corten.models.diffusion_unet import DiffusionUNet, TextEncoder, step_embedding, with_coordinates
 
 from test_models_vision import gradients_reach_everything
 
@@ -378,3 +378,17 @@ def test_a_diffusion_network_reads_the_text_and_not_what_follows_it():
         torch.testing.assert_close(model(images, step), told([0, 0], [0, 0]), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="7 tokens, at most 6 are allowed"):
         told([1] * 7, [1] * 7)
+
+
+def test_a_unet_with_coordinates_tells_left_from_right_and_up_from_down(device) -> None:
+    seen = with_coordinates(torch.zeros(2, 3, 4, 5))
+    assert seen.shape == (2, 5, 4, 5)
+    assert seen[1, 3, :, 0].tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    assert seen[0, 4, 2].tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1])
+
+    words = TextEncoder(9, 8, length=4, init_std=1.0)
+    assert words.embedding.weight.std() > 0.7 and words.position.std() > 0.7
+    network = DiffusionUNet(3, 8, (1, 2), 1, (1,), text_encoder=words, text_width=8, coordinates=True).to(device)
+    step, tokens = torch.tensor([1, 2]), torch.tensor([[1, 2], [3, 0]])
+    assert network.stem.in_channels == 5
+    assert network(torch.randn(2, 3, 8, 8), step, tokens).shape == (2, 3, 8, 8)
