@@ -262,6 +262,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     Raises:
         TypeError: all of them return ``NotImplemented``.
     """
+    # Programs know a function as autocast's that stands for it, once that is switched on.
+    public_api = getattr(public_api, "_known_as", public_api)
     found = _core.overriding_arguments(tuple(relevant_args))
     return _core.call_override(getattr(public_api, "__name__", str(public_api)), public_api, found, args, kwargs)
 

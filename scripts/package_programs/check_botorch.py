@@ -1,7 +1,5 @@
 """Bayesian optimisation with BoTorch: models, acquisition functions and their optimisers, one and two objectives."""
 
-import warnings
-
 import pytest
 import torch
 from botorch.acquisition import LogExpectedImprovement, qLogNoisyExpectedImprovement
@@ -19,12 +17,7 @@ from gpytorch.mlls import ExactMarginalLogLikelihood, SumMarginalLogLikelihood
 UNIT = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def first(n):

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-import warnings
 
 import pytest
 import torch
@@ -23,12 +22,7 @@ PATHS = -7.297439
 NETWORK = 0.930272
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def points(n, seed=0):

@@ -1,7 +1,5 @@
 """Training with differential privacy by opacus: gradients of each sample by hooks and by vmap, noise, budgets."""
 
-import warnings
-
 import pytest
 import torch
 from opacus import GradSampleModule, PrivacyEngine
@@ -19,12 +17,7 @@ SPENT = [0.956091, 0.390553, 0.559834]
 NOISE = 0.913086
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 class Recurrent(nn.Module):

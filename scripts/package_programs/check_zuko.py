@@ -1,7 +1,6 @@
 """Flows, mixtures and transformations of zuko: densities, samples, inverses and training."""
 
 import math
-import warnings
 
 import pytest
 import torch
@@ -19,12 +18,7 @@ MIXED = [-2.2322, -0.537012]
 SPLINE = [-4.0, -3.070121, -2.329105, -1.305459, 0.232513, 0.95645, 1.731753, 3.227758, 4.001842]
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def moons(n):

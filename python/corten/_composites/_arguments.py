@@ -103,11 +103,6 @@ def _spelled(function, args, kwargs):
     return tuple(by_position), by_name
 
 
-def _known(function):
-    """What programs know a function as: autocast's that stands for it, once that is switched on."""
-    return getattr(function, "_known_as", function)
-
-
 def handed_over(function, spelled=False):
     """Wraps a function so that objects with ``__torch_function__``, and modes, take it over as a whole, as called.
 
@@ -122,7 +117,7 @@ def handed_over(function, spelled=False):
             if takes_over(*given):
                 if spelled:
                     args, kwargs = _spelled(function, args, kwargs)
-                return handle_torch_function(_known(asked), given, *args, **kwargs)
+                return handle_torch_function(asked, given, *args, **kwargs)
         return function(*args, **kwargs)
 
     return asked
@@ -154,9 +149,9 @@ def typed(name, spelled=False, **kinds):
             takers = _takers((*args, *kwargs.values()))
             if spelled and taken.over and takes_over(*_flat((*args, *kwargs.values()))):
                 args, kwargs = _spelled(function, args, _renamed(name, aliases, kwargs))
-                return handle_torch_function(_known(checked), takers, *args, **kwargs)
+                return handle_torch_function(checked, takers, *args, **kwargs)
             if takers and not spelled and has_torch_function(takers):
-                return handle_torch_function(_known(checked), takers, *args, **kwargs)
+                return handle_torch_function(checked, takers, *args, **kwargs)
             if kwargs and not aliases.keys().isdisjoint(kwargs):
                 kwargs = _renamed(name, aliases, kwargs)
             for argument, position, kind, optional, accepts in rows:
