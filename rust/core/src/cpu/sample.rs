@@ -235,12 +235,13 @@ impl<'a, T: Real> Space<'a, T> {
         ([depth, self.line(picture, first, 1), self.line(picture, first, 2)], if self.deep() { N } else { 1 })
     }
 
+    /// What is read along `lines`, with so many pixels along the depth.
     #[inline(always)]
-    fn taps<const N: usize, const K: usize>(&self, picture: usize, first: usize) -> Taps<T, K> {
-        let ([zs, ys, xs], depth) = self.lines::<N>(picture, first);
+    fn taps<const N: usize, const K: usize>(&self, (lines, depth): &([Line<T, N>; 3], usize)) -> Taps<T, K> {
+        let [zs, ys, xs] = lines;
         let (height, width) = (self.size[1] as i64, self.size[2] as i64);
         let mut taps = Taps { at: [[NOWHERE; TILE]; K], weight: [[T::ZERO; TILE]; K] };
-        for (z, y, x) in each::<N>(depth) {
+        for (z, y, x) in each::<N>(*depth) {
             let k = (z * N + y) * N + x;
             for i in 0..TILE {
                 let (a, b, c) = (zs.at[z][i], ys.at[y][i], xs.at[x][i]);
@@ -264,7 +265,7 @@ simd_dispatch! {
     fn read_tile<T: Real; const N: usize, const K: usize>(
         space: &Space<T>, picture: usize, first: usize, pixels: &[T], out: Shared<T>,
     ) {
-        let taps = space.taps::<N, K>(picture, first);
+        let taps = space.taps::<N, K>(&space.lines(picture, first));
         for channel in 0..space.channels {
             let plane = picture * space.channels + channel;
             let from = &pixels[plane * space.pixels..][..space.pixels];
@@ -286,7 +287,7 @@ simd_dispatch! {
     fn spread_tile<T: Real; const N: usize, const K: usize>(
         space: &Space<T>, picture: usize, first: usize, grads: &[T], planes: &mut [T],
     ) {
-        let taps = space.taps::<N, K>(picture, first);
+        let taps = space.taps::<N, K>(&space.lines(picture, first));
         for (from, to) in grads.chunks_exact(space.places).zip(planes.chunks_exact_mut(space.pixels)) {
             for (i, &g) in from[first..].iter().take(TILE).enumerate() {
                 for k in 0..K {
@@ -302,7 +303,8 @@ simd_dispatch! {
     fn slope_tile<T: Real; const N: usize, const K: usize>(
         space: &Space<T>, picture: usize, first: usize, pixels: &[T], grads: &[T], out: &mut [T],
     ) {
-        let taps = space.taps::<N, K>(picture, first);
+        let lines = space.lines::<N>(picture, first);
+        let taps = space.taps::<N, K>(&lines);
         // For each tap the sum over the channels of gradients times pixels.
         let mut sums = [[T::ZERO; TILE]; K];
         for channel in 0..space.channels {
@@ -317,7 +319,7 @@ simd_dispatch! {
                 }
             }
         }
-        let ([zs, ys, xs], depth) = space.lines::<N>(picture, first);
+        let ([zs, ys, xs], depth) = lines;
         let mut found = [[T::ZERO; TILE]; 3];
         for (z, y, x) in each::<N>(depth) {
             let sums = &sums[(z * N + y) * N + x];
