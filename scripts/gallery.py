@@ -2,7 +2,8 @@
 
     scripts/gallery.py [--programs a,b] [--again] [--device gpu] [--page]
 
-A program that has ended is not run again, one that was cut off goes on from its checkpoint; the page has what is there.
+A program that has ended in this checkout is not run again, one that was cut off goes on from its checkpoint. What
+ended is kept in docs/gallery, so that a program that is run anew elsewhere takes only its own place on the page.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ EXAMPLES = ROOT / "examples"
 WORK = ROOT / "out" / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
 PICTURES = ROOT / "docs" / "gallery"
+RECORDS = PICTURES / "records.json"
 WIDEST = 1000  # pixels of a picture on the page
 COLORS = 128  # of a picture on the page, which keeps the repository small
 RESULT = re.compile(r"RESULT (\S+) (\S+)=(\S+) target=(\S+)")
@@ -34,7 +37,7 @@ LOWER = {"bits", "error", "frechet", "gap", "mae", "mape", "nats", "rmse"}
 
 @dataclass
 class Run:
-    """A program that has ended: its lines `RESULT name metric=value target=value`, and what it wrote."""
+    """A program that has ended: its lines `RESULT name metric=value target=value`, and its pictures in docs/gallery."""
 
     results: list[tuple[str, str, float, float]]
     pictures: list[str]
@@ -73,13 +76,34 @@ def run(name: str, device: str) -> None:
     # A run that went on after its last line tells it again.
     last = {(title, metric): (float(value), float(target)) for title, metric, value, target in found}
     results = [(*names, *values) for names, values in last.items()]
-    pictures = sorted(path.name for path in folder.glob("*.png"))
-    (WORK / f"{name}.json").write_text(json.dumps(asdict(Run(results, pictures, seconds / 60)), indent=1), "utf-8")
+    keep(name, results, sorted(folder.glob("*.png")), seconds / 60)
+    ended_here(name).touch()
 
 
-def finished(name: str) -> Run | None:
-    path = WORK / f"{name}.json"
-    return Run(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+def ended_here(name: str) -> Path:
+    """The file that says that a program has ended in this checkout."""
+    return WORK / name / "ended"
+
+
+def records() -> dict[str, Run]:
+    """What has ended, here or where the page was made before, by the names of the programs."""
+    found = json.loads(RECORDS.read_text("utf-8")) if RECORDS.exists() else {}
+    return {name: Run(**record) for name, record in found.items()}
+
+
+def keep(name: str, results: list, pictures: list[Path], minutes: float) -> None:
+    """Puts what a program reached and drew in the place of what it did before."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    known = records()
+    for old in known[name].pictures if name in known else ():
+        (PICTURES / old).unlink(missing_ok=True)
+    for picture in pictures:
+        shrink(picture, PICTURES / f"{name}-{picture.name}")
+    known[name] = Run(results, [f"{name}-{picture.name}" for picture in pictures], round(minutes, 2))
+    text = json.dumps({name: asdict(run) for name, run in sorted(known.items())}, indent=1)
+    partial = RECORDS.with_suffix(".partial")
+    partial.write_text(text + "\n", "utf-8")
+    partial.replace(RECORDS)
 
 
 def shrink(source: Path, target: Path) -> None:
@@ -95,23 +119,22 @@ def spent(minutes: float) -> str:
 
 
 def section(name: str, ended: Run) -> list[str]:
-    """A program on the page; its pictures are copied beside it."""
+    """A program on the page."""
     title = (ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))) or name).splitlines()[0]
     lines = [f"## {name}", "", title, "", f"[`examples/{name}.py`](../examples/{name}.py), {spent(ended.minutes)}"]
     for title, metric, value, target in ended.results:
         verdict = "" if reached(metric, value, target) else ", **missed**"
         lines += ["", f"{title}: {metric} {value:g}, target {target:g}{verdict}"]
     for picture in ended.pictures:
-        shrink(WORK / name / picture, PICTURES / f"{name}-{picture}")
-        lines += ["", f"![{name}: {Path(picture).stem}](gallery/{name}-{picture})"]
+        drawn = Path(picture).stem.removeprefix(f"{name}-")
+        lines += ["", f"![{name}: {drawn}](gallery/{picture})"]
     return [*lines, ""]
 
 
-def write_page(names: list[str]) -> None:
-    ended = {name: found for name in names if (found := finished(name))}
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    for old in PICTURES.glob("*.png"):
-        old.unlink()
+def page(names: list[str]) -> str:
+    """The page of what has ended of these programs."""
+    known = records()
+    ended = {name: known[name] for name in names if name in known}
     rows = [(name, *result) for name, one in ended.items() for result in one.results]
     lines = ["# Gallery", ""]
     lines += [
@@ -128,7 +151,11 @@ def write_page(names: list[str]) -> None:
     lines.append("")
     for name, one in ended.items():
         lines += section(name, one)
-    PAGE.write_text("\n".join(lines), "utf-8")
+    return "\n".join(lines)
+
+
+def write_page(names: list[str]) -> None:
+    PAGE.write_text(page(names), "utf-8")
     print("wrote", PAGE.relative_to(ROOT))
 
 
@@ -148,7 +175,9 @@ def main() -> None:
     os.environ["PYTHONUNBUFFERED"] = "1"
     if not args.page:
         for name in chosen:
-            if args.again or finished(name) is None:
+            if args.again and ended_here(name).exists():
+                shutil.rmtree(WORK / name)
+            if not ended_here(name).exists():
                 run(name, args.device)
                 write_page(names)
     write_page(names)
