@@ -2,15 +2,20 @@
 
 The data are 31,150 verses of the King James Bible and of the Reina-Valera of 1909. A thousand, drawn at random, are
 held out; what stands in them word for word elsewhere, in one of the languages, is not learned either. Both languages
-share a vocabulary of 4000 tokens, which is learned from the training verses. Translations are the likeliest token by
-token, and chrF compares their character n-grams with the held-out Spanish verses, from 0 to 100.
+share a vocabulary of 2000 tokens, which is learned from the training verses. Translations are those that a search
+with four beams finds, and chrF compares their character n-grams with the held-out Spanish verses, from 0 to 100.
 
-PyTorch 2.13, given this program's weights and batches, has the same losses; its own chrF after a whole training, of
-which the target should be one point less, has not been measured. Until then the target is a goal.
+Thirty thousand pairs are few, and a network that reads only whole verses learns Spanish long before it learns to look
+at the English. But both Bibles follow their originals closely, down to the marks: where a verse has as many marks in
+one language as in the other, its pieces between them are pairs as well. They are short, so it is plain what stands for
+what, and they are learned beside the whole verses.
+
+PyTorch 2.13 with this network, these pairs and this recipe reaches a chrF of TORCH; the target is one point less.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import corten
@@ -27,6 +32,7 @@ TARGET = 29.0
 SPECIAL = ("<pad>", "</s>")
 PAD, END = range(len(SPECIAL))
 LONGEST = 80  # tokens of a verse to learn from; one in thirty has more
+STRONG, ALL = (re.compile(rf"(?<=[{marks}])\s+") for marks in (";:.?!", ",;:.?!"))  # behind marks
 
 
 class Verses(NamedTuple):
@@ -38,12 +44,28 @@ class Verses(NamedTuple):
 
 
 def split(pairs: list[tuple[str, str]], held_out: int, seed: int):
-    """Pairs to learn from, and those of the test, which have no text in common."""
+    """Verses to learn from and the pieces of them, and those of the test, which have no text in common."""
     order = corten.randperm(len(pairs), generator=corten.Generator().manual_seed(seed)).tolist()
     test = [pairs[row] for row in order[:held_out]]
     english, spanish = map(set, zip(*test))
-    others = (pairs[row] for row in order[held_out:])
-    return [pair for pair in others if pair[0] not in english and pair[1] not in spanish], test
+
+    def unknown(some):
+        return [pair for pair in some if pair[0] not in english and pair[1] not in spanish]
+
+    learned = unknown(pairs[row] for row in order[held_out:])
+    return learned, unknown(dict.fromkeys(piece for pair in learned for piece in pieces(pair))), test
+
+
+def pieces(pair: tuple[str, str]) -> list[tuple[str, str]]:
+    """What stands between the marks of a verse in both languages; nothing where they have not as many marks."""
+    sides = [STRONG.split(text) for text in pair]
+    if len(sides[0]) != len(sides[1]):
+        return []
+    found = []
+    for part in zip(*sides):
+        finer = [ALL.split(text) for text in part]
+        found += zip(*finer) if len(finer[0]) == len(finer[1]) else [part]
+    return found if len(found) > 1 else []
 
 
 def tokens(words: ByteLevelBPE, pairs: list[tuple[str, str]], longest: int) -> Verses:
@@ -60,27 +82,27 @@ def translated(model: T5, words: ByteLevelBPE, source: corten.Tensor, longest: i
     model.eval()
     texts = []
     for part in source.split(100):
-        told = model.generate(trimmed(part, PAD).to(device), longest)
+        told = model.generate(trimmed(part, PAD).to(device), longest, beams=4)
         texts += [words.decode([number for number in row if number > END]) for row in told.tolist()]
     return texts
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=3, quick_epochs=2, out="verses_translation")
-    parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
+    parser = arguments(__doc__, epochs=5, quick_epochs=1, out="verses_translation")
+    parser.add_argument("--batch-size", type=positive, default=64)
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     args = parse(parser)
     pairs = verses()
-    learned, test = split(pairs[: sized(args, len(pairs), 1500, 200)], sized(args, 1000, 100, 4), args.seed)
+    learned, parts, test = split(pairs[: sized(args, len(pairs), 1500, 200)], sized(args, 1000, 100, 4), args.seed)
     sides = [text for pair in learned for text in pair]
-    words = ByteLevelBPE.train(sides, sized(args, 4000, 1000, 300), SPECIAL)
+    words = ByteLevelBPE.train(sides, sized(args, 2000, 1000, 300), SPECIAL)
     longest = sized(args, LONGEST, LONGEST, 200)
-    training = tokens(words, learned, longest)
+    training = tokens(words, learned + parts, longest)
     held_out = tokens(words, test, 10**6)
-    print(f"{len(training.source)} pairs to learn, {len(test)} held out, {len(words.tokens)} tokens")
+    print(f"{len(learned)} verses and {len(parts)} pieces to learn, {len(test)} held out, {len(words.tokens)} tokens")
 
-    width, layers = sized(args, (256, 3), (128, 2), (16, 1))
-    model = T5(len(words.tokens), width, 32, 4 * width, layers, width // 32 or 1, pad=PAD, end=END).to(args.device)
+    width, layers = sized(args, (128, 2), (128, 2), (32, 1))
+    model = T5(len(words.tokens), width, 32, 4 * width, layers, width // 32, pad=PAD, end=END).to(args.device)
     batches = Batches(
         training.source,
         training.target,

@@ -167,7 +167,7 @@ def draw_answers(path, data: Scenes, told: list[str], found: corten.Tensor, righ
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=10, quick_epochs=2, out="visual_questions")
+    parser = arguments(__doc__, epochs=5, quick_epochs=2, out="visual_questions")
     parser.add_argument("--batch-size", type=positive, default=48)
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     args = parse(parser)
