@@ -31,6 +31,11 @@ RECORDS = PICTURES / "records.json"
 WIDEST = 1000  # pixels of a picture on the page
 COLORS = 128  # of a picture on the page, which keeps the repository small
 RESULT = re.compile(r"RESULT (\S+) (\S+)=(\S+) target=(\S+)")
+INTRODUCTION = """\
+What the programs of `examples/` reach and draw, by `make gallery`, which runs them one after the other and
+goes on where it was cut off. All ran on two CPU cores; the minutes are those of the clock, and most runs shared the
+cores with others.
+"""
 # What is better the smaller it is has one of these words in its name; all else is better the larger it is.
 LOWER = {"bits", "error", "frechet", "gap", "mae", "mape", "nats", "rmse"}
 
@@ -137,10 +142,7 @@ def page(names: list[str]) -> str:
     ended = {name: known[name] for name in names if name in known}
     rows = [(name, *result) for name, one in ended.items() for result in one.results]
     lines = ["# Gallery", ""]
-    lines += [
-        "What the programs of `examples/` reach and draw, by `make gallery`, which runs them one after the other and"
-    ]
-    lines += ["goes on where it was cut off.", ""]
+    lines += [INTRODUCTION]
     lines += ["| program | result | metric | value | target | reached |", "| --- | --- | --- | ---: | ---: | --- |"]
     for name, title, metric, value, target in rows:
         met = "yes" if reached(metric, value, target) else "**missed**"

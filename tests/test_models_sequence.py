@@ -233,8 +233,9 @@ def test_a_tcn_sees_as_far_as_it_says_and_no_further():
     assert seen.min() <= 40 - tcn.receptive_field // 2 and seen.max() == 39
 
 
-def test_t5_decodes_step_by_step_what_it_decodes_at_once_and_ignores_padding():
-    model = small_t5()
+@pytest.mark.parametrize("sinusoids", [False, True])
+def test_t5_decodes_step_by_step_what_it_decodes_at_once_and_ignores_padding(sinusoids):
+    model = small_t5(sinusoids=sinusoids)
     source, target = torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0]]), torch.randint(2, 13, (2, 5))
     whole = model(source, target)
     memory, mask = model.encode(source)
@@ -245,6 +246,16 @@ def test_t5_decodes_step_by_step_what_it_decodes_at_once_and_ignores_padding():
     assert model.shift(torch.tensor([[5, 6, 7]])).tolist() == [[0, 5, 6]]
     tokens = model.generate(source, 6, beams=2)
     assert tokens.shape[0] == 2 and tokens.shape[1] <= 6
+
+
+def test_sinusoids_tell_t5_where_a_token_stands():
+    target = torch.full((1, 3), 2)
+    for model, same in ((small_t5(), True), (small_t5(sinusoids=True), False)):
+        # One source token again and again: what attention gathers of it does not say how often, unless places differ.
+        for stack in (model.encoder, model.decoder):
+            torch.nn.init.zeros_(stack.positions.embedding.weight)
+        once, thrice = (model(torch.full((1, count), 5), target) for count in (1, 3))
+        assert torch.allclose(once, thrice, atol=1e-5) == same
 
 
 # -- generation ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import math
 from .. import nn
 from ..nn import functional as F
 from .generation import KVCache, attention_mask, beam_search
-from .positions import RelativePositionBias
+from .positions import RelativePositionBias, sinusoids
 
 __all__ = ["T5", "t5_base", "t5_small"]
 
@@ -86,9 +86,9 @@ class Block(nn.Module):
 class Stack(nn.Module):
     """The encoder or the decoder: blocks that share one bias of relative positions."""
 
-    def __init__(self, layers, num_heads, buckets, max_distance, decoder, dropout, **block):
+    def __init__(self, layers, num_heads, buckets, max_distance, decoder, dropout, sinusoids, **block):
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.sinusoids = decoder, sinusoids
         self.positions = RelativePositionBias(num_heads, not decoder, buckets, max_distance)
         self.block = nn.ModuleList(
             [Block(num_heads=num_heads, dropout=dropout, cross=decoder, **block) for _ in range(layers)]
@@ -105,6 +105,8 @@ class Stack(nn.Module):
             bias = bias.masked_fill(~attention_mask(x.shape[1], keys, x.device), -math.inf)
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
+        if self.sinusoids:
+            x = x + sinusoids(keys, x.shape[2], device=x.device)[keys - x.shape[1] :].to(x.dtype)
         x = self.drop(x)
         for layer, block in enumerate(self.block):
             x = block(x, bias, memory and memory[layer], memory_mask, cache, layer)
@@ -123,6 +125,8 @@ class T5(nn.Module):
         num_decoder_layers: ``num_layers`` by default.
         buckets, max_distance: of the relative positions, see `positions.RelativePositionBias`.
         dropout: of embeddings, attention and what each part adds.
+        sinusoids: whether embeddings also tell where a token stands, which the paper's do not. The decoder then sees
+            early which source token it has come to, where translations mostly keep the order of words.
         gated: feed-forward networks with gates and scores of their own weights, as in T5 1.1.
         pad: the token that fills short sources and also begins every target.
         end: the token that ends a target.
@@ -141,6 +145,7 @@ class T5(nn.Module):
         max_distance=128,
         dropout=0.1,
         gated=False,
+        sinusoids=False,
         pad=0,
         end=1,
     ):
@@ -148,7 +153,7 @@ class T5(nn.Module):
         self.pad, self.end = pad, end
         self.shared = nn.Embedding(vocab_size, d_model)
         shape = dict(d_model=d_model, d_kv=d_kv, d_ff=d_ff, gated=gated, dropout=dropout)
-        shape |= dict(num_heads=num_heads, buckets=buckets, max_distance=max_distance)
+        shape |= dict(num_heads=num_heads, buckets=buckets, max_distance=max_distance, sinusoids=sinusoids)
         self.encoder = Stack(num_layers, decoder=False, **shape)
         self.decoder = Stack(num_decoder_layers or num_layers, decoder=True, **shape)
         self.lm_head = nn.Linear(d_model, vocab_size, bias=False) if gated else None
