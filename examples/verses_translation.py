@@ -10,8 +10,8 @@ at the English. But both Bibles follow their originals closely, down to the mark
 one language as in the other, its pieces between them are pairs as well. They are short, so it is plain what stands for
 what, and they are learned beside the whole verses.
 
-The target is to be one point less than what PyTorch reaches with this network, these pairs and this recipe. That has not
-been measured; until then it is a goal.
+The target is to be one point less than what PyTorch reaches with this network, these pairs and this recipe. That has
+not been measured; until then it is a goal.
 """
 
 from __future__ import annotations
