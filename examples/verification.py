@@ -1,10 +1,10 @@
 """Verification on Fashion-MNIST: are two images of one class, when training has seen neither image nor class?
 
 Networks that learn to tell eight classes forget what does not matter for those eight, and that is what would tell two
-others. So nothing here is a class. EfficientNet-Lite0, whose weights are frozen and know photos of ImageNet, and the
-outline of the clothes give five views of an image. In each view an image is described by which images of known classes
-it is like: its profile, a softmax over its nearness to them, as in matching networks (Vinyals et al. 2016). Even what
-was never seen has its own mixture of known things.
+others. So nothing here is a class. EfficientNet-Lite0, whose weights are frozen and know photos of ImageNet, looks at
+an image in two sizes, dark and light; its maps and the outline of the clothes are nine views of it. In each view an
+image is described by which images of known classes it is like: its profile, a softmax over its nearness to them, as in
+matching networks (Vinyals et al. 2016). Even what was never seen has its own mixture of known things.
 
 What is near is learned from the known classes. In closed form, directions that vary within a class are shrunk (within-
 class covariance normalisation, Hatch et al. 2006). Then episodes go on from there: in each two known classes play
@@ -38,11 +38,11 @@ from fashion_mnist import tensors
 TARGET = 0.95
 KINDS = ("metric", "siamese")
 UNSEEN = {"01": (0, 1), "23": (2, 3), "45": (4, 5), "67": (6, 7), "89": (8, 9)}
-SIZE = 96  # to which images are enlarged for EfficientNet
+SIZES = (96, 160)  # to which images are enlarged for EfficientNet
 RATE = 2e-3
 
 
-# -- five views of an image -----------------------------------------------------------------------------------------
+# -- views of an image ----------------------------------------------------------------------------------------------
 
 
 def outline(images: corten.Tensor) -> corten.Tensor:
@@ -59,7 +59,7 @@ def photo_views(network: EfficientNet, images: corten.Tensor, size: int) -> list
 
 
 def views(args, images: corten.Tensor) -> list[corten.Tensor]:
-    """Five views `(N, features)` of images of bytes: the outline, and both of EfficientNet's for dark and for light.
+    """Views `(N, features)` of images of bytes: the outline, and both of EfficientNet's for each size, dark and light.
 
     A network that is narrow and without weights looks with `--smoke`.
     """
@@ -67,11 +67,11 @@ def views(args, images: corten.Tensor) -> list[corten.Tensor]:
     if not args.smoke:
         network.load_state_dict(efficientnet_lite0_weights())
     network.to(args.device).eval()
-    size, rows = sized(args, SIZE, SIZE, 64), []
+    sizes, rows = sized(args, SIZES, SIZES[:1], (64,)), []
     with corten.no_grad():
         for part in images.split(100):
-            dark, light = (photo_views(network, seen, size) for seen in (part, 255 - part))
-            rows.append([outline(part), *dark, *light])
+            photos = [photo_views(network, seen, size) for size in sizes for seen in (part, 255 - part)]
+            rows.append([outline(part), *(view for pair in photos for view in pair)])
             corten.stack([view.sum() for view in rows[-1]]).tolist()  # so that a part's work is done before the next's
     return [corten.cat(view) for view in zip(*rows, strict=True)]
 
