@@ -73,7 +73,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     small, large = ("tic_tac_toe", tic_tac_toe()), ("connect_four", connect_four())
     full = [
         Plan(*small, 16, 2, games=100, simulations=50, steps=60, batch_size=128, match_simulations=100, opening=0),
-        Plan(*large, 48, 3, games=256, simulations=80, steps=160, batch_size=256, match_simulations=400, opening=2),
+        Plan(*large, 48, 3, games=256, simulations=80, steps=160, batch_size=256, match_simulations=800, opening=2),
     ]
     quick = [
         full[0]._replace(games=50, simulations=25, match_simulations=50),
@@ -263,7 +263,7 @@ def learn(plan: Plan, args: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=40, quick_epochs=3, out="alphazero")
+    parser = arguments(__doc__, epochs=60, quick_epochs=3, out="alphazero")
     parser.add_argument("--game", choices=("both", "tic_tac_toe", "connect_four"), default="both")
     args = parse(parser)
     if args.resume and not any(args.out.glob("*/checkpoint.pt")):
