@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "gallery.py"
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 pytestmark = pytest.mark.cpu
 
 
 @pytest.fixture
 def gallery(monkeypatch):
-    spec = importlib.util.spec_from_file_location("gallery", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gallery", module)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("gallery")
 
 
 @pytest.fixture
