@@ -125,6 +125,7 @@ def test_lists_of_tensors_are_put_into_groups():
     assert places == [0, 2] and groups[device, torch.float16][1] == [1]
     assert lists._group_tensors_by_device_and_dtype([[a]])[device, torch.float32] == ([[a]], [])
     assert lists._has_foreach_support([a, None], device) and not lists._has_foreach_support([1.0], device)
+    assert all(lists._device_has_foreach_support(torch.device(name)) for name in ("cpu", "cuda", "gpu:0"))
     assert not lists._device_has_foreach_support(torch.device("meta"))
     assert device.type in lists._get_fused_kernels_supported_devices()
     for wrong, told in (([[]], "at least one"), ([[a, b], [a]], "first one's 2 tensors"), ([[None]], "0 of the first")):

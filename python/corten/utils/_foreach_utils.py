@@ -6,13 +6,13 @@ __all__: list[str] = []
 
 
 def _get_foreach_kernels_supported_devices():
-    """The kinds of devices, besides the CPU, that run operators on lists of tensors."""
-    return ["gpu"]
+    """The kinds of devices, besides the CPU, that run operators on lists of tensors: a GPU goes by both names."""
+    return ["cuda", "gpu"]
 
 
 def _get_fused_kernels_supported_devices():
     """The kinds of devices on which an optimizer's step is fused."""
-    return ["cpu", "gpu"]
+    return ["cpu", *_get_foreach_kernels_supported_devices()]
 
 
 def _device_has_foreach_support(device):
