@@ -7,6 +7,7 @@ use crate::capture;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::op::Op;
 use crate::shape::Layout;
 use smallvec::{SmallVec, smallvec};
@@ -332,7 +333,7 @@ impl std::fmt::Debug for Buffer {
 impl Buffer {
     /// Uninitialised memory, 64-byte aligned; fails with the size in the message when the system refuses.
     pub fn new(bytes: usize) -> Result<Buffer> {
-        let ptr = pool::allocate(bytes)
+        let ptr = memory::allocate(bytes)
             .ok_or_else(|| Error::OutOfMemory(format!("out of memory: could not allocate {bytes} bytes on the CPU")))?;
         let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
@@ -397,128 +398,12 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if matches!(self.owner, Owner::Engine) {
             LIVE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
-            pool::release(self.ptr, self.bytes);
-        }
-    }
-}
-
-/// Freed blocks by size class, reused last-in first-out while they are still in cache.
-mod pool {
-    use super::lock;
-    use std::alloc::{Layout, alloc, dealloc};
-    use std::sync::Mutex;
-
-    const ALIGN: usize = 64;
-    /// Bytes kept for reuse; beyond that freed blocks go back to the system.
-    const KEEP: usize = 512 << 20;
-    /// Blocks from this size on lie on whole huge pages, where the system has them: a first touch costs a hundredth, and
-    /// kernels that jump between rows find their addresses.
-    const HUGE_FROM: usize = 2 << 20;
-    const HUGE_PAGE: usize = 2 << 20;
-
-    /// Freed blocks by the place of their class.
-    struct Pool {
-        free: [Vec<usize>; PLACES],
-        kept: usize,
-    }
-
-    const PLACES: usize = usize::BITS as usize * STEPS;
-    /// Classes of a power of two, and one place for that itself.
-    const STEPS: usize = 17;
-
-    static POOL: Mutex<Pool> = Mutex::new(Pool { free: [const { Vec::new() }; PLACES], kept: 0 });
-
-    /// Sizes are rounded up to a sixteenth of their power of two, so similar sizes share blocks.
-    fn class(bytes: usize) -> Option<usize> {
-        let bytes = bytes.max(ALIGN);
-        bytes.checked_next_multiple_of(step(bytes.checked_next_power_of_two()?))
-    }
-
-    fn step(power: usize) -> usize {
-        (power >> 4).max(ALIGN)
-    }
-
-    fn place(class: usize) -> usize {
-        let power = class.next_power_of_two();
-        power.trailing_zeros() as usize * STEPS + class / step(power)
-    }
-
-    pub fn allocate(bytes: usize) -> Option<*mut u8> {
-        let class = class(bytes)?;
-        if let Some(block) = take(class) {
-            return Some(block);
-        }
-        let layout = Layout::from_size_align(class, alignment(class)).ok()?;
-        // SAFETY: the layout has a non-zero size.
-        let mut ptr = unsafe { alloc(layout) };
-        if ptr.is_null() {
-            clear();
-            // SAFETY: as above.
-            ptr = unsafe { alloc(layout) };
-        }
-        if ptr.is_null() {
-            return None;
-        }
-        if class >= HUGE_FROM {
-            ask_for_huge_pages(ptr, class);
-        }
-        Some(ptr)
-    }
-
-    fn alignment(class: usize) -> usize {
-        if class >= HUGE_FROM { HUGE_PAGE } else { ALIGN }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn ask_for_huge_pages(ptr: *mut u8, bytes: usize) {
-        use std::ffi::{c_int, c_void};
-        unsafe extern "C" {
-            fn madvise(start: *mut c_void, bytes: usize, advice: c_int) -> c_int;
-        }
-        const MADV_HUGEPAGE: c_int = 14;
-        // SAFETY: whole pages of a block of ours; advice changes no contents, and a refusal does no harm.
-        unsafe { madvise(ptr.cast(), bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE) };
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn ask_for_huge_pages(_ptr: *mut u8, _bytes: usize) {}
-
-    fn take(class: usize) -> Option<*mut u8> {
-        let mut pool = lock(&POOL);
-        let block = pool.free[place(class)].pop()?;
-        pool.kept -= class;
-        Some(block as *mut u8)
-    }
-
-    pub fn release(ptr: *mut u8, bytes: usize) {
-        let Some(class) = class(bytes) else { return };
-        let mut pool = lock(&POOL);
-        if pool.kept + class <= KEEP {
-            pool.kept += class;
-            pool.free[place(class)].push(ptr as usize);
-        } else {
-            drop(pool);
-            free(ptr, class);
-        }
-    }
-
-    fn free(ptr: *mut u8, class: usize) {
-        // SAFETY: `ptr` came from `alloc` with this very layout.
-        unsafe { dealloc(ptr, Layout::from_size_align_unchecked(class, alignment(class))) }
-    }
-
-    /// Gives every kept block back to the system.
-    pub fn clear() {
-        let mut pool = lock(&POOL);
-        pool.kept = 0;
-        for (place, blocks) in pool.free.iter_mut().enumerate() {
-            let class = place % STEPS * step(1 << (place / STEPS));
-            blocks.drain(..).for_each(|block| free(block as *mut u8, class));
+            memory::release(self.ptr, self.bytes);
         }
     }
 }
 
 /// Gives the allocator's kept blocks back to the system.
 pub fn empty_cache() {
-    pool::clear();
+    memory::clear();
 }

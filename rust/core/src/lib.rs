@@ -17,6 +17,7 @@ pub mod exec;
 pub mod gpu;
 pub mod grad;
 pub mod graph;
+mod memory;
 pub mod op;
 pub mod ops;
 pub mod os;
