@@ -100,8 +100,7 @@ def keep(name: str, results: list, pictures: list[Path], minutes: float) -> None
     """Puts what a program reached and drew in the place of what it did before."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     known = records()
-    for old in known[name].pictures if name in known else ():
-        (PICTURES / old).unlink(missing_ok=True)
+    before = known[name].pictures if name in known else []
     for picture in pictures:
         shrink(picture, PICTURES / f"{name}-{picture.name}")
     known[name] = Run(results, [f"{name}-{picture.name}" for picture in pictures], round(minutes, 2))
@@ -109,6 +108,8 @@ def keep(name: str, results: list, pictures: list[Path], minutes: float) -> None
     partial = RECORDS.with_suffix(".partial")
     partial.write_text(text + "\n", "utf-8")
     partial.replace(RECORDS)
+    for old in set(before) - set(known[name].pictures):
+        (PICTURES / old).unlink(missing_ok=True)
 
 
 def shrink(source: Path, target: Path) -> None:

@@ -143,6 +143,7 @@ def test_sinusoids_are_the_papers():
             angle = p / 10000 ** (2 * i / 6)
             assert table[p][2 * i] == pytest.approx(math.sin(angle), abs=1e-6)
             assert table[p][2 * i + 1] == pytest.approx(math.cos(angle), abs=1e-6)
+    assert models.sinusoids(2, 6, start=3).tolist() == table[3:]
 
 
 def test_rotations_turn_pairs_by_their_angle_and_leave_only_the_distance():

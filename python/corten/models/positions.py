@@ -9,17 +9,18 @@ from .. import nn
 __all__ = ["RelativePositionBias", "alibi_bias", "alibi_slopes", "apply_rotary", "rotary_table", "sinusoids"]
 
 
-def sinusoids(length, dim, base=10000.0, device=None):
+def sinusoids(length, dim, base=10000.0, device=None, start=0):
     """Sines and cosines of geometrically falling frequencies ``(length, dim)`` (Vaswani et al., arXiv:1706.03762).
 
-    Column ``2i`` is ``sin(p / base^(2i / dim))``, column ``2i + 1`` the cosine of the same angle.
+    Column ``2i`` is ``sin(p / base^(2i / dim))``, column ``2i + 1`` the cosine of the same angle; the first row is that
+    of the position ``p = start``.
     """
-    return corten.stack(_sin_cos(length, dim, base, device), dim=-1).flatten(1)
+    return corten.stack(_sin_cos(start, start + length, dim, base, device), dim=-1).flatten(1)
 
 
-def _sin_cos(length, dim, base, device):
+def _sin_cos(start, end, dim, base, device):
     frequencies = base ** (-corten.arange(0, dim, 2, device=device) / dim)
-    angles = corten.arange(length, device=device)[:, None] * frequencies
+    angles = corten.arange(start, end, device=device)[:, None] * frequencies
     return angles.sin(), angles.cos()
 
 
@@ -34,7 +35,7 @@ def rotary_table(length, head_dim, theta=10000.0, device=None):
     """
     if head_dim % 2:
         raise ValueError(f"rotary_table: head_dim must be even, got {head_dim}")
-    sine, cosine = _sin_cos(length, head_dim, theta, device)
+    sine, cosine = _sin_cos(0, length, head_dim, theta, device)
     return corten.stack([cosine, sine])
 
 

@@ -106,7 +106,7 @@ class Stack(nn.Module):
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
         if self.sinusoids:
-            x = x + sinusoids(keys, x.shape[2], device=x.device)[keys - x.shape[1] :].to(x.dtype)
+            x = x + sinusoids(*x.shape[1:], device=x.device, start=keys - x.shape[1]).to(x.dtype)
         x = self.drop(x)
         for layer, block in enumerate(self.block):
             x = block(x, bias, memory and memory[layer], memory_mask, cache, layer)
