@@ -8,14 +8,16 @@ with four beams finds, and chrF compares their character n-grams with the held-o
 Thirty thousand pairs are few, and a network that reads only whole verses learns Spanish long before it learns to look
 at the English. But both Bibles follow their originals closely, down to the marks: where a verse has as many marks in
 one language as in the other, its pieces between them are pairs as well. They are short, so it is plain what stands for
-what, and they are learned beside the whole verses.
+what, and they are learned beside the whole verses. Sinusoids tell both sides where a token stands, which T5 itself does
+without, and Muon learns the matrices of the blocks: after 500 steps on pieces alone the loss of verses that were set
+aside for the choice was 4.45, and 4.90 without the two.
 
-The target is to be one point less than what PyTorch reaches with this network, these pairs and this recipe. That has
-not been measured; until then it is a goal.
+PyTorch 2.13 with this network, these pairs and this recipe reached a chrF of 43.95; the target is one point less.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 from typing import NamedTuple
 
@@ -23,13 +25,13 @@ import corten
 import corten.nn.functional as F
 from corten.metrics import chrf
 from corten.models import T5, ByteLevelBPE
-from corten.training import Batches, parameter_groups
+from corten.training import Batches
 
 from common import arguments, draw_history, draw_texts, parse, positive, print_result, sized, total_steps, train
 from datasets import verses
 from datasets.text import padded, trimmed
 
-TARGET = 29.0
+TARGET = 42.95
 SPECIAL = ("<pad>", "</s>")
 PAD, END = range(len(SPECIAL))
 LONGEST = 80  # tokens of a verse to learn from; one in thirty has more
@@ -88,29 +90,56 @@ def translated(model: T5, words: ByteLevelBPE, source: corten.Tensor, longest: i
     return texts
 
 
-def main() -> None:
+def in_batches(training: Verses, size: int) -> Batches:
+    """Pairs of like length together, filled no further than the longest of them."""
+    return Batches(
+        training.source,
+        training.target,
+        batch_size=size,
+        lengths=training.lengths,
+        transform=lambda source, target: (trimmed(source, PAD), trimmed(target, PAD)),
+    )
+
+
+def optimizers(model, steps: int, matrix_lr: float, lr: float, optim=corten.optim):
+    """Muon for the matrices of the blocks and AdamW for the rest, each with its schedule of so many steps."""
+    matrices = {name: one for name, one in model.named_parameters() if ".block." in name and one.ndim == 2}
+    others = [one for name, one in model.named_parameters() if name not in matrices]
+    chosen = [
+        optim.Muon(matrices.values(), lr=matrix_lr, weight_decay=0.01),
+        optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    shape = dict(total_steps=steps, pct_start=0.15, cycle_momentum=False)
+    return chosen, [optim.lr_scheduler.OneCycleLR(one, one.defaults["lr"], **shape) for one in chosen]
+
+
+def options() -> argparse.ArgumentParser:
     parser = arguments(__doc__, epochs=5, quick_epochs=1, out="verses_translation")
     parser.add_argument("--batch-size", type=positive, default=64)
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    args = parse(parser)
+    parser.add_argument("--lr", type=float, default=8e-3, help="peak learning rate of embeddings and norms")
+    parser.add_argument("--matrix-lr", type=float, default=0.02, help="peak learning rate of the other matrices")
+    return parser
+
+
+def prepared(args: argparse.Namespace):
+    """The tokens, the pairs to learn, those held out with their texts, and what `T5` is made with."""
     pairs = verses()
     learned, parts, test = split(pairs[: sized(args, len(pairs), 1500, 200)], sized(args, 1000, 100, 4), args.seed)
     sides = [text for pair in learned for text in pair]
     words = ByteLevelBPE.train(sides, sized(args, 2000, 1000, 300), SPECIAL)
-    longest = sized(args, LONGEST, LONGEST, 200)
-    training = tokens(words, learned + parts, longest)
-    held_out = tokens(words, test, 10**6)
+    training = tokens(words, learned + parts, sized(args, LONGEST, LONGEST, 200))
     print(f"{len(learned)} verses and {len(parts)} pieces to learn, {len(test)} held out, {len(words.tokens)} tokens")
-
     width, layers = sized(args, (128, 2), (128, 2), (32, 1))
-    model = T5(len(words.tokens), width, 32, 4 * width, layers, width // 32, pad=PAD, end=END).to(args.device)
-    batches = Batches(
-        training.source,
-        training.target,
-        batch_size=sized(args, args.batch_size, args.batch_size, 4),
-        lengths=training.lengths,
-        transform=lambda source, target: (trimmed(source, PAD), trimmed(target, PAD)),
-    )
+    shape = dict(vocab_size=len(words.tokens), d_model=width, d_kv=32, d_ff=4 * width, num_layers=layers)
+    shape |= dict(num_heads=width // 32, sinusoids=True, pad=PAD, end=END)
+    return words, training, test, tokens(words, test, 10**6), shape
+
+
+def main() -> None:
+    args = parse(options())
+    words, training, test, held_out, shape = prepared(args)
+    model = T5(**shape).to(args.device)
+    batches = in_batches(training, sized(args, args.batch_size, args.batch_size, 4))
 
     def loss(batch):
         source, target = batch
@@ -119,21 +148,18 @@ def main() -> None:
 
     def validation(model):
         """The loss of the test verses that are not too long for training; nothing is chosen by it."""
-        short = (held_out.lengths <= longest).nonzero()[:100, 0]
+        short = (held_out.lengths <= training.lengths.max()).nonzero()[:100, 0]
         return {"loss": loss((held_out.source[short].to(args.device), held_out.target[short].to(args.device)))}
 
-    optimizer = corten.optim.AdamW(parameter_groups(model, lr=args.lr, weight_decay=0.01), betas=(0.9, 0.98))
-    schedule = corten.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=args.lr, total_steps=total_steps(args, len(batches)), pct_start=0.15, cycle_momentum=False
-    )
+    learners, schedules = optimizers(model, total_steps(args, len(batches)), args.matrix_lr, args.lr)
     history = train(
         args,
         model,
         batches,
         None,
-        optimizer,
+        learners,
         step=loss,
-        step_scheduler=schedule,
+        step_scheduler=schedules,
         clip_norm=1.0,
         validation=validation,
     )
