@@ -5,7 +5,7 @@
 //! [`grad`] holds the gradient graph, [`transform`] walks it, recording more operators. [`capture`] writes down what a function
 //! does to tensors, and [`transform::replay`] does it again.
 //!
-//! Arrows run one way: `dtype, shape, device, error ← op, graph, grad, tensor ← ops ← transform` and
+//! Arrows run one way: `dtype, shape, device, error, memory ← op, graph, grad, tensor ← ops ← transform` and
 //! `op ← exec ← cpu, gpu`. `ops` records through `exec::record` and never sees a kernel; kernels never see a gradient.
 
 pub mod capture;
