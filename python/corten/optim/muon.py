@@ -1,10 +1,15 @@
 """Muon: momentum whose updates are orthogonalised."""
 
+import math
+
 import corten
 
 from .optimizer import GroupOptimizer
 
 __all__ = ["Muon"]
+
+# Elements of the matrices that are multiplied at once: small ones fill a device only together.
+TOGETHER = 1 << 22
 
 
 class Muon(GroupOptimizer):
@@ -76,6 +81,7 @@ class Muon(GroupOptimizer):
     def _update(self, group):
         lr = self._option(group, "lr")
         momentum = group["momentum"]
+        alike = {}
         for param in group["params"]:
             grad = param.grad
             if grad is None:
@@ -85,29 +91,39 @@ class Muon(GroupOptimizer):
                 state["momentum_buffer"] = corten.zeros_like(grad, memory_format=corten.preserve_format)
             buffer = state["momentum_buffer"].lerp_(grad, 1 - momentum)
             update = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
-            update = orthogonalize(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+            key = (tuple(sorted(param.shape)), grad.dtype, grad.device)
+            alike.setdefault(key, []).append((param, update))
+        for (shape, *_), pairs in alike.items():
+            together = max(1, TOGETHER // max(1, math.prod(shape)))
+            for first in range(0, len(pairs), together):
+                self._apply(group, lr, pairs[first : first + together])
+
+    def _apply(self, group, lr, pairs):
+        """Moves matrices of one size, by updates that are orthogonalised in one product each."""
+        # The Gram matrix is built on the shorter side.
+        tall = [update.size(0) > update.size(1) for _, update in pairs]
+        updates = corten.stack([update.T if turned else update for (_, update), turned in zip(pairs, tall)])
+        updates = orthogonalize(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        for (param, _), update, turned in zip(pairs, updates.unbind(), tall):
             param.mul_(1 - lr * group["weight_decay"])
-            param.add_(update, alpha=-lr * _lr_factor(group["adjust_lr_fn"], *param.shape))
+            factor = _lr_factor(group["adjust_lr_fn"], *param.shape)
+            param.add_(update.T if turned else update, alpha=-lr * factor)
 
 
-def orthogonalize(matrix, coefficients, steps, eps):
-    """Newton-Schulz iteration in bfloat16: an approximately orthogonal matrix ``(A, B)`` near ``matrix``."""
+def orthogonalize(matrices, coefficients, steps, eps):
+    """Newton-Schulz iteration in bfloat16: nearly orthogonal matrices near the given ``(N, A, B)``, with ``A <= B``."""
     if steps >= 100:
         raise ValueError("Number of steps must be less than 100 for computational efficiency")
     if len(coefficients) != 3:
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
-    result = matrix.bfloat16()
-    # The Gram matrix is built on the shorter side.
-    tall = matrix.size(0) > matrix.size(1)
-    if tall:
-        result = result.T
-    result = result.div(result.norm().clamp(min=eps))
+    result = matrices.bfloat16()
+    result = result.div(result.norm(dim=(-2, -1), keepdim=True).clamp(min=eps))
     for _ in range(steps):
-        gram = result @ result.T
-        update = corten.addmm(gram, gram, gram, beta=b, alpha=c)
-        result = corten.addmm(result, update, result, beta=a)
-    return result.T if tall else result
+        gram = result @ result.mT
+        update = corten.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        result = corten.baddbmm(result, update, result, beta=a)
+    return result
 
 
 def _lr_factor(rule, rows, columns):
