@@ -619,6 +619,25 @@ def test_muon_makes_updates_orthogonal():
     assert 0.6 < singular.min() and singular.max() < 1.3
 
 
+@pytest.mark.parametrize("together", [1, 40, 1 << 22])
+def test_muon_moves_each_matrix_as_if_it_were_alone(monkeypatch, together):
+    monkeypatch.setattr(optim.muon, "TOGETHER", together)
+    shapes = [(6, 4), (4, 6), (3, 3), (4, 6), (4, 6), (1, 5)]
+    values = [corten.randn(*shape) for shape in shapes]
+    gradients = [corten.randn(*shape) for shape in shapes]
+
+    def moved(numbers):
+        params = [corten.nn.Parameter(values[number].clone()) for number in numbers]
+        for param, number in zip(params, numbers):
+            param.grad = gradients[number]
+        optim.Muon(params, lr=0.1).step()
+        return [param.detach() for param in params]
+
+    for number, param in enumerate(moved(range(len(shapes)))):
+        # What bfloat16 rounds differently is at most lr times its 8 bits.
+        corten.testing.assert_close(param, moved([number])[0], rtol=0, atol=0.1 * 2**-6)
+
+
 def test_adafactor_shrinks_a_loss_with_little_state():
     params = parameters(start_values())
     optimizer = optim.Adafactor(params, lr=0.05)
