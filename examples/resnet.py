@@ -73,7 +73,7 @@ def draw_attention(path, model, images: corten.Tensor, classes: list[str]) -> No
 
 
 def main() -> None:
-    args = parse(arguments(__doc__, epochs=16, quick_epochs=1, out="resnet"))
+    args = parse(arguments(__doc__, epochs=14, quick_epochs=1, out="resnet"))
     test = fashion_mnist(train=False)
     images, labels = tensors(test if args.smoke else fashion_mnist(), args)
     if args.quick:
