@@ -9,6 +9,8 @@ use crate::simd_dispatch;
 const BLOCKS: usize = 16;
 /// The elements those blocks hold.
 const GROUP: usize = 4 * BLOCKS;
+/// Elements up to which one counter block after the other is faster than a group of which most is thrown away.
+const SHORT: usize = 8;
 
 /// The random numbers of one kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +61,7 @@ simd_dispatch! {
 impl Philox {
     /// The 32 random bits of the elements `first ..`.
     pub fn fill_bits(self, first: u64, out: &mut [u32]) {
-        // Up to the next whole counter block, then whole groups, then the rest.
+        // Up to the next whole counter block, then whole groups, then the rest: as a group too, unless it is short.
         let head = (first.wrapping_neg() as usize & 3).min(out.len());
         let (start, rest) = out.split_at_mut(head);
         let whole = rest.len() / GROUP * GROUP;
@@ -67,7 +69,13 @@ impl Philox {
         self.fill_single(first, start);
         let first = first + head as u64;
         fill_groups(self.seed, self.offset, first / 4, groups);
-        self.fill_single(first + whole as u64, tail);
+        let first = first + whole as u64;
+        if tail.len() <= SHORT {
+            return self.fill_single(first, tail);
+        }
+        let mut group = [0; GROUP];
+        fill_groups(self.seed, self.offset, first / 4, &mut group);
+        tail.copy_from_slice(&group[..tail.len()]);
     }
 
     fn fill_single(self, first: u64, out: &mut [u32]) {
@@ -115,7 +123,7 @@ mod tests {
     fn any_stretch_has_the_bits_of_its_elements() {
         let p = Philox { seed: 0x1234_5678_9abc_def0, offset: 77 };
         for first in [0u64, 1, 3, 4, 1000, (1 << 34) - 30] {
-            for len in [0, 1, 2, 5, 64, 200, 1031] {
+            for len in [0, 1, 2, 5, 9, 12, 33, 64, 76, 200, 1031] {
                 let want: Vec<u32> = (0..len).map(|i| philox_bits(p.seed, p.offset, first + i as u64)).collect();
                 for level in simd::available() {
                     let mut got = vec![0; len];
