@@ -79,15 +79,19 @@ def tokens(words: ByteLevelBPE, pairs: list[tuple[str, str]], longest: int) -> V
     return Verses(source, target, one + other)
 
 
-def translated(model: T5, words: ByteLevelBPE, source: corten.Tensor, longest: int) -> list[str]:
-    """The Spanish of English verses `(N, S)`."""
-    device = next(model.parameters()).device
-    model.eval()
+def translated(generate, words: ByteLevelBPE, source: corten.Tensor, longest: int) -> list[str]:
+    """The Spanish of English verses `(N, S)`; `generate` is that of a `T5`."""
     texts = []
     for part in source.split(100):
-        told = model.generate(trimmed(part, PAD).to(device), longest, beams=4)
+        told = generate(trimmed(part, PAD), longest, beams=4)
         texts += [words.decode([number for number in row if number > END]) for row in told.tolist()]
     return texts
+
+
+def loss_of(model, source, target, F=F):
+    """How surprised the network is by the tokens of the targets `(N, L)`."""
+    scores = model(source, model.shift(target))
+    return F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=PAD)
 
 
 def in_batches(training: Verses, size: int) -> Batches:
@@ -141,15 +145,10 @@ def main() -> None:
     model = T5(**shape).to(args.device)
     batches = in_batches(training, sized(args, args.batch_size, args.batch_size, 4))
 
-    def loss(batch):
-        source, target = batch
-        scores = model(source, model.shift(target))
-        return F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=PAD)
-
     def validation(model):
         """The loss of the test verses that are not too long for training; nothing is chosen by it."""
         short = (held_out.lengths <= training.lengths.max()).nonzero()[:100, 0]
-        return {"loss": loss((held_out.source[short].to(args.device), held_out.target[short].to(args.device)))}
+        return {"loss": loss_of(model, held_out.source[short].to(args.device), held_out.target[short].to(args.device))}
 
     learners, schedules = optimizers(model, total_steps(args, len(batches)), args.matrix_lr, args.lr)
     history = train(
@@ -158,14 +157,19 @@ def main() -> None:
         batches,
         None,
         learners,
-        step=loss,
+        step=lambda batch: loss_of(model, *batch),
         step_scheduler=schedules,
         clip_norm=1.0,
         validation=validation,
     )
 
     draw_history(args.out / "curves.png", history)
-    spanish = translated(model, words, held_out.source, sized(args, 120, 60, 5))
+    model.eval()
+
+    def generate(part, *options, **named):
+        return model.generate(part.to(args.device), *options, **named)
+
+    spanish = translated(generate, words, held_out.source, sized(args, 120, 60, 5))
     shown = {}
     for (english, truth), told in list(zip(test, spanish))[:8]:
         known = set(truth.lower().split())

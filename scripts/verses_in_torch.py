@@ -45,7 +45,6 @@ def main() -> None:
 
     import verses_translation as program
     from common import parse, print_result, sized, total_steps
-    from datasets.text import trimmed
 
     args = parse(program.options())
     words, training, test, held_out, shape = program.prepared(args)
@@ -58,9 +57,7 @@ def main() -> None:
     done = 0
     while done < steps:
         for source, target in batches:
-            source, target = torch.from_numpy(source.numpy()), torch.from_numpy(target.numpy())
-            scores = model(source, model.shift(target))
-            loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=program.PAD)
+            loss = program.loss_of(model, torch.from_numpy(source.numpy()), torch.from_numpy(target.numpy()), F)
             model.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -73,12 +70,12 @@ def main() -> None:
                 break
 
     model.eval()
-    spanish = []
+
+    def generate(part, *options, **named):
+        return model.generate(torch.from_numpy(part.numpy()), *options, **named)
+
     with torch.no_grad():
-        for part in held_out.source.split(100):
-            source = torch.from_numpy(trimmed(part, program.PAD).numpy())
-            told = model.generate(source, sized(args, 120, 60, 5), beams=4)
-            spanish += [words.decode([number for number in row if number > program.END]) for row in told.tolist()]
+        spanish = program.translated(generate, words, held_out.source, sized(args, 120, 60, 5))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "translations.json").write_text(json.dumps(spanish, ensure_ascii=False, indent=0), "utf-8")
     print_result("verses_in_torch", "chrf", chrf(spanish, [truth for _, truth in test]), program.TARGET + 1)
